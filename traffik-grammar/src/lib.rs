@@ -1,0 +1,37 @@
+//! The little languages of `traffik`: rates (`"20/min"`), throttle ids (`"api:burst"`) and path
+//! patterns (`"/api/**"`).
+//!
+//! The attribute macro and the runtime read the same strings, the one while compiling and the
+//! other when a throttle is built. Both ask this crate, so a string that compiles is a string that
+//! runs, and a mistake gets the same sentence in either place. Applications depend on `traffik`,
+//! not on this crate.
+//!
+//! ```
+//! use traffik_grammar::{PathPattern, RateSpec, rate, uid};
+//!
+//! let spec = rate::parse("10/30 seconds")?;
+//! assert_eq!(spec, RateSpec::Limited { limit: 10, period_micros: 30_000_000 });
+//!
+//! uid::check("api:burst")?;
+//!
+//! let pattern = PathPattern::parse("/users/*/posts")?;
+//! assert!(pattern.matches("/users/42/posts"));
+//!
+//! let error = rate::parse("5/mins").unwrap_err();
+//! assert_eq!(error.to_string(), r#"unknown time unit "mins"; did you mean "min"?"#);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod error;
+pub mod path;
+pub mod rate;
+pub mod suggest;
+pub mod uid;
+
+pub use path::{PathError, PathErrorKind, PathPattern};
+pub use rate::{RateError, RateErrorKind, RateSpec};
+pub use uid::{UidError, UidErrorKind};

@@ -1,0 +1,348 @@
+//! Path patterns: which request paths a rule is about.
+//!
+//! | pattern | matches | does not match |
+//! |---|---|---|
+//! | `/api/users` | `/api/users`, `/api/users/`, `/api/users/1` | `/api/users2`, `/api` |
+//! | `/` | everything | |
+//! | `/users/*/posts` | `/users/42/posts` | `/users/posts`, `/users/42/posts/1` |
+//! | `/api/**` | `/api`, `/api/v1`, `/api/v1/users` | `/apis` |
+//! | `/**/export` | `/export`, `/v1/reports/export` | `/export/csv` |
+//!
+//! `*` stands for exactly one segment, `**` for any number of them, none included. Wildcards stand
+//! for whole segments: `/files/*.json` is refused rather than guessed at. A pattern without a
+//! wildcard means that path and everything below it; a pattern with one must match the whole path.
+//!
+//! # What counts as the same path
+//!
+//! A client must not slip past a rule by spelling the path differently, so
+//!
+//! - a path is cut into segments at `/` first, then each segment is compared with its
+//!   percent-escapes decoded: `/%61pi` is `/api`. An escaped slash (`%2F`) therefore is data inside
+//!   a segment, never a boundary. Escapes are decoded once; a malformed one is taken literally;
+//! - runs of slashes count as one, and a trailing slash is of no account;
+//! - letter case matters.
+//!
+//! Segments `.` and `..` are ordinary segments. axum routes them as they stand, and so does this
+//! module: `/api/../admin` is below `/api`. A service that resolves them on its own should do so
+//! before the throttle sees the request.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Quoted, message_error};
+
+/// What is wrong with a path pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PathErrorKind {
+    /// The pattern is empty or does not start with `/`.
+    Start,
+    /// Two slashes in a row: a segment is empty.
+    EmptySegment,
+    /// A `*` shares its segment with other characters, or there are more than two.
+    Wildcard,
+    /// A character that no pattern may hold as it stands.
+    Character,
+    /// A `%` that is not followed by two hexadecimal digits.
+    Escape,
+}
+
+/// A malformed path pattern; the message names the place, the culprit and the mend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathError {
+    kind: PathErrorKind,
+    offset: usize,
+    message: Box<str>,
+}
+
+message_error!(PathError);
+
+impl PathError {
+    /// What is wrong.
+    pub fn kind(&self) -> PathErrorKind {
+        self.kind
+    }
+
+    /// Where: the byte of the pattern, counted from 0, at which the fault begins.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+}
+
+/// One piece of a compiled pattern.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Piece {
+    /// A segment of exactly these bytes, percent-escapes decoded.
+    Literal(Box<[u8]>),
+    /// `*`: any one segment.
+    One,
+    /// `**`: any number of segments.
+    Any,
+}
+
+/// A compiled path pattern. Matching neither allocates nor backtracks exponentially.
+///
+/// The [module documentation](self) tells the syntax. Two patterns are equal when they are written
+/// the same.
+///
+/// ```
+/// use traffik_grammar::PathPattern;
+///
+/// let below: PathPattern = "/api/users".parse()?;
+/// assert!(below.matches("/api/users"));
+/// assert!(below.matches("/api/users/1"));
+/// assert!(below.matches("/%61pi/users/"));
+/// assert!(!below.matches("/api/users2"));
+///
+/// let one = PathPattern::parse("/users/*/posts")?;
+/// assert!(one.matches("/users/42/posts"));
+/// assert!(!one.matches("/users/42/posts/7"));
+/// # Ok::<(), traffik_grammar::PathError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PathPattern {
+    text: Box<str>,
+    pieces: Box<[Piece]>,
+}
+
+impl PathPattern {
+    /// Compiles a pattern.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError`] when the pattern does not start with `/`, has an empty segment, mixes `*` with
+    /// other characters in one segment, holds `?`, `#`, `{`, `}`, a blank, a control or a non-ASCII
+    /// character, or a `%` without two hexadecimal digits. Any byte may be written as an escape.
+    pub fn parse(pattern: &str) -> Result<Self, PathError> {
+        validate(pattern)?;
+        let mut pieces: Vec<Piece> = Vec::new();
+        for segment in segments(pattern) {
+            match segment {
+                "*" => pieces.push(Piece::One),
+                // Neighbouring `**` mean the same as one of them.
+                "**" if pieces.last() == Some(&Piece::Any) => {}
+                "**" => pieces.push(Piece::Any),
+                literal => pieces.push(Piece::Literal(Bytes::of(literal).collect())),
+            }
+        }
+        if !pattern.contains('*') {
+            pieces.push(Piece::Any);
+        }
+        Ok(Self {
+            text: pattern.into(),
+            pieces: pieces.into(),
+        })
+    }
+
+    /// Tells whether a request path matches.
+    ///
+    /// `path` is the path alone, as it came over the wire: no query, escapes left in place. A target
+    /// that is not a path, such as the `*` of `OPTIONS *`, matches only the patterns that match
+    /// everything.
+    ///
+    /// The time is at most the length of the path times the number of segments in the pattern.
+    pub fn matches(&self, path: &str) -> bool {
+        let pieces = &self.pieces;
+        if !path.starts_with('/') {
+            return pieces[..] == [Piece::Any];
+        }
+        // Greedy, with one point to fall back to: what an earlier `**` could take beyond its
+        // shortest match, the latest one can take instead. So only the latest is ever widened.
+        let mut at = 0;
+        let mut rest = path;
+        let mut fallback: Option<(usize, &str)> = None;
+        while let Some((segment, after)) = first_segment(rest) {
+            match pieces.get(at) {
+                Some(Piece::Any) => {
+                    at += 1;
+                    if at == pieces.len() {
+                        return true;
+                    }
+                    fallback = Some((at, rest));
+                    continue;
+                }
+                Some(Piece::One) => {
+                    at += 1;
+                    rest = after;
+                    continue;
+                }
+                Some(Piece::Literal(literal)) if same(literal, segment) => {
+                    at += 1;
+                    rest = after;
+                    continue;
+                }
+                Some(Piece::Literal(_)) | None => {}
+            }
+            let Some((piece, from)) = fallback else {
+                return false;
+            };
+            let Some((_, widened)) = first_segment(from) else {
+                return false;
+            };
+            at = piece;
+            rest = widened;
+            fallback = Some((piece, widened));
+        }
+        pieces[at..].iter().all(|piece| *piece == Piece::Any)
+    }
+
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for PathPattern {
+    type Err = PathError;
+
+    fn from_str(pattern: &str) -> Result<Self, PathError> {
+        Self::parse(pattern)
+    }
+}
+
+fn validate(pattern: &str) -> Result<(), PathError> {
+    if !pattern.starts_with('/') {
+        let mend = match pattern {
+            "" => "write \"/\" for every path".to_owned(),
+            _ => format!("write {}", Quoted(&format!("/{pattern}"))),
+        };
+        let fault = "the path pattern does not start with \"/\"";
+        return Err(refuse(PathErrorKind::Start, pattern, 0, fault, &mend));
+    }
+    for (at, c) in pattern.char_indices() {
+        let rest = &pattern[at + c.len_utf8()..];
+        let (kind, fault, mend) = match c {
+            '/' if rest.starts_with('/') => (
+                PathErrorKind::EmptySegment,
+                "empty segment".to_owned(),
+                "write one \"/\"".to_owned(),
+            ),
+            '?' | '#' => (
+                PathErrorKind::Character,
+                format!("{c:?} in a path pattern"),
+                format!(
+                    "patterns match the path alone, so end it there, or write {} for a literal {c:?}",
+                    Escaped(c)
+                ),
+            ),
+            '{' | '}' => (
+                PathErrorKind::Character,
+                format!("{c:?} in a path pattern"),
+                format!(
+                    "write \"*\" for one segment, or {} for a literal {c:?}",
+                    Escaped(c)
+                ),
+            ),
+            '%' if !Bytes::of(rest).escape_digits() => (
+                PathErrorKind::Escape,
+                "\"%\" without two hexadecimal digits".to_owned(),
+                "write %25 for a literal \"%\"".to_owned(),
+            ),
+            '!'..='~' => continue,
+            _ => (
+                PathErrorKind::Character,
+                format!("{c:?} in a path pattern"),
+                format!("write it as {}", Escaped(c)),
+            ),
+        };
+        return Err(refuse(kind, pattern, at, &fault, &mend));
+    }
+    let mut at = 0;
+    for segment in pattern.split('/') {
+        if segment.contains('*') && segment != "*" && segment != "**" {
+            let fault = format!("wildcard within the segment {}", Quoted(segment));
+            let mend = "wildcards stand for whole segments, so write \"*\" or \"**\" alone, or %2A for a literal \"*\"";
+            return Err(refuse(PathErrorKind::Wildcard, pattern, at, &fault, mend));
+        }
+        at += segment.len() + 1;
+    }
+    Ok(())
+}
+
+fn refuse(kind: PathErrorKind, pattern: &str, offset: usize, fault: &str, mend: &str) -> PathError {
+    // Quoted from the fault on, so that a long pattern still shows the culprit.
+    let near = Quoted(&pattern[offset..]);
+    PathError {
+        kind,
+        offset,
+        message: format!("{fault} at byte {offset}, near {near}; {mend}").into(),
+    }
+}
+
+/// A character as the percent-escapes of its bytes.
+struct Escaped(char);
+
+impl fmt::Display for Escaped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut buffer = [0; 4];
+        self.0
+            .encode_utf8(&mut buffer)
+            .bytes()
+            .try_for_each(|byte| write!(f, "%{byte:02X}"))
+    }
+}
+
+/// The first segment of a path and what follows it; slashes in front are skipped.
+fn first_segment(path: &str) -> Option<(&str, &str)> {
+    let path = path.trim_start_matches('/');
+    let end = path.find('/').unwrap_or(path.len());
+    (!path.is_empty()).then(|| path.split_at(end))
+}
+
+/// The segments of a path that are not empty.
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
+}
+
+fn same(literal: &[u8], segment: &str) -> bool {
+    // Decoding only shortens, so a segment with fewer bytes can't be equal.
+    segment.len() >= literal.len() && Bytes::of(segment).eq(literal.iter().copied())
+}
+
+/// The bytes of a segment, percent-escapes decoded once.
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn of(segment: &'a str) -> Self {
+        Self(segment.as_bytes())
+    }
+
+    fn escape_digits(&self) -> bool {
+        matches!(self.0, [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
+    }
+}
+
+impl Iterator for Bytes<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let (&first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        if first == b'%'
+            && let [high, low, after @ ..] = rest
+            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+        {
+            self.0 = after;
+            return Some(high << 4 | low);
+        }
+        Some(first)
+    }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

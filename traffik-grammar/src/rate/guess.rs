@@ -1,0 +1,112 @@
+//! Guesses at what a refused rate meant.
+//!
+//! A spelling is proposed only after it was read back, so a suggestion always parses.
+
+use super::read::{Parts, read, trim, unit_micros};
+use super::{Period, Shape, UNITS, within_bounds};
+use crate::suggest::nearest;
+
+/// Longer texts get no guess: it bounds the work, and no rate comes near it.
+const LONGEST_GUESS: usize = 96;
+
+/// Words for "no limit", exactly or nearly the one of the grammar.
+pub(super) fn unlimited(word: &str) -> Option<&'static str> {
+    const WORDS: [&str; 8] = [
+        "inf", "infinite", "infinity", "none", "off", "no limit", "nolimit", "\u{221e}",
+    ];
+    let known = WORDS.iter().any(|known| known.eq_ignore_ascii_case(word));
+    (known || nearest(word, ["unlimited"]).is_some()).then_some("unlimited")
+}
+
+/// Whole numbers that a malformed one may have meant, the likeliest first.
+pub(super) fn whole(text: &str) -> Vec<String> {
+    let ascii: String = head(text).chars().map(ascii_digit).collect();
+    let ascii = ascii.trim_start_matches(['+', '-', ' ']).to_owned();
+    let end = ascii
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(ascii.len());
+    let (digits, tail) = ascii.split_at(end);
+    let scaled = power_of_ten(tail).map(|zeros| format!("{digits}{}", "0".repeat(zeros)));
+    let digits = Some(digits.to_owned());
+    [ungrouped(&ascii), scaled, digits]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// `1,000`, `1 000` and `5__0` without what groups the digits.
+fn ungrouped(text: &str) -> Option<String> {
+    let underscores = text.chars().all(|c| c.is_ascii_digit() || c == '_');
+    let thousands = text.split([',', ' ', '\'']).enumerate().all(|(at, group)| {
+        (at == 0 || group.len() == 3) && group.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    (underscores || thousands).then(|| text.chars().filter(char::is_ascii_digit).collect())
+}
+
+/// The zeros that `k` or an exponent such as `e3` stands for.
+fn power_of_ten(tail: &str) -> Option<usize> {
+    if tail.eq_ignore_ascii_case("k") {
+        return Some(3);
+    }
+    let zeros = tail.strip_prefix(['e', 'E'])?.trim_start_matches('+');
+    zeros.parse().ok().filter(|&zeros| zeros <= 15)
+}
+
+/// The ASCII digit that a full-width one looks like.
+fn ascii_digit(c: char) -> char {
+    match u32::from(c).checked_sub(0xff10) {
+        Some(digit @ 0..=9) => char::from_digit(digit, 10).unwrap_or(c),
+        _ => c,
+    }
+}
+
+/// A decimal count of a known unit, such as `1.5s`, in the unit that makes it whole.
+pub(super) fn exact(parts: Parts<'_>) -> Option<String> {
+    let (int, frac) = parts.count.split_once('.')?;
+    let unit = u128::from(unit_micros(parts.unit)?);
+    let scale = 10_u128.checked_pow(u32::try_from(frac.len()).ok()?)?;
+    let scaled: u128 = format!("{int}{frac}").parse().ok()?;
+    let micros = scaled.checked_mul(unit)?;
+    micros
+        .is_multiple_of(scale)
+        .then(|| Period(micros / scale).to_string())
+}
+
+/// The first of the rates made of these pieces that parses.
+pub(super) fn guess(limits: &[&str], periods: &[&str]) -> Option<String> {
+    let periods: Vec<String> = periods.iter().map(|period| mended_unit(period)).collect();
+    let rates = limits.iter().flat_map(|limit| {
+        periods
+            .iter()
+            .map(move |period| format!("{limit}/{period}"))
+    });
+    rates.into_iter().find(|rate| parses(rate))
+}
+
+fn parses(rate: &str) -> bool {
+    rate.len() <= LONGEST_GUESS
+        && match read(rate) {
+            Ok(Shape::Limited {
+                limit,
+                period_micros,
+            }) => within_bounds(limit, period_micros),
+            Ok(Shape::Unlimited) => true,
+            Err(_) => false,
+        }
+}
+
+/// The same period with the unit nearest to its own, so that a second mistake does not hide the mend
+/// of the first.
+fn mended_unit(period: &str) -> String {
+    let (count, unit) = period.split_at(period.find(char::is_alphabetic).unwrap_or(period.len()));
+    let known = nearest(unit, UNITS.map(|(name, _)| name)).unwrap_or(unit);
+    format!("{}{known}", trim(count))
+}
+
+/// The start of the text, as much as guesses look at.
+pub(super) fn head(text: &str) -> &str {
+    match text.char_indices().nth(LONGEST_GUESS) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}

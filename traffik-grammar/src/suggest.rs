@@ -1,0 +1,126 @@
+//! "Did you mean …?": the known word nearest to a mistyped one.
+
+/// Longer words are not compared: no name in these languages comes near it, and it bounds the work.
+const LONGEST: usize = 48;
+
+/// Returns the candidate nearest to `word`, or `None` when none is near enough to be what was meant.
+///
+/// Nearness is the number of single-character slips (insertion, omission, substitution, swap of
+/// neighbours) that lead from one to the other, letter case aside. One slip is forgiven in words of
+/// two to five characters, two in words of six to eight, three beyond; a single character only
+/// matches itself. Of equally near candidates, one with the same first letter wins, then the
+/// earlier one.
+///
+/// The work is bounded whatever the input: words longer than 48 characters are not compared.
+///
+/// ```
+/// use traffik_grammar::suggest::nearest;
+///
+/// let keys = ["rate", "cost", "identifier", "strategy"];
+/// assert_eq!(nearest("identifer", keys), Some("identifier"));
+/// assert_eq!(nearest("Rate", keys), Some("rate"));
+/// assert_eq!(nearest("colour", keys), None);
+/// ```
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = fold(word)?;
+    let allowed = match word.len() {
+        0 | 1 => 0,
+        2..=5 => 1,
+        6..=8 => 2,
+        _ => 3,
+    };
+    candidates
+        .into_iter()
+        .filter_map(|candidate| {
+            let folded = fold(candidate)?;
+            if folded.len().abs_diff(word.len()) > allowed {
+                return None;
+            }
+            let slips = distance(&word, &folded);
+            let other_start = folded.first() != word.first();
+            (slips <= allowed).then_some(((slips, other_start), candidate))
+        })
+        .min_by_key(|&(rank, _)| rank)
+        .map(|(_, candidate)| candidate)
+}
+
+/// The lower-case characters of a word, or `None` when there are more than are compared.
+fn fold(word: &str) -> Option<Vec<char>> {
+    let folded: Vec<char> = word
+        .chars()
+        .flat_map(char::to_lowercase)
+        .take(LONGEST + 1)
+        .collect();
+    (folded.len() <= LONGEST).then_some(folded)
+}
+
+/// Optimal string alignment distance: Damerau-Levenshtein without edits inside a swapped pair.
+fn distance(a: &[char], b: &[char]) -> usize {
+    let mut before = vec![0; b.len() + 1];
+    let mut previous: Vec<usize> = (0..=b.len()).collect();
+    let mut current = vec![0; b.len() + 1];
+    for i in 1..=a.len() {
+        current[0] = i;
+        for j in 1..=b.len() {
+            let substituted = previous[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = substituted.min(previous[j] + 1).min(current[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(before[j - 2] + 1);
+            }
+            current[j] = best;
+        }
+        std::mem::swap(&mut before, &mut previous);
+        std::mem::swap(&mut previous, &mut current);
+    }
+    previous[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slips(a: &str, b: &str) -> usize {
+        distance(&fold(a).unwrap(), &fold(b).unwrap())
+    }
+
+    #[test]
+    fn distance_counts_each_kind_of_slip_once() {
+        assert_eq!(slips("", ""), 0);
+        assert_eq!(slips("", "abc"), 3);
+        assert_eq!(slips("abc", ""), 3);
+        assert_eq!(slips("min", "mins"), 1);
+        assert_eq!(slips("minute", "minuet"), 1);
+        assert_eq!(slips("kitten", "sitting"), 3);
+        assert_eq!(slips("ca", "abc"), 3);
+        assert_eq!(slips("RATE", "rate"), 0);
+    }
+
+    #[test]
+    fn one_letter_is_never_a_slip_of_another() {
+        assert_eq!(nearest("y", ["d", "h", "m"]), None);
+        assert_eq!(nearest("M", ["d", "h", "m"]), Some("m"));
+        assert_eq!(nearest("", ["d"]), None);
+    }
+
+    #[test]
+    fn ties_go_to_the_same_first_letter_then_to_the_earlier() {
+        assert_eq!(nearest("cat", ["bat", "car", "cot"]), Some("car"));
+        assert_eq!(nearest("cat", ["bat", "hat"]), Some("bat"));
+    }
+
+    #[test]
+    fn typical_mistakes_of_an_attribute() {
+        let words = ["fixed_window", "sliding_window", "token_bucket", "gcra"];
+        assert_eq!(nearest("fixed-window", words), Some("fixed_window"));
+        assert_eq!(nearest("tokenbucket", words), Some("token_bucket"));
+        assert_eq!(nearest("gcar", words), Some("gcra"));
+        assert_eq!(nearest("moving_average", words), None);
+    }
+
+    #[test]
+    fn huge_words_cost_nothing() {
+        let huge = "a".repeat(10_000_000);
+        assert_eq!(nearest(&huge, ["rate"]), None);
+        assert_eq!(nearest("rate", [huge.as_str(), "rate"]), Some("rate"));
+    }
+}

@@ -1,0 +1,211 @@
+//! The syntax of the attribute's arguments: which throttle, then `key = value`, with their places.
+//!
+//! A mistake costs one argument: reading goes on behind the next comma, so that all are reported.
+
+use proc_macro2::{Span, TokenStream, TokenTree};
+use syn::ext::IdentExt;
+use syn::parse::{ParseStream, Parser};
+use syn::{Error, Ident, Lit, Path, Result, Token, token};
+
+use crate::fallback::Errors;
+use crate::model::Which;
+use crate::value::Value;
+
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    /// How the key is written, for messages.
+    pub(crate) example: &'static str,
+    /// Whether it may follow a shared throttle.
+    pub(crate) shared: bool,
+}
+
+const fn key(name: &'static str, example: &'static str) -> Key {
+    Key {
+        name,
+        example,
+        shared: false,
+    }
+}
+
+const fn shared(name: &'static str, example: &'static str) -> Key {
+    Key {
+        name,
+        example,
+        shared: true,
+    }
+}
+
+pub(crate) const KEYS: [Key; 13] = [
+    key("rate", r#"rate = "20/min""#),
+    shared("cost", "cost = 10"),
+    key("identifier", "identifier = client_key"),
+    key("strategy", r#"strategy = "token_bucket""#),
+    key("backend", "backend = MemoryBackend::new()"),
+    key("dynamic_backend", "dynamic_backend = true"),
+    shared("scope", r#"scope = "uploads""#),
+    key("on_error", r#"on_error = "allow""#),
+    shared("on_throttled", r#"on_throttled = "continue""#),
+    key("headers", r#"headers = "throttled""#),
+    shared("mode", r#"mode = "shadow""#),
+    shared("refund_on", r#"refund_on = "5xx""#),
+    shared("crate", "crate = ::path::to::traffik"),
+];
+
+impl Key {
+    pub(crate) fn find(word: &Ident) -> Option<&'static Self> {
+        KEYS.iter().find(|key| word == key.name)
+    }
+}
+
+/// The arguments of one attribute.
+pub(crate) struct Args {
+    /// Where the attribute stands, for what it lacks.
+    pub(crate) at: Span,
+    pub(crate) which: Option<Which>,
+    /// The `crate = path`, taken out of the settings because it concerns the whole expansion.
+    pub(crate) root: Option<Path>,
+    pub(crate) settings: Vec<Setting>,
+    /// Whether an argument could not be read, which then may not be called missing.
+    pub(crate) broken: bool,
+}
+
+pub(crate) struct Setting {
+    pub(crate) key: Ident,
+    pub(crate) value: Option<Value>,
+}
+
+impl Args {
+    pub(crate) fn read(tokens: TokenStream, at: Span, errors: &mut Errors) -> Self {
+        let mut args = Self {
+            at,
+            which: None,
+            root: None,
+            settings: Vec::new(),
+            broken: false,
+        };
+        let parser = |input: ParseStream<'_>| {
+            args.arguments(input, errors);
+            Ok(())
+        };
+        if let Err(error) = parser.parse2(tokens) {
+            errors.push(error);
+        }
+        args
+    }
+
+    pub(crate) fn setting(&self, key: &str) -> Option<&Setting> {
+        self.settings.iter().find(|setting| setting.key == key)
+    }
+
+    fn arguments(&mut self, input: ParseStream<'_>, errors: &mut Errors) {
+        let mut first = true;
+        while !input.is_empty() {
+            let read = self.argument(input, first).and_then(|()| {
+                if input.is_empty() || input.peek(Token![,]) {
+                    Ok(())
+                } else {
+                    Err(input.error("expected a comma before the next `key = value`"))
+                }
+            });
+            if let Err(error) = read {
+                errors.push(error);
+                self.broken = true;
+                while !input.is_empty() && !input.peek(Token![,]) {
+                    // Can't fail on an input that isn't empty.
+                    let _ = input.parse::<TokenTree>();
+                }
+            }
+            let _ = input.parse::<Option<Token![,]>>();
+            first = false;
+        }
+    }
+
+    fn argument(&mut self, input: ParseStream<'_>, first: bool) -> Result<()> {
+        if input.peek(Lit) && !input.peek(syn::LitBool) {
+            return self.uid(&input.parse()?, first);
+        }
+        let ahead = input.fork();
+        if let Ok(key) = ahead.call(Ident::parse_any) {
+            if ahead.peek(Token![=]) && !ahead.peek(Token![==]) {
+                input.call(Ident::parse_any)?;
+                input.parse::<Token![=]>()?;
+                return self.key(key, input);
+            }
+            let known = Key::find(&key);
+            if ahead.is_empty() || ahead.peek(Token![,]) {
+                if !first || known.is_some() {
+                    input.call(Ident::parse_any)?;
+                    return self.add(key, None);
+                }
+            } else if let Some(known) = known
+                && (ahead.peek(token::Paren) || ahead.peek(Token![:]) && !ahead.peek(Token![::]))
+            {
+                let message = format!("a value follows `=`: write `{}`", known.example);
+                return Err(Error::new(key.span(), message));
+            }
+        }
+        if first {
+            self.which = Some(Which::Path(input.call(Path::parse_mod_style)?));
+            Ok(())
+        } else {
+            Err(input.error("expected `key = value`"))
+        }
+    }
+
+    fn uid(&mut self, literal: &Lit, first: bool) -> Result<()> {
+        let Lit::Str(uid) = literal else {
+            let message = "a throttle's uid is a string: write `#[throttle(\"api:burst\", …)]`";
+            return Err(Error::new(literal.span(), message));
+        };
+        let message = match self.which {
+            Some(_) => {
+                "the throttle is already named: one attribute is one throttle, \
+                 and its settings are written `key = value`"
+            }
+            None if first => {
+                self.which = Some(Which::Uid(uid.clone()));
+                return Ok(());
+            }
+            None => "the uid stands first: write `#[throttle(\"uid\", key = value, …)]`",
+        };
+        Err(Error::new(uid.span(), message))
+    }
+
+    fn key(&mut self, key: Ident, input: ParseStream<'_>) -> Result<()> {
+        if input.is_empty() || input.peek(Token![,]) {
+            return self.add(key, None);
+        }
+        if key == "crate" {
+            return self.root(&key, input);
+        }
+        let value = Value::take(input)?;
+        self.add(key, Some(value))
+    }
+
+    fn root(&mut self, key: &Ident, input: ParseStream<'_>) -> Result<()> {
+        let message = "`crate` takes the path of the runtime crate: \
+                       write `crate = ::path::to::traffik`";
+        if input.peek(Lit) {
+            return Err(Error::new(input.span(), message));
+        }
+        let path = input.call(Path::parse_mod_style)?;
+        if self.root.is_some() {
+            return Err(repeated(key));
+        }
+        self.root = Some(path);
+        Ok(())
+    }
+
+    fn add(&mut self, key: Ident, value: Option<Value>) -> Result<()> {
+        if self.setting(&key.to_string()).is_some() {
+            return Err(repeated(&key));
+        }
+        self.settings.push(Setting { key, value });
+        Ok(())
+    }
+}
+
+fn repeated(key: &Ident) -> Error {
+    let message = format!("`{key}` is given twice: keep one of them");
+    Error::new(key.span(), message)
+}

@@ -1,0 +1,267 @@
+//! From attribute and handler to the expansion: a gate's type, and the handler behind its gate.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{Ident, ReturnType, Token, parse2};
+
+use crate::fallback::{self, Errors};
+use crate::item::{self, Body, GATE, Handler};
+use crate::model::{Argument, Call, Given, Throttle, Which};
+use crate::returned::Returned;
+use crate::stack::Stack;
+use crate::validate;
+use crate::value::Closure;
+
+/// Expands the attribute; if anything is wrong, every mistake is reported and the handler stays.
+pub(crate) fn throttle(args: TokenStream, item: TokenStream) -> TokenStream {
+    let (mut attributes, item) = item::split(item);
+    let mut errors = Errors::default();
+    let stack = Stack::absorb(args, &mut attributes, &mut errors);
+    let handler = errors.note(parse2::<Handler>(item.clone()));
+    if let Some(handler) = &handler {
+        validate::handler(handler, &mut errors);
+    }
+    let throttles = validate::stack(&stack, &mut errors);
+    let expanded = handler.and_then(|mut handler| {
+        let body = handler.body.take()?;
+        let expansion = Expansion {
+            root: root(&stack),
+            gate: gate_name(&handler, &throttles),
+            attributes: &attributes,
+            handler: &handler,
+        };
+        Some(expansion.tokens(&throttles, &body))
+    });
+    match errors.into_result() {
+        Ok(()) => expanded.unwrap_or(item),
+        Err(error) => fallback::emit(&error, &attributes, &item),
+    }
+}
+
+fn root(stack: &Stack) -> TokenStream {
+    match &stack.root {
+        Some(path) => path.to_token_stream(),
+        None => quote!(::traffik),
+    }
+}
+
+/// Names the gate's type after the handler and its throttles, so that the gates of two attributes
+/// that could not see each other differ. The same input gives the same name.
+fn gate_name(handler: &Handler, throttles: &[Throttle]) -> Ident {
+    let name = handler.name.unraw();
+    let mut hash = Fnv::default();
+    hash.add(&name.to_string());
+    hash.add(&handler.gates.len().to_string());
+    for throttle in throttles {
+        match &throttle.which {
+            Which::Uid(uid) => hash.add(&uid.value()),
+            Which::Path(path) => hash.add(&path.to_token_stream().to_string()),
+        }
+    }
+    let Fnv(hash) = hash;
+    format_ident!("__TraffikGate_{name}_{hash:016x}", span = mixed(name.span()))
+}
+
+/// FNV-1a: short, and the same on every run, which the standard hasher doesn't promise.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    fn add(&mut self, text: &str) {
+        // A byte that UTF-8 doesn't use keeps "a", "bc" and "ab", "c" apart.
+        for byte in text.bytes().chain([0xff]) {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
+
+/// The user's place, seen from the macro: messages point there, names don't mix.
+fn mixed(span: Span) -> Span {
+    Span::mixed_site().located_at(span)
+}
+
+struct Expansion<'a> {
+    root: TokenStream,
+    gate: Ident,
+    attributes: &'a [syn::Attribute],
+    handler: &'a Handler,
+}
+
+impl Expansion<'_> {
+    fn tokens(&self, throttles: &[Throttle], body: &Body) -> TokenStream {
+        let gate = self.gate(throttles);
+        let function = self.function(body);
+        quote!(#gate #function)
+    }
+
+    /// The type that carries the handler's throttles to its gate.
+    fn gate(&self, throttles: &[Throttle]) -> TokenStream {
+        let Self { root, gate, .. } = self;
+        let visibility = &self.handler.visibility;
+        let conditions: Vec<_> = self
+            .attributes
+            .iter()
+            .filter(|attribute| attribute.path().is_ident("cfg"))
+            .collect();
+        let throttles = throttles.iter().map(|throttle| self.throttle(throttle));
+        quote_spanned! {Span::mixed_site()=>
+            #(#conditions)*
+            #[doc(hidden)]
+            #visibility struct #gate;
+
+            #(#conditions)*
+            #[doc(hidden)]
+            #[automatically_derived]
+            impl #root::private::Gated for #gate {
+                fn stack() -> &'static #root::private::Stack {
+                    static STACK: ::std::sync::LazyLock<#root::private::Stack> =
+                        ::std::sync::LazyLock::new(|| {
+                            #root::private::Stack::new() #(#throttles)*
+                        });
+                    &STACK
+                }
+            }
+        }
+    }
+
+    fn throttle(&self, throttle: &Throttle) -> TokenStream {
+        let root = &self.root;
+        let calls = throttle.calls.iter().map(|call| self.call(call));
+        match &throttle.which {
+            Which::Uid(uid) => quote_spanned! {mixed(uid.span())=>
+                .declare(#root::Throttle::builder(#uid) #(#calls)*)
+            },
+            Which::Path(path) => quote_spanned! {mixed(path.span())=>
+                .shared(&#path, |applied| applied #(#calls)*)
+            },
+        }
+    }
+
+    fn call(&self, call: &Call) -> TokenStream {
+        let span = mixed(call.key.span());
+        let method = Ident::new(call.method, span);
+        let argument = match &call.argument {
+            Argument::Nothing => TokenStream::new(),
+            Argument::Written(tokens) => tokens.clone(),
+            Argument::Closure(closure, given) => self.closure(closure, given),
+            Argument::Named(path, span) => self.runtime(path, *span),
+            Argument::Made(path, span) => {
+                let path = self.runtime(path, *span);
+                quote_spanned!(mixed(*span)=> #path())
+            }
+        };
+        quote_spanned!(span=> .#method(#argument))
+    }
+
+    /// A closure has to know its parameters' types before the builder can tell what it returns.
+    fn closure(&self, closure: &Closure, given: &[Given]) -> TokenStream {
+        let Closure {
+            modifiers, rest, ..
+        } = closure;
+        let parameters = closure.parameters.iter().enumerate().map(|(at, parameter)| {
+            let pattern = &parameter.pattern;
+            let annotation = &parameter.annotation;
+            match given.get(at) {
+                Some(given) if annotation.is_empty() => {
+                    let given = self.given(*given, pattern.span());
+                    quote!(#pattern: #given)
+                }
+                _ => quote!(#pattern #annotation),
+            }
+        });
+        quote!(#modifiers |#(#parameters),*| #rest)
+    }
+
+    fn given(&self, given: Given, span: Span) -> TokenStream {
+        let (borrow, path) = match given {
+            Given::Parts => (true, "Parts"),
+            Given::Throttled => (true, "Throttled"),
+            Given::StatusCode => (false, "private::StatusCode"),
+        };
+        let path = self.runtime(path, span);
+        let borrow = borrow.then(|| Token![&](mixed(span)));
+        quote!(#borrow #path)
+    }
+
+    fn runtime(&self, path: &str, span: Span) -> TokenStream {
+        let root = &self.root;
+        let span = mixed(span);
+        let segments = path.split("::").map(|word| Ident::new(word, span));
+        quote_spanned!(span=> #root #(::#segments)*)
+    }
+
+    /// The handler, with the gate behind those that stand there already: they belong to attributes
+    /// further out, which decide first.
+    fn function(&self, body: &Body) -> TokenStream {
+        let Self { root, gate, .. } = self;
+        let Handler {
+            visibility,
+            asyncness,
+            unsafety,
+            abi,
+            fn_token,
+            name,
+            generics,
+            gates,
+            parameters,
+            output,
+            bounds,
+            ..
+        } = self.handler;
+        let attributes = self.attributes.iter().chain(&body.attributes);
+        let site = Span::mixed_site();
+        let variable = format_ident!("{GATE}_{}", gates.len(), span = site);
+        let inputs = quote_spanned! {site=>
+            #(#gates)* #variable: #root::private::Gate<#gate>, #parameters
+        };
+        let mut parentheses = proc_macro2::Group::new(proc_macro2::Delimiter::Parenthesis, inputs);
+        parentheses.set_span(self.handler.parentheses.span.join());
+        // What the handler returns has to be an answer: if it isn't, that is where it says so.
+        let returned = match output {
+            ReturnType::Default => name.span(),
+            ReturnType::Type(_, output) => output.span(),
+        };
+        let block = self.block(body);
+        let respond = self.runtime("private::respond", returned);
+        let answer = quote_spanned! {mixed(returned)=>
+            #respond(#variable, #block).await
+        };
+        quote_spanned! {site=>
+            #(#attributes)*
+            #visibility #asyncness #unsafety #abi #fn_token #name #generics #parentheses
+            -> #root::private::Response
+            #bounds
+            {
+                #answer
+            }
+        }
+    }
+
+    /// The body in a block of its own, for its `return` and `?`. The edge in front is never taken:
+    /// it tells the compiler what the block returns, as the signature did.
+    fn block(&self, body: &Body) -> TokenStream {
+        let statements = &body.statements;
+        let site = Span::mixed_site();
+        let Returned { output, opaque } =
+            Returned::new(&self.handler.output, &self.handler.generics);
+        let inside = quote_spanned! {site=>
+            if let ::core::option::Option::Some(__traffik_return) =
+                ::core::option::Option::<#output>::None
+            {
+                #(const _: () = { fn __traffik_opaque(_: &#opaque) {} };)*
+                return __traffik_return;
+            }
+            #statements
+        };
+        let mut braces = proc_macro2::Group::new(proc_macro2::Delimiter::Brace, inside);
+        braces.set_span(body.braces.span.join());
+        quote_spanned!(site=> async move #braces)
+    }
+}

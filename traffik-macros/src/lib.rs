@@ -1,0 +1,26 @@
+//! The `#[throttle]` attribute of the `traffik` crate, which re-exports it. Applications depend on
+//! `traffik`, not on this crate.
+
+#![forbid(unsafe_code)]
+
+use proc_macro::TokenStream;
+
+mod args;
+mod expand;
+mod fallback;
+mod item;
+mod keys;
+mod model;
+mod returned;
+mod stack;
+mod validate;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+#[doc = include_str!("throttle.md")]
+#[proc_macro_attribute]
+pub fn throttle(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::throttle(args.into(), item.into()).into()
+}

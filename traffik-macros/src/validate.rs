@@ -1,0 +1,234 @@
+//! What the arguments mean: each key's values, and what must not stand together.
+
+use proc_macro2::Span;
+use quote::ToTokens;
+use syn::spanned::Spanned;
+use syn::{Error, LitStr, Path};
+use traffik_grammar::rate::{self, RateSpec};
+use traffik_grammar::{suggest, uid};
+
+use crate::args::{Args, KEYS, Key, Setting};
+use crate::fallback::Errors;
+use crate::item::{self, Handler};
+use crate::keys;
+use crate::model::{Throttle, Which};
+use crate::stack::Stack;
+use crate::value::{Kind, Value};
+
+/// Whether the function can be a throttled handler.
+pub(crate) fn handler(handler: &Handler, errors: &mut Errors) {
+    let name = &handler.name;
+    if let Some(constness) = handler.constness {
+        let message =
+            format!("a `const fn` can't wait for a throttle's decision: write `async fn {name}`");
+        errors.push(Error::new(constness.span, message));
+    } else if handler.asyncness.is_none() {
+        let message = format!("a throttled handler is asynchronous: write `async fn {name}`");
+        errors.push(Error::new(handler.fn_token.span, message));
+    }
+    if handler.body.is_none() {
+        let message = "a throttled handler needs a body";
+        errors.push(Error::new(name.span(), message));
+    }
+    if let Some(receiver) = handler.receiver {
+        let message = "axum can't call a method: write a free function, and take what `self` holds \
+                       from an extractor such as `State`";
+        errors.push(Error::new(receiver, message));
+    } else if let Some(word) = self_type_of(handler) {
+        let message = "a throttled handler is a free function, outside of any `impl`: name the type \
+                       instead of `Self`";
+        errors.push(Error::new(word, message));
+    }
+}
+
+fn self_type_of(handler: &Handler) -> Option<Span> {
+    item::self_type(handler.parameters.clone())
+        .or_else(|| item::self_type(handler.output.to_token_stream()))
+        .or_else(|| item::self_type(handler.bounds.to_token_stream()))
+}
+
+/// Whether each attribute makes sense, and all of them together.
+pub(crate) fn stack(stack: &Stack, errors: &mut Errors) -> Vec<Throttle> {
+    unique(stack, errors);
+    stack
+        .attributes
+        .iter()
+        .filter_map(|args| attribute(args, errors))
+        .collect()
+}
+
+fn unique(stack: &Stack, errors: &mut Errors) {
+    let mut seen = Vec::new();
+    for which in stack
+        .attributes
+        .iter()
+        .filter_map(|args| args.which.as_ref())
+    {
+        let (name, span, message) = match which {
+            Which::Uid(uid) => (
+                format!("{:?}", uid.value()),
+                uid.span(),
+                "stands twice on this handler: a uid names one throttle, give the second its own",
+            ),
+            Which::Path(path) => (
+                path.to_token_stream().to_string().replace(' ', ""),
+                path.span(),
+                "stands twice on this handler: write it once, with the sum of the costs",
+            ),
+        };
+        if seen.contains(&name) {
+            errors.push(Error::new(span, format!("{name} {message}")));
+        } else {
+            seen.push(name);
+        }
+    }
+}
+
+fn attribute(args: &Args, errors: &mut Errors) -> Option<Throttle> {
+    let path = match &args.which {
+        Some(Which::Path(path)) => Some(path),
+        _ => None,
+    };
+    let mut calls = Vec::new();
+    for setting in &args.settings {
+        let call = known(setting, path).and_then(|_| keys::call(setting));
+        calls.extend(errors.note(call).flatten());
+    }
+    conflict(args, errors);
+    match &args.which {
+        Some(Which::Uid(uid)) => declared(uid, args, errors),
+        Some(Which::Path(_)) => {}
+        None => nameless(args, errors),
+    }
+    args.which.clone().map(|which| Throttle { which, calls })
+}
+
+/// Whether there is such a key, and it may stand here.
+fn known(setting: &Setting, path: Option<&Path>) -> Result<&'static Key, Error> {
+    let word = &setting.key;
+    let message = match (Key::find(word), path) {
+        (Some(key), None) => return Ok(key),
+        (Some(key), Some(_)) if key.shared => return Ok(key),
+        (Some(_), Some(path)) => format!(
+            "`{word}` is settled where `{}` is built: on a shared throttle only {} may follow",
+            path.to_token_stream().to_string().replace(' ', ""),
+            listed(KEYS.iter().filter(|key| key.shared)),
+        ),
+        (None, _) => {
+            let keys = || KEYS.iter().filter(|key| path.is_none() || key.shared);
+            let names = keys().map(|key| key.name);
+            match suggest::nearest(&word.to_string(), names) {
+                Some(nearest) => format!(
+                    "unknown key `{word}`; did you mean `{nearest}`? The keys are {}",
+                    listed(keys()),
+                ),
+                None => format!("unknown key `{word}`; the keys are {}", listed(keys())),
+            }
+        }
+    };
+    Err(Error::new(word.span(), message))
+}
+
+fn listed<'a>(keys: impl Iterator<Item = &'a Key>) -> String {
+    let names: Vec<_> = keys.map(|key| format!("`{}`", key.name)).collect();
+    match names.as_slice() {
+        [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.concat(),
+    }
+}
+
+fn conflict(args: &Args, errors: &mut Errors) {
+    if let Some(backend) = args.setting("backend")
+        && let Some(dynamic) = args.setting("dynamic_backend")
+        && !dynamic.value.as_ref().is_some_and(is_false)
+    {
+        let message = "a throttle has either its own backend or that of the context: \
+                       remove `backend` or `dynamic_backend`";
+        // At the one that was written second.
+        let backend_first = args
+            .settings
+            .iter()
+            .find(|setting| setting.key == "backend" || setting.key == "dynamic_backend")
+            .is_some_and(|setting| setting.key == "backend");
+        let culprit = if backend_first { dynamic } else { backend };
+        errors.push(Error::new(culprit.key.span(), message));
+    }
+}
+
+fn is_false(value: &Value) -> bool {
+    matches!(&value.kind, Kind::Literal(syn::Lit::Bool(flag)) if !flag.value)
+}
+
+fn nameless(args: &Args, errors: &mut Errors) {
+    // An argument that could not be read may have been the name.
+    if args.broken {
+        return;
+    }
+    let at = args
+        .settings
+        .first()
+        .map_or(args.at, |setting| setting.key.span());
+    let message = "which throttle? Begin with its uid, `#[throttle(\"api:burst\", rate = \"20/min\")]`, \
+                   or with the path of a `static` one, `#[throttle(UPLOADS)]`";
+    errors.push(Error::new(at, message));
+}
+
+/// What a declaration must bring along.
+fn declared(name: &LitStr, args: &Args, errors: &mut Errors) {
+    if let Err(error) = uid::check(&name.value()) {
+        errors.push(Error::new(name.span(), error));
+    }
+    match args.setting("rate") {
+        None if !args.broken => {
+            let message = format!(
+                "the throttle {:?} has no rate: add `rate = \"20/min\"`",
+                name.value()
+            );
+            errors.push(Error::new(name.span(), message));
+        }
+        None => {}
+        Some(rate) => {
+            errors.note(fits(rate, args));
+        }
+    }
+}
+
+/// Refuses a constant cost that is above what a constant rate ever lets through at once. A rate or
+/// a cost that is wrong by itself was reported before.
+fn fits(rate: &Setting, args: &Args) -> Result<(), Error> {
+    let Some(text) = rate.value.as_ref().and_then(keys::string) else {
+        return Ok(());
+    };
+    let Ok(RateSpec::Limited { limit, .. }) = rate::parse(&text.value()) else {
+        return Ok(());
+    };
+    let Some(value) = args.setting("cost").and_then(|cost| cost.value.as_ref()) else {
+        return Ok(());
+    };
+    let Ok(cost) = keys::integer(value) else {
+        return Ok(());
+    };
+    let strategy = match args.setting("strategy").map(|strategy| &strategy.value) {
+        None => None,
+        Some(word) => match word.as_ref().and_then(keys::string) {
+            Some(word) => Some(word.value()),
+            // An expression sets its own capacity.
+            None => return Ok(()),
+        },
+    };
+    let message = if strategy.as_deref() == Some("gcra") && cost > 1 {
+        format!(
+            "a cost of {cost} never passes: \"gcra\" lets 1 through at once; \
+             write `strategy = Gcra::new().burst({cost})` or lower the cost"
+        )
+    } else if cost > limit {
+        format!(
+            "a cost of {cost} never passes: the rate {:?} lets at most {limit} through; \
+             lower the cost or raise the rate",
+            text.value(),
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(value.span(), message))
+}

@@ -1,0 +1,207 @@
+//! The value behind `key =`: its tokens, up to the next comma of its own level, and their kind.
+//!
+//! Expressions are not parsed: what the macro doesn't look into, it can't get wrong, and the
+//! compiler reports mistakes in them with the user's spans.
+
+use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::parse::{ParseStream, Parser};
+use syn::spanned::Spanned;
+use syn::{
+    AngleBracketedGenericArguments, ExprPath, Lit, Result, ReturnType, Token, Type, parse2, token,
+};
+
+pub(crate) struct Value {
+    pub(crate) kind: Kind,
+    pub(crate) tokens: TokenStream,
+}
+
+pub(crate) enum Kind {
+    Literal(Lit),
+    /// What follows the word `const`.
+    Const(TokenStream),
+    Closure(Closure),
+    /// A path or any other expression.
+    Expression,
+}
+
+#[derive(Clone)]
+/// `async move |a, b: B| body`, cut at the places where types may be put in.
+pub(crate) struct Closure {
+    pub(crate) modifiers: TokenStream,
+    pub(crate) parameters: Vec<Parameter>,
+    /// The return type, if any, and the body.
+    pub(crate) rest: TokenStream,
+}
+
+#[derive(Clone)]
+pub(crate) struct Parameter {
+    pub(crate) pattern: TokenStream,
+    /// The colon and what follows it.
+    pub(crate) annotation: TokenStream,
+}
+
+impl Value {
+    /// Takes a value's tokens from the input, and leaves the comma behind them.
+    pub(crate) fn take(input: ParseStream<'_>) -> Result<Self> {
+        let tokens = expression(input)?;
+        if tokens.is_empty() {
+            return Err(input.error("expected a value"));
+        }
+        let tokens = ungrouped(tokens);
+        Ok(Self {
+            kind: classify(&tokens),
+            tokens,
+        })
+    }
+
+    pub(crate) fn span(&self) -> Span {
+        self.tokens.span()
+    }
+}
+
+/// A fragment of a declarative macro arrives in a group without delimiters.
+fn ungrouped(mut tokens: TokenStream) -> TokenStream {
+    loop {
+        let mut trees = tokens.clone().into_iter();
+        match (trees.next(), trees.next()) {
+            (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::None => {
+                tokens = group.stream();
+            }
+            _ => return tokens,
+        }
+    }
+}
+
+fn classify(tokens: &TokenStream) -> Kind {
+    if let Ok(literal) = parse2::<Lit>(tokens.clone()) {
+        Kind::Literal(literal)
+    } else if let Ok(behind) = constant.parse2(tokens.clone()) {
+        Kind::Const(behind)
+    } else if let Ok(closure) = closure.parse2(tokens.clone()) {
+        Kind::Closure(closure)
+    } else {
+        Kind::Expression
+    }
+}
+
+fn constant(input: ParseStream<'_>) -> Result<TokenStream> {
+    input.parse::<Token![const]>()?;
+    // `const || …` is a closure, `const { … }` already an expression.
+    if input.peek(Token![|]) || input.peek(token::Brace) {
+        return Err(input.error("not a path"));
+    }
+    input.parse()
+}
+
+/// Moves tokens to the output until a comma that belongs to the attribute.
+fn expression(input: ParseStream<'_>) -> Result<TokenStream> {
+    let mut out = TokenStream::new();
+    // Whether an operand may begin here: there `|` opens a closure and `<` a qualified path,
+    // elsewhere both are operators.
+    let mut operand = true;
+    while !input.is_empty() && !input.peek(Token![,]) {
+        if operand && input.peek(Token![|]) {
+            closure_head(input, &mut out)?;
+        } else if operand && input.peek(Token![<]) {
+            input.parse::<ExprPath>()?.to_tokens(&mut out);
+            operand = false;
+        } else if input.peek(Token![::]) && input.peek3(Token![<]) {
+            input
+                .parse::<AngleBracketedGenericArguments>()?
+                .to_tokens(&mut out);
+            operand = false;
+        } else if input.peek(Token![as]) {
+            input.parse::<Token![as]>()?.to_tokens(&mut out);
+            input.call(Type::without_plus)?.to_tokens(&mut out);
+            operand = false;
+        } else if input.peek(Token![||]) {
+            input.parse::<Token![||]>()?.to_tokens(&mut out);
+            operand = true;
+        } else {
+            let tree: TokenTree = input.parse()?;
+            operand = match &tree {
+                TokenTree::Punct(punct) => punct.as_char() != '?',
+                TokenTree::Ident(word) => opens_operand(&word.to_string()),
+                TokenTree::Group(_) | TokenTree::Literal(_) => false,
+            };
+            tree.to_tokens(&mut out);
+        }
+    }
+    Ok(out)
+}
+
+/// `|…|` and a return type, with the commas inside.
+fn closure_head(input: ParseStream<'_>, out: &mut TokenStream) -> Result<()> {
+    if input.peek(Token![||]) {
+        input.parse::<Token![||]>()?.to_tokens(out);
+    } else {
+        input.parse::<Token![|]>()?.to_tokens(out);
+        while !input.peek(Token![|]) {
+            input.parse::<TokenTree>()?.to_tokens(out);
+        }
+        // Joint with what follows it, as in `|| |`, it would still be one bar of this closure.
+        input.parse::<TokenTree>()?.to_tokens(out);
+    }
+    input.parse::<ReturnType>()?.to_tokens(out);
+    Ok(())
+}
+
+fn opens_operand(word: &str) -> bool {
+    matches!(
+        word,
+        "async"
+            | "break"
+            | "else"
+            | "if"
+            | "in"
+            | "match"
+            | "move"
+            | "return"
+            | "static"
+            | "while"
+    )
+}
+
+fn closure(input: ParseStream<'_>) -> Result<Closure> {
+    let mut modifiers = TokenStream::new();
+    while input.peek(Token![async]) || input.peek(Token![move]) || input.peek(Token![static]) {
+        input.parse::<TokenTree>()?.to_tokens(&mut modifiers);
+    }
+    let mut parameters = Vec::new();
+    if input.parse::<Option<Token![||]>>()?.is_none() {
+        input.parse::<Token![|]>()?;
+        while !input.peek(Token![|]) {
+            parameters.push(parameter(input)?);
+            if !input.peek(Token![|]) {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        input.parse::<Token![|]>()?;
+    }
+    Ok(Closure {
+        modifiers,
+        parameters,
+        rest: input.parse()?,
+    })
+}
+
+fn parameter(input: ParseStream<'_>) -> Result<Parameter> {
+    let mut pattern = TokenStream::new();
+    let mut annotation = TokenStream::new();
+    while !input.peek(Token![|]) && !input.peek(Token![,]) {
+        if input.peek(Token![::]) {
+            input.parse::<Token![::]>()?.to_tokens(&mut pattern);
+        } else if input.peek(Token![:]) {
+            input.parse::<Token![:]>()?.to_tokens(&mut annotation);
+            input.parse::<Type>()?.to_tokens(&mut annotation);
+            break;
+        } else {
+            input.parse::<TokenTree>()?.to_tokens(&mut pattern);
+        }
+    }
+    Ok(Parameter {
+        pattern,
+        annotation,
+    })
+}

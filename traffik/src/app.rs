@@ -1,0 +1,156 @@
+//! [`Traffik`]: what the throttles of a process or a router have in common.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::Parts;
+use crate::backend::SharedBackend;
+use crate::client_ip::ClientIp;
+use crate::error::Error;
+use crate::resilience::OnError;
+
+/// What throttles fall back to: a backend, how to find the client's address, what to do when the
+/// backend fails.
+///
+/// [`install`] makes one the default of the process; `layer` gives one to a single router.
+#[derive(Debug, Clone)]
+pub struct Traffik(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    backend: Option<SharedBackend>,
+    client_ip: ClientIp,
+    on_error: OnError,
+    #[cfg(feature = "tower")]
+    answers: crate::response::Answers,
+}
+
+impl Traffik {
+    /// Starts with nothing set.
+    #[must_use]
+    pub fn builder() -> TraffikBuilder {
+        TraffikBuilder {
+            backend: None,
+            client_ip: ClientIp::default(),
+            on_error: OnError::default(),
+            #[cfg(feature = "tower")]
+            answers: crate::response::Answers::default(),
+        }
+    }
+
+    pub(crate) fn backend(&self) -> Option<&SharedBackend> {
+        self.0.backend.as_ref()
+    }
+
+    pub(crate) fn client_ip(&self) -> &ClientIp {
+        &self.0.client_ip
+    }
+
+    pub(crate) fn on_error(&self) -> &OnError {
+        &self.0.on_error
+    }
+
+    #[cfg(feature = "tower")]
+    pub(crate) fn answers(&self) -> &crate::response::Answers {
+        &self.0.answers
+    }
+
+    /// A `tower` layer that gives this to every request that passes through it.
+    #[cfg(feature = "tower")]
+    #[must_use]
+    pub fn layer(&self) -> crate::tower::TraffikLayer {
+        crate::tower::TraffikLayer::new(self.clone())
+    }
+
+    /// The router's, or else the process's.
+    pub(crate) fn of(parts: Option<&Parts>) -> Option<&Self> {
+        parts.and_then(|parts| parts.extensions.get::<Self>()).or_else(|| INSTALLED.get())
+    }
+}
+
+/// Builds a [`Traffik`].
+#[derive(Debug, Clone)]
+pub struct TraffikBuilder {
+    backend: Option<SharedBackend>,
+    client_ip: ClientIp,
+    on_error: OnError,
+    #[cfg(feature = "tower")]
+    answers: crate::response::Answers,
+}
+
+impl TraffikBuilder {
+    /// Where throttles without a backend of their own count.
+    #[must_use]
+    pub fn backend(mut self, backend: impl Into<SharedBackend>) -> Self {
+        self.backend = Some(backend.into());
+        self
+    }
+
+    /// How to find a client's address. The default trusts no header.
+    #[must_use]
+    pub fn client_ip(mut self, client_ip: ClientIp) -> Self {
+        self.client_ip = client_ip;
+        self
+    }
+
+    /// What throttles without a word of their own do when the backend fails.
+    #[must_use]
+    pub fn on_error(mut self, on_error: OnError) -> Self {
+        self.on_error = on_error;
+        self
+    }
+
+    /// Which rate-limit headers the answers carry, unless a throttle says otherwise.
+    #[cfg(feature = "tower")]
+    #[must_use]
+    pub fn headers(mut self, headers: crate::Headers) -> Self {
+        self.answers.headers = Some(headers);
+        self
+    }
+
+    /// What refused clients are answered, unless a throttle says otherwise.
+    #[cfg(feature = "tower")]
+    #[must_use]
+    pub fn on_throttled<K>(mut self, answer: impl crate::response::IntoAnswer<K>) -> Self {
+        self.answers.on_throttled = Some(crate::response::OnThrottled::Answer(answer.into_answer()));
+        self
+    }
+
+    /// Done.
+    #[must_use]
+    pub fn build(self) -> Traffik {
+        Traffik(Arc::new(Inner {
+            backend: self.backend,
+            client_ip: self.client_ip,
+            on_error: self.on_error,
+            #[cfg(feature = "tower")]
+            answers: self.answers,
+        }))
+    }
+}
+
+static INSTALLED: OnceLock<Traffik> = OnceLock::new();
+
+/// Makes this the default of the process, once.
+///
+/// # Errors
+/// A configuration error when there is one already: two parts of a program that both believe to
+/// own the default should hear of each other.
+pub fn install(traffik: Traffik) -> Result<(), Error> {
+    INSTALLED.set(traffik).map_err(|_| {
+        Error::configuration(
+            "a Traffik is installed already; install one per process, and give routers their own with .layer()",
+        )
+    })
+}
+
+/// The backend of last resort for static throttles: this process's memory.
+#[cfg(feature = "memory")]
+pub(crate) fn process_memory() -> Option<&'static SharedBackend> {
+    static MEMORY: OnceLock<SharedBackend> = OnceLock::new();
+    Some(MEMORY.get_or_init(|| crate::MemoryBackend::new().into()))
+}
+
+#[cfg(not(feature = "memory"))]
+pub(crate) fn process_memory() -> Option<&'static SharedBackend> {
+    None
+}

@@ -1,0 +1,47 @@
+//! [`serve`]: `axum::serve`, with the client's address known.
+
+use std::future::{Future, IntoFuture};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use axum::Router;
+use tokio::net::TcpListener;
+
+/// Serves a router as `axum::serve` does, with `ConnectInfo<SocketAddr>` on every request, so that
+/// [`client_ip`](crate::client_ip) knows whom it is talking to.
+///
+/// # Errors
+/// As `axum::serve`: none in practice, since accept errors are retried.
+pub fn serve(listener: TcpListener, router: Router) -> Serve {
+    Serve { listener, router }
+}
+
+/// What [`serve`] returns; await it.
+#[derive(Debug)]
+#[must_use = "nothing is served until this is awaited"]
+pub struct Serve {
+    listener: TcpListener,
+    router: Router,
+}
+
+impl Serve {
+    /// Stops accepting when `signal` is done, and ends when the open requests have.
+    ///
+    /// # Errors
+    /// As [`serve`].
+    pub async fn with_graceful_shutdown(self, signal: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+        let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(self.listener, service).with_graceful_shutdown(signal).await
+    }
+}
+
+impl IntoFuture for Serve {
+    type Output = io::Result<()>;
+    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
+        Box::pin(axum::serve(self.listener, service).into_future())
+    }
+}

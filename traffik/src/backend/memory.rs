@@ -1,0 +1,202 @@
+//! [`MemoryBackend`]: counters in this process.
+//!
+//! One flat table of buckets, each a pair of cache lines with its own one-byte lock: a hit is a
+//! hash, one bucket, one step. The table grows by one bucket at a time (linear hashing), forgets
+//! expired keys as new ones come, and never holds more keys than its capacity. No thread runs in
+//! the background and no lock spans the table.
+
+mod bucket;
+mod reclaim;
+mod table;
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdicts};
+use crate::clock::{Clock, SystemClock};
+use table::Table;
+
+/// The default capacity: one million keys.
+pub const DEFAULT_CAPACITY: usize = 1_000_000;
+
+/// Counters in this process's memory.
+///
+/// A cheap handle: clones share the counters. Bounded by [`capacity`](MemoryBackendBuilder::capacity)
+/// keys; when it is reached, expired keys go first, then those nearest to a full account, and a
+/// client that is being refused goes last, so that a flood of fresh keys frees nobody.
+///
+/// ```
+/// # async fn run() -> Result<(), traffik::Error> {
+/// use traffik::{MemoryBackend, Throttle};
+///
+/// let throttle = Throttle::builder("docs:memory").rate("2/min").backend(MemoryBackend::new()).build()?;
+/// assert!(throttle.hit("ann").await?.is_allowed());
+/// assert!(throttle.hit("ann").await?.is_allowed());
+/// assert!(!throttle.hit("ann").await?.is_allowed());
+/// assert!(throttle.hit("bob").await?.is_allowed());
+/// # Ok(()) }
+/// # futures_block_on(run()).unwrap();
+/// # fn futures_block_on<F: Future>(f: F) -> F::Output { tokio::runtime::Runtime::new().unwrap().block_on(f) }
+/// ```
+#[derive(Clone)]
+pub struct MemoryBackend(Arc<Store>);
+
+struct Store {
+    table: Table,
+    clock: Time,
+}
+
+/// The system clock by name, so that reading it is a direct call.
+enum Time {
+    System,
+    Injected(Arc<dyn Clock>),
+}
+
+impl Time {
+    #[inline]
+    fn now(&self) -> u64 {
+        match self {
+            Self::System => SystemClock.now(),
+            Self::Injected(clock) => clock.now(),
+        }
+    }
+}
+
+impl MemoryBackend {
+    /// An empty store of the default capacity.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Sets capacity and clock.
+    #[must_use]
+    pub fn builder() -> MemoryBackendBuilder {
+        MemoryBackendBuilder { capacity: DEFAULT_CAPACITY, clock: None }
+    }
+
+    /// The keys held at present, expired ones that were not yet swept included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.table.len()
+    }
+
+    /// Whether no key is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The most keys that this store holds.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.0.table.capacity()
+    }
+
+    /// Bytes allocated for the table, logs of [`SlidingLog`](crate::strategy::SlidingLog) and
+    /// [`LeakyQueue`](crate::strategy::LeakyQueue) aside.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.table.bytes()
+    }
+
+    /// Sweeps the whole table for expired keys and says how many went. Never needed: the table
+    /// sweeps itself as keys come in. For a service that has gone quiet and wants the slots back.
+    pub fn reclaim(&self) -> usize {
+        self.0.table.sweep_all(self.0.clock.now())
+    }
+
+    /// Runs a future with this backend as its context; see
+    /// [`SharedBackend::scope`](super::SharedBackend::scope).
+    pub fn scope<F: Future>(&self, future: F) -> super::context::Scope<F> {
+        super::SharedBackend::from(self.clone()).scope(future)
+    }
+
+    #[inline]
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    #[inline]
+    pub(crate) fn decide_at_once(&self, op: Op, hits: &[Hit<'_>]) -> Verdicts {
+        match hits {
+            [hit] => {
+                // The key's cache lines are on their way while the clock is read.
+                self.0.table.prefetch(hit.hash());
+                let now = self.0.clock.now();
+                let mut verdicts = Verdicts { now, each: smallvec::SmallVec::new() };
+                verdicts.each.push(self.0.table.decide_one(op, now, hit));
+                verdicts
+            }
+            hits => {
+                let now = self.0.clock.now();
+                Verdicts { now, each: self.0.table.decide_batch(op, now, hits) }
+            }
+        }
+    }
+}
+
+impl Default for MemoryBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryBackend").field("len", &self.len()).field("capacity", &self.capacity()).finish()
+    }
+}
+
+impl Backend for MemoryBackend {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn decide<'a>(&'a self, op: Op, hits: &'a [Hit<'a>]) -> BoxFuture<'a, Result<Verdicts, BackendError>> {
+        Box::pin(std::future::ready(Ok(self.decide_at_once(op, hits))))
+    }
+
+    fn decide_now(&self, op: Op, hits: &[Hit<'_>]) -> Option<Result<Verdicts, BackendError>> {
+        Some(Ok(self.decide_at_once(op, hits)))
+    }
+
+    fn is_immediate(&self) -> bool {
+        true
+    }
+
+    fn deadline(&self) -> Option<std::time::Duration> {
+        None
+    }
+}
+
+/// Builds a [`MemoryBackend`].
+#[derive(Debug, Clone)]
+pub struct MemoryBackendBuilder {
+    capacity: usize,
+    clock: Option<Arc<dyn Clock>>,
+}
+
+impl MemoryBackendBuilder {
+    /// The most keys to hold; at least 1. A live key takes about 48 bytes.
+    #[must_use]
+    pub fn capacity(mut self, keys: usize) -> Self {
+        self.capacity = keys.max(1);
+        self
+    }
+
+    /// Where the time comes from. The default is [`SystemClock`].
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// The store, empty.
+    #[must_use]
+    pub fn build(self) -> MemoryBackend {
+        let clock = self.clock.map_or(Time::System, Time::Injected);
+        let table = Table::new(self.capacity, clock.now());
+        MemoryBackend(Arc::new(Store { table, clock }))
+    }
+}

@@ -1,0 +1,188 @@
+//! [`Decision`], [`Stat`] and [`Throttled`]: what came of a hit.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::backend::Verdict;
+use crate::policy::Policy;
+
+/// What came of a hit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a decision that nobody reads limits nothing"]
+pub enum Decision {
+    /// It passed and was charged.
+    Allowed(Stat),
+    /// It was refused, and nothing was charged.
+    Denied(Throttled),
+    /// It passed uncounted: the identity is [`EXEMPTED`](crate::EXEMPTED), the cost 0, the rate
+    /// unlimited, the throttle disabled, skipped by a rule, or its backend down under
+    /// `on_error = "allow"`.
+    Exempt,
+}
+
+impl Decision {
+    /// Whether the hit may go ahead, counted or not.
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        !matches!(self, Self::Denied(_))
+    }
+
+    /// The refusal, if it is one.
+    #[must_use]
+    pub fn throttled(&self) -> Option<&Throttled> {
+        match self {
+            Self::Denied(throttled) => Some(throttled),
+            Self::Allowed(_) | Self::Exempt => None,
+        }
+    }
+
+    /// The state of the client's account, unless nothing was counted.
+    #[must_use]
+    pub fn stat(&self) -> Option<&Stat> {
+        match self {
+            Self::Allowed(stat) => Some(stat),
+            Self::Denied(throttled) => Some(throttled.stat()),
+            Self::Exempt => None,
+        }
+    }
+
+    /// The refusal as an error, for `?`.
+    ///
+    /// # Errors
+    /// [`Throttled`] when the hit was refused.
+    pub fn into_result(self) -> Result<Option<Stat>, Throttled> {
+        match self {
+            Self::Allowed(stat) => Ok(Some(stat)),
+            Self::Denied(throttled) => Err(throttled),
+            Self::Exempt => Ok(None),
+        }
+    }
+}
+
+/// The state of one client's account under one throttle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stat {
+    /// The throttle.
+    pub uid: &'static str,
+    /// The most that a full account holds, in units of cost.
+    pub limit: u64,
+    /// What can still be taken at once, in units of cost.
+    pub remaining: u64,
+    /// What is taken at present, in units of cost, rounded up.
+    pub used: u64,
+    /// How long until what was asked for would pass, if it does not now and ever can. For
+    /// [`stat`](crate::Throttle::stat) the question is a single unit.
+    pub retry_after: Option<Duration>,
+    /// How long until the account is full again, if nothing else is taken.
+    pub reset_after: Duration,
+}
+
+impl Stat {
+    pub(crate) fn new(policy: &Policy, verdict: &Verdict) -> Self {
+        Self {
+            uid: policy.uid(),
+            limit: verdict.limit,
+            remaining: verdict.remaining,
+            used: verdict.used,
+            retry_after: verdict.retry_after().filter(|wait| !wait.is_zero()),
+            reset_after: Duration::from_micros(verdict.reset_after),
+        }
+    }
+
+    /// The throttle.
+    #[must_use]
+    pub fn uid(&self) -> &'static str {
+        self.uid
+    }
+
+    /// The most that a full account holds, in units of cost.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// What can still be taken at once, in units of cost.
+    #[must_use]
+    pub fn remaining(&self) -> u64 {
+        self.remaining
+    }
+
+    /// What is taken at present, in units of cost, rounded up.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// How long until what was asked for would pass.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// How long until the account is full again.
+    #[must_use]
+    pub fn reset_after(&self) -> Duration {
+        self.reset_after
+    }
+}
+
+/// A refusal: the client is over a limit.
+///
+/// An error to return with `?`, and in axum a response: `429` with `Retry-After`, problem+json and
+/// the rate-limit headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Throttled {
+    stat: Stat,
+    cost: u64,
+    period: Duration,
+}
+
+impl Throttled {
+    pub(crate) fn new(policy: &Policy, cost: u64, verdict: &Verdict) -> Self {
+        Self { stat: Stat::new(policy, verdict), cost, period: policy.rate().period() }
+    }
+
+    /// The throttle that refused.
+    #[must_use]
+    pub fn uid(&self) -> &'static str {
+        self.stat.uid
+    }
+
+    /// How long until the same hit passes, if nothing else is taken; `None` when it never can,
+    /// because it costs more than a full account holds.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.stat.retry_after
+    }
+
+    /// The state of the account.
+    #[must_use]
+    pub fn stat(&self) -> &Stat {
+        &self.stat
+    }
+
+    /// What the hit would have cost.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    /// The period of the throttle's rate.
+    #[must_use]
+    pub fn period(&self) -> Duration {
+        self.period
+    }
+}
+
+impl fmt::Display for Throttled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "over the limit of {} ({} of {} left)", self.stat.uid, self.stat.remaining, self.stat.limit)?;
+        match self.stat.retry_after {
+            Some(wait) => write!(f, ", retry after {wait:?}"),
+            None => write!(f, ", and a cost of {} can never pass", self.cost),
+        }
+    }
+}
+
+impl std::error::Error for Throttled {}

@@ -1,0 +1,124 @@
+//! [`Error`]: what went wrong around a decision. A refusal is not an error.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why no decision could be made, or why a throttle could not be built.
+///
+/// Opaque: ask it with the `is_…` predicates. A client over its limit is never an `Error`, and a
+/// broken backend never a refusal.
+#[derive(Clone)]
+pub struct Error(Arc<Kind>);
+
+#[derive(Debug)]
+enum Kind {
+    Configuration(String),
+    Backend(BackendError),
+}
+
+impl Error {
+    pub(crate) fn configuration(message: impl Into<String>) -> Self {
+        Self(Arc::new(Kind::Configuration(message.into())))
+    }
+
+    pub(crate) fn backend(error: BackendError) -> Self {
+        Self(Arc::new(Kind::Backend(error)))
+    }
+
+    /// The store could not be asked, or did not answer.
+    #[must_use]
+    pub fn is_backend(&self) -> bool {
+        matches!(*self.0, Kind::Backend(_))
+    }
+
+    /// The store did not answer within the deadline. Implies [`Error::is_backend`].
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(&*self.0, Kind::Backend(error) if error.is_timeout())
+    }
+
+    /// Something was set up wrongly: a bad rate, a doubled uid, no backend where one is needed.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        matches!(*self.0, Kind::Configuration(_))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Kind::Configuration(message) => f.write_str(message),
+            Kind::Backend(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &*self.0 {
+            Kind::Configuration(_) => None,
+            Kind::Backend(error) => error.source(),
+        }
+    }
+}
+
+/// Why a [`Backend`](crate::Backend) could not decide.
+#[derive(Debug)]
+pub struct BackendError {
+    message: String,
+    timeout: bool,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl BackendError {
+    /// A failure with a sentence for the operator. It reaches logs, never clients.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), timeout: false, source: None }
+    }
+
+    /// No answer within `deadline`; whether the hit was charged is unknown.
+    #[must_use]
+    pub fn timeout(backend: &str, deadline: Duration) -> Self {
+        Self {
+            message: format!("the {backend} backend did not answer within {deadline:?}"),
+            timeout: true,
+            source: None,
+        }
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Whether the deadline passed.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        self.timeout
+    }
+}
+
+impl fmt::Display for BackendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(source) => write!(f, "{}: {source}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl StdError for BackendError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,209 @@
+//! [`Identity`]: on whose account a hit goes.
+
+use std::fmt;
+use std::net::IpAddr;
+
+/// The client that a hit is charged to.
+///
+/// Identities of different kinds never meet: the address `10.0.0.1`, the string `"10.0.0.1"` and
+/// the number `10` are three clients.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Identity {
+    pub(crate) kind: Kind,
+    pub(crate) tier: Option<Box<str>>,
+    pub(crate) priority: Priority,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Exempted,
+    Anonymous,
+    Key(Box<str>),
+    Ip(IpAddr),
+    Number(u64),
+}
+
+/// Not throttled: no key is built, no backend is called.
+pub const EXEMPTED: Identity = Identity::of(Kind::Exempted);
+
+/// Nobody in particular: every client that cannot be told from another shares this bucket.
+pub const ANONYMOUS: Identity = Identity::of(Kind::Anonymous);
+
+/// How much a hit matters, for [`PriorityReserve`](crate::strategy::PriorityReserve).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Priority {
+    /// The first to wait.
+    Low,
+    /// Everyone else.
+    #[default]
+    Normal,
+    /// Ahead of the others.
+    High,
+    /// The last to be refused.
+    Critical,
+}
+
+impl Identity {
+    const fn of(kind: Kind) -> Self {
+        Self { kind, tier: None, priority: Priority::Normal }
+    }
+
+    /// A client known by a string: a user, an API key, a tenant.
+    pub fn key(key: impl Into<String>) -> Self {
+        Self::of(Kind::Key(key.into().into_boxed_str()))
+    }
+
+    /// Puts the client into a tier, for [`Tiered`](crate::strategy::Tiered).
+    #[must_use]
+    pub fn tier(mut self, tier: impl Into<String>) -> Self {
+        self.tier = Some(tier.into().into_boxed_str());
+        self
+    }
+
+    /// Gives the hit a priority, for [`PriorityReserve`](crate::strategy::PriorityReserve).
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Whether this is [`EXEMPTED`].
+    #[must_use]
+    pub fn is_exempted(&self) -> bool {
+        matches!(self.kind, Kind::Exempted)
+    }
+
+    pub(crate) fn as_ref(&self) -> Who<'_> {
+        let kind = match &self.kind {
+            Kind::Exempted => KindRef::Exempted,
+            Kind::Anonymous => KindRef::Anonymous,
+            Kind::Key(key) => KindRef::Key(key),
+            Kind::Ip(ip) => KindRef::Ip(*ip),
+            Kind::Number(number) => KindRef::Number(*number),
+        };
+        Who { kind, tier: self.tier.as_deref(), priority: self.priority }
+    }
+}
+
+/// A borrowed identity: what strategies and backends see of the client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Who<'a> {
+    pub(crate) kind: KindRef<'a>,
+    pub(crate) tier: Option<&'a str>,
+    pub(crate) priority: Priority,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KindRef<'a> {
+    Exempted,
+    Anonymous,
+    Key(&'a str),
+    Ip(IpAddr),
+    Number(u64),
+}
+
+impl<'a> Who<'a> {
+    pub(crate) const fn of(kind: KindRef<'a>) -> Self {
+        Self { kind, tier: None, priority: Priority::Normal }
+    }
+
+    /// The client's tier, if its identity names one.
+    #[must_use]
+    pub fn tier(&self) -> Option<&'a str> {
+        self.tier
+    }
+
+    /// The hit's priority.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    pub(crate) fn to_identity(self) -> Identity {
+        let kind = match self.kind {
+            KindRef::Exempted => Kind::Exempted,
+            KindRef::Anonymous => Kind::Anonymous,
+            KindRef::Key(key) => Kind::Key(key.into()),
+            KindRef::Ip(ip) => Kind::Ip(ip),
+            KindRef::Number(number) => Kind::Number(number),
+        };
+        Identity { kind, tier: self.tier.map(Into::into), priority: self.priority }
+    }
+}
+
+impl fmt::Debug for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_identity().fmt(f)
+    }
+}
+
+/// Shows the kind alone: identities are often secrets, and `Debug` output ends up in logs.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            Kind::Exempted => "EXEMPTED",
+            Kind::Anonymous => "ANONYMOUS",
+            Kind::Key(_) => "Identity::key(..)",
+            Kind::Ip(_) => "Identity::ip(..)",
+            Kind::Number(_) => "Identity::number(..)",
+        })
+    }
+}
+
+impl From<String> for Identity {
+    fn from(key: String) -> Self {
+        Self::key(key)
+    }
+}
+
+impl From<&str> for Identity {
+    fn from(key: &str) -> Self {
+        Self::key(key)
+    }
+}
+
+impl From<&String> for Identity {
+    fn from(key: &String) -> Self {
+        Self::key(key.as_str())
+    }
+}
+
+impl From<IpAddr> for Identity {
+    /// The address as it stands: masking is [`client_ip`](crate::client_ip)'s business.
+    fn from(ip: IpAddr) -> Self {
+        Self::of(Kind::Ip(ip.to_canonical()))
+    }
+}
+
+impl From<u64> for Identity {
+    fn from(number: u64) -> Self {
+        Self::of(Kind::Number(number))
+    }
+}
+
+impl<T: Into<Self>> From<Option<T>> for Identity {
+    /// `None` is [`ANONYMOUS`].
+    fn from(identity: Option<T>) -> Self {
+        identity.map_or(ANONYMOUS, Into::into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_never_shows_who() {
+        for identity in [Identity::key("s3cret"), Identity::from(7), Identity::from("s3cret")] {
+            let shown = format!("{identity:?} {:?}", identity.as_ref());
+            assert!(!shown.contains("s3cret") && !shown.contains('7'), "{shown}");
+        }
+    }
+
+    #[test]
+    fn none_is_anonymous() {
+        assert_eq!(Identity::from(None::<String>), ANONYMOUS);
+        assert_eq!(Identity::from(Some("a")), Identity::key("a"));
+    }
+}

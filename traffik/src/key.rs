@@ -1,0 +1,124 @@
+//! Hashed keys: what the in-memory store knows a client by.
+//!
+//! 128 bits of SipHash-1-3 under a secret of this process, so that nobody can choose two
+//! identities that share a counter. Nothing is formatted and nothing allocated.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::OnceLock;
+
+use siphasher::sip128::SipHasher13;
+
+use crate::identity::{KindRef, Who};
+
+/// What a hash is of. Equal bytes in different domains are different keys.
+#[derive(Clone, Copy)]
+#[repr(u64)]
+enum Domain {
+    Policy = 1,
+    Scope,
+    Anonymous,
+    Key,
+    Ip,
+    Number,
+}
+
+struct Secret(u64, u64);
+
+fn secret() -> &'static Secret {
+    static SECRET: OnceLock<Secret> = OnceLock::new();
+    SECRET.get_or_init(|| Secret(RandomState::new().hash_one(0_u8), RandomState::new().hash_one(1_u8)))
+}
+
+#[inline]
+fn keyed(domain: Domain, bytes: &[u8]) -> u128 {
+    let Secret(first, second) = secret();
+    // Another key per domain, rather than a prefix: one pass over the bytes as they lie.
+    SipHasher13::new_with_keys(first ^ domain as u64, *second).hash(bytes).as_u128()
+}
+
+/// The part of a key that the throttle contributes. `parts` are hashed apart from each other.
+pub(crate) fn policy(parts: [&str; 2]) -> u128 {
+    // Injective: the length of the first part says where the second begins.
+    let mut bytes = Vec::with_capacity(8 + parts[0].len() + parts[1].len());
+    bytes.extend((parts[0].len() as u64).to_le_bytes());
+    bytes.extend(parts[0].as_bytes());
+    bytes.extend(parts[1].as_bytes());
+    keyed(Domain::Policy, &bytes)
+}
+
+/// The part of a key that the scope contributes.
+pub(crate) fn scope(scope: &str) -> u128 {
+    keyed(Domain::Scope, scope.as_bytes())
+}
+
+/// The part of a key that the client contributes.
+#[inline]
+pub(crate) fn identity(who: &Who<'_>) -> u128 {
+    match who.kind {
+        KindRef::Key(key) => keyed(Domain::Key, key.as_bytes()),
+        KindRef::Ip(IpAddr::V4(ip)) => keyed(Domain::Ip, &ip.octets()),
+        KindRef::Ip(IpAddr::V6(ip)) => keyed(Domain::Ip, &ip.octets()),
+        KindRef::Number(number) => keyed(Domain::Number, &number.to_le_bytes()),
+        KindRef::Anonymous | KindRef::Exempted => keyed(Domain::Anonymous, &[]),
+    }
+}
+
+/// A hash that is the same in every process and on every machine, for what all of them must agree
+/// on (the phase of a staggered window). Not for keys: anyone can compute it.
+pub(crate) fn stable(uid: &str, who: &Who<'_>) -> u64 {
+    let (tag, number);
+    let bytes: &[u8] = match who.kind {
+        KindRef::Key(key) => key.as_bytes(),
+        KindRef::Number(value) => {
+            number = value.to_le_bytes();
+            &number
+        }
+        KindRef::Ip(IpAddr::V4(ip)) => {
+            tag = ip.to_ipv6_mapped().octets();
+            &tag
+        }
+        KindRef::Ip(IpAddr::V6(ip)) => {
+            tag = ip.octets();
+            &tag
+        }
+        KindRef::Anonymous | KindRef::Exempted => &[],
+    };
+    let by_uid = SipHasher13::new_with_keys(0, 0).hash(uid.as_bytes()).h1;
+    SipHasher13::new_with_keys(by_uid, bytes.len() as u64).hash(bytes).h1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{ANONYMOUS, Identity};
+    use std::collections::HashSet;
+
+    #[test]
+    fn look_alikes_are_different_keys() {
+        let ip: IpAddr = "10.0.0.1".parse().unwrap();
+        let identities = [
+            Identity::key("10.0.0.1"),
+            Identity::from(ip),
+            Identity::from(167_772_161_u64),
+            Identity::key(""),
+            ANONYMOUS,
+            Identity::key("a:b"),
+            Identity::key("a\0b"),
+            Identity::key("x".repeat(10_000)),
+        ];
+        let mut seen: HashSet<u128> = identities.iter().map(|i| identity(&i.as_ref())).collect();
+        assert_eq!(seen.len(), identities.len());
+        for parts in [["a", "b"], ["ab", ""], ["", "ab"]] {
+            assert!(seen.insert(policy(parts)));
+        }
+        assert!(seen.insert(scope("a")));
+    }
+
+    #[test]
+    fn mapped_addresses_are_their_ipv4() {
+        let mapped: IpAddr = "::ffff:10.0.0.1".parse().unwrap();
+        let plain: IpAddr = "10.0.0.1".parse().unwrap();
+        assert_eq!(Identity::from(mapped), Identity::from(plain));
+    }
+}

@@ -1,0 +1,521 @@
+//! The pipeline of one request. The only place that knows the order of the steps:
+//!
+//! 1. disabled, or a rule skips it → passes, nothing touched
+//! 2. the cost; 0 → passes, before the identifier runs
+//! 3. the identifier; exempted → passes *that* throttle: no key, no lock, no backend
+//! 4. the rate; unlimited → passes
+//! 5. the backend, static or dynamic
+//! 6. all hits on one backend: one call, decided together
+//! 7. the decisions
+//!
+//! Attribute, layer, socket and direct calls all come through [`decide`].
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use arc_swap::Guard;
+use smallvec::SmallVec;
+
+use crate::Parts;
+use crate::app::{Traffik, process_memory};
+use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdicts, context};
+use crate::client_ip::client_ip;
+use crate::decision::{Decision, Stat, Throttled};
+use crate::error::Error;
+use crate::identity::Identity;
+use crate::key;
+use crate::policy::Policy;
+use crate::request_fn::{RequestFn, Source};
+use crate::resilience::{self, OnError, Outage};
+use crate::rules;
+use crate::settings::{BackendSetting, RateSetting, Settings};
+use crate::subject::Subject;
+use crate::throttle::Throttle;
+
+/// One throttle of a request, with what the place of its use says otherwise.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry<'a> {
+    pub(crate) throttle: &'a Throttle,
+    pub(crate) overrides: Option<&'a Overrides>,
+}
+
+/// What a use of a shared throttle may say differently from its declaration.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Overrides {
+    pub(crate) cost: Option<Source<u64>>,
+    pub(crate) scope: Option<Source<String>>,
+    pub(crate) shadow: bool,
+    /// Whether the charge may have to be given back.
+    pub(crate) receipt: bool,
+}
+
+impl<'a> Entry<'a> {
+    pub(crate) fn new(throttle: &'a Throttle) -> Self {
+        Self { throttle, overrides: None }
+    }
+}
+
+/// The decisions of one request, one a throttle, in their order.
+#[derive(Debug)]
+pub(crate) struct Ruling {
+    pub(crate) each: SmallVec<[Ruled; 2]>,
+    /// The first refusal that counts.
+    pub(crate) refused: Option<usize>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ruled {
+    pub(crate) decision: Decision,
+    /// The refusal of a throttle in shadow mode turns nobody away.
+    pub(crate) shadow: bool,
+    /// The rate's period in microseconds, for headers.
+    pub(crate) period: u64,
+    /// What was charged, for giving it back.
+    pub(crate) charged: Option<Receipt>,
+}
+
+impl Ruling {
+    /// The decision on the request as a whole.
+    pub(crate) fn into_decision(mut self) -> Decision {
+        if let Some(refused) = self.refused {
+            return self.each.swap_remove(refused).decision;
+        }
+        // The account nearest to its limit speaks for the rest.
+        self.each
+            .into_iter()
+            .filter(|ruled| !matches!(ruled.decision, Decision::Denied(_)))
+            .map(|ruled| ruled.decision)
+            .min_by_key(|decision| decision.stat().map_or(u64::MAX, |stat| stat.remaining))
+            .unwrap_or(Decision::Exempt)
+    }
+}
+
+/// What was charged where: all it takes to give it back later.
+#[derive(Debug, Clone)]
+pub(crate) struct Receipt {
+    pub(crate) policy: Policy,
+    pub(crate) identity: Identity,
+    pub(crate) scope: Option<String>,
+    pub(crate) backend: SharedBackend,
+    /// When, by the backend's clock.
+    pub(crate) at: u64,
+    /// How much.
+    pub(crate) cost: u64,
+}
+
+impl Receipt {
+    /// Gives `units` of the charge back, into the window it was made in.
+    pub(crate) async fn give_back(&self, units: u64) -> Result<(), Error> {
+        let who = self.identity.as_ref();
+        let hits = [Hit::new(&self.policy, who, key::identity(&who), self.scope.as_deref(), units)];
+        resilience::call(&self.backend, Op::Refund { at: Some(self.at) }, &hits).await.map_err(Error::backend)?;
+        Ok(())
+    }
+}
+
+/// Why there is no ruling.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    pub(crate) outage: Outage,
+}
+
+impl Failure {
+    fn configuration(error: Error) -> Self {
+        tracing::error!(target: "traffik", %error, "a throttle cannot be used as it is set up");
+        Self { error, outage: Outage::Raise }
+    }
+}
+
+impl Failure {
+    /// A backend said that it answers at once, and then did not.
+    pub(crate) fn broken_promise() -> Self {
+        let error = BackendError::new("a backend that is_immediate() gave no answer from decide_now()");
+        Self { error: Error::backend(error), outage: Outage::Unavailable }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        failure.error
+    }
+}
+
+/// A hit that has come through the first five steps.
+struct Candidate<'a> {
+    entry: usize,
+    cost: u64,
+    /// Index into the request's identities.
+    identity: usize,
+    policy: PolicyOf<'a>,
+    scope: Option<String>,
+    backend: Resolved<'a>,
+    on_error: OnError,
+    shadow: bool,
+    /// Whether somebody may want the charge back.
+    receipt: bool,
+}
+
+enum PolicyOf<'a> {
+    Kept(&'a Policy),
+    Made(Box<Policy>),
+}
+
+impl PolicyOf<'_> {
+    fn get(&self) -> &Policy {
+        match self {
+            Self::Kept(policy) => policy,
+            Self::Made(policy) => policy,
+        }
+    }
+}
+
+enum Resolved<'a> {
+    Ref(&'a SharedBackend),
+    Own(SharedBackend),
+}
+
+impl Resolved<'_> {
+    fn get(&self) -> &SharedBackend {
+        match self {
+            Self::Ref(backend) => backend,
+            Self::Own(backend) => backend,
+        }
+    }
+}
+
+/// Who a request is, by one identifier. Run once, however many throttles ask.
+struct Known<'a> {
+    by: Option<&'a RequestFn<Identity>>,
+    identity: Identity,
+    hash: u128,
+}
+
+/// Whether [`decide`] would answer on first poll.
+pub(crate) fn is_immediate(entries: &[Entry<'_>], subject: &Subject<'_>) -> bool {
+    entries.iter().all(|entry| {
+        let settings = entry.throttle.settings();
+        let sync = settings.sync && entry.overrides.is_none();
+        sync && match &settings.backend {
+            BackendSetting::Own(backend) => backend.is_immediate(),
+            BackendSetting::Inherit => inherited(subject.parts()).is_some_and(SharedBackend::is_immediate),
+            BackendSetting::Dynamic(_) => false,
+        }
+    })
+}
+
+/// Drives a future that is known to be ready; `None` if it was not.
+pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+/// Decides a request under all its throttles: all or nothing.
+///
+/// `units` replaces the cost of every throttle.
+pub(crate) async fn decide(
+    entries: &[Entry<'_>],
+    subject: Subject<'_>,
+    op: Op,
+    units: Option<u64>,
+) -> Result<Ruling, Failure> {
+    let all: SmallVec<[Guard<Arc<Settings>>; 2]> = entries.iter().map(|entry| entry.throttle.settings()).collect();
+    let mut candidates: SmallVec<[Candidate<'_>; 2]> = SmallVec::new();
+    let mut known: SmallVec<[Known<'_>; 1]> = SmallVec::new();
+    for (index, (entry, settings)) in entries.iter().zip(&all).enumerate() {
+        let prepared = prepare(index, entry, settings, &subject, op, units, &mut known).await;
+        candidates.extend(prepared.map_err(Failure::configuration)?);
+    }
+
+    let mut ruling = Ruling {
+        each: entries.iter().map(|_| Ruled { decision: Decision::Exempt, shadow: false, period: 0, charged: None }).collect(),
+        refused: None,
+    };
+
+    let mut charged: SmallVec<[Batch<'_>; 1]> = SmallVec::new();
+    let mut left: SmallVec<[&Candidate<'_>; 2]> = candidates.iter().filter(|candidate| !candidate.shadow).collect();
+    while let Some(first) = left.first() {
+        let backend = first.backend.get();
+        let mut batch = Batch { backend, hits: SmallVec::new(), members: SmallVec::new(), now: 0 };
+        left.retain(|candidate| {
+            let same = candidate.backend.get().same(backend);
+            if same {
+                batch.add(candidate, &subject, &known);
+            }
+            !same
+        });
+        let admitted = match resilience::call(backend, op, &batch.hits).await {
+            Ok(verdicts) => batch.rule(&verdicts, op, &mut ruling),
+            Err(error) => match batch.outage(error) {
+                None => true,
+                Some(failure) => {
+                    give_back(charged).await;
+                    return Err(failure);
+                }
+            },
+        };
+        if !admitted {
+            give_back(charged).await;
+            for ruled in &mut ruling.each {
+                ruled.charged = None;
+            }
+            return Ok(ruling);
+        }
+        if op == Op::Hit && !(left.is_empty()) {
+            charged.push(batch);
+        }
+    }
+
+    // Shadows count by themselves: their refusal must not keep the others from being charged.
+    for candidate in candidates.iter().filter(|candidate| candidate.shadow) {
+        let backend = candidate.backend.get();
+        let mut batch = Batch { backend, hits: SmallVec::new(), members: SmallVec::new(), now: 0 };
+        batch.add(candidate, &subject, &known);
+        match resilience::call(backend, op, &batch.hits).await {
+            Ok(verdicts) => {
+                batch.rule(&verdicts, op, &mut ruling);
+            }
+            Err(error) => tracing::warn!(target: "traffik", %error, "a throttle in shadow mode was not counted"),
+        }
+    }
+    Ok(ruling)
+}
+
+/// Steps one to five for one throttle; `None` when it lets the request pass uncounted.
+async fn prepare<'a>(
+    index: usize,
+    entry: &Entry<'a>,
+    settings: &'a Settings,
+    subject: &Subject<'a>,
+    op: Op,
+    units: Option<u64>,
+    known: &mut SmallVec<[Known<'a>; 1]>,
+) -> Result<Option<Candidate<'a>>, Error> {
+    let parts = subject.parts();
+    let counts = matches!(op, Op::Hit | Op::Check);
+    if counts {
+        if !entry.throttle.is_enabled() {
+            return Ok(None);
+        }
+        if let Some(parts) = parts
+            && !settings.rules.is_empty()
+            && rules::skip(&settings.rules, parts).await
+        {
+            return Ok(None);
+        }
+    }
+
+    let cost = entry.overrides.and_then(|o| o.cost.as_ref()).unwrap_or(&settings.cost);
+    let cost = match (units, cost, parts) {
+        (Some(units), ..) => units,
+        (None, Source::Fixed(cost), _) => *cost,
+        (None, Source::Of(function), Some(parts)) => function.call(parts).await,
+        (None, Source::Of(_), None) => 1,
+    };
+    if counts && cost == 0 && op == Op::Hit {
+        return Ok(None);
+    }
+
+    let identity = match parts {
+        None if subject.is_exempted() => return Ok(None),
+        None => {
+            if let (true, Some(who)) = (known.is_empty(), subject.who()) {
+                // Only the hash is remembered: the identity itself stays in the subject.
+                known.push(Known { by: None, identity: crate::ANONYMOUS, hash: key::identity(&who) });
+            }
+            0
+        }
+        Some(parts) => {
+            let by = settings.identifier.as_ref();
+            let before = known.iter().position(|known| match (known.by, by) {
+                (None, None) => true,
+                (Some(a), Some(b)) => a.same(b),
+                _ => false,
+            });
+            let place = match before {
+                Some(place) => place,
+                None => {
+                    let identity = match by {
+                        Some(function) => function.call(parts).await,
+                        None => client_ip(parts),
+                    };
+                    let hash = if identity.is_exempted() { 0 } else { key::identity(&identity.as_ref()) };
+                    known.push(Known { by, identity, hash });
+                    known.len() - 1
+                }
+            };
+            if known[place].identity.is_exempted() {
+                return Ok(None);
+            }
+            place
+        }
+    };
+
+    let policy = match &settings.rate {
+        RateSetting::Fixed(policy) => PolicyOf::Kept(policy),
+        RateSetting::Of(function, strategy) => {
+            let Some(parts) = parts else {
+                return Err(Error::configuration(format!(
+                    "throttle {:?} computes its rate from the request, but was asked about an identity; \
+                     pass the request's parts",
+                    entry.throttle.uid()
+                )));
+            };
+            let rate = function.call(parts).await;
+            PolicyOf::Made(Box::new(Policy::new(entry.throttle.uid(), rate, strategy.clone())?))
+        }
+    };
+    if policy.get().rate().is_unlimited() {
+        return Ok(None);
+    }
+
+    let scope = match (entry.overrides.and_then(|o| o.scope.as_ref()).or(settings.scope.as_ref()), parts) {
+        (None, _) => None,
+        (Some(Source::Fixed(scope)), _) => Some(scope.clone()),
+        (Some(Source::Of(function)), Some(parts)) => Some(function.call(parts).await),
+        (Some(Source::Of(_)), None) => None,
+    };
+
+    let backend = match &settings.backend {
+        BackendSetting::Own(backend) => Resolved::Ref(backend),
+        BackendSetting::Inherit => Resolved::Ref(inherited(parts).ok_or_else(|| no_backend(entry.throttle.uid()))?),
+        BackendSetting::Dynamic(resolve) => {
+            let told = match (resolve, parts) {
+                (Some(resolve), Some(parts)) => resolve.call(parts).await,
+                _ => None,
+            };
+            match told.or_else(context::current) {
+                Some(backend) => Resolved::Own(backend),
+                None => Resolved::Ref(
+                    Traffik::of(parts).and_then(Traffik::backend).ok_or_else(|| no_context(entry.throttle.uid()))?,
+                ),
+            }
+        }
+    };
+    let on_error = match &settings.on_error {
+        Some(on_error) => on_error.clone(),
+        None => Traffik::of(parts).map(|traffik| traffik.on_error().clone()).unwrap_or_default(),
+    };
+    let shadow = settings.shadow || entry.overrides.is_some_and(|o| o.shadow);
+    let receipt = entry.overrides.is_some_and(|o| o.receipt);
+    Ok(Some(Candidate { entry: index, cost, identity, policy, scope, backend, on_error, shadow, receipt }))
+}
+
+/// The backend of a static throttle without one of its own.
+fn inherited(parts: Option<&Parts>) -> Option<&SharedBackend> {
+    let by_router: Option<&Traffik> = parts.and_then(|parts| parts.extensions.get());
+    by_router.and_then(Traffik::backend).or_else(|| Traffik::of(None)?.backend()).or_else(|| process_memory())
+}
+
+fn no_backend(uid: &str) -> Error {
+    Error::configuration(format!(
+        "throttle {uid:?} has no backend: this build has no in-memory default (feature `memory`), and none is \
+         installed; call traffik::install, or give the throttle one with .backend(..)"
+    ))
+}
+
+fn no_context(uid: &str) -> Error {
+    Error::configuration(format!(
+        "throttle {uid:?} looks its backend up at every request and found none; put a BackendLayer or a Traffik \
+         layer around the route, run it in backend.scope(..), or call traffik::install"
+    ))
+}
+
+/// The hits of one request on one backend.
+struct Batch<'a> {
+    backend: &'a SharedBackend,
+    hits: SmallVec<[Hit<'a>; 2]>,
+    /// Each candidate with the place of its hit: equal keys share one.
+    members: SmallVec<[(&'a Candidate<'a>, usize); 2]>,
+    now: u64,
+}
+
+impl<'a> Batch<'a> {
+    fn add(&mut self, candidate: &'a Candidate<'a>, subject: &'a Subject<'a>, known: &'a [Known<'a>]) {
+        let Some(known) = known.get(candidate.identity) else { return };
+        let who = subject.who().unwrap_or_else(|| known.identity.as_ref());
+        let hash = known.hash;
+        let hit = Hit::new(candidate.policy.get(), who, hash, candidate.scope.as_deref(), candidate.cost);
+        let place = match self.hits.iter().position(|other| other.hash == hit.hash) {
+            Some(place) => {
+                self.hits[place].cost = self.hits[place].cost.saturating_add(hit.cost);
+                place
+            }
+            None => {
+                self.hits.push(hit);
+                self.hits.len() - 1
+            }
+        };
+        self.members.push((candidate, place));
+    }
+
+    /// Writes the verdicts into the ruling; says whether the batch was admitted.
+    fn rule(&mut self, verdicts: &Verdicts, op: Op, ruling: &mut Ruling) -> bool {
+        self.now = verdicts.now;
+        let admitted = verdicts.admitted();
+        for (candidate, place) in &self.members {
+            let (Some(hit), Some(verdict)) = (self.hits.get(*place), verdicts.each.get(*place)) else { continue };
+            let ruled = &mut ruling.each[candidate.entry];
+            ruled.shadow = candidate.shadow;
+            ruled.decision = if verdict.admitted {
+                Decision::Allowed(Stat::new(hit.policy, verdict))
+            } else {
+                tracing::debug!(target: "traffik", uid = hit.policy.uid(), shadow = candidate.shadow, "over the limit");
+                Decision::Denied(Throttled::new(hit.policy, hit.cost, verdict))
+            };
+            ruled.period = hit.policy.rate().period_micros();
+            if admitted && op == Op::Hit && candidate.receipt {
+                ruled.charged = Some(Receipt {
+                    policy: hit.policy.clone(),
+                    identity: hit.who.to_identity(),
+                    scope: candidate.scope.clone(),
+                    backend: self.backend.clone(),
+                    at: verdicts.now,
+                    cost: candidate.cost,
+                });
+            }
+            if !verdict.admitted && !candidate.shadow && ruling.refused.is_none_or(|first| first > candidate.entry) {
+                ruling.refused = Some(candidate.entry);
+            }
+        }
+        admitted
+    }
+
+    /// What an outage of the backend means; `None` to go ahead.
+    fn outage(&self, error: BackendError) -> Option<Failure> {
+        let strictest = self
+            .members
+            .iter()
+            .map(|(candidate, _)| candidate.on_error.outage())
+            .find(|outage| *outage != Outage::Pass);
+        let uid = self.hits.first().map_or("", |hit| hit.policy.uid());
+        tracing::warn!(target: "traffik", uid, %error, passed = strictest.is_none(), "the backend could not decide");
+        strictest.map(|outage| Failure { error: Error::backend(error), outage })
+    }
+}
+
+/// Gives back what earlier backends charged for a request that a later one refused.
+async fn give_back(batches: SmallVec<[Batch<'_>; 1]>) {
+    for batch in batches.iter().rev() {
+        let refund = Op::Refund { at: Some(batch.now) };
+        if let Err(error) = resilience::call(batch.backend, refund, &batch.hits).await {
+            tracing::warn!(target: "traffik", %error, "a refused request stays charged on an earlier backend");
+        }
+    }
+}
+
+/// Decides several throttles as one: all are charged, or none.
+///
+/// # Errors
+/// As [`Throttle::hit`].
+pub async fn hit_all<'a>(
+    throttles: impl IntoIterator<Item = &'a Throttle>,
+    subject: impl crate::subject::IntoSubject<'a>,
+) -> Result<Decision, Error> {
+    let entries: SmallVec<[Entry<'_>; 4]> = throttles.into_iter().map(Entry::new).collect();
+    Ok(decide(&entries, subject.into_subject(), Op::Hit, None).await?.into_decision())
+}

@@ -1,0 +1,80 @@
+//! [`Policy`]: one throttle's counting rule, ready to be applied to any client.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::key;
+use crate::rate::Rate;
+use crate::strategy::Strategy;
+
+/// A throttle's uid, strategy and rate, checked against each other.
+///
+/// Immutable. A change at run time makes a new policy; whether a client's state carries over is
+/// told by [`Policy::tag`], which is part of its key.
+#[derive(Clone)]
+pub struct Policy {
+    uid: &'static str,
+    rate: Rate,
+    strategy: Arc<dyn Strategy>,
+    tag: Box<str>,
+    seed: u128,
+}
+
+impl Policy {
+    pub(crate) fn new(uid: &'static str, rate: Rate, strategy: Arc<dyn Strategy>) -> Result<Self, Error> {
+        rate.check().map_err(|error| Error::configuration(format!("throttle {uid:?}: {error}")))?;
+        if !rate.is_unlimited() {
+            strategy
+                .validate(&rate)
+                .map_err(|reason| Error::configuration(format!("throttle {uid:?}, rate {rate}: {reason}")))?;
+        }
+        let tag = strategy.tag(&rate).into_boxed_str();
+        let seed = key::policy([uid, &tag]);
+        Ok(Self { uid, rate, strategy, tag, seed })
+    }
+
+    /// The throttle's unique id.
+    #[must_use]
+    pub fn uid(&self) -> &'static str {
+        self.uid
+    }
+
+    /// The rate.
+    #[must_use]
+    pub fn rate(&self) -> &Rate {
+        &self.rate
+    }
+
+    /// The strategy.
+    #[must_use]
+    pub fn strategy(&self) -> &dyn Strategy {
+        &*self.strategy
+    }
+
+    pub(crate) fn shared_strategy(&self) -> &Arc<dyn Strategy> {
+        &self.strategy
+    }
+
+    /// Names the meaning of a client's state: equal tags can share it, others start afresh.
+    /// ASCII letters, digits and `~ _ -`.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// The policy's part of a hashed key.
+    pub(crate) fn seed(&self) -> u128 {
+        self.seed
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy")
+            .field("uid", &self.uid)
+            .field("rate", &self.rate)
+            .field("strategy", &self.strategy)
+            .finish()
+    }
+}

@@ -1,0 +1,18 @@
+//! What expansions of `#[throttle]` name. No part of the public interface; changes without notice.
+
+pub use axum_core::response::Response;
+pub use http::StatusCode;
+
+pub use crate::axum::{Applied, Gate, Gated, Stack, respond};
+
+/// `refund_on = "5xx"`.
+#[must_use]
+pub fn is_5xx(status: StatusCode) -> bool {
+    status.is_server_error()
+}
+
+/// `refund_on = "error"`.
+#[must_use]
+pub fn is_error(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}

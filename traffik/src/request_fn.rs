@@ -1,0 +1,167 @@
+//! Functions of a request, sync or async: where costs, identities, rates and scopes come from.
+
+use std::any::TypeId;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::Parts;
+use crate::backend::BoxFuture;
+
+/// A function of the request that gives a `T`: `Fn(&Parts) -> T`, or one whose future does.
+///
+/// Implemented for closures and functions; `Kind` is found by the compiler and tells the two apart.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a function of the request that gives a `{T}`",
+    note = "write `fn(req: &traffik::Parts) -> …`, an `async fn` of the same shape, or a closure `|req: &traffik::Parts| …`"
+)]
+pub trait IntoRequestFn<T, Kind>: Send + Sync + 'static {
+    /// The stored form.
+    fn into_request_fn(self) -> RequestFn<T>;
+}
+
+/// Marks functions that answer at once.
+#[derive(Debug)]
+pub enum Sync_ {}
+/// Marks functions that answer with a future.
+#[derive(Debug)]
+pub enum Async_ {}
+
+impl<T, R, F> IntoRequestFn<T, (Sync_, R)> for F
+where
+    F: Fn(&Parts) -> R + Send + Sync + 'static,
+    R: Into<T>,
+    T: 'static,
+{
+    fn into_request_fn(self) -> RequestFn<T> {
+        RequestFn { identity: same::<F>(), call: Call::Sync(Arc::new(move |parts| self(parts).into())) }
+    }
+}
+
+/// One call of an async function of the request, for one lifetime of the request.
+///
+/// `for<'a> F: AsyncRequestFn<'a>` is how an `async fn(&Parts)`, whose future borrows from its
+/// argument, is written down with a `Send` future.
+pub trait AsyncRequestFn<'a>: Fn(&'a Parts) -> <Self as AsyncRequestFn<'a>>::Future {
+    /// What the function gives.
+    type Answer;
+    /// Its future.
+    type Future: Future<Output = Self::Answer> + Send + 'a;
+}
+
+impl<'a, F, Fut> AsyncRequestFn<'a> for F
+where
+    F: Fn(&'a Parts) -> Fut,
+    Fut: Future + Send + 'a,
+{
+    type Answer = Fut::Output;
+    type Future = Fut;
+}
+
+impl<T, R, F> IntoRequestFn<T, (Async_, R)> for F
+where
+    F: for<'a> AsyncRequestFn<'a, Answer = R> + Send + Sync + 'static,
+    R: Into<T> + Send,
+    T: 'static,
+{
+    fn into_request_fn(self) -> RequestFn<T> {
+        let identity = same::<F>();
+        let function = Arc::new(self);
+        RequestFn {
+            identity,
+            call: Call::Async(Arc::new(move |parts| {
+                let future = function(parts);
+                Box::pin(async move { future.await.into() })
+            })),
+        }
+    }
+}
+
+/// A stored function of the request.
+pub struct RequestFn<T> {
+    /// The function's type, if that alone tells which function it is.
+    identity: Option<TypeId>,
+    call: Call<T>,
+}
+
+type SyncFn<T> = dyn Fn(&Parts) -> T + Send + Sync;
+type AsyncFn<T> = dyn for<'a> Fn(&'a Parts) -> BoxFuture<'a, T> + Send + Sync;
+
+enum Call<T> {
+    Sync(Arc<SyncFn<T>>),
+    Async(Arc<AsyncFn<T>>),
+}
+
+/// Functions without captures are one value a type; a closure that captures may differ from its
+/// twin in what it captured.
+fn same<F: 'static>() -> Option<TypeId> {
+    (size_of::<F>() == 0).then(TypeId::of::<F>)
+}
+
+impl<T> RequestFn<T> {
+    pub(crate) fn sync<F: Fn(&Parts) -> T + Send + Sync + 'static>(function: F) -> Self {
+        Self { identity: same::<F>(), call: Call::Sync(Arc::new(function)) }
+    }
+
+    pub(crate) fn later<F>(function: F) -> Self
+    where
+        F: for<'a> Fn(&'a Parts) -> BoxFuture<'a, T> + Send + Sync + 'static,
+    {
+        Self { identity: same::<F>(), call: Call::Async(Arc::new(function)) }
+    }
+
+    pub(crate) async fn call(&self, parts: &Parts) -> T {
+        match &self.call {
+            Call::Sync(function) => function(parts),
+            Call::Async(function) => function(parts).await,
+        }
+    }
+
+    pub(crate) fn is_sync(&self) -> bool {
+        matches!(self.call, Call::Sync(_))
+    }
+
+    /// Whether both surely give the same answer to the same request.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        if self.identity.is_some() && self.identity == other.identity {
+            return true;
+        }
+        match (&self.call, &other.call) {
+            (Call::Sync(a), Call::Sync(b)) => Arc::ptr_eq(a, b),
+            (Call::Async(a), Call::Async(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+impl<T> Clone for RequestFn<T> {
+    fn clone(&self) -> Self {
+        let call = match &self.call {
+            Call::Sync(function) => Call::Sync(function.clone()),
+            Call::Async(function) => Call::Async(function.clone()),
+        };
+        Self { identity: self.identity, call }
+    }
+}
+
+impl<T> fmt::Debug for RequestFn<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_sync() { "fn(&Parts)" } else { "async fn(&Parts)" })
+    }
+}
+
+/// A value that stands, or one computed from each request.
+#[derive(Debug, Clone)]
+pub(crate) enum Source<T> {
+    Fixed(T),
+    Of(RequestFn<T>),
+}
+
+impl<T> Source<T> {
+    pub(crate) fn is_sync(&self) -> bool {
+        match self {
+            Self::Fixed(_) => true,
+            Self::Of(function) => function.is_sync(),
+        }
+    }
+}

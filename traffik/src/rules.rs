@@ -1,0 +1,157 @@
+//! Rules: which requests a throttle is about.
+//!
+//! Any matching [`bypass_if`] skips the throttle; where there is one or more [`throttle_if`], all
+//! of them must match. Methods and paths are looked at before any predicate runs.
+
+use std::fmt;
+use std::str::FromStr;
+
+use http::Method;
+use traffik_grammar::path::PathPattern;
+
+use crate::Parts;
+use crate::error::Error;
+use crate::request_fn::{Async_, IntoRequestFn, RequestFn, Sync_};
+
+/// Skips the throttle for requests that match.
+#[must_use]
+pub fn bypass_if() -> Rule {
+    Rule::new(Kind::Bypass)
+}
+
+/// Limits the throttle to requests that match.
+#[must_use]
+pub fn throttle_if() -> Rule {
+    Rule::new(Kind::Only)
+}
+
+/// One condition on a request: path, methods and a predicate, all of which must hold.
+#[derive(Clone)]
+#[must_use = "a rule does nothing until a throttle is given it"]
+pub struct Rule {
+    kind: Kind,
+    paths: Vec<PathPattern>,
+    methods: Vec<Method>,
+    when: Option<RequestFn<bool>>,
+    /// The first mistake, reported when the throttle is built.
+    error: Option<Error>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Bypass,
+    Only,
+}
+
+impl Rule {
+    fn new(kind: Kind) -> Self {
+        Self { kind, paths: Vec::new(), methods: Vec::new(), when: None, error: None }
+    }
+
+    /// Paths that match: `*` is one segment, `**` any number, and a pattern without wildcards is
+    /// that path and everything below it. Called again, any of the patterns will do.
+    ///
+    /// A bad pattern is an error of the throttle's `build`, with the place marked.
+    pub fn path(mut self, pattern: &str) -> Self {
+        match PathPattern::from_str(pattern) {
+            Ok(pattern) => self.paths.push(pattern),
+            Err(error) => {
+                let error = Error::configuration(format!("path pattern {pattern:?}: {error}"));
+                self.error.get_or_insert(error);
+            }
+        }
+        self
+    }
+
+    /// A method that matches. Called again, any of the methods will do.
+    pub fn method(mut self, method: Method) -> Self {
+        self.methods.push(method);
+        self
+    }
+
+    /// Methods any of which matches.
+    pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.methods.extend(methods);
+        self
+    }
+
+    /// A predicate, sync or async (`|req| …` or `|req| { …; async move { … } }`), asked only where
+    /// path and method match. An `async fn` that borrows the request goes into
+    /// [`when_async`](Rule::when_async).
+    pub fn when<F, R, K>(mut self, predicate: F) -> Self
+    where
+        F: Fn(&Parts) -> R + Send + Sync + 'static,
+        R: Answer<K>,
+    {
+        self.when = Some(R::store(predicate));
+        self
+    }
+
+    /// A predicate that may borrow the request across its awaits, such as an `async fn(&Parts) -> bool`.
+    pub fn when_async<K>(mut self, predicate: impl IntoRequestFn<bool, K>) -> Self {
+        self.when = Some(predicate.into_request_fn());
+        self
+    }
+
+    pub(crate) fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+
+    pub(crate) fn is_sync(&self) -> bool {
+        self.when.as_ref().is_none_or(RequestFn::is_sync)
+    }
+
+    /// The cheap half: path and method.
+    fn fits(&self, parts: &Parts) -> bool {
+        (self.methods.is_empty() || self.methods.contains(&parts.method))
+            && (self.paths.is_empty() || self.paths.iter().any(|path| path.matches(parts.uri.path())))
+    }
+
+    async fn matches(&self, parts: &Parts) -> bool {
+        self.fits(parts)
+            && match &self.when {
+                Some(predicate) => predicate.call(parts).await,
+                None => true,
+            }
+    }
+}
+
+/// What a predicate gives: a `bool`, or a future of one.
+pub trait Answer<Kind>: Sized {
+    /// Stores a predicate that answers so.
+    fn store(predicate: impl Fn(&Parts) -> Self + Send + Sync + 'static) -> RequestFn<bool>;
+}
+
+impl Answer<Sync_> for bool {
+    fn store(predicate: impl Fn(&Parts) -> Self + Send + Sync + 'static) -> RequestFn<bool> {
+        RequestFn::sync(predicate)
+    }
+}
+
+impl<F: Future<Output = bool> + Send + 'static> Answer<Async_> for F {
+    fn store(predicate: impl Fn(&Parts) -> Self + Send + Sync + 'static) -> RequestFn<bool> {
+        RequestFn::later(move |parts| Box::pin(predicate(parts)))
+    }
+}
+
+/// Whether a throttle with these rules skips the request.
+pub(crate) async fn skip(rules: &[Rule], parts: &Parts) -> bool {
+    // A rule of the second kind that cannot match any more decides without asking a predicate.
+    if rules.iter().any(|rule| rule.kind == Kind::Only && !rule.fits(parts)) {
+        return true;
+    }
+    for rule in rules {
+        if rule.matches(parts).await == (rule.kind == Kind::Bypass) {
+            return true;
+        }
+    }
+    false
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = if self.kind == Kind::Bypass { "bypass_if" } else { "throttle_if" };
+        let paths: Vec<_> = self.paths.iter().map(ToString::to_string).collect();
+        f.debug_struct(name).field("paths", &paths).field("methods", &self.methods).field("when", &self.when).finish()
+    }
+}

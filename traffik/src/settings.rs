@@ -1,0 +1,79 @@
+//! [`Settings`]: all that a throttle is set to at one instant. Replaced as a whole at run time.
+
+use std::sync::Arc;
+
+use crate::backend::SharedBackend;
+use crate::identity::Identity;
+use crate::policy::Policy;
+use crate::rate::Rate;
+use crate::request_fn::{RequestFn, Source};
+use crate::resilience::OnError;
+use crate::rules::Rule;
+use crate::strategy::Strategy;
+
+/// One immutable configuration. A hit reads it once and sees all of it or nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) rate: RateSetting,
+    pub(crate) cost: Source<u64>,
+    /// `None`: the client's address.
+    pub(crate) identifier: Option<RequestFn<Identity>>,
+    pub(crate) scope: Option<Source<String>>,
+    pub(crate) backend: BackendSetting,
+    /// `None`: whatever the app says.
+    pub(crate) on_error: Option<OnError>,
+    pub(crate) rules: Arc<[Rule]>,
+    pub(crate) shadow: bool,
+    /// Whether everything up to the backend answers at once. Kept up by [`Settings::seal`].
+    pub(crate) sync: bool,
+    #[cfg(feature = "tower")]
+    pub(crate) answers: crate::response::Answers,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum RateSetting {
+    /// Checked and ready.
+    Fixed(Policy),
+    /// The rate comes with the request; the policy is made then.
+    Of(RequestFn<Rate>, Arc<dyn Strategy>),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum BackendSetting {
+    /// The router's, the installed one, or the process's own memory.
+    Inherit,
+    Own(SharedBackend),
+    /// The current context's, resolved on every request.
+    Dynamic(Option<RequestFn<Option<SharedBackend>>>),
+}
+
+impl Settings {
+    /// Works out what follows from the rest. Whoever makes or changes settings ends with it.
+    pub(crate) fn seal(mut self) -> Self {
+        self.sync = self.is_sync();
+        self
+    }
+
+    pub(crate) fn strategy(&self) -> &Arc<dyn Strategy> {
+        match &self.rate {
+            RateSetting::Fixed(policy) => policy.shared_strategy(),
+            RateSetting::Of(_, strategy) => strategy,
+        }
+    }
+
+    fn is_sync(&self) -> bool {
+        let rate = match &self.rate {
+            RateSetting::Fixed(_) => true,
+            RateSetting::Of(function, _) => function.is_sync(),
+        };
+        let backend = match &self.backend {
+            BackendSetting::Dynamic(Some(function)) => function.is_sync(),
+            _ => true,
+        };
+        rate && backend
+            && self.cost.is_sync()
+            && self.identifier.as_ref().is_none_or(RequestFn::is_sync)
+            && self.scope.as_ref().is_none_or(Source::is_sync)
+            && self.rules.iter().all(Rule::is_sync)
+    }
+}

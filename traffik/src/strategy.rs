@@ -1,0 +1,133 @@
+//! Strategies: the arithmetic of counting, as pure steps over a small state.
+//!
+//! A strategy knows no store, no clock and no async. [`Strategy::step`] takes a client's state, the
+//! present instant and a cost, and says whether that passes and what the state is then. Every
+//! backend runs that same step: in memory under the key's own lock, on Redis as a Lua twin, on any
+//! other store by compare-and-swap over [`State::encode`].
+//!
+//! | strategy | in one sentence |
+//! |---|---|
+//! | [`FixedWindow`] | so many per calendar window; the default |
+//! | [`TokenBucket`] | tokens drip in, bursts spend them, optionally on credit |
+//! | [`Gcra`] | evenly spaced hits, with room for a small burst |
+
+mod bucket;
+mod fixed_window;
+mod gcra;
+mod state;
+mod token_bucket;
+
+use std::fmt;
+
+pub use fixed_window::FixedWindow;
+pub use gcra::Gcra;
+pub use state::State;
+pub use token_bucket::TokenBucket;
+
+pub(crate) use bucket::Bucket;
+
+use crate::identity::Who;
+use crate::rate::Rate;
+
+pub use crate::backend::{Op, Verdict};
+
+/// The largest integer below which every integer is exact in an IEEE double, and so in Lua: 2^53.
+pub const EXACT: u64 = 1 << 53;
+
+/// A way of counting, as a pure step.
+///
+/// Implement it for a rule of your own: it then runs unchanged on every backend. The step must be
+/// deterministic and must use integers only, since several processes may take it for one client.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a strategy",
+    note = "pass one of `traffik::strategy::*`, such as `TokenBucket::new().burst(50)`, or implement `Strategy`"
+)]
+pub trait Strategy: fmt::Debug + Send + Sync + 'static {
+    /// A short word (`a-z 0-9 _ -`, at most 24) that names the strategy and its state's layout.
+    fn name(&self) -> &str;
+
+    /// Whether this strategy can count this rate exactly.
+    ///
+    /// # Errors
+    /// A sentence that names the value, the bound and the mend.
+    fn validate(&self, rate: &Rate) -> Result<(), String>;
+
+    /// The most one client can hold under `rate`: a cost above it can never pass.
+    fn capacity(&self, rate: &Rate) -> u64;
+
+    /// Names the meaning of a state; equal tags share it. By default the name and the period: a
+    /// changed limit keeps what was used.
+    fn tag(&self, rate: &Rate) -> String {
+        format!("{}~{}", self.name(), rate.period_micros())
+    }
+
+    /// Takes one step. The state may be changed only where [`Op`] says so, and never by a refusal.
+    fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict;
+
+    /// Whether [`Ask::phase`] is read; computing it costs a hash.
+    fn staggered(&self) -> bool {
+        false
+    }
+
+    /// The strategy's Lua twin, for those this crate brings. Others leave it at `None` and run by
+    /// compare-and-swap.
+    #[doc(hidden)]
+    fn twin(&self) -> Option<Twin> {
+        None
+    }
+}
+
+/// The question that a step answers.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Ask<'a> {
+    /// What to do.
+    pub op: Op,
+    /// The present instant, in microseconds since the Unix epoch.
+    pub now: u64,
+    /// The rate.
+    pub rate: &'a Rate,
+    /// Units asked for (or given back).
+    pub cost: u64,
+    /// The client: its tier and priority.
+    pub who: Who<'a>,
+    /// A hash of the client, the same in every process, for strategies that are
+    /// [`staggered`](Strategy::staggered); else 0.
+    pub phase: u64,
+}
+
+impl<'a> Ask<'a> {
+    /// A question about an anonymous client, for trying a strategy out by hand.
+    #[must_use]
+    pub fn new(op: Op, now: u64, rate: &'a Rate, cost: u64) -> Self {
+        Self { op, now, rate, cost, who: Who::of(crate::identity::KindRef::Anonymous), phase: 0 }
+    }
+}
+
+/// Which Lua twin runs a strategy, and with which numbers.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Twin {
+    FixedWindow { staggered: bool },
+    /// `burst` defaults to the limit.
+    Bucket { burst: Option<u64>, debt: u64 },
+}
+
+/// Any strategy, boxed or not, as the builder takes it.
+pub trait IntoStrategy {
+    /// The shared form.
+    fn into_strategy(self) -> std::sync::Arc<dyn Strategy>;
+}
+
+impl<S: Strategy> IntoStrategy for S {
+    fn into_strategy(self) -> std::sync::Arc<dyn Strategy> {
+        std::sync::Arc::new(self)
+    }
+}
+
+impl IntoStrategy for std::sync::Arc<dyn Strategy> {
+    fn into_strategy(self) -> Self {
+        self
+    }
+}

@@ -1,0 +1,95 @@
+//! [`Bucket`]: the arithmetic that token bucket, leaky bucket and GCRA share.
+//!
+//! The three are one rule seen from three sides: what is used leaks away at `L / P`, and a cost
+//! passes if it still fits under the capacity. (Tokens left = capacity − used; GCRA's theoretical
+//! arrival time = now + used · P / L.)
+//!
+//! With `L / P` in lowest terms `l / p`, `used` counts in units of `1 / p`, and each microsecond
+//! takes `l` of them: integers all the way, and nothing ever drifts.
+
+use super::{Ask, EXACT, Op, State, Verdict};
+use crate::rate::Rate;
+
+/// A leaking account that holds `capacity` units, and `debt` more on credit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bucket {
+    pub(crate) capacity: u64,
+    pub(crate) debt: u64,
+}
+
+impl Bucket {
+    pub(crate) fn validate(self, rate: &Rate) -> Result<(), String> {
+        let (_, ticks) = rate.reduced_terms();
+        let most = self.capacity.checked_add(self.debt).filter(|most| *most > 0);
+        let Some(most) = most else {
+            return Err("the burst is zero, so nothing could ever pass; make it at least 1".into());
+        };
+        match most.checked_mul(ticks) {
+            Some(product) if product < EXACT => Ok(()),
+            _ => Err(format!(
+                "{most} units of burst and debt cannot be counted exactly at this rate: \
+                 {most} × {ticks} (the period in microseconds, in lowest terms with the limit) \
+                 reaches 2^53; use a rounder limit, a smaller burst or a shorter period"
+            )),
+        }
+    }
+
+    /// A state in units of one rate means nothing under another, so the whole rate is in the tag.
+    pub(crate) fn tag(name: &str, rate: &Rate) -> String {
+        format!("{name}~{}~{}", rate.limit(), rate.period_micros())
+    }
+
+    #[inline]
+    pub(crate) fn step(self, state: &mut State, ask: &Ask<'_>) -> Verdict {
+        let (leak, unit) = ask.rate.reduced_terms();
+        let most = self.capacity.saturating_add(self.debt);
+        let total = most.saturating_mul(unit);
+
+        let [last, kept] = state.words().unwrap_or([ask.now, 0]);
+        let kept = kept.min(total);
+        // A clock that stepped back stands still for this client, but never for longer than a full
+        // account takes to leak: beyond that the state is no state of ours.
+        let ahead = last.saturating_sub(ask.now);
+        let ahead = if ahead.saturating_mul(leak) > total { 0 } else { ahead };
+        let now = ask.now + ahead;
+        let elapsed = now.saturating_sub(last);
+        let used = kept.saturating_sub(elapsed.saturating_mul(leak));
+
+        let mut after = used;
+        let (admitted, wait) = match ask.op {
+            Op::Hit | Op::Check if ask.cost > most => (false, Verdict::NEVER),
+            Op::Hit | Op::Check => {
+                let wanted = used + ask.cost * unit;
+                if wanted <= total {
+                    after = wanted;
+                    (true, 0)
+                } else {
+                    (false, (wanted - total).div_ceil(leak) + ahead)
+                }
+            }
+            Op::Refund { .. } => {
+                after = used.saturating_sub(ask.cost.saturating_mul(unit));
+                (true, 0)
+            }
+            Op::Reset => {
+                after = 0;
+                (true, 0)
+            }
+        };
+        if admitted && ask.op.changes() {
+            *state = if after == 0 { State::Empty } else { State::Words([now, after]) };
+        }
+        let shown = if ask.op == Op::Check { used } else { after };
+        let remaining = (total - shown) / unit;
+        let reset_after = if shown == 0 { 0 } else { shown.div_ceil(leak) + ahead };
+        Verdict {
+            admitted,
+            limit: self.capacity,
+            used: most - remaining,
+            remaining,
+            wait,
+            reset_after,
+            keep_for: if after == 0 { 0 } else { reset_after },
+        }
+    }
+}

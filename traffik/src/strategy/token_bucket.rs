@@ -1,0 +1,74 @@
+//! [`TokenBucket`]: tokens drip in, bursts spend them.
+
+use super::{Ask, Bucket, State, Strategy, Twin, Verdict};
+use crate::rate::Rate;
+
+/// Tokens arrive at `L / P` up to a burst `B`; a hit of cost `c` passes if `tokens ≥ c` and takes
+/// them. With a debt `D` it passes if `tokens + D ≥ c`, and the balance may sink to `−D`.
+///
+/// State: one instant and one balance. One command per hit. Exact: tokens are counted in fractions
+/// whose denominator is the rate's own (Turner 1986; RFC 2697 calls it a meter).
+///
+/// **When:** APIs whose clients work in bursts. **When not:** where each client should be evenly
+/// paced ([`Gcra`](super::Gcra)), or where people expect a number per calendar hour
+/// ([`FixedWindow`](super::FixedWindow)).
+///
+/// A changed rate starts afresh; a changed burst or debt keeps what was used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TokenBucket {
+    burst: Option<u64>,
+    debt: u64,
+}
+
+impl TokenBucket {
+    /// A bucket that holds the rate's limit, without credit.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { burst: None, debt: 0 }
+    }
+
+    /// How many tokens a full bucket holds. The default is the rate's limit.
+    #[must_use]
+    pub const fn burst(mut self, tokens: u64) -> Self {
+        self.burst = Some(tokens);
+        self
+    }
+
+    /// How far under zero the balance may sink.
+    #[must_use]
+    pub const fn debt(mut self, tokens: u64) -> Self {
+        self.debt = tokens;
+        self
+    }
+
+    fn bucket(&self, rate: &Rate) -> Bucket {
+        Bucket { capacity: self.burst.unwrap_or(rate.limit()), debt: self.debt }
+    }
+}
+
+impl Strategy for TokenBucket {
+    fn name(&self) -> &str {
+        "token_bucket"
+    }
+
+    fn validate(&self, rate: &Rate) -> Result<(), String> {
+        self.bucket(rate).validate(rate)
+    }
+
+    fn capacity(&self, rate: &Rate) -> u64 {
+        self.bucket(rate).capacity.saturating_add(self.debt)
+    }
+
+    fn tag(&self, rate: &Rate) -> String {
+        Bucket::tag(self.name(), rate)
+    }
+
+    #[inline]
+    fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
+        self.bucket(ask.rate).step(state, ask)
+    }
+
+    fn twin(&self) -> Option<Twin> {
+        Some(Twin::Bucket { burst: self.burst, debt: self.debt })
+    }
+}

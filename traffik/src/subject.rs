@@ -1,0 +1,107 @@
+//! [`Subject`]: what a hit is about, a request or an identity.
+
+use std::net::IpAddr;
+
+use crate::Parts;
+use crate::identity::{Identity, Kind, KindRef, Who};
+
+/// What a hit is about.
+#[derive(Debug)]
+pub struct Subject<'a>(pub(crate) Repr<'a>);
+
+#[derive(Debug)]
+pub(crate) enum Repr<'a> {
+    Request(&'a Parts),
+    /// Borrowed, so that a hit on a `&str` allocates nothing.
+    Str(&'a str),
+    Identity(Identity),
+}
+
+impl<'a> Subject<'a> {
+    pub(crate) fn parts(&self) -> Option<&'a Parts> {
+        match self.0 {
+            Repr::Request(parts) => Some(parts),
+            Repr::Str(_) | Repr::Identity(_) => None,
+        }
+    }
+
+    /// The identity, unless it is a request's to tell.
+    pub(crate) fn who(&self) -> Option<Who<'_>> {
+        match &self.0 {
+            Repr::Request(_) => None,
+            Repr::Str(key) => Some(Who::of(KindRef::Key(key))),
+            Repr::Identity(identity) => Some(identity.as_ref()),
+        }
+    }
+}
+
+/// What can be the subject of a hit: `&Parts`, `&str`, `String`, `IpAddr`, `u64` or [`Identity`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the subject of a hit",
+    note = "pass the request as `&traffik::Parts`, or an identity: `&str`, `String`, `IpAddr`, `u64`, `traffik::Identity`"
+)]
+pub trait IntoSubject<'a> {
+    /// The subject.
+    fn into_subject(self) -> Subject<'a>;
+}
+
+impl<'a> IntoSubject<'a> for Subject<'a> {
+    fn into_subject(self) -> Self {
+        self
+    }
+}
+
+impl<'a> IntoSubject<'a> for &'a Parts {
+    fn into_subject(self) -> Subject<'a> {
+        Subject(Repr::Request(self))
+    }
+}
+
+impl<'a> IntoSubject<'a> for &'a mut Parts {
+    fn into_subject(self) -> Subject<'a> {
+        Subject(Repr::Request(self))
+    }
+}
+
+impl<'a> IntoSubject<'a> for &'a str {
+    fn into_subject(self) -> Subject<'a> {
+        Subject(Repr::Str(self))
+    }
+}
+
+impl<'a> IntoSubject<'a> for &'a String {
+    fn into_subject(self) -> Subject<'a> {
+        Subject(Repr::Str(self))
+    }
+}
+
+impl<'a> IntoSubject<'a> for &Identity {
+    fn into_subject(self) -> Subject<'a> {
+        Subject(Repr::Identity(self.clone()))
+    }
+}
+
+macro_rules! identities {
+    ($($type:ty),*) => {$(
+        impl<'a> IntoSubject<'a> for $type {
+            fn into_subject(self) -> Subject<'a> {
+                Subject(Repr::Identity(self.into()))
+            }
+        }
+    )*};
+}
+
+identities!(Identity, String, IpAddr, u64);
+
+impl<'a, T: Into<Identity>> IntoSubject<'a> for Option<T> {
+    fn into_subject(self) -> Subject<'a> {
+        Subject(Repr::Identity(self.into()))
+    }
+}
+
+impl Subject<'_> {
+    /// Whether nothing is to be counted whatever the throttle.
+    pub(crate) fn is_exempted(&self) -> bool {
+        matches!(&self.0, Repr::Identity(Identity { kind: Kind::Exempted, .. }))
+    }
+}

@@ -1,0 +1,16 @@
+//! What this library is tested with, for testing yours: a clock moved by hand, a backend that
+//! fails on demand, a gate that stands open, and the suite that every backend must pass.
+
+mod clock;
+mod faulty;
+
+pub use clock::ManualClock;
+pub use faulty::FaultyBackend;
+
+/// An open gate, for calling a throttled handler directly in a unit test:
+/// `export(open_gate(), State(state)).await`.
+#[cfg(feature = "axum")]
+#[must_use]
+pub fn open_gate<G>() -> crate::axum::Gate<G> {
+    crate::axum::Gate::open()
+}

@@ -1,0 +1,257 @@
+//! [`Throttle`]: one limit under one uid, and what can be asked of it.
+
+mod builder;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use arc_swap::ArcSwap;
+
+pub use builder::ThrottleBuilder;
+
+use crate::attempt::{Attempt, Check, StatOf};
+use crate::backend::{Op, SharedBackend};
+use crate::error::Error;
+use crate::policy::Policy;
+use crate::rate::{IntoRate, Rate};
+use crate::request_fn::Source;
+use crate::rules::Rule;
+use crate::settings::{BackendSetting, RateSetting, Settings};
+use crate::strategy::IntoStrategy;
+use crate::subject::IntoSubject;
+use crate::{pipeline, resilience::OnError};
+
+/// One limit: a uid, a rate, a strategy, and on whose account hits go.
+///
+/// A cheap handle; clones are the same throttle. Made by [`Throttle::builder`], usually once, in a
+/// `static LazyLock<Throttle>`.
+#[derive(Clone)]
+pub struct Throttle(Arc<Inner>);
+
+struct Inner {
+    uid: &'static str,
+    enabled: AtomicBool,
+    settings: ArcSwap<Settings>,
+    /// Held while settings are changed, so that no change is lost to another.
+    changing: Mutex<()>,
+}
+
+pub(crate) struct WeakThrottle(Weak<Inner>);
+
+impl WeakThrottle {
+    pub(crate) fn upgrade(&self) -> Option<Throttle> {
+        self.0.upgrade().map(Throttle)
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+}
+
+impl Throttle {
+    /// Starts a throttle of this unique id: ASCII letters, digits and `: . _ - / @`, at most 64.
+    #[track_caller]
+    pub fn builder(uid: impl Into<String>) -> ThrottleBuilder {
+        ThrottleBuilder::new(uid.into(), std::panic::Location::caller())
+    }
+
+    fn new(uid: &'static str, settings: Settings) -> Self {
+        Self(Arc::new(Inner {
+            uid,
+            enabled: AtomicBool::new(true),
+            settings: ArcSwap::from_pointee(settings.seal()),
+            changing: Mutex::new(()),
+        }))
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakThrottle {
+        WeakThrottle(Arc::downgrade(&self.0))
+    }
+
+    pub(crate) fn settings(&self) -> arc_swap::Guard<Arc<Settings>> {
+        self.0.settings.load()
+    }
+
+    /// The unique id.
+    #[must_use]
+    pub fn uid(&self) -> &'static str {
+        self.0.uid
+    }
+
+    /// Whether hits are counted at all; see [`Registry::disable`](crate::Registry::disable).
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.0.enabled.load(Ordering::Relaxed)
+    }
+
+    /// Switches the throttle off or on. While off, every hit passes uncounted.
+    pub fn set_enabled(&self, enabled: bool) {
+        self.0.enabled.store(enabled, Ordering::Relaxed);
+    }
+
+    /// The rate, unless it is computed from each request.
+    #[must_use]
+    pub fn rate(&self) -> Option<Rate> {
+        match &self.settings().rate {
+            RateSetting::Fixed(policy) => Some(*policy.rate()),
+            RateSetting::Of(..) => None,
+        }
+    }
+
+    /// The default cost, unless it is computed from each request.
+    #[must_use]
+    pub fn cost(&self) -> Option<u64> {
+        match self.settings().cost {
+            Source::Fixed(cost) => Some(cost),
+            Source::Of(_) => None,
+        }
+    }
+
+    // ---- asking -------------------------------------------------------------------------------
+
+    /// Charges one hit, all or nothing.
+    ///
+    /// A subject that is a request (`&Parts`) brings its own identity, cost and rules; any other is
+    /// the identity itself. Await it, or set a [`cost`](Attempt::cost) first.
+    ///
+    /// # Errors
+    /// When the backend cannot be asked, or the throttle cannot be used as it is set up. Never
+    /// because the client is over its limit: that is a [`Decision`](crate::Decision).
+    pub fn hit<'a>(&'a self, subject: impl IntoSubject<'a>) -> Attempt<'a> {
+        Attempt::new(self, subject.into_subject())
+    }
+
+    /// Says what [`hit`](Throttle::hit) would, and charges nothing.
+    ///
+    /// # Errors
+    /// As [`hit`](Throttle::hit).
+    pub fn check<'a>(&'a self, subject: impl IntoSubject<'a>) -> Check<'a> {
+        Check::new(self, subject.into_subject())
+    }
+
+    /// The state of the subject's account; `None` if it is exempt.
+    ///
+    /// # Errors
+    /// As [`hit`](Throttle::hit).
+    pub fn stat<'a>(&'a self, subject: impl IntoSubject<'a>) -> StatOf<'a> {
+        StatOf::new(self, subject.into_subject())
+    }
+
+    /// Gives units back: never above a full account, and only into the present window.
+    ///
+    /// # Errors
+    /// When the backend cannot be asked; whether anything was given back is then unknown.
+    pub async fn refund<'a>(&'a self, subject: impl IntoSubject<'a>, units: u64) -> Result<(), Error> {
+        let entries = [pipeline::Entry::new(self)];
+        pipeline::decide(&entries, subject.into_subject(), Op::Refund { at: None }, Some(units)).await?;
+        Ok(())
+    }
+
+    /// Forgets what the subject has used.
+    ///
+    /// # Errors
+    /// When the backend cannot be asked.
+    pub async fn reset<'a>(&'a self, subject: impl IntoSubject<'a>) -> Result<(), Error> {
+        let entries = [pipeline::Entry::new(self)];
+        pipeline::decide(&entries, subject.into_subject(), Op::Reset, Some(1)).await?;
+        Ok(())
+    }
+
+    // ---- changing at run time -----------------------------------------------------------------
+
+    /// Changes the settings as a whole: a hit sees all of the change or none of it.
+    fn change(&self, change: impl FnOnce(&mut Settings) -> Result<(), Error>) -> Result<(), Error> {
+        // Settings are replaced, never edited: a panic in `change` leaves the old ones standing.
+        let _changing = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut settings = Settings::clone(&self.0.settings.load());
+        change(&mut settings)?;
+        self.0.settings.store(Arc::new(settings.seal()));
+        Ok(())
+    }
+
+    /// Changes the rate. Whether what clients have used carries over is each strategy's to say.
+    ///
+    /// # Errors
+    /// When the rate is none, or the strategy cannot count it; nothing is changed then.
+    pub fn set_rate(&self, rate: impl IntoRate) -> Result<(), Error> {
+        let rate = rate.into_rate()?;
+        self.change(|settings| {
+            let strategy = settings.strategy().clone();
+            settings.rate = RateSetting::Fixed(Policy::new(self.uid(), rate, strategy)?);
+            Ok(())
+        })
+    }
+
+    /// Changes the default cost.
+    pub fn set_cost(&self, cost: u64) {
+        // The change itself cannot fail.
+        let _ = self.change(|settings| {
+            settings.cost = Source::Fixed(cost);
+            Ok(())
+        });
+    }
+
+    /// Changes the strategy; clients start afresh unless it counts as the old one did.
+    ///
+    /// # Errors
+    /// When it cannot count the rate; nothing is changed then.
+    pub fn set_strategy(&self, strategy: impl IntoStrategy) -> Result<(), Error> {
+        let strategy = strategy.into_strategy();
+        self.change(|settings| {
+            settings.rate = match &settings.rate {
+                RateSetting::Fixed(policy) => RateSetting::Fixed(Policy::new(self.uid(), *policy.rate(), strategy)?),
+                RateSetting::Of(function, _) => RateSetting::Of(function.clone(), strategy),
+            };
+            Ok(())
+        })
+    }
+
+    /// Changes the backend. Counters are not carried over.
+    ///
+    /// # Errors
+    /// On a throttle with a dynamic backend: it has none of its own to change.
+    pub fn set_backend(&self, backend: impl Into<SharedBackend>) -> Result<(), Error> {
+        let backend = backend.into();
+        self.change(|settings| {
+            if matches!(settings.backend, BackendSetting::Dynamic(_)) {
+                return Err(builder::both_backends(self.uid()));
+            }
+            settings.backend = BackendSetting::Own(backend);
+            Ok(())
+        })
+    }
+
+    /// Changes what happens when the backend fails.
+    pub fn set_on_error(&self, on_error: OnError) {
+        // The change itself cannot fail.
+        let _ = self.change(|settings| {
+            settings.on_error = Some(on_error);
+            Ok(())
+        });
+    }
+
+    /// Adds a rule.
+    ///
+    /// # Errors
+    /// When its path pattern is none; nothing is changed then.
+    pub fn add_rule(&self, rule: Rule) -> Result<(), Error> {
+        if let Some(error) = rule.error() {
+            return Err(error.clone());
+        }
+        self.change(|settings| {
+            settings.rules = settings.rules.iter().cloned().chain([rule]).collect();
+            Ok(())
+        })
+    }
+}
+
+impl fmt::Debug for Throttle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Throttle")
+            .field("uid", &self.uid())
+            .field("enabled", &self.is_enabled())
+            .field("settings", &**self.settings())
+            .finish()
+    }
+}

@@ -1,0 +1,49 @@
+//! [`TraffikLayer`]: gives a [`Traffik`] to every request.
+
+use std::task::{Context, Poll};
+
+use http::Request;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::app::Traffik;
+
+/// Gives a [`Traffik`] to every request that passes. Made by [`Traffik::layer`].
+#[derive(Debug, Clone)]
+pub struct TraffikLayer(Traffik);
+
+impl TraffikLayer {
+    pub(crate) fn new(traffik: Traffik) -> Self {
+        Self(traffik)
+    }
+}
+
+impl<S> Layer<S> for TraffikLayer {
+    type Service = TraffikService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        TraffikService { traffik: self.0.clone(), inner }
+    }
+}
+
+/// The service of [`TraffikLayer`].
+#[derive(Debug, Clone)]
+pub struct TraffikService<S> {
+    traffik: Traffik,
+    inner: S,
+}
+
+impl<S: Service<Request<B>>, B> Service<Request<B>> for TraffikService<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        request.extensions_mut().insert(self.traffik.clone());
+        self.inner.call(request)
+    }
+}

@@ -1,0 +1,8 @@
+use traffik::throttle;
+
+#[throttle()]
+async fn handler() -> &'static str {
+    "hello"
+}
+
+fn main() {}

@@ -1,0 +1,12 @@
+use traffik::throttle;
+
+struct Api;
+
+impl Api {
+    #[throttle("api:burst", rate = "20/min")]
+    async fn handler() -> &'static str {
+        "hello"
+    }
+}
+
+fn main() {}
