@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use crate::backend::{BoxFuture, Op};
 use crate::decision::{Decision, Stat};
 use crate::error::Error;
-use crate::pipeline::{self, Entry, Failure, Ruling};
+use crate::pipeline::{self, Entry};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
@@ -54,7 +54,7 @@ macro_rules! question {
 
             #[inline]
             fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-                self.0.poll($op, cx).map(|ruling| Ok(($read)(ruling?)))
+                self.0.poll($op, cx).map(|decision| decision.map($read))
             }
         }
 
@@ -68,17 +68,17 @@ macro_rules! question {
 
 question! {
     /// A hit about to be charged. Await it.
-    Attempt, Op::Hit, None, Decision, AttemptFuture, Ruling::into_decision
+    Attempt, Op::Hit, None, Decision, AttemptFuture, std::convert::identity
 }
 
 question! {
     /// A hit that is only asked about. Await it.
-    Check, Op::Check, None, Decision, CheckFuture, Ruling::into_decision
+    Check, Op::Check, None, Decision, CheckFuture, std::convert::identity
 }
 
 question! {
     /// A question about an account. Await it.
-    StatOf, Op::Check, Some(1), Option<Stat>, StatFuture, |ruling: Ruling| ruling.into_decision().stat().cloned()
+    StatOf, Op::Check, Some(1), Option<Stat>, StatFuture, |decision: Decision| decision.stat().cloned()
 }
 
 impl Attempt<'_> {
@@ -99,36 +99,28 @@ impl Check<'_> {
 
 enum Asking<'a> {
     New(&'a Throttle, Subject<'a>, Option<u64>),
-    Waiting(BoxFuture<'a, Result<Ruling, Failure>>),
+    Waiting(BoxFuture<'a, Result<Decision, Error>>),
     Done,
 }
 
 impl<'a> Asking<'a> {
     #[inline]
-    fn poll(&mut self, op: Op, cx: &mut Context<'_>) -> Poll<Result<Ruling, Failure>> {
+    fn poll(&mut self, op: Op, cx: &mut Context<'_>) -> Poll<Result<Decision, Error>> {
         loop {
-            match std::mem::replace(self, Self::Done) {
+            match self {
                 Self::New(throttle, subject, units) => {
                     let entries = [Entry::new(throttle)];
-                    if pipeline::is_immediate(&entries, &subject) {
-                        // The immediate pipeline never waits, so it never needs to be kept: nothing
-                        // is boxed.
-                        if let Some(ruling) = pipeline::at_once(pipeline::decide(&entries, subject, op, units)) {
-                            return Poll::Ready(ruling);
-                        }
-                        return Poll::Ready(Err(Failure::broken_promise()));
+                    if let Some(decision) = pipeline::quick(&entries, subject, op, *units, |quick| quick.into_decision()) {
+                        *self = Self::Done;
+                        return Poll::Ready(decision.map_err(Error::from));
                     }
+                    let (throttle, units) = (*throttle, *units);
+                    let Self::New(_, subject, _) = std::mem::replace(self, Self::Done) else { continue };
                     *self = Self::Waiting(Box::pin(async move {
-                        pipeline::decide(&[Entry::new(throttle)], subject, op, units).await
+                        Ok(pipeline::decide(&[Entry::new(throttle)], subject, op, units).await?.into_decision())
                     }));
                 }
-                Self::Waiting(mut future) => {
-                    let poll = future.as_mut().poll(cx);
-                    if poll.is_pending() {
-                        *self = Self::Waiting(future);
-                    }
-                    return poll;
-                }
+                Self::Waiting(future) => return future.as_mut().poll(cx),
                 // Polled again after it was ready: never, rather than a panic in a library.
                 Self::Done => return Poll::Pending,
             }

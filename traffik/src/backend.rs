@@ -264,9 +264,27 @@ impl SharedBackend {
         }
     }
 
+    /// Decides into `verdicts`, on a backend that is immediate.
+    #[inline]
+    pub(crate) fn decide_into(&self, op: Op, hits: &[Hit<'_>], verdicts: &mut Verdicts) -> Result<(), BackendError> {
+        match &self.0 {
+            #[cfg(feature = "memory")]
+            Repr::Memory(memory) => memory.decide_into(op, hits, verdicts),
+            Repr::Other(other) => {
+                let broken = || BackendError::new("a backend that is_immediate() gave no answer from decide_now()");
+                *verdicts = other.decide_now(op, hits).ok_or_else(broken)??;
+            }
+        }
+        Ok(())
+    }
+
     #[inline]
     pub(crate) fn is_immediate(&self) -> bool {
-        self.get().is_immediate()
+        match &self.0 {
+            #[cfg(feature = "memory")]
+            Repr::Memory(_) => true,
+            Repr::Other(other) => other.is_immediate(),
+        }
     }
 
     /// Whether both handles lead to one backend.

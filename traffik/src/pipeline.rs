@@ -10,10 +10,9 @@
 //!
 //! Attribute, layer, socket and direct calls all come through [`decide`].
 
-use std::future::Future;
-use std::pin::pin;
+mod quick;
+
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use arc_swap::Guard;
 use smallvec::SmallVec;
@@ -34,6 +33,8 @@ use crate::settings::{BackendSetting, RateSetting, Settings};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
+pub(crate) use quick::quick;
+
 /// One throttle of a request, with what the place of its use says otherwise.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry<'a> {
@@ -49,6 +50,13 @@ pub(crate) struct Overrides {
     pub(crate) shadow: bool,
     /// Whether the charge may have to be given back.
     pub(crate) receipt: bool,
+}
+
+impl Overrides {
+    /// Whether nothing of it has to wait, and all of it counts for real.
+    fn quick(&self) -> bool {
+        self.cost.as_ref().is_none_or(Source::is_sync) && self.scope.is_none() && !self.shadow
+    }
 }
 
 impl<'a> Entry<'a> {
@@ -77,6 +85,12 @@ pub(crate) struct Ruled {
 }
 
 impl Ruling {
+    /// Nothing counted for any of them.
+    pub(crate) fn exempt(throttles: usize) -> Self {
+        let exempt = || Ruled { decision: Decision::Exempt, shadow: false, period: 0, charged: None };
+        Self { each: (0..throttles).map(|_| exempt()).collect(), refused: None }
+    }
+
     /// The decision on the request as a whole.
     pub(crate) fn into_decision(mut self) -> Decision {
         if let Some(refused) = self.refused {
@@ -106,6 +120,17 @@ pub(crate) struct Receipt {
 }
 
 impl Receipt {
+    fn new(hit: &Hit<'_>, backend: &SharedBackend, at: u64, cost: u64) -> Self {
+        Self {
+            policy: hit.policy.clone(),
+            identity: hit.who.to_identity(),
+            scope: hit.scope.map(Into::into),
+            backend: backend.clone(),
+            at,
+            cost,
+        }
+    }
+
     /// Gives `units` of the charge back, into the window it was made in.
     pub(crate) async fn give_back(&self, units: u64) -> Result<(), Error> {
         let who = self.identity.as_ref();
@@ -126,14 +151,6 @@ impl Failure {
     fn configuration(error: Error) -> Self {
         tracing::error!(target: "traffik", %error, "a throttle cannot be used as it is set up");
         Self { error, outage: Outage::Raise }
-    }
-}
-
-impl Failure {
-    /// A backend said that it answers at once, and then did not.
-    pub(crate) fn broken_promise() -> Self {
-        let error = BackendError::new("a backend that is_immediate() gave no answer from decide_now()");
-        Self { error: Error::backend(error), outage: Outage::Unavailable }
     }
 }
 
@@ -193,27 +210,6 @@ struct Known<'a> {
     hash: u128,
 }
 
-/// Whether [`decide`] would answer on first poll.
-pub(crate) fn is_immediate(entries: &[Entry<'_>], subject: &Subject<'_>) -> bool {
-    entries.iter().all(|entry| {
-        let settings = entry.throttle.settings();
-        let sync = settings.sync && entry.overrides.is_none();
-        sync && match &settings.backend {
-            BackendSetting::Own(backend) => backend.is_immediate(),
-            BackendSetting::Inherit => inherited(subject.parts()).is_some_and(SharedBackend::is_immediate),
-            BackendSetting::Dynamic(_) => false,
-        }
-    })
-}
-
-/// Drives a future that is known to be ready; `None` if it was not.
-pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
-    }
-}
-
 /// Decides a request under all its throttles: all or nothing.
 ///
 /// `units` replaces the cost of every throttle.
@@ -231,10 +227,7 @@ pub(crate) async fn decide(
         candidates.extend(prepared.map_err(Failure::configuration)?);
     }
 
-    let mut ruling = Ruling {
-        each: entries.iter().map(|_| Ruled { decision: Decision::Exempt, shadow: false, period: 0, charged: None }).collect(),
-        refused: None,
-    };
+    let mut ruling = Ruling::exempt(entries.len());
 
     let mut charged: SmallVec<[Batch<'_>; 1]> = SmallVec::new();
     let mut left: SmallVec<[&Candidate<'_>; 2]> = candidates.iter().filter(|candidate| !candidate.shadow).collect();
@@ -469,14 +462,7 @@ impl<'a> Batch<'a> {
             };
             ruled.period = hit.policy.rate().period_micros();
             if admitted && op == Op::Hit && candidate.receipt {
-                ruled.charged = Some(Receipt {
-                    policy: hit.policy.clone(),
-                    identity: hit.who.to_identity(),
-                    scope: candidate.scope.clone(),
-                    backend: self.backend.clone(),
-                    at: verdicts.now,
-                    cost: candidate.cost,
-                });
+                ruled.charged = Some(Receipt::new(hit, self.backend, verdicts.now, candidate.cost));
             }
             if !verdict.admitted && !candidate.shadow && ruling.refused.is_none_or(|first| first > candidate.entry) {
                 ruling.refused = Some(candidate.entry);
@@ -487,15 +473,16 @@ impl<'a> Batch<'a> {
 
     /// What an outage of the backend means; `None` to go ahead.
     fn outage(&self, error: BackendError) -> Option<Failure> {
-        let strictest = self
-            .members
-            .iter()
-            .map(|(candidate, _)| candidate.on_error.outage())
-            .find(|outage| *outage != Outage::Pass);
-        let uid = self.hits.first().map_or("", |hit| hit.policy.uid());
-        tracing::warn!(target: "traffik", uid, %error, passed = strictest.is_none(), "the backend could not decide");
-        strictest.map(|outage| Failure { error: Error::backend(error), outage })
+        outage(error, &self.hits, self.members.iter().map(|(candidate, _)| candidate.on_error.outage()))
     }
+}
+
+/// What an outage means for the request: the first of its throttles that does not let it pass says.
+fn outage(error: BackendError, hits: &[Hit<'_>], mut words: impl Iterator<Item = Outage>) -> Option<Failure> {
+    let strictest = words.find(|outage| *outage != Outage::Pass);
+    let uid = hits.first().map_or("", |hit| hit.policy.uid());
+    tracing::warn!(target: "traffik", uid, %error, passed = strictest.is_none(), "the backend could not decide");
+    strictest.map(|outage| Failure { error: Error::backend(error), outage })
 }
 
 /// Gives back what earlier backends charged for a request that a later one refused.

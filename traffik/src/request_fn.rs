@@ -117,6 +117,15 @@ impl<T> RequestFn<T> {
         }
     }
 
+    /// The answer, if it takes no waiting.
+    #[inline]
+    pub(crate) fn call_now(&self, parts: &Parts) -> Option<T> {
+        match &self.call {
+            Call::Sync(function) => Some(function(parts)),
+            Call::Async(_) => None,
+        }
+    }
+
     pub(crate) fn is_sync(&self) -> bool {
         matches!(self.call, Call::Sync(_))
     }

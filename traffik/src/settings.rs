@@ -24,8 +24,8 @@ pub(crate) struct Settings {
     pub(crate) on_error: Option<OnError>,
     pub(crate) rules: Arc<[Rule]>,
     pub(crate) shadow: bool,
-    /// Whether everything up to the backend answers at once. Kept up by [`Settings::seal`].
-    pub(crate) sync: bool,
+    /// Whether nothing up to the backend has to wait. Kept up by [`Settings::seal`].
+    pub(crate) quick: bool,
     #[cfg(feature = "tower")]
     pub(crate) answers: crate::response::Answers,
 }
@@ -50,7 +50,7 @@ pub(crate) enum BackendSetting {
 impl Settings {
     /// Works out what follows from the rest. Whoever makes or changes settings ends with it.
     pub(crate) fn seal(mut self) -> Self {
-        self.sync = self.is_sync();
+        self.quick = self.is_quick();
         self
     }
 
@@ -61,19 +61,13 @@ impl Settings {
         }
     }
 
-    fn is_sync(&self) -> bool {
-        let rate = match &self.rate {
-            RateSetting::Fixed(_) => true,
-            RateSetting::Of(function, _) => function.is_sync(),
-        };
-        let backend = match &self.backend {
-            BackendSetting::Dynamic(Some(function)) => function.is_sync(),
-            _ => true,
-        };
-        rate && backend
+    fn is_quick(&self) -> bool {
+        matches!(self.rate, RateSetting::Fixed(_))
+            && !matches!(self.backend, BackendSetting::Dynamic(_))
+            && matches!(self.scope, None | Some(Source::Fixed(_)))
             && self.cost.is_sync()
             && self.identifier.as_ref().is_none_or(RequestFn::is_sync)
-            && self.scope.as_ref().is_none_or(Source::is_sync)
-            && self.rules.iter().all(Rule::is_sync)
+            && self.rules.is_empty()
+            && !self.shadow
     }
 }

@@ -1,2 +1,39 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask <task>`: what CI runs is what a person runs.
+
+mod checks;
+mod run;
+mod setup;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <task>
+
+  test    install what the tests need, then run all of them: unit, doc, ui, integration
+  ci      fmt, clippy on every feature set that matters, test, docs, packaging
+          (--tested: the tests have just run, leave them out)
+  bench   this library and its peers on the same work, in one table of ratios
+  setup   only install what the tests need
+";
+
+fn main() -> ExitCode {
+    let task = std::env::args().nth(1).unwrap_or_default();
+    let rest: Vec<_> = std::env::args().skip(2).collect();
+    let done = match task.as_str() {
+        "test" => setup::all().and_then(|()| checks::test(&rest)),
+        "ci" => setup::all().and_then(|()| checks::ci(rest.iter().any(|flag| flag == "--tested"))),
+        "bench" => checks::bench(&rest),
+        "setup" => setup::all(),
+        _ => {
+            eprint!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -118,21 +118,23 @@ impl MemoryBackend {
     }
 
     #[inline]
-    pub(crate) fn decide_at_once(&self, op: Op, hits: &[Hit<'_>]) -> Verdicts {
-        match hits {
-            [hit] => {
-                // The key's cache lines are on their way while the clock is read.
-                self.0.table.prefetch(hit.hash());
-                let now = self.0.clock.now();
-                let mut verdicts = Verdicts { now, each: smallvec::SmallVec::new() };
-                verdicts.each.push(self.0.table.decide_one(op, now, hit));
-                verdicts
-            }
-            hits => {
-                let now = self.0.clock.now();
-                Verdicts { now, each: self.0.table.decide_batch(op, now, hits) }
-            }
+    pub(crate) fn decide_into(&self, op: Op, hits: &[Hit<'_>], verdicts: &mut Verdicts) {
+        verdicts.each.clear();
+        if let [hit] = hits {
+            // The key's cache lines are on their way while the clock is read.
+            self.0.table.prefetch(hit.hash());
+            verdicts.now = self.0.clock.now();
+            verdicts.each.push(self.0.table.decide_one(op, verdicts.now, hit));
+        } else {
+            verdicts.now = self.0.clock.now();
+            self.0.table.decide_batch(op, verdicts.now, hits, &mut verdicts.each);
         }
+    }
+
+    pub(crate) fn decide_at_once(&self, op: Op, hits: &[Hit<'_>]) -> Verdicts {
+        let mut verdicts = Verdicts { now: 0, each: smallvec::SmallVec::new() };
+        self.decide_into(op, hits, &mut verdicts);
+        verdicts
     }
 }
 

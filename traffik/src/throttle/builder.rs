@@ -161,7 +161,7 @@ impl ThrottleBuilder {
     ///
     /// # Errors
     /// When the uid is malformed or taken, the rate missing, malformed or not countable by the
-    /// strategy, the cost more than a full account holds, a path pattern malformed, or both
+    /// strategy, the cost more than a full account holds, a path pattern or a header malformed, or both
     /// `backend` and `dynamic_backend` are set.
     pub fn build(self) -> Result<Throttle, Error> {
         let uid = crate::uid::intern(&self.uid)?;
@@ -172,6 +172,10 @@ impl ThrottleBuilder {
             (None, None) => BackendSetting::Inherit,
         };
         if let Some(error) = self.rules.iter().find_map(Rule::error) {
+            return Err(Error::configuration(format!("throttle {uid:?}: {error}")));
+        }
+        #[cfg(feature = "tower")]
+        if let Some(error) = self.answers.headers.as_ref().and_then(crate::Headers::error) {
             return Err(Error::configuration(format!("throttle {uid:?}: {error}")));
         }
         let rate = match self.rate {
@@ -206,7 +210,7 @@ impl ThrottleBuilder {
             on_error: self.on_error,
             rules: self.rules.into(),
             shadow: self.shadow,
-            sync: false,
+            quick: false,
             #[cfg(feature = "tower")]
             answers: self.answers,
         });

@@ -1,6 +1,7 @@
 //! Forgetting: expired keys first, then those nearest to a full account, a refused one last.
 
-use std::sync::atomic::Ordering;
+use std::cmp::Ordering;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::bucket::{Guard, REFUSED};
 use super::table::Table;
@@ -19,10 +20,10 @@ impl Table {
     fn sweep_locked(&self, guard: &mut Guard<'_>, second: u32) -> usize {
         let (keys, nodes) = guard.retain(|_, expiry, _| expiry >= second);
         if keys > 0 {
-            self.count.fetch_sub(keys, Ordering::Relaxed);
+            self.count.fetch_sub(keys, Relaxed);
         }
         if nodes > 0 {
-            self.nodes.fetch_sub(nodes, Ordering::Relaxed);
+            self.nodes.fetch_sub(nodes, Relaxed);
         }
         keys
     }
@@ -32,48 +33,73 @@ impl Table {
         (0..self.size()).map(|index| self.sweep_locked(&mut self.bucket(index).lock(), second)).sum()
     }
 
-    /// Drops at least one key to make room for another. The caller holds `own`; every other bucket
-    /// is only tried, so that nobody can wait for each other in a ring.
-    pub(super) fn make_room(&self, own: &mut Guard<'_>, second: u32) {
-        let mut best: Option<(u8, u32, usize, u64)> = None;
-        for step in 0..LOOK_FAR {
-            let index = self.hand.fetch_add(1, Ordering::Relaxed) % self.size();
+    /// Drops at least one key to make room for another in bucket `home`, which the caller holds as
+    /// `own`. Every other bucket is only tried, so that nobody can wait for each other in a ring.
+    ///
+    /// The search begins where the new key goes in: keys leave each part of the table as fast as
+    /// they come to it, and none of it runs empty while another overflows.
+    pub(super) fn make_room(&self, home: usize, own: &mut Guard<'_>, second: u32) {
+        let size = self.size();
+        let mut best = Victim::default();
+        if self.sweep_locked(own, second) > 0 {
+            return;
+        }
+        best.look(home, own);
+        for step in 1..LOOK_FAR.min(size) {
+            let index = (home + step) % size;
             let Some(mut guard) = self.bucket(index).try_lock() else { continue };
             if self.sweep_locked(&mut guard, second) > 0 {
                 return;
             }
-            guard.retain(|tag, expiry, pressure| {
-                if best.is_none_or(|(least, earliest, ..)| (pressure, expiry) < (least, earliest)) {
-                    best = Some((pressure, expiry, index, tag));
-                }
-                true
-            });
-            if step >= LOOK && best.is_some_and(|(pressure, ..)| pressure < REFUSED) {
+            best.look(index, &mut guard);
+            if step >= LOOK && best.key.is_some_and(|(pressure, ..)| pressure < REFUSED) {
                 break;
             }
         }
-        let dropped = best.is_some_and(|(_, _, index, victim)| {
-            self.bucket(index).try_lock().is_some_and(|mut guard| self.drop_key(&mut guard, victim))
-        });
+        let Some((.., index, tag)) = best.key else { return };
+        let dropped = if index == home {
+            self.drop_key(own, tag)
+        } else {
+            self.bucket(index).try_lock().is_some_and(|mut guard| self.drop_key(&mut guard, tag))
+        };
         if !dropped {
-            // Everybody else is busy: the mildest of our own bucket goes.
-            let mut mildest: Option<(u8, u32, u64)> = None;
-            own.retain(|tag, expiry, pressure| {
-                if mildest.is_none_or(|(least, earliest, _)| (pressure, expiry) < (least, earliest)) {
-                    mildest = Some((pressure, expiry, tag));
-                }
-                true
-            });
-            if let Some((_, _, victim)) = mildest {
+            // Somebody has it in hand this instant: the mildest of our own bucket goes instead.
+            let mut mildest = Victim::default();
+            mildest.look(home, own);
+            if let Some((.., victim)) = mildest.key {
                 self.drop_key(own, victim);
             }
         }
     }
 
+    /// Drops one key of a bucket.
     fn drop_key(&self, guard: &mut Guard<'_>, victim: u64) -> bool {
         let (keys, nodes) = guard.retain(|tag, _, _| tag != victim);
-        self.count.fetch_sub(keys, Ordering::Relaxed);
-        self.nodes.fetch_sub(nodes, Ordering::Relaxed);
+        self.count.fetch_sub(keys, Relaxed);
+        self.nodes.fetch_sub(nodes, Relaxed);
         keys > 0
+    }
+}
+
+/// The key to drop: the one nearest to a full account, and of those the first to expire.
+#[derive(Default)]
+struct Victim {
+    /// Pressure, expiry, bucket and tag.
+    key: Option<(u8, u32, usize, u64)>,
+    /// How many keys stood level with it.
+    level: u64,
+}
+
+impl Victim {
+    fn look(&mut self, index: usize, guard: &mut Guard<'_>) {
+        guard.retain(|tag, expiry, pressure| {
+            let order = self.key.map_or(Ordering::Less, |(least, earliest, ..)| (pressure, expiry).cmp(&(least, earliest)));
+            self.level = if order.is_lt() { 1 } else { self.level + u64::from(order.is_eq()) };
+            // Among equals each is as likely as any other; a tag is as random as a die.
+            if order.is_lt() || (order.is_eq() && (tag >> 32) % self.level == 0) {
+                self.key = Some((pressure, expiry, index, tag));
+            }
+            true
+        });
     }
 }

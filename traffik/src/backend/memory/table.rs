@@ -139,7 +139,7 @@ impl Table {
     pub(super) fn decide_one(&self, op: Op, now: u64, hit: &Hit<'_>) -> Verdict {
         let tag = hit.hash() as u64;
         let (index, mut guard) = self.lock(tag);
-        let (verdict, inserted) = self.apply(&mut guard, op, now, hit);
+        let (verdict, inserted) = self.apply(index, &mut guard, op, now, hit);
         drop(guard);
         if inserted {
             self.tend(index, now);
@@ -147,9 +147,10 @@ impl Table {
         verdict
     }
 
-    pub(super) fn decide_batch(&self, op: Op, now: u64, hits: &[Hit<'_>]) -> SmallVec<[Verdict; 2]> {
+    pub(super) fn decide_batch(&self, op: Op, now: u64, hits: &[Hit<'_>], each: &mut SmallVec<[Verdict; 2]>) {
         if op != Op::Hit {
-            return hits.iter().map(|hit| self.decide_one(op, now, hit)).collect();
+            each.extend(hits.iter().map(|hit| self.decide_one(op, now, hit)));
+            return;
         }
         let mut indices: SmallVec<[usize; 4]> = SmallVec::new();
         let mut guards: SmallVec<[Guard<'_>; 4]> = SmallVec::new();
@@ -168,7 +169,6 @@ impl Table {
             guards.clear();
         }
         let size = self.size();
-        let mut each: SmallVec<[Verdict; 2]> = SmallVec::new();
         let mut inserted = None;
         for round in [Op::Check, Op::Hit] {
             if round == Op::Hit && !each.iter().all(|verdict| verdict.admitted) {
@@ -178,7 +178,7 @@ impl Table {
             for hit in hits {
                 let index = Self::home(hit.hash() as u64, size);
                 let Ok(place) = indices.binary_search(&index) else { continue };
-                let (verdict, new) = self.apply(&mut guards[place], round, now, hit);
+                let (verdict, new) = self.apply(index, &mut guards[place], round, now, hit);
                 if new {
                     inserted = Some(index);
                 }
@@ -189,12 +189,11 @@ impl Table {
         if let Some(index) = inserted {
             self.tend(index, now);
         }
-        each
     }
 
     /// Takes one step under the bucket's lock; says whether a key was added.
     #[inline]
-    fn apply(&self, guard: &mut Guard<'_>, op: Op, now: u64, hit: &Hit<'_>) -> (Verdict, bool) {
+    fn apply(&self, home: usize, guard: &mut Guard<'_>, op: Op, now: u64, hit: &Hit<'_>) -> (Verdict, bool) {
         let tag = hit.hash() as u64;
         if let Some(mut slot) = guard.find(tag) {
             let mut state = slot.take_state();
@@ -216,19 +215,19 @@ impl Table {
             return (verdict, false);
         }
         let expiry = self.second(now.saturating_add(verdict.keep_for));
-        self.insert(guard, now, Entry { tag, expiry, pressure: pressure(&verdict), state });
+        self.insert(home, guard, now, Entry { tag, expiry, pressure: pressure(&verdict), state });
         (verdict, true)
     }
 
     #[cold]
-    fn insert(&self, guard: &mut Guard<'_>, now: u64, entry: Entry) {
+    fn insert(&self, home: usize, guard: &mut Guard<'_>, now: u64, entry: Entry) {
         let second = self.second(now);
         if let Some((mut slot, false)) = guard.vacant(second) {
             slot.put(entry);
             return;
         }
         if self.count.fetch_add(1, Ordering::Relaxed) >= self.capacity {
-            self.make_room(guard, second);
+            self.make_room(home, guard, second);
         }
         if guard.insert(entry) {
             self.nodes.fetch_add(1, Ordering::Relaxed);

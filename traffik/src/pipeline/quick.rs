@@ -1,0 +1,247 @@
+//! The same steps where nothing has to wait: functions of the request that answer at once, and a
+//! backend that does too. No future, no allocation, and nothing copied that nobody reads.
+//!
+//! Whether a request can come this way is known before any of its own code runs; if not, it takes
+//! [`decide`](super::decide) from the start.
+
+use std::sync::Arc;
+
+use arc_swap::Guard;
+use smallvec::SmallVec;
+
+use super::{Entry, Failure, Receipt, Ruled, Ruling, inherited};
+use crate::Parts;
+use crate::app::Traffik;
+use crate::backend::{Hit, Op, SharedBackend, Verdict, Verdicts};
+use crate::client_ip::client_ip;
+use crate::decision::{Decision, Stat, Throttled};
+use crate::identity::Identity;
+use crate::key;
+use crate::policy::Policy;
+use crate::request_fn::{RequestFn, Source};
+use crate::resilience::Outage;
+use crate::settings::{BackendSetting, RateSetting, Settings};
+use crate::subject::Subject;
+
+/// A request that was decided, still in the store's own terms.
+pub(crate) struct Quick<'a> {
+    entries: &'a [Entry<'a>],
+    planned: &'a [Planned],
+    hits: &'a [Hit<'a>],
+    verdicts: &'a Verdicts,
+    backend: &'a SharedBackend,
+}
+
+/// A hit to be: the entry it is for, and the place of its client among the known.
+struct Planned {
+    entry: usize,
+    known: usize,
+    cost: u64,
+    /// The place of its hit: equal keys share one.
+    hit: usize,
+}
+
+struct Known<'a> {
+    by: Option<&'a RequestFn<Identity>>,
+    identity: Identity,
+}
+
+/// Decides the request if nothing has to wait, and hands the result to `read`; `None` otherwise.
+#[inline]
+pub(crate) fn quick<T>(
+    entries: &[Entry<'_>],
+    subject: &Subject<'_>,
+    op: Op,
+    units: Option<u64>,
+    read: impl FnOnce(Quick<'_>) -> T,
+) -> Option<Result<T, Failure>> {
+    let parts = subject.parts();
+    let all: SmallVec<[Guard<Arc<Settings>>; 2]> = entries.iter().map(|entry| entry.throttle.settings()).collect();
+    let backend = ready(entries, &all, parts)?;
+
+    // Steps one to four.
+    let mut planned: SmallVec<[Planned; 2]> = SmallVec::new();
+    let mut known: SmallVec<[Known<'_>; 1]> = SmallVec::new();
+    for (index, (entry, settings)) in entries.iter().zip(&all).enumerate() {
+        let Some(cost) = cost(entry, settings, parts, op, units) else { continue };
+        let place = match parts {
+            None if subject.is_exempted() => continue,
+            None => 0,
+            Some(parts) => match identify(settings, parts, &mut known) {
+                Some(place) => place,
+                None => continue,
+            },
+        };
+        let unlimited = matches!(&settings.rate, RateSetting::Fixed(policy) if policy.rate().is_unlimited());
+        if !unlimited {
+            planned.push(Planned { entry: index, known: place, cost, hit: 0 });
+        }
+    }
+
+    // Steps five and six.
+    let mut hits: SmallVec<[Hit<'_>; 2]> = SmallVec::new();
+    let mut hash = (usize::MAX, 0);
+    for plan in &mut planned {
+        let (Some(settings), known) = (all.get(plan.entry), known.get(plan.known)) else { continue };
+        let (RateSetting::Fixed(policy), Some(who)) =
+            (&settings.rate, subject.who().or_else(|| known.map(|known| known.identity.as_ref())))
+        else {
+            continue;
+        };
+        if hash.0 != plan.known {
+            hash = (plan.known, key::identity(&who));
+        }
+        let scope = match &settings.scope {
+            Some(Source::Fixed(scope)) => Some(scope.as_str()),
+            _ => None,
+        };
+        let hit = Hit::new(policy, who, hash.1, scope, plan.cost);
+        plan.hit = match hits.iter().position(|other| other.hash == hit.hash) {
+            Some(place) => {
+                hits[place].cost = hits[place].cost.saturating_add(hit.cost);
+                place
+            }
+            None => {
+                hits.push(hit);
+                hits.len() - 1
+            }
+        };
+    }
+    let mut verdicts = Verdicts { now: 0, each: SmallVec::new() };
+    if !hits.is_empty()
+        && let Err(error) = backend.decide_into(op, &hits, &mut verdicts)
+    {
+        // An outage that all of them let pass leaves no verdict, and so nothing counted.
+        if let Some(failure) = super::outage(error, &hits, planned.iter().map(|plan| on_error(&all[plan.entry], parts))) {
+            return Some(Err(failure));
+        }
+        planned.clear();
+    }
+    Some(Ok(read(Quick { entries, planned: &planned, hits: &hits, verdicts: &verdicts, backend })))
+}
+
+/// The one backend that all of the throttles count on, if none of this has to wait.
+#[inline]
+fn ready<'a>(
+    entries: &[Entry<'_>],
+    all: &'a [Guard<Arc<Settings>>],
+    parts: Option<&'a Parts>,
+) -> Option<&'a SharedBackend> {
+    let mut one: Option<&SharedBackend> = None;
+    for (entry, settings) in entries.iter().zip(all) {
+        if !settings.quick || entry.overrides.is_some_and(|overrides| !overrides.quick()) {
+            return None;
+        }
+        let backend = match &settings.backend {
+            BackendSetting::Own(backend) => backend,
+            BackendSetting::Inherit => inherited(parts)?,
+            BackendSetting::Dynamic(_) => return None,
+        };
+        match one {
+            Some(one) if !one.same(backend) => return None,
+            _ => one = Some(backend),
+        }
+    }
+    one.filter(|backend| backend.is_immediate())
+}
+
+/// Steps one and two; `None` when it passes uncounted.
+#[inline]
+fn cost(entry: &Entry<'_>, settings: &Settings, parts: Option<&Parts>, op: Op, units: Option<u64>) -> Option<u64> {
+    let counts = matches!(op, Op::Hit | Op::Check);
+    if counts && !entry.throttle.is_enabled() {
+        return None;
+    }
+    let source = entry.overrides.and_then(|overrides| overrides.cost.as_ref()).unwrap_or(&settings.cost);
+    let cost = match (units, source, parts) {
+        (Some(units), ..) => units,
+        (None, Source::Fixed(cost), _) => *cost,
+        (None, Source::Of(function), Some(parts)) => function.call_now(parts)?,
+        (None, Source::Of(_), None) => 1,
+    };
+    (cost > 0 || op != Op::Hit).then_some(cost)
+}
+
+/// Step three; `None` when the client is exempt.
+#[inline]
+fn identify<'a>(settings: &'a Settings, parts: &Parts, known: &mut SmallVec<[Known<'a>; 1]>) -> Option<usize> {
+    let by = settings.identifier.as_ref();
+    let before = known.iter().position(|known| match (known.by, by) {
+        (None, None) => true,
+        (Some(a), Some(b)) => a.same(b),
+        _ => false,
+    });
+    let place = match before {
+        Some(place) => place,
+        None => {
+            let identity = match by {
+                Some(function) => function.call_now(parts)?,
+                None => client_ip(parts),
+            };
+            known.push(Known { by, identity });
+            known.len() - 1
+        }
+    };
+    (!known[place].identity.is_exempted()).then_some(place)
+}
+
+fn on_error(settings: &Settings, parts: Option<&Parts>) -> Outage {
+    match &settings.on_error {
+        Some(on_error) => on_error.outage(),
+        None => Traffik::of(parts).map_or(Outage::Unavailable, |traffik| traffik.on_error().outage()),
+    }
+}
+
+impl<'a> Quick<'a> {
+    fn verdict(&self, plan: &Planned) -> Option<(&'a Policy, &'a Verdict)> {
+        Some((self.hits.get(plan.hit)?.policy, self.verdicts.each.get(plan.hit)?))
+    }
+
+    /// Whether the request may enter.
+    #[inline]
+    pub(crate) fn admitted(&self) -> bool {
+        self.verdicts.admitted()
+    }
+
+    fn decision(&self, plan: &Planned) -> Decision {
+        match self.verdict(plan) {
+            Some((policy, verdict)) if verdict.admitted => Decision::Allowed(Stat::new(policy, verdict)),
+            Some((policy, verdict)) => {
+                tracing::debug!(target: "traffik", uid = policy.uid(), "over the limit");
+                Decision::Denied(Throttled::new(policy, self.hits[plan.hit].cost, verdict))
+            }
+            None => Decision::Exempt,
+        }
+    }
+
+    /// The decision on the request as a whole.
+    #[inline]
+    pub(crate) fn into_decision(self) -> Decision {
+        let refused = self.planned.iter().find(|plan| self.verdict(plan).is_some_and(|(_, verdict)| !verdict.admitted));
+        // The account nearest to its limit speaks for the rest.
+        let nearest =
+            || self.planned.iter().min_by_key(|plan| self.verdict(plan).map_or(u64::MAX, |(_, verdict)| verdict.remaining));
+        refused.or_else(nearest).map_or(Decision::Exempt, |plan| self.decision(plan))
+    }
+
+    /// All of it, throttle by throttle.
+    pub(crate) fn into_ruling(self) -> Ruling {
+        let mut ruling = Ruling::exempt(self.entries.len());
+        let admitted = self.admitted();
+        for plan in self.planned {
+            let decision = self.decision(plan);
+            if !decision.is_allowed() {
+                ruling.refused.get_or_insert(plan.entry);
+            }
+            let receipt = admitted && self.entries[plan.entry].overrides.is_some_and(|overrides| overrides.receipt);
+            let hit = &self.hits[plan.hit];
+            ruling.each[plan.entry] = Ruled {
+                decision,
+                shadow: false,
+                period: hit.policy.rate().period_micros(),
+                charged: receipt.then(|| Receipt::new(hit, self.backend, self.verdicts.now, plan.cost)),
+            };
+        }
+        ruling
+    }
+}

@@ -1,0 +1,179 @@
+//! Throttles as values: decisions, settings, and what is refused when they are built.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use traffik::strategy::{FixedWindow, Gcra, TokenBucket};
+use traffik::{Decision, EXEMPTED, Identity, MemoryBackend, Parts, Rate, Registry, SharedBackend, Throttle, hit_all};
+use traffik::{bypass_if, throttle_if};
+
+use crate::support::{Result, alone, get_from};
+
+#[tokio::test]
+async fn a_decision_tells_the_account() -> Result {
+    let (builder, clock) = alone("b:account");
+    let throttle = builder.rate("10/min").cost(2).build()?;
+    let Decision::Allowed(stat) = throttle.hit("ann").cost(3).await? else { panic!("refused") };
+    assert_eq!((stat.uid, stat.limit, stat.remaining, stat.used), ("b:account", 10, 7, 3));
+    clock.advance(Duration::from_secs(20));
+    assert_eq!(stat.reset_after, Duration::from_secs(60));
+    let refused = throttle.hit("ann").cost(8).await?;
+    let refused = refused.throttled().ok_or("allowed")?;
+    assert_eq!(refused.retry_after(), Some(Duration::from_secs(40)));
+    assert_eq!(throttle.hit("ann").cost(11).await?.throttled().ok_or("allowed")?.retry_after(), None);
+    assert!(throttle.check("ann").cost(7).await?.is_allowed());
+    assert!(!throttle.check("ann").cost(8).await?.is_allowed());
+    assert_eq!(throttle.stat("ann").await?.ok_or("exempt")?.remaining, 7, "checks and refusals took nothing");
+    assert_eq!(throttle.stat(EXEMPTED).await?, None);
+    throttle.refund("ann", 100).await?;
+    assert_eq!(throttle.stat("ann").await?.ok_or("exempt")?.remaining, 10, "never above a full account");
+    let _ = throttle.hit("ann").cost(10).await?;
+    throttle.reset("ann").await?;
+    assert!(throttle.hit("ann").await?.into_result()?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn subjects_of_every_kind_are_accounts_of_their_own() -> Result {
+    let (builder, _clock) = alone("b:subjects");
+    let throttle = builder.rate("1/min").build()?;
+    let ip: IpAddr = "10.0.0.1".parse()?;
+    assert!(throttle.hit(ip).await?.is_allowed());
+    assert!(throttle.hit("10.0.0.1").await?.is_allowed());
+    assert!(throttle.hit(7_u64).await?.is_allowed());
+    assert!(throttle.hit(String::from("7")).await?.is_allowed());
+    assert!(throttle.hit(Identity::key("x".repeat(10_000))).await?.is_allowed());
+    assert!(throttle.hit(None::<String>).await?.is_allowed());
+    assert!(!throttle.hit(ip).await?.is_allowed());
+    assert!(!throttle.hit("7").await?.is_allowed());
+    for _ in 0..3 {
+        assert_eq!(throttle.hit(EXEMPTED).await?, Decision::Exempt);
+    }
+    let (parts, ()) = get_from("/", "10.0.0.1", &[]).map(|_| ()).into_parts();
+    assert!(!throttle.hit(&parts).await?.is_allowed(), "a request is its client's address");
+    Ok(())
+}
+
+#[tokio::test]
+async fn several_throttles_are_charged_all_or_none() -> Result {
+    let (memory, registry) = (SharedBackend::from(MemoryBackend::new()), Registry::new());
+    let throttle = |uid: &str, rate: &str| Throttle::builder(uid).rate(rate).backend(&memory).registry(&registry).build();
+    let (burst, hourly) = (throttle("b:burst", "5/min")?, throttle("b:hourly", "3/hour")?);
+    for _ in 0..3 {
+        assert!(hit_all([&burst, &hourly], "ann").await?.is_allowed());
+    }
+    for _ in 0..4 {
+        let refused = hit_all([&burst, &hourly], "ann").await?;
+        assert_eq!(refused.throttled().ok_or("allowed")?.uid(), "b:hourly");
+    }
+    assert_eq!(burst.stat("ann").await?.ok_or("exempt")?.used, 3, "the refused hits charged neither");
+
+    let elsewhere = Throttle::builder("b:elsewhere").rate("1/day").backend(MemoryBackend::new()).registry(&registry).build()?;
+    let _ = elsewhere.hit("ann").await?;
+    assert!(!hit_all([&burst, &elsewhere], "ann").await?.is_allowed());
+    assert_eq!(burst.stat("ann").await?.ok_or("exempt")?.used, 3, "given back when the second backend refused");
+
+    assert!(hit_all([&burst, &burst], "ann").await?.is_allowed());
+    assert_eq!(burst.stat("ann").await?.ok_or("exempt")?.used, 5, "named twice, charged twice");
+    Ok(())
+}
+
+#[tokio::test]
+async fn contexts_nest_and_isolate() -> Result {
+    let throttle = Throttle::builder("b:dynamic").rate("1/min").dynamic_backend().registry(&Registry::new()).build()?;
+    let error = throttle.hit("u").await.expect_err("no context");
+    assert!(error.is_configuration() && error.to_string().contains("b:dynamic"), "{error}");
+    let (outer, inner) = (MemoryBackend::new(), MemoryBackend::new());
+    outer
+        .scope(async {
+            assert!(throttle.hit("u").await?.is_allowed());
+            assert!(!throttle.hit("u").await?.is_allowed());
+            inner
+                .scope(async {
+                    assert!(throttle.hit("u").await?.is_allowed());
+                    tokio::task::yield_now().await;
+                    assert!(!throttle.hit("u").await?.is_allowed());
+                    Ok::<_, traffik::Error>(())
+                })
+                .await?;
+            assert!(!throttle.hit("u").await?.is_allowed());
+            Ok::<_, traffik::Error>(())
+        })
+        .await?;
+    assert!(throttle.hit("u").await.is_err());
+    Ok(())
+}
+
+#[test]
+fn what_is_wrong_is_said_when_it_is_built() {
+    let registry = Registry::new();
+    let fresh = |uid: &str| Throttle::builder(uid).registry(&registry);
+    let says = |result: std::result::Result<Throttle, traffik::Error>, words: &[&str]| {
+        let error = result.expect_err("built");
+        assert!(error.is_configuration());
+        for word in words {
+            assert!(error.to_string().contains(word), "{error} should say {word}");
+        }
+    };
+    says(fresh("e:1").build(), &["e:1", "no rate"]);
+    says(fresh("e:2").rate("5/mins").build(), &["e:2", "mins", "min"]);
+    says(fresh("e 3").rate("5/min").build(), &["e 3"]);
+    says(fresh("").rate("5/min").build(), &["empty"]);
+    says(fresh("e:4").rate("5/min").cost(6).build(), &["6", "5", "never"]);
+    says(fresh("e:5").rate("5/min").strategy(Gcra::new()).cost(2).build(), &["gcra", "burst"]);
+    says(
+        fresh("e:6").rate("5/min").backend(MemoryBackend::new()).dynamic_backend().build(),
+        &["e:6", "backend", "dynamic"],
+    );
+    says(fresh("e:7").rate("999999937/8784 h").strategy(TokenBucket::new()).build(), &["2^53", "burst"]);
+    says(fresh("e:8").rate("5/min").rule(bypass_if().path("no-slash")).build(), &["no-slash"]);
+    says(fresh("e:9").rate(Rate::per_second(0)).build(), &["e:9", "zero"]);
+    let _kept = fresh("e:twice").rate("5/min").build().expect("a first");
+    says(fresh("e:twice").rate("5/min").build(), &["e:twice", "builder.rs"]);
+    assert!(TokenBucket::new().burst(10) != TokenBucket::new());
+}
+
+#[tokio::test]
+async fn rules_choose_the_requests() -> Result {
+    let (builder, _clock) = alone("b:rules");
+    let throttle = builder
+        .rate("1/min")
+        .identifier(|_: &Parts| "everyone")
+        .rule(bypass_if().path("/health").method(http::Method::GET))
+        .rule(throttle_if().path("/api/**").when(|req| !req.headers.contains_key("x-internal")))
+        .build()?;
+    let parts = |path: &str, headers: &[(&str, &str)]| get_from(path, "10.0.0.1", headers).into_parts().0;
+    for path in ["/health", "/other", "/apiary"] {
+        for _ in 0..2 {
+            assert_eq!(throttle.hit(&parts(path, &[])).await?, Decision::Exempt, "{path}");
+        }
+    }
+    assert_eq!(throttle.hit(&parts("/api/x", &[("x-internal", "1")])).await?, Decision::Exempt);
+    assert!(throttle.hit(&parts("/api/x", &[])).await?.stat().is_some());
+    assert!(!throttle.hit(&parts("/api/y/z", &[])).await?.is_allowed());
+    Ok(())
+}
+
+#[tokio::test]
+async fn settings_change_at_run_time() -> Result {
+    let (builder, _clock) = alone("b:changing");
+    let throttle = builder.rate("2/min").build()?;
+    for expected in [true, true, false] {
+        assert_eq!(throttle.hit("u").await?.is_allowed(), expected);
+    }
+    throttle.set_rate("3/min")?;
+    assert_eq!(throttle.stat("u").await?.ok_or("exempt")?.used, 2, "a new limit keeps what was used");
+    assert!(throttle.hit("u").await?.is_allowed());
+    assert!(throttle.set_rate("3/mins").is_err());
+    assert_eq!(throttle.rate(), Some(Rate::per_minute(3)), "a bad rate changes nothing");
+    throttle.set_strategy(FixedWindow::new().staggered())?;
+    throttle.set_cost(3);
+    assert!(throttle.hit("u").await?.is_allowed());
+    assert!(!throttle.hit("u").await?.is_allowed());
+    throttle.set_enabled(false);
+    assert_eq!(throttle.hit("u").await?, Decision::Exempt);
+    throttle.set_enabled(true);
+    throttle.set_backend(MemoryBackend::new())?;
+    assert!(throttle.hit("u").await?.is_allowed());
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! A backend that fails: never a refusal.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use traffik::test_kit::FaultyBackend;
+use traffik::{Decision, MemoryBackend, OnError, Registry, Throttle, Traffik, throttle};
+
+use crate::support::{Result, body, get_from, send};
+
+#[throttle("fail:closed", rate = "9/min")]
+async fn closed() {}
+#[throttle("fail:open", rate = "9/min", on_error = "allow")]
+async fn open() {}
+#[throttle("fail:raise", rate = "9/min", on_error = "raise")]
+async fn raise() {}
+
+#[tokio::test]
+async fn an_outage_is_answered_as_told_and_never_429() {
+    let faulty = FaultyBackend::new(MemoryBackend::new());
+    let app = Router::new()
+        .route("/closed", get(closed))
+        .route("/open", get(open))
+        .route("/raise", get(raise))
+        .layer(Traffik::builder().backend(faulty.clone()).build().layer());
+    faulty.fail();
+    for (path, expected) in [("/closed", 503), ("/open", 200), ("/raise", 500)] {
+        let response = send(&app, get_from(path, "10.0.0.1", &[])).await;
+        assert_eq!(response.status(), expected, "{path}");
+        assert_eq!(response.headers().contains_key("retry-after"), expected == 503);
+        assert!(!body(response).await.contains("failed as told"), "the cause stays inside");
+    }
+    faulty.heal();
+    for path in ["/closed", "/open", "/raise"] {
+        assert_eq!(send(&app, get_from(path, "10.0.0.1", &[])).await.status(), 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_outlives_its_deadline() -> Result {
+    let slow = FaultyBackend::new(MemoryBackend::new()).delay(Duration::from_millis(200));
+    let throttle = Throttle::builder("fail:slow").rate("9/min").backend(slow.clone()).registry(&Registry::new()).build()?;
+    let start = tokio::time::Instant::now();
+    let error = throttle.hit("u").await.expect_err("too late");
+    assert!(error.is_timeout() && error.is_backend(), "{error}");
+    assert_eq!(start.elapsed(), Duration::from_millis(100));
+    throttle.set_on_error(OnError::allow());
+    assert_eq!(throttle.hit("u").await?, Decision::Exempt);
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! The library as its users see it: attribute and builder on real routers, in memory.
+
+#![allow(missing_docs)]
+
+mod allocations;
+mod attribute;
+mod builder;
+mod failure;
+mod memory;
+mod support;

@@ -1,0 +1,129 @@
+//! The in-memory store: bounded, exact under threads, and no way out for the refused.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use traffik::strategy::TokenBucket;
+use traffik::test_kit::ManualClock;
+use traffik::{MemoryBackend, Registry, SharedBackend, Throttle, hit_all};
+
+use crate::support::Result;
+
+fn throttle(uid: &str, rate: &str, backend: impl Into<SharedBackend>) -> Throttle {
+    Throttle::builder(uid).rate(rate).backend(backend).registry(&Registry::new()).build().expect("a valid throttle")
+}
+
+#[tokio::test]
+async fn as_many_keys_as_its_capacity_are_all_remembered() -> Result {
+    let memory = MemoryBackend::builder().capacity(10_000).clock(ManualClock::new()).build();
+    let throttle = throttle("mem:all", "2/hour", memory.clone());
+    for round in [2, 1, 0] {
+        for client in 0..10_000_u64 {
+            assert_eq!(throttle.hit(client).await?.is_allowed(), round > 0, "client {client}");
+        }
+    }
+    assert_eq!(memory.len(), 10_000);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_flood_frees_nobody_who_is_refused() -> Result {
+    let memory = MemoryBackend::builder().capacity(1_000).clock(ManualClock::new()).build();
+    let throttle = throttle("mem:flood", "3/hour", memory.clone());
+    for client in 0..100_u64 {
+        for _ in 0..4 {
+            let _ = throttle.hit(client).await?;
+        }
+    }
+    for client in 1_000..200_000_u64 {
+        let _ = throttle.hit(client).await?;
+        assert!(memory.len() <= 1_000);
+    }
+    let mut freed = Vec::new();
+    for client in 0..100_u64 {
+        if throttle.hit(client).await?.is_allowed() {
+            freed.push(client);
+        }
+    }
+    assert!(freed.is_empty(), "freed by the flood: {freed:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn expired_keys_make_room_first() -> Result {
+    let clock = ManualClock::new();
+    let memory = MemoryBackend::builder().capacity(1_000).clock(clock.clone()).build();
+    let (short, long) = (throttle("mem:short", "5/s", memory.clone()), throttle("mem:long", "5/day", memory.clone()));
+    for client in 0..500_u64 {
+        let _ = long.hit(client).await?;
+    }
+    for round in 0..200_u64 {
+        clock.advance(Duration::from_secs(3));
+        for client in 0..400 {
+            let _ = short.hit(round * 1_000 + client).await?;
+        }
+    }
+    assert!(memory.len() <= 1_000);
+    for client in 0..500_u64 {
+        assert_eq!(long.stat(client).await?.ok_or("exempt")?.used, 1, "a live key was dropped before an expired one");
+    }
+    clock.advance(Duration::from_secs(200_000));
+    memory.reclaim();
+    assert_eq!(memory.len(), 0);
+    Ok(())
+}
+
+#[test]
+fn threads_admit_exactly_the_limit() {
+    let memory = MemoryBackend::builder().clock(ManualClock::new()).build();
+    let shared = SharedBackend::from(memory);
+    let (a, b) = (throttle("mem:exact:a", "100000/day", &shared), throttle("mem:exact:b", "1000/day", &shared));
+    let (passed_a, passed_b) = (AtomicU64::new(0), AtomicU64::new(0));
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    std::thread::scope(|scope| {
+        for thread in 0..4_u64 {
+            let (a, b, passed_a, passed_b) = (&a, &b, &passed_a, &passed_b);
+            scope.spawn(move || {
+                runtime().block_on(async {
+                    for i in 0..2_000_u64 {
+                        // Opposite orders of the same two keys: locks must not meet in a ring.
+                        let pair = if thread % 2 == 0 { [a, b] } else { [b, a] };
+                        if hit_all(pair, "hot").await.is_ok_and(|decision| decision.is_allowed()) {
+                            passed_a.fetch_add(1, Ordering::Relaxed);
+                        }
+                        if b.hit("other").cost(i % 3 + 1).await.is_ok_and(|decision| decision.is_allowed()) {
+                            passed_b.fetch_add(i % 3 + 1, Ordering::Relaxed);
+                        }
+                        // Keys of one's own, so that the table splits meanwhile.
+                        let _ = a.hit(thread * 10_000 + i).await;
+                    }
+                });
+            });
+        }
+    });
+    assert_eq!(passed_a.load(Ordering::Relaxed), 1_000);
+    assert_eq!(passed_b.load(Ordering::Relaxed), 1_000);
+}
+
+#[tokio::test]
+async fn a_million_hits_drift_by_nothing() -> Result {
+    let clock = ManualClock::new();
+    let memory = MemoryBackend::builder().clock(clock.clone()).build();
+    let throttle = Throttle::builder("mem:drift")
+        .rate("999983/min")
+        .strategy(TokenBucket::new().burst(7))
+        .backend(memory)
+        .registry(&Registry::new())
+        .build()?;
+    let (start, mut admitted) = (clock.now(), 0_u128);
+    for _ in 0..1_000_000 {
+        admitted += u128::from(throttle.hit("u").await?.is_allowed());
+        clock.advance(Duration::from_micros(37));
+    }
+    // The last hit came one step before `now`. Every token that had arrived by then was taken, up
+    // to the part of one still in the bucket.
+    let elapsed = (clock.now() - start).as_micros() - 37;
+    let arrived = 7 + elapsed * 999_983 / 60_000_000;
+    assert!(admitted <= arrived && arrived - admitted <= 1, "{admitted} of {arrived}");
+    Ok(())
+}

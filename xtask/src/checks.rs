@@ -1,0 +1,55 @@
+//! The checks themselves.
+
+use crate::run::{Done, cargo, cargo_with, has};
+
+/// Feature sets of the library that people build, beside all of them at once.
+const FEATURE_SETS: &[&str] = &["", "memory", "tower", "axum,memory", "redis", "memory,redis,test-kit"];
+
+/// The crates that are published, in the order in which they must be.
+const PUBLISHED: &[&str] = &["traffik-grammar", "traffik-macros", "traffik"];
+
+/// Every test: unit, doc, ui, integration with Redis processes of their own.
+pub(crate) fn test(rest: &[String]) -> Done {
+    let mut args = vec!["test", "--workspace", "--exclude", "traffik-benches", "--all-features"];
+    args.extend(rest.iter().map(String::as_str));
+    cargo(&args)
+}
+
+/// Everything that must hold before a change lands.
+pub(crate) fn ci(tested: bool) -> Done {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"])?;
+    for features in FEATURE_SETS {
+        cargo(&["clippy", "-p", "traffik", "--no-default-features", "--features", features, "--", "-D", "warnings"])?;
+    }
+    if !tested {
+        test(&[])?;
+    }
+    cargo_with(
+        &["doc", "--workspace", "--exclude", "traffik-benches", "--all-features", "--no-deps"],
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    )?;
+    packages()?;
+    if has("cargo-deny") {
+        cargo(&["deny", "check", "bans", "licenses", "sources"])?;
+    } else {
+        eprintln!("cargo-deny is not installed: licences and bans were not checked (cargo install cargo-deny)");
+    }
+    Ok(())
+}
+
+/// Packs every published crate as it would be uploaded, and builds it from the packed files.
+fn packages() -> Done {
+    let mut args = vec!["package", "--allow-dirty"];
+    for name in PUBLISHED {
+        args.extend(["-p", name]);
+    }
+    cargo(&args)
+}
+
+/// The benchmarks, which print and write their own table.
+pub(crate) fn bench(rest: &[String]) -> Done {
+    let mut args = vec!["run", "--release", "-p", "traffik-benches", "--"];
+    args.extend(rest.iter().map(String::as_str));
+    cargo(&args)
+}

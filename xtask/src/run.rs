@@ -1,0 +1,47 @@
+//! Running commands, and saying which.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What a task ends with: nothing, or a sentence about what went wrong.
+pub(crate) type Done = Result<(), String>;
+
+/// The workspace's root, wherever the task was started.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+/// Runs a command in the workspace's root with its output shown.
+pub(crate) fn run(program: &str, args: &[&str]) -> Done {
+    run_with(program, args, &[])
+}
+
+/// As [`run`], with variables set.
+pub(crate) fn run_with(program: &str, args: &[&str], variables: &[(&str, &str)]) -> Done {
+    let line = format!("{program} {}", args.join(" "));
+    eprintln!("$ {line}");
+    let status = Command::new(program)
+        .args(args)
+        .envs(variables.iter().copied())
+        .current_dir(root())
+        .status()
+        .map_err(|error| format!("`{line}` did not start: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{line}` failed: {status}")) }
+}
+
+/// cargo, as the one that runs this task.
+pub(crate) fn cargo(args: &[&str]) -> Done {
+    run(&env::var("CARGO").unwrap_or_else(|_| "cargo".into()), args)
+}
+
+/// cargo with variables set.
+pub(crate) fn cargo_with(args: &[&str], variables: &[(&str, &str)]) -> Done {
+    run_with(&env::var("CARGO").unwrap_or_else(|_| "cargo".into()), args, variables)
+}
+
+/// Whether a program starts at all.
+pub(crate) fn has(program: &str) -> bool {
+    Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
