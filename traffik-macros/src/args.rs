@@ -20,19 +20,11 @@ pub(crate) struct Key {
 }
 
 const fn key(name: &'static str, example: &'static str) -> Key {
-    Key {
-        name,
-        example,
-        shared: false,
-    }
+    Key { name, example, shared: false }
 }
 
 const fn shared(name: &'static str, example: &'static str) -> Key {
-    Key {
-        name,
-        example,
-        shared: true,
-    }
+    Key { name, example, shared: true }
 }
 
 pub(crate) const KEYS: [Key; 13] = [
@@ -62,7 +54,7 @@ pub(crate) struct Args {
     /// Where the attribute stands, for what it lacks.
     pub(crate) at: Span,
     pub(crate) which: Option<Which>,
-    /// The `crate = path`, taken out of the settings because it concerns the whole expansion.
+    /// What `crate = path` says, which concerns the whole expansion.
     pub(crate) root: Option<Path>,
     pub(crate) settings: Vec<Setting>,
     /// Whether an argument could not be read, which then may not be called missing.
@@ -76,13 +68,7 @@ pub(crate) struct Setting {
 
 impl Args {
     pub(crate) fn read(tokens: TokenStream, at: Span, errors: &mut Errors) -> Self {
-        let mut args = Self {
-            at,
-            which: None,
-            root: None,
-            settings: Vec::new(),
-            broken: false,
-        };
+        let mut args = Self { at, which: None, root: None, settings: Vec::new(), broken: false };
         let parser = |input: ParseStream<'_>| {
             args.arguments(input, errors);
             Ok(())
@@ -135,7 +121,8 @@ impl Args {
             if ahead.is_empty() || ahead.peek(Token![,]) {
                 if !first || known.is_some() {
                     input.call(Ident::parse_any)?;
-                    return self.add(key, None);
+                    self.settings.push(Setting { key, value: None });
+                    return Ok(());
                 }
             } else if let Some(known) = known
                 && (ahead.peek(token::Paren) || ahead.peek(Token![:]) && !ahead.peek(Token![::]))
@@ -172,40 +159,24 @@ impl Args {
     }
 
     fn key(&mut self, key: Ident, input: ParseStream<'_>) -> Result<()> {
-        if input.is_empty() || input.peek(Token![,]) {
-            return self.add(key, None);
-        }
-        if key == "crate" {
-            return self.root(&key, input);
-        }
-        let value = Value::take(input)?;
-        self.add(key, Some(value))
-    }
-
-    fn root(&mut self, key: &Ident, input: ParseStream<'_>) -> Result<()> {
-        let message = "`crate` takes the path of the runtime crate: \
-                       write `crate = ::path::to::traffik`";
-        if input.peek(Lit) {
-            return Err(Error::new(input.span(), message));
-        }
-        let path = input.call(Path::parse_mod_style)?;
-        if self.root.is_some() {
-            return Err(repeated(key));
-        }
-        self.root = Some(path);
-        Ok(())
-    }
-
-    fn add(&mut self, key: Ident, value: Option<Value>) -> Result<()> {
-        if self.setting(&key.to_string()).is_some() {
-            return Err(repeated(&key));
-        }
+        let value = if input.is_empty() || input.peek(Token![,]) {
+            None
+        } else {
+            if key == "crate" {
+                self.root = Some(root(&input.fork())?);
+            }
+            Some(Value::take(input)?)
+        };
         self.settings.push(Setting { key, value });
         Ok(())
     }
 }
 
-fn repeated(key: &Ident) -> Error {
-    let message = format!("`{key}` is given twice: keep one of them");
-    Error::new(key.span(), message)
+fn root(input: ParseStream<'_>) -> Result<Path> {
+    let at = input.span();
+    let path = input.call(Path::parse_mod_style);
+    path.ok().filter(|_| input.is_empty() || input.peek(Token![,])).ok_or_else(|| {
+        let message = "`crate` takes the path of the runtime crate: write `crate = ::path::to::traffik`";
+        Error::new(at, message)
+    })
 }

@@ -4,10 +4,10 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Ident, ReturnType, Token, parse2};
+use syn::{Ident, Path, ReturnType, Token, parse2};
 
 use crate::fallback::{self, Errors};
-use crate::item::{self, Body, GATE, Handler};
+use crate::item::{self, Body, GATE, Gate, Handler};
 use crate::model::{Argument, Call, Given, Throttle, Which};
 use crate::returned::Returned;
 use crate::stack::Stack;
@@ -40,11 +40,13 @@ pub(crate) fn throttle(args: TokenStream, item: TokenStream) -> TokenStream {
     }
 }
 
-fn root(stack: &Stack) -> TokenStream {
-    match &stack.root {
-        Some(path) => path.to_token_stream(),
-        None => quote!(::traffik),
-    }
+/// The path of the runtime crate.
+fn root(stack: &Stack) -> Path {
+    stack.root.clone().unwrap_or_else(|| {
+        let mut path = Path::from(Ident::new("traffik", Span::call_site()));
+        path.leading_colon = Some(Token![::](Span::call_site()));
+        path
+    })
 }
 
 /// Names the gate's type after the handler and its throttles, so that the gates of two attributes
@@ -53,7 +55,9 @@ fn gate_name(handler: &Handler, throttles: &[Throttle]) -> Ident {
     let name = handler.name.unraw();
     let mut hash = Fnv::default();
     hash.add(&name.to_string());
-    hash.add(&handler.gates.len().to_string());
+    if let Some(earlier) = &handler.gate {
+        hash.add(&earlier.stack.to_token_stream().to_string());
+    }
     for throttle in throttles {
         match &throttle.which {
             Which::Uid(uid) => hash.add(&uid.value()),
@@ -88,7 +92,7 @@ fn mixed(span: Span) -> Span {
 }
 
 struct Expansion<'a> {
-    root: TokenStream,
+    root: Path,
     gate: Ident,
     attributes: &'a [syn::Attribute],
     handler: &'a Handler,
@@ -105,25 +109,26 @@ impl Expansion<'_> {
     fn gate(&self, throttles: &[Throttle]) -> TokenStream {
         let Self { root, gate, .. } = self;
         let visibility = &self.handler.visibility;
-        let conditions: Vec<_> = self
-            .attributes
-            .iter()
-            .filter(|attribute| attribute.path().is_ident("cfg"))
-            .collect();
         let throttles = throttles.iter().map(|throttle| self.throttle(throttle));
+        // One handler has one gate, whoever put it there: its throttles are decided together.
+        let start = match &self.handler.gate {
+            None => quote_spanned!(Span::mixed_site()=> #root::private::Stack::new()),
+            Some(Gate { stack, .. }) => quote_spanned! {Span::mixed_site()=>
+                #root::private::Stack::after(<#stack as #root::private::Gated>::stack())
+            },
+        };
         quote_spanned! {Span::mixed_site()=>
-            #(#conditions)*
             #[doc(hidden)]
+            #[non_exhaustive]
             #visibility struct #gate;
 
-            #(#conditions)*
             #[doc(hidden)]
             #[automatically_derived]
             impl #root::private::Gated for #gate {
                 fn stack() -> &'static #root::private::Stack {
                     static STACK: ::std::sync::LazyLock<#root::private::Stack> =
                         ::std::sync::LazyLock::new(|| {
-                            #root::private::Stack::new() #(#throttles)*
+                            #start #(#throttles)*
                         });
                     &STACK
                 }
@@ -162,9 +167,7 @@ impl Expansion<'_> {
 
     /// A closure has to know its parameters' types before the builder can tell what it returns.
     fn closure(&self, closure: &Closure, given: &[Given]) -> TokenStream {
-        let Closure {
-            modifiers, rest, ..
-        } = closure;
+        let Closure { modifiers, bars: [open, close], rest, .. } = closure;
         let parameters = closure.parameters.iter().enumerate().map(|(at, parameter)| {
             let pattern = &parameter.pattern;
             let annotation = &parameter.annotation;
@@ -176,7 +179,7 @@ impl Expansion<'_> {
                 _ => quote!(#pattern #annotation),
             }
         });
-        quote!(#modifiers |#(#parameters),*| #rest)
+        quote!(#modifiers #open #(#parameters),* #close #rest)
     }
 
     fn given(&self, given: Given, span: Span) -> TokenStream {
@@ -191,14 +194,21 @@ impl Expansion<'_> {
     }
 
     fn runtime(&self, path: &str, span: Span) -> TokenStream {
-        let root = &self.root;
+        let mut root = self.root.clone();
+        for segment in &mut root.segments {
+            // Elsewhere, but still the crate that the user named.
+            segment.ident.set_span(segment.ident.span().located_at(span));
+        }
+        if let Some(colons) = &mut root.leading_colon {
+            colons.spans = colons.spans.map(|colon| colon.located_at(span));
+        }
         let span = mixed(span);
         let segments = path.split("::").map(|word| Ident::new(word, span));
         quote_spanned!(span=> #root #(::#segments)*)
     }
 
-    /// The handler, with the gate behind those that stand there already: they belong to attributes
-    /// further out, which decide first.
+    /// The handler, behind its gate. One that stands there already, put by an attribute further
+    /// out that could not see this one, is widened instead: the body is behind it as it is.
     fn function(&self, body: &Body) -> TokenStream {
         let Self { root, gate, .. } = self;
         let Handler {
@@ -209,29 +219,33 @@ impl Expansion<'_> {
             fn_token,
             name,
             generics,
-            gates,
             parameters,
             output,
             bounds,
+            gate: earlier,
             ..
         } = self.handler;
         let attributes = self.attributes.iter().chain(&body.attributes);
         let site = Span::mixed_site();
-        let variable = format_ident!("{GATE}_{}", gates.len(), span = site);
+        let variable = match earlier {
+            Some(Gate { variable, .. }) => variable.clone(),
+            None => Ident::new(GATE, site),
+        };
         let inputs = quote_spanned! {site=>
-            #(#gates)* #variable: #root::private::Gate<#gate>, #parameters
+            #variable: #root::private::Gate<#gate>, #parameters
         };
         let mut parentheses = proc_macro2::Group::new(proc_macro2::Delimiter::Parenthesis, inputs);
         parentheses.set_span(self.handler.parentheses.span.join());
         // What the handler returns has to be an answer: if it isn't, that is where it says so.
-        let returned = match output {
+        let returned = mixed(match output {
             ReturnType::Default => name.span(),
             ReturnType::Type(_, output) => output.span(),
-        };
-        let block = self.block(body);
+        });
+        let block = self.block(body, returned);
         let respond = self.runtime("private::respond", returned);
-        let answer = quote_spanned! {mixed(returned)=>
-            #respond(#variable, #block).await
+        let answer = match earlier {
+            Some(_) => body.statements.clone(),
+            None => quote_spanned!(returned=> #respond(#variable, #block).await),
         };
         quote_spanned! {site=>
             #(#attributes)*
@@ -246,22 +260,20 @@ impl Expansion<'_> {
 
     /// The body in a block of its own, for its `return` and `?`. The edge in front is never taken:
     /// it tells the compiler what the block returns, as the signature did.
-    fn block(&self, body: &Body) -> TokenStream {
+    fn block(&self, body: &Body, returned: Span) -> TokenStream {
         let statements = &body.statements;
-        let site = Span::mixed_site();
-        let Returned { output, opaque } =
-            Returned::new(&self.handler.output, &self.handler.generics);
-        let inside = quote_spanned! {site=>
+        let Returned { output, opaque } = Returned::new(&self.handler.output, &self.handler.generics);
+        let inside = quote_spanned! {returned=>
             if let ::core::option::Option::Some(__traffik_return) =
                 ::core::option::Option::<#output>::None
             {
-                #(const _: () = { fn __traffik_opaque(_: &#opaque) {} };)*
+                #(const _: () = { fn __traffik_opaque(_: #opaque) {} };)*
                 return __traffik_return;
             }
             #statements
         };
         let mut braces = proc_macro2::Group::new(proc_macro2::Delimiter::Brace, inside);
         braces.set_span(body.braces.span.join());
-        quote_spanned!(site=> async move #braces)
+        quote_spanned!(returned=> async move #braces)
     }
 }

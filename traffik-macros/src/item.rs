@@ -7,11 +7,11 @@ use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{
-    Abi, AttrStyle, Attribute, Error, Generics, Ident, Lifetime, Result, ReturnType, Token, Type,
-    Visibility, WhereClause, braced, parenthesized, token,
+    Abi, AttrStyle, Attribute, Error, GenericArgument, Generics, Ident, Lifetime, PathArguments, Result,
+    ReturnType, Token, Type, TypePath, Visibility, WhereClause, braced, parenthesized, token,
 };
 
-/// How the parameters of gates are called; an attribute that expands later knows them by it.
+/// What a gate's parameter is called; an attribute that expands later knows it by that.
 pub(crate) const GATE: &str = "__traffik_gate";
 
 /// Splits an item into its outer attributes and the rest.
@@ -20,9 +20,7 @@ pub(crate) fn split(item: TokenStream) -> (Vec<Attribute>, TokenStream) {
         let attributes = input.call(Attribute::parse_outer)?;
         Ok((attributes, input.parse()?))
     };
-    parser
-        .parse2(item.clone())
-        .unwrap_or_else(|_| (Vec::new(), item))
+    parser.parse2(item.clone()).unwrap_or_else(|_| (Vec::new(), item))
 }
 
 pub(crate) struct Handler {
@@ -37,13 +35,19 @@ pub(crate) struct Handler {
     pub(crate) parentheses: token::Paren,
     /// `self`, where the item is a method.
     pub(crate) receiver: Option<Span>,
-    /// Gates put in front by attributes that expanded before this one, each with its comma.
-    pub(crate) gates: Vec<TokenStream>,
+    /// The gate that an attribute further out has put in front already.
+    pub(crate) gate: Option<Gate>,
     pub(crate) parameters: TokenStream,
     pub(crate) output: ReturnType,
     pub(crate) bounds: Option<WhereClause>,
     /// `None` is a declaration without a body.
     pub(crate) body: Option<Body>,
+}
+
+/// A gate that stands already: its variable, and the type that carries its throttles.
+pub(crate) struct Gate {
+    pub(crate) variable: Ident,
+    pub(crate) stack: Type,
 }
 
 pub(crate) struct Body {
@@ -71,10 +75,7 @@ impl Parse for Handler {
         let inside;
         let parentheses = parenthesized!(inside in input);
         let receiver = receiver(&inside.fork());
-        let mut gates = Vec::new();
-        while let Some(gate) = gate(&inside)? {
-            gates.push(gate);
-        }
+        let gate = gate(&inside)?;
         Ok(Self {
             visibility,
             constness,
@@ -86,7 +87,7 @@ impl Parse for Handler {
             generics,
             parentheses,
             receiver,
-            gates,
+            gate,
             parameters: inside.parse()?,
             output: input.parse()?,
             bounds: input.parse()?,
@@ -105,11 +106,7 @@ fn body(input: ParseStream<'_>) -> Result<Option<Body>> {
     for attribute in &mut attributes {
         attribute.style = AttrStyle::Outer;
     }
-    Ok(Some(Body {
-        braces,
-        attributes,
-        statements: inside.parse()?,
-    }))
+    Ok(Some(Body { braces, attributes, statements: inside.parse()? }))
 }
 
 /// Finds `self`, `mut self`, `&self`, `&'a mut self`, with or without a type.
@@ -119,29 +116,26 @@ fn receiver(input: ParseStream<'_>) -> Option<Span> {
         input.parse::<Option<Lifetime>>().ok()?;
     }
     input.parse::<Option<Token![mut]>>().ok()?;
-    input
-        .peek(Token![self])
-        .then(|| input.parse::<Token![self]>())?
-        .ok()
-        .map(|word| word.span)
+    input.peek(Token![self]).then(|| input.parse::<Token![self]>())?.ok().map(|word| word.span)
 }
 
-/// Takes one parameter `__traffik_gate…: Type,` from the front.
-fn gate(input: ParseStream<'_>) -> Result<Option<TokenStream>> {
-    let is_gate = input
-        .fork()
-        .parse::<Ident>()
-        .is_ok_and(|name| name.to_string().starts_with(GATE));
-    if !is_gate {
+/// Takes one parameter `__traffik_gate: …::Gate<Stack>,` from the front.
+fn gate(input: ParseStream<'_>) -> Result<Option<Gate>> {
+    if !input.fork().parse::<Ident>().is_ok_and(|name| name == GATE) {
         return Ok(None);
     }
-    let mut gate = TokenStream::new();
-    input.parse::<Ident>()?.to_tokens(&mut gate);
-    input.parse::<Token![:]>()?.to_tokens(&mut gate);
-    input.parse::<Type>()?.to_tokens(&mut gate);
-    let comma: Option<Token![,]> = input.parse()?;
-    comma.unwrap_or_default().to_tokens(&mut gate);
-    Ok(Some(gate))
+    let variable = input.parse()?;
+    input.parse::<Token![:]>()?;
+    let gate: TypePath = input.parse()?;
+    input.parse::<Option<Token![,]>>()?;
+    let arguments = gate.path.segments.last().map(|segment| &segment.arguments);
+    let Some(PathArguments::AngleBracketed(arguments)) = arguments else { return Ok(None) };
+    Ok(arguments.args.iter().find_map(|argument| match argument {
+        GenericArgument::Type(stack) => {
+            Some(Gate { variable: Ident::clone(&variable), stack: stack.clone() })
+        }
+        _ => None,
+    }))
 }
 
 /// Finds the word `Self`, at any depth.

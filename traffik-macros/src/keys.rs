@@ -65,56 +65,45 @@ pub(crate) fn call(setting: &Setting) -> Result<Option<Call>> {
         "rate" => setting.rate(value),
         "cost" => setting.cost(value),
         "identifier" => {
-            let expected = "a function of the request: write `identifier = client_key`, \
-                            with `fn client_key(req: &Parts) -> Identity`";
+            let expected = "a function of the request, such as `fn client_key(req: &Parts) -> Identity`";
             setting.function("identifier", value, REQUEST, expected)
         }
         "scope" => match string(value) {
             Some(_) => Ok(setting.written("scope", value)),
-            None => setting.function("scope_with", value, REQUEST, "a string or a function"),
+            None => setting.function("scope_with", value, REQUEST, "a string or a function of the request"),
         },
-        "strategy" => setting.word_or(value, &STRATEGIES, "an expression", |value| {
-            Ok(setting.written("strategy", value))
-        }),
+        "strategy" => setting
+            .word_or(value, &STRATEGIES, "an expression", |value| Ok(setting.written("strategy", value))),
         "backend" => match &value.kind {
-            Kind::Literal(_) => Err(setting.expects(
-                value,
-                "an expression, evaluated once: write `backend = MemoryBackend::new()`",
-            )),
+            Kind::Literal(_) => Err(setting.expects(value, "an expression, evaluated once")),
             _ => Ok(setting.written("backend", value)),
         },
         "dynamic_backend" => setting.dynamic_backend(value),
-        "on_error" => setting.word_or(value, &ON_ERROR, "an `OnError`", |value| {
-            Ok(setting.written("on_error", value))
-        }),
+        "on_error" => {
+            setting.word_or(value, &ON_ERROR, "an `OnError`", |value| Ok(setting.written("on_error", value)))
+        }
         "on_throttled" => setting.word_or(value, &ON_THROTTLED, "a function", |value| {
             let given = &[Given::Parts, Given::Throttled];
             setting.function("on_throttled", value, given, "a function")
         }),
-        "headers" => setting.word_or(value, &HEADERS, "a `Headers`", |value| {
-            Ok(setting.written("headers", value))
-        }),
+        "headers" => {
+            setting.word_or(value, &HEADERS, "a `Headers`", |value| Ok(setting.written("headers", value)))
+        }
         "mode" => {
-            let expected = "`mode` is a word: write `mode = \"shadow\"` or `mode = \"enforce\"`";
-            setting.word_or(value, &MODES, "", |value| {
-                Err(Error::new(value.span(), expected))
-            })
+            let expected = alternatives(&MODES, "");
+            setting.word_or(value, &MODES, "", |value| Err(setting.expects(value, &expected)))
         }
         "refund_on" => setting.word_or(value, &REFUND_ON, "a function", |value| {
             setting.function("refund_on_status", value, &[Given::StatusCode], "a function")
         }),
-        // `crate` was taken out before, and unknown keys never get here.
+        // `crate` was read with the arguments, and unknown keys never get here.
         _ => Ok(None),
     }
 }
 
 impl Setting {
     fn call(&self, method: &'static str, argument: Argument) -> Option<Call> {
-        Some(Call {
-            method,
-            key: self.key.clone(),
-            argument,
-        })
+        Some(Call { method, key: self.key.clone(), argument })
     }
 
     fn written(&self, method: &'static str, value: &Value) -> Option<Call> {
@@ -129,8 +118,7 @@ impl Setting {
         if let Kind::Const(path) = &value.kind {
             return Ok(self.call("rate", Argument::Written(path.clone())));
         }
-        let expected = "a string such as \"20/min\", `const` and the path of a `Rate`, \
-                        or a function of the request";
+        let expected = "a string, `const` and the path of a `Rate`, or a function of the request";
         self.function("rate_with", value, REQUEST, expected)
     }
 
@@ -168,9 +156,7 @@ impl Setting {
     ) -> Result<Option<Call>> {
         match &value.kind {
             Kind::Literal(_) | Kind::Const(_) => Err(self.expects(value, expected)),
-            Kind::Closure(closure) => {
-                Ok(self.call(method, Argument::Closure(closure.clone(), given)))
-            }
+            Kind::Closure(closure) => Ok(self.call(method, Argument::Closure(closure.clone(), given))),
             Kind::Expression => Ok(self.written(method, value)),
         }
     }
@@ -196,10 +182,9 @@ impl Setting {
             let known = alternatives(words, other);
             let names = words.iter().map(|(word, ..)| *word);
             let message = match suggest::nearest(&written, names) {
-                Some(nearest) => format!(
-                    "unknown `{}` {written:?}; did you mean {nearest:?}? It takes {known}",
-                    self.key
-                ),
+                Some(nearest) => {
+                    format!("unknown `{}` {written:?}; did you mean {nearest:?}? It takes {known}", self.key)
+                }
                 None => format!("unknown `{}` {written:?}; it takes {known}", self.key),
             };
             return Err(Error::new(text.span(), message));
@@ -214,14 +199,17 @@ impl Setting {
     }
 
     fn expects(&self, value: &Value, expected: &str) -> Error {
-        let message = format!("`{}` takes {expected}", self.key);
+        let message = format!("`{}` takes {expected}: write `{}`", self.key, self.example());
         Error::new(value.span(), message)
     }
 
     fn wants_value(&self) -> Error {
-        let example = Key::find(&self.key).map_or("key = value", |key| key.example);
-        let message = format!("`{}` needs a value: write `{example}`", self.key);
+        let message = format!("`{}` needs a value: write `{}`", self.key, self.example());
         Error::new(self.key.span(), message)
+    }
+
+    fn example(&self) -> &'static str {
+        Key::find(&self.key).map_or("key = value", |key| key.example)
     }
 }
 
@@ -248,19 +236,18 @@ pub(crate) fn string(value: &Value) -> Option<&LitStr> {
 pub(crate) fn integer(value: &Value) -> Result<u64> {
     let error = |message: String| Err(Error::new(value.span(), message));
     match &value.kind {
-        Kind::Literal(Lit::Int(number)) if number.base10_digits().starts_with('-') => error(
-            "a cost is 0 or more: to give something back, call `refund` on the throttle".to_owned(),
-        ),
-        Kind::Literal(Lit::Int(number)) if !matches!(number.suffix(), "" | "u64") => error(format!(
-            "a cost is a `u64`: write `cost = {}`",
-            number.base10_digits()
-        )),
-        Kind::Literal(Lit::Int(number)) => number
-            .base10_parse()
-            .or_else(|_| error(format!("a cost is at most {}", u64::MAX))),
-        Kind::Literal(Lit::Str(text)) if text.value().trim().parse::<u64>().is_ok() => error(
-            format!("a cost is a number, not a string: write `cost = {}`", text.value().trim()),
-        ),
+        Kind::Literal(Lit::Int(number)) if number.base10_digits().starts_with('-') => {
+            error("a cost is 0 or more: to give something back, call `refund` on the throttle".to_owned())
+        }
+        Kind::Literal(Lit::Int(number)) if !matches!(number.suffix(), "" | "u64") => {
+            error(format!("a cost is a `u64`: write `cost = {}`", number.base10_digits()))
+        }
+        Kind::Literal(Lit::Int(number)) => {
+            number.base10_parse().or_else(|_| error(format!("a cost is at most {}", u64::MAX)))
+        }
+        Kind::Literal(Lit::Str(text)) if text.value().trim().parse::<u64>().is_ok() => {
+            error(format!("a cost is a number, not a string: write `cost = {}`", text.value().trim()))
+        }
         _ => error("a cost is a whole number, 0 or more: write `cost = 10`".to_owned()),
     }
 }

@@ -3,8 +3,8 @@
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::{
-    GenericArgument, GenericParam, Generics, Ident, PathArguments, ReturnType, Token, Type,
-    TypeImplTrait, TypeInfer,
+    GenericArgument, GenericParam, Generics, Ident, PathArguments, ReturnType, Token, Type, TypeImplTrait,
+    TypeInfer,
 };
 
 pub(crate) struct Returned {
@@ -18,20 +18,14 @@ pub(crate) struct Returned {
 impl Returned {
     pub(crate) fn new(output: &ReturnType, generics: &Generics) -> Self {
         let ReturnType::Type(_, output) = output else {
-            return Self {
-                output: quote!(()),
-                opaque: Vec::new(),
-            };
+            return Self { output: quote!(()), opaque: Vec::new() };
         };
         let mut output = output.clone();
         let mut opaque = Vec::new();
         infer(&mut output, &mut opaque);
         // They are mentioned in an item of its own, where the handler's generics can't be named.
         opaque.retain(|bounds| stands_alone(bounds, generics));
-        Self {
-            output: output.into_token_stream(),
-            opaque,
-        }
+        Self { output: output.into_token_stream(), opaque }
     }
 }
 
@@ -40,10 +34,7 @@ fn infer(place: &mut Type, opaque: &mut Vec<TypeImplTrait>) {
         Type::ImplTrait(bounds) => {
             let word = Token![_](bounds.impl_token.span);
             opaque.push(bounds.clone());
-            *place = Type::Infer(TypeInfer {
-                attrs: Vec::new(),
-                underscore_token: word,
-            });
+            *place = Type::Infer(TypeInfer { attrs: Vec::new(), underscore_token: word });
         }
         Type::Array(array) => infer(&mut array.elem, opaque),
         Type::Group(group) => infer(&mut group.elem, opaque),

@@ -16,18 +16,11 @@ pub(crate) struct Stack {
 
 impl Stack {
     /// Reads the outermost attribute's arguments, and takes its siblings out of the handler's
-    /// other attributes. One inside a `#[cfg_attr(…)]` can't be seen: it expands later, on its
-    /// own, into a second gate behind this one.
-    pub(crate) fn absorb(
-        outermost: TokenStream,
-        others: &mut Vec<Attribute>,
-        errors: &mut Errors,
-    ) -> Self {
+    /// other attributes. Those in a `#[cfg_attr(…)]` are among them, because conditions are settled
+    /// before any attribute expands; one under another name is not, and becomes a second gate.
+    pub(crate) fn absorb(outermost: TokenStream, others: &mut Vec<Attribute>, errors: &mut Errors) -> Self {
         let first = Args::read(outermost, Span::call_site(), errors);
-        let mut stack = Self {
-            root: first.root.clone(),
-            attributes: vec![first],
-        };
+        let mut stack = Self { root: first.root.clone(), attributes: vec![first] };
         others.retain(|attribute| {
             let sibling = stack.owns(attribute.path());
             if sibling {
@@ -76,8 +69,5 @@ impl Stack {
 }
 
 fn words(path: &Path) -> Vec<String> {
-    path.segments
-        .iter()
-        .map(|segment| segment.ident.to_string())
-        .collect()
+    path.segments.iter().map(|segment| segment.ident.to_string()).collect()
 }

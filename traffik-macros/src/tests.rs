@@ -1,1 +1,304 @@
+//! The expansion as text, and the messages of mistakes. What compiles and what the compiler then
+//! says is in the `ui-tests` package.
 
+use proc_macro2::TokenStream;
+use quote::ToTokens;
+use syn::parse_str;
+
+fn expand(args: &str, item: &str) -> String {
+    let tokens = |text: &str| parse_str::<TokenStream>(text).unwrap();
+    squeeze(&crate::expand::throttle(tokens(args), tokens(item)).to_string())
+}
+
+/// Without blanks: how tokens are spaced is nobody's business.
+fn squeeze(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
+/// The builder calls behind the stack's beginning.
+fn calls(args: &str) -> String {
+    let expanded = expand(args, "async fn handler() {}");
+    let (_, calls) = expanded.split_once("Stack::new()").unwrap_or_else(|| panic!("{expanded}"));
+    let (calls, _) = calls.split_once("});&STACK").unwrap();
+    calls.to_owned()
+}
+
+fn messages(args: &str, item: &str) -> Vec<String> {
+    let expanded: TokenStream = {
+        let tokens = |text: &str| parse_str::<TokenStream>(text).unwrap();
+        crate::expand::throttle(tokens(args), tokens(item))
+    };
+    let text = expanded.to_string();
+    text.split("compile_error ! {")
+        .skip(1)
+        .map(|rest| {
+            let (literal, _) = rest.split_once('}').unwrap();
+            parse_str::<syn::LitStr>(literal.trim()).unwrap().value()
+        })
+        .collect()
+}
+
+const HANDLER: &str = "async fn handler(body: String) -> String { body }";
+
+#[test]
+fn every_value_becomes_its_call() {
+    let cases = [
+        (r#"cost = 10"#, ".cost(10)"),
+        (r#"cost = 0x10u64"#, ".cost(16)"),
+        (r#"cost = price"#, ".cost_with(price)"),
+        (r#"cost = a::b::<C, D>"#, ".cost_with(a::b::<C,D>)"),
+        (r#"cost = |req| req.f(1, 2)"#, ".cost_with(|req:&::traffik::Parts|req.f(1,2))"),
+        (r#"cost = async move |r: &P| 3"#, ".cost_with(asyncmove|r:&P|3)"),
+        (r#"identifier = client"#, ".identifier(client)"),
+        (r#"identifier = make(1, 2)"#, ".identifier(make(1,2))"),
+        (r#"strategy = "leaky_queue""#, ".strategy(::traffik::strategy::LeakyQueue::new())"),
+        (r#"strategy = Gcra::new().burst(5)"#, ".strategy(Gcra::new().burst(5))"),
+        (r#"backend = memory()"#, ".backend(memory())"),
+        (r#"dynamic_backend"#, ".dynamic_backend()"),
+        (r#"dynamic_backend = true"#, ".dynamic_backend()"),
+        (r#"dynamic_backend = false"#, ""),
+        (r#"dynamic_backend = of_tenant"#, ".dynamic_backend_with(of_tenant)"),
+        (r#"scope = "part""#, r#".scope("part")"#),
+        (r#"scope = part"#, ".scope_with(part)"),
+        (r#"on_error = "raise""#, ".on_error(::traffik::OnError::raise())"),
+        (r#"on_error = policy()"#, ".on_error(policy())"),
+        (r#"on_throttled = "continue""#, ".continue_when_throttled()"),
+        (
+            r#"on_throttled = |req, refused| 1"#,
+            ".on_throttled(|req:&::traffik::Parts,refused:&::traffik::Throttled|1)",
+        ),
+        (r#"headers = "throttled""#, ".headers(::traffik::Headers::when_throttled())"),
+        (r#"mode = "enforce""#, ""),
+        (r#"mode = "shadow""#, ".shadow()"),
+        (r#"refund_on = "5xx""#, ".refund_on_status(::traffik::private::is_5xx)"),
+        (r#"refund_on = |s| s == 404"#, ".refund_on_status(|s:::traffik::private::StatusCode|s==404)"),
+    ];
+    for (setting, call) in cases {
+        let expected = format!(r#".declare(::traffik::Throttle::builder("u").rate("20/min"){call})"#);
+        assert_eq!(calls(&format!(r#""u", rate = "20/min", {setting}"#)), expected, "{setting}");
+    }
+}
+
+#[test]
+fn rates_are_strings_constants_or_functions() {
+    let builder = r#".declare(::traffik::Throttle::builder("u")"#;
+    assert_eq!(calls(r#""u", rate = const a::BURST"#), format!("{builder}.rate(a::BURST))"));
+    assert_eq!(calls(r#""u", rate = of_request"#), format!("{builder}.rate_with(of_request))"));
+    assert_eq!(
+        calls(r#""u", rate = |Parts { uri, .. }| r(uri)"#),
+        format!("{builder}.rate_with(|Parts{{uri,..}}:&::traffik::Parts|r(uri)))")
+    );
+}
+
+#[test]
+fn a_shared_throttle_is_adjusted() {
+    assert_eq!(calls("UPLOADS"), ".shared(&UPLOADS,|applied|applied)");
+    assert_eq!(
+        calls(r#"self::limits::UPLOADS, cost = 3, mode = "shadow""#),
+        ".shared(&self::limits::UPLOADS,|applied|applied.cost(3).shadow())"
+    );
+}
+
+#[test]
+fn the_crate_can_live_elsewhere() {
+    let expanded = expand(
+        r#""u", rate = "20/min", strategy = "gcra", crate = crate::kit::limits"#,
+        r#"#[kit::limits::throttle("not absorbed")] async fn handler() {}"#,
+    );
+    assert!(!expanded.contains("::traffik::"), "{expanded}");
+    assert!(expanded.contains("crate::kit::limits::private::Gate<"), "{expanded}");
+    assert!(expanded.contains("#[kit::limits::throttle"), "another path: {expanded}");
+}
+
+#[test]
+fn values_end_at_their_own_comma() {
+    for value in [
+        "a::<B, C>()",
+        "<A as B<C, D>>::e",
+        "|req: &Map<A, B>| -> Result<A, B> { f(a, b) }",
+        "|a| |b, c| a",
+        "x as Map<A, B>",
+        "a || b",
+        "m(|a, b| a, 2)",
+        "f(a)? + b",
+        "if a { b } else { |c, d| e }",
+        "match a { b => |c, d| e, f => g }",
+    ] {
+        let args = format!("backend = {value}, cost = 7");
+        let calls = calls(&format!(r#""u", rate = "20/min", {args}"#));
+        assert!(calls.ends_with(&format!(".backend({}).cost(7))", squeeze(value))), "{calls}");
+    }
+}
+
+#[test]
+fn siblings_are_absorbed_and_others_stay_in_order() {
+    let item = r#"
+        #[first]
+        #[throttle("b", rate = "2/s")]
+        #[doc = "second"]
+        #[traffik::throttle("c", rate = "3/s")]
+        #[other::throttle("d")]
+        pub async fn handler() {}
+    "#;
+    let expanded = expand(r#""a", rate = "1/s""#, item);
+    for uid in ["a", "b", "c"] {
+        assert!(expanded.contains(&format!(r#".declare(::traffik::Throttle::builder("{uid}")"#)));
+    }
+    let order = [
+        "(\"a\")",
+        "(\"b\")",
+        "(\"c\")",
+        "#[first]",
+        "#[doc=\"second\"]",
+        "#[other::throttle(\"d\")]pubasyncfn",
+    ];
+    let places: Vec<_> = order.iter().map(|part| expanded.find(part).unwrap()).collect();
+    assert!(places.is_sorted(), "{expanded}");
+}
+
+#[test]
+fn a_gate_that_stands_is_widened() {
+    let tokens = |text: &str| parse_str::<TokenStream>(text).unwrap();
+    let uid = tokens(r#""a", rate = "1/s""#);
+    let once = crate::expand::throttle(uid.clone(), tokens(HANDLER));
+    // What the compiler hands to the next attribute is the function alone.
+    let text = once.to_string();
+    let function = &text[text.find("async fn handler").unwrap()..];
+    let twice = squeeze(&crate::expand::throttle(uid, tokens(function)).to_string());
+    let name = |text: &str| text.split("struct").nth(1).unwrap().split(';').next().unwrap().to_owned();
+    let (outer, inner) = (name(&squeeze(&text)), name(&twice));
+    // Even for the same uid, which is for the runtime to refuse, no name is defined twice.
+    assert_ne!(outer, inner);
+    assert!(
+        twice.contains(&format!("Stack::after(<{outer}as::traffik::private::Gated>::stack()).declare(")),
+        "{twice}"
+    );
+    assert!(twice.contains(&format!("handler(__traffik_gate:::traffik::private::Gate<{inner}>,")), "{twice}");
+    assert_eq!(twice.matches("private::respond(__traffik_gate,").count(), 1, "{twice}");
+}
+
+#[test]
+fn expansion_is_idempotent() {
+    assert_eq!(expand(r#""a", rate = "1/s""#, HANDLER), expand(r#""a", rate = "1/s""#, HANDLER));
+    let other = "async fn other(body: String) -> String { body }";
+    assert_ne!(
+        expand(r#""a", rate = "1/s""#, HANDLER).replace("handler", "other"),
+        expand(r#""a", rate = "1/s""#, other)
+    );
+}
+
+#[test]
+fn an_opaque_return_type_is_inferred() {
+    let item = "async fn handler() -> Result<(u8, impl IntoResponse), Vec<impl A<Item = u8> + Send>> {}";
+    let expanded = expand(r#""a", rate = "1/s""#, item);
+    assert!(expanded.contains("Option::<Result<(u8,_),Vec<_>>>::None"), "{expanded}");
+    assert!(expanded.contains("(_:implIntoResponse)"), "{expanded}");
+    let item = "async fn handler<T>() -> impl Iterator<Item = T> {}";
+    assert!(!expand(r#""a", rate = "1/s""#, item).contains("__traffik_opaque"));
+}
+
+#[test]
+fn half_typed_code_reaches_the_compiler() {
+    let item = "async fn handler(body: , #[cfg(x)] y: Z) -> String { body. ; let x = }";
+    let expanded = expand(r#""a", rate = "1/s""#, item);
+    assert!(expanded.contains("body.;letx="), "{expanded}");
+    assert!(expanded.contains("body:,#[cfg(x)]y:Z)"), "{expanded}");
+}
+
+#[test]
+fn mistakes_keep_the_handler_and_its_other_attributes() {
+    let item = r#"#[inline] #[throttle("b")] #[doc = "x"] async fn handler() {}"#;
+    let expanded = expand(r#""a""#, item);
+    assert!(expanded.ends_with(r#"#[inline]#[doc="x"]asyncfnhandler(){}"#), "{expanded}");
+    assert_eq!(messages(r#""a""#, item).len(), 2);
+}
+
+#[test]
+fn what_is_no_function_is_emitted_as_it_was() {
+    for item in ["struct S;", "const X: u8 = 1;", "impl S {}", "macro_rules! m { () => {} }", "fn f(", ""] {
+        let Ok(tokens) = parse_str::<TokenStream>(item) else { continue };
+        let expanded = crate::expand::throttle(quote::quote!("a", rate = "1/s"), tokens.clone());
+        let expanded = squeeze(&expanded.to_string());
+        assert!(expanded.contains("compile_error"), "{expanded}");
+        assert!(expanded.ends_with(&squeeze(&tokens.to_token_stream().to_string())), "{expanded}");
+    }
+}
+
+#[test]
+fn arguments_never_panic() {
+    let pieces = [
+        "",
+        ",",
+        "=",
+        "|",
+        "||",
+        "<",
+        "::",
+        "\"u\"",
+        "7",
+        "-",
+        "-1",
+        "rate",
+        "crate",
+        "cost",
+        "const",
+        "async",
+        "|a",
+        "a::<",
+        "()",
+        "as",
+        "1.5",
+        "self",
+        "_",
+        "'a",
+        "rate = ",
+        "cost = ,",
+        "mode = \"x\"",
+        "#",
+        "&",
+        "?",
+    ];
+    for a in pieces {
+        for b in pieces {
+            for c in ["", ",", "|", "<", "= 7", "=> a, b"] {
+                if let Ok(tokens) = parse_str::<TokenStream>(&format!("{a} {b} {c}")) {
+                    let item = parse_str(HANDLER).unwrap();
+                    let expanded = crate::expand::throttle(tokens, item).to_string();
+                    assert!(expanded.contains("async fn handler"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    let args = r#""a b", rate = "1/mins", cost = -1, cost = 2, mode = "x", colour = 1, scope, backend = b(), dynamic_backend"#;
+    assert_eq!(messages(args, "fn handler() {}").len(), 9, "{:#?}", messages(args, "fn handler() {}"));
+    // What could not be read may have been what seems to be missing.
+    assert_eq!(messages(r#""u", rate"#, HANDLER).len(), 1);
+    assert_eq!(messages(r#""u", rate("1/s")"#, HANDLER).len(), 1);
+    assert_eq!(messages(r#"rate = "1/s", "u""#, HANDLER).len(), 1);
+    assert_eq!(messages(r#""u", cost = 1, cost = 2"#, HANDLER).len(), 2);
+    assert_eq!(messages(r#""u", rate = "1/s", crate = ::a, crate = ::b"#, HANDLER).len(), 1);
+    assert_eq!(messages(r#""u", rate = "1/s", crate = "a""#, HANDLER).len(), 1);
+    assert_eq!(messages(r#""u", rate = "1/s", crate = ::a + b"#, HANDLER).len(), 1);
+}
+
+#[test]
+fn a_cost_that_can_never_fit_is_refused() {
+    let refused = |settings: &str| !messages(&format!(r#""u", {settings}"#), HANDLER).is_empty();
+    for strategy in
+        ["fixed_window", "sliding_window", "sliding_log", "token_bucket", "leaky_bucket", "leaky_queue"]
+    {
+        let settings = |cost: u64| format!(r#"rate = "20/min", strategy = "{strategy}", cost = {cost}"#);
+        assert!(refused(&settings(21)) && !refused(&settings(20)), "{strategy}");
+    }
+    assert!(refused(r#"rate = "20/min", cost = 21"#));
+    assert!(refused(r#"cost = 2, strategy = "gcra", rate = "20/min""#));
+    assert!(!refused(r#"cost = 1, strategy = "gcra", rate = "20/min""#));
+    assert!(!refused(r#"cost = 0, strategy = "gcra", rate = "20/min""#));
+    assert!(!refused(r#"cost = 50, strategy = TokenBucket::new().burst(50), rate = "20/min""#));
+    assert!(!refused(r#"cost = 50, rate = "unlimited""#));
+    assert!(!refused(r#"cost = 50, rate = const RATE"#));
+}

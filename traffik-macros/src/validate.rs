@@ -19,8 +19,7 @@ use crate::value::{Kind, Value};
 pub(crate) fn handler(handler: &Handler, errors: &mut Errors) {
     let name = &handler.name;
     if let Some(constness) = handler.constness {
-        let message =
-            format!("a `const fn` can't wait for a throttle's decision: write `async fn {name}`");
+        let message = format!("a `const fn` can't wait for a throttle's decision: write `async fn {name}`");
         errors.push(Error::new(constness.span, message));
     } else if handler.asyncness.is_none() {
         let message = format!("a throttled handler is asynchronous: write `async fn {name}`");
@@ -50,20 +49,12 @@ fn self_type_of(handler: &Handler) -> Option<Span> {
 /// Whether each attribute makes sense, and all of them together.
 pub(crate) fn stack(stack: &Stack, errors: &mut Errors) -> Vec<Throttle> {
     unique(stack, errors);
-    stack
-        .attributes
-        .iter()
-        .filter_map(|args| attribute(args, errors))
-        .collect()
+    stack.attributes.iter().filter_map(|args| attribute(args, errors)).collect()
 }
 
 fn unique(stack: &Stack, errors: &mut Errors) {
     let mut seen = Vec::new();
-    for which in stack
-        .attributes
-        .iter()
-        .filter_map(|args| args.which.as_ref())
-    {
+    for which in stack.attributes.iter().filter_map(|args| args.which.as_ref()) {
         let (name, span, message) = match which {
             Which::Uid(uid) => (
                 format!("{:?}", uid.value()),
@@ -89,26 +80,28 @@ fn attribute(args: &Args, errors: &mut Errors) -> Option<Throttle> {
         Some(Which::Path(path)) => Some(path),
         _ => None,
     };
-    let mut calls = Vec::new();
-    for setting in &args.settings {
-        let call = known(setting, path).and_then(|_| keys::call(setting));
-        calls.extend(errors.note(call).flatten());
-    }
-    conflict(args, errors);
     match &args.which {
         Some(Which::Uid(uid)) => declared(uid, args, errors),
         Some(Which::Path(_)) => {}
         None => nameless(args, errors),
     }
+    let mut calls = Vec::new();
+    for (at, setting) in args.settings.iter().enumerate() {
+        let call = known(setting, path)
+            .and_then(|()| once(setting, &args.settings[..at]))
+            .and_then(|()| keys::call(setting));
+        calls.extend(errors.note(call).flatten());
+    }
+    conflict(args, errors);
     args.which.clone().map(|which| Throttle { which, calls })
 }
 
 /// Whether there is such a key, and it may stand here.
-fn known(setting: &Setting, path: Option<&Path>) -> Result<&'static Key, Error> {
+fn known(setting: &Setting, path: Option<&Path>) -> Result<(), Error> {
     let word = &setting.key;
     let message = match (Key::find(word), path) {
-        (Some(key), None) => return Ok(key),
-        (Some(key), Some(_)) if key.shared => return Ok(key),
+        (Some(_), None) => return Ok(()),
+        (Some(key), Some(_)) if key.shared => return Ok(()),
         (Some(_), Some(path)) => format!(
             "`{word}` is settled where `{}` is built: on a shared throttle only {} may follow",
             path.to_token_stream().to_string().replace(' ', ""),
@@ -118,15 +111,22 @@ fn known(setting: &Setting, path: Option<&Path>) -> Result<&'static Key, Error> 
             let keys = || KEYS.iter().filter(|key| path.is_none() || key.shared);
             let names = keys().map(|key| key.name);
             match suggest::nearest(&word.to_string(), names) {
-                Some(nearest) => format!(
-                    "unknown key `{word}`; did you mean `{nearest}`? The keys are {}",
-                    listed(keys()),
-                ),
+                Some(nearest) => {
+                    format!("unknown key `{word}`; did you mean `{nearest}`? The keys are {}", listed(keys()))
+                }
                 None => format!("unknown key `{word}`; the keys are {}", listed(keys())),
             }
         }
     };
     Err(Error::new(word.span(), message))
+}
+
+fn once(setting: &Setting, before: &[Setting]) -> Result<(), Error> {
+    if before.iter().any(|earlier| earlier.key == setting.key) {
+        let message = format!("`{}` is given twice: keep one of them", setting.key);
+        return Err(Error::new(setting.key.span(), message));
+    }
+    Ok(())
 }
 
 fn listed<'a>(keys: impl Iterator<Item = &'a Key>) -> String {
@@ -164,10 +164,7 @@ fn nameless(args: &Args, errors: &mut Errors) {
     if args.broken {
         return;
     }
-    let at = args
-        .settings
-        .first()
-        .map_or(args.at, |setting| setting.key.span());
+    let at = args.settings.first().map_or(args.at, |setting| setting.key.span());
     let message = "which throttle? Begin with its uid, `#[throttle(\"api:burst\", rate = \"20/min\")]`, \
                    or with the path of a `static` one, `#[throttle(UPLOADS)]`";
     errors.push(Error::new(at, message));
@@ -180,10 +177,7 @@ fn declared(name: &LitStr, args: &Args, errors: &mut Errors) {
     }
     match args.setting("rate") {
         None if !args.broken => {
-            let message = format!(
-                "the throttle {:?} has no rate: add `rate = \"20/min\"`",
-                name.value()
-            );
+            let message = format!("the throttle {:?} has no rate: add `rate = \"20/min\"`", name.value());
             errors.push(Error::new(name.span(), message));
         }
         None => {}

@@ -7,9 +7,7 @@ use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
-use syn::{
-    AngleBracketedGenericArguments, ExprPath, Lit, Result, ReturnType, Token, Type, parse2, token,
-};
+use syn::{AngleBracketedGenericArguments, ExprPath, Lit, Result, ReturnType, Token, Type, parse2, token};
 
 pub(crate) struct Value {
     pub(crate) kind: Kind,
@@ -29,6 +27,7 @@ pub(crate) enum Kind {
 /// `async move |a, b: B| body`, cut at the places where types may be put in.
 pub(crate) struct Closure {
     pub(crate) modifiers: TokenStream,
+    pub(crate) bars: [Token![|]; 2],
     pub(crate) parameters: Vec<Parameter>,
     /// The return type, if any, and the body.
     pub(crate) rest: TokenStream,
@@ -49,10 +48,7 @@ impl Value {
             return Err(input.error("expected a value"));
         }
         let tokens = ungrouped(tokens);
-        Ok(Self {
-            kind: classify(&tokens),
-            tokens,
-        })
+        Ok(Self { kind: classify(&tokens), tokens })
     }
 
     pub(crate) fn span(&self) -> Span {
@@ -107,9 +103,7 @@ fn expression(input: ParseStream<'_>) -> Result<TokenStream> {
             input.parse::<ExprPath>()?.to_tokens(&mut out);
             operand = false;
         } else if input.peek(Token![::]) && input.peek3(Token![<]) {
-            input
-                .parse::<AngleBracketedGenericArguments>()?
-                .to_tokens(&mut out);
+            input.parse::<AngleBracketedGenericArguments>()?.to_tokens(&mut out);
             operand = false;
         } else if input.peek(Token![as]) {
             input.parse::<Token![as]>()?.to_tokens(&mut out);
@@ -150,16 +144,7 @@ fn closure_head(input: ParseStream<'_>, out: &mut TokenStream) -> Result<()> {
 fn opens_operand(word: &str) -> bool {
     matches!(
         word,
-        "async"
-            | "break"
-            | "else"
-            | "if"
-            | "in"
-            | "match"
-            | "move"
-            | "return"
-            | "static"
-            | "while"
+        "async" | "break" | "else" | "if" | "in" | "match" | "move" | "return" | "static" | "while"
     )
 }
 
@@ -168,22 +153,17 @@ fn closure(input: ParseStream<'_>) -> Result<Closure> {
     while input.peek(Token![async]) || input.peek(Token![move]) || input.peek(Token![static]) {
         input.parse::<TokenTree>()?.to_tokens(&mut modifiers);
     }
+    // `||` has nothing to annotate: any other expression.
+    let open = input.parse()?;
     let mut parameters = Vec::new();
-    if input.parse::<Option<Token![||]>>()?.is_none() {
-        input.parse::<Token![|]>()?;
-        while !input.peek(Token![|]) {
-            parameters.push(parameter(input)?);
-            if !input.peek(Token![|]) {
-                input.parse::<Token![,]>()?;
-            }
+    while !input.peek(Token![|]) {
+        parameters.push(parameter(input)?);
+        if !input.peek(Token![|]) {
+            input.parse::<Token![,]>()?;
         }
-        input.parse::<Token![|]>()?;
     }
-    Ok(Closure {
-        modifiers,
-        parameters,
-        rest: input.parse()?,
-    })
+    let bars = [open, input.parse()?];
+    Ok(Closure { modifiers, bars, parameters, rest: input.parse()? })
 }
 
 fn parameter(input: ParseStream<'_>) -> Result<Parameter> {
@@ -200,8 +180,5 @@ fn parameter(input: ParseStream<'_>) -> Result<Parameter> {
             input.parse::<TokenTree>()?.to_tokens(&mut pattern);
         }
     }
-    Ok(Parameter {
-        pattern,
-        annotation,
-    })
+    Ok(Parameter { pattern, annotation })
 }

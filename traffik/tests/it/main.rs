@@ -5,6 +5,7 @@
 mod allocations;
 mod attribute;
 mod builder;
+mod contract;
 mod failure;
 mod memory;
 mod support;

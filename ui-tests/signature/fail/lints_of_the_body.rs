@@ -5,8 +5,8 @@ use traffik::throttle;
 #[throttle("api:burst", rate = "20/min")]
 pub async fn handler(name: String, mut count: u64) -> String {
     let mut total = 1;
-    return total.to_string();
-    count.to_string()
+    let sum = ((total + count));
+    total.to_string()
 }
 
 fn main() {}

@@ -1,0 +1,77 @@
+//! The public interface's own samples, as they are written there.
+
+use std::sync::LazyLock;
+
+use traffik::strategy::{FixedWindow, Gcra, TokenBucket};
+use traffik::{EXEMPTED, Identity, MemoryBackend, OnError, Parts, Rate, SharedBackend, Throttle, Traffik};
+
+use crate::support::get_from;
+
+fn tiered(req: &Parts) -> Identity {
+    if req.headers.get("x-admin-token").is_some_and(|t| t == "s3cret") {
+        return EXEMPTED;
+    }
+    match req.headers.get("x-api-key").and_then(|k| k.to_str().ok()) {
+        Some(key) => Identity::key(format!("key:{key}")),
+        None => traffik::client_ip(req),
+    }
+}
+
+static EXPORT: LazyLock<Throttle> = LazyLock::new(|| {
+    Throttle::builder("export").rate("100/min").cost(10).identifier(tiered).build().unwrap()
+});
+
+async fn run(parts: &Parts) -> Result<(), Box<dyn std::error::Error>> {
+    let decision = EXPORT.hit(parts).await?;
+    assert!(decision.is_allowed());
+    let decision = EXPORT.hit("user:42").cost(3).await?;
+    if let Some(refused) = decision.throttled() {
+        let _: Option<std::time::Duration> = refused.retry_after();
+    }
+    decision.into_result()?;
+    let _ = EXPORT.check("user:42").cost(10).await?;
+    let _: Option<traffik::Stat> = EXPORT.stat("user:42").await?;
+    EXPORT.refund("user:42", 3).await?;
+    EXPORT.reset("user:42").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_throttle_as_a_value() {
+    let (parts, _) = get_from("/", "10.0.0.1", &[("x-api-key", "ann")]).into_parts();
+    run(&parts).await.unwrap();
+}
+
+static BURST: LazyLock<Throttle> = LazyLock::new(|| Throttle::builder("c:burst").rate("20/min").build().unwrap());
+static HOURLY: LazyLock<Throttle> = LazyLock::new(|| {
+    Throttle::builder(String::from("c:hourly")).rate(Rate::per_hour(500)).strategy(TokenBucket::new().burst(50)).build().unwrap()
+});
+
+#[tokio::test]
+async fn several_as_one() {
+    let (parts, _) = get_from("/", "10.0.0.1", &[]).into_parts();
+    assert!(traffik::hit_all([&*BURST, &*HOURLY], &parts).await.unwrap().is_allowed());
+    assert!(traffik::hit_all([&*BURST, &*HOURLY], "somebody").await.unwrap().is_allowed());
+}
+
+#[test]
+fn rates_identities_and_errors() {
+    assert_eq!(Rate::parse("10/30 seconds").unwrap(), "10/30s".parse().unwrap());
+    assert_eq!(Rate::new(5, std::time::Duration::from_secs(60)).unwrap(), Rate::per_minute(5));
+    assert!(Rate::UNLIMITED.is_unlimited());
+    let _ = Identity::key("a").tier("premium").priority(traffik::Priority::High);
+    let error = Rate::parse("5/mins").unwrap_err();
+    assert!(error.is_configuration() && !error.is_backend() && !error.is_timeout());
+    assert!(error.to_string().contains("unknown time unit \"mins\"; did you mean \"min\"?"), "{error}");
+    let _ = (FixedWindow::new().staggered(), Gcra::new().burst(3), TokenBucket::new().burst(5).debt(2));
+    let _ = (OnError::allow(), OnError::throttle(), OnError::raise());
+}
+
+#[tokio::test]
+async fn one_default_a_process() {
+    let memory = MemoryBackend::builder().capacity(1_000_000).build();
+    let backend: SharedBackend = memory.into();
+    traffik::install(Traffik::builder().backend(&backend).build()).unwrap();
+    let error = traffik::install(Traffik::builder().backend(backend).build()).unwrap_err();
+    assert!(error.is_configuration() && error.to_string().contains("installed already"), "{error}");
+}

@@ -1,0 +1,32 @@
+//! Names of the user's that the expansion could trip over.
+#![allow(non_camel_case_types, dead_code)]
+
+use axum::{Router, routing::get};
+use traffik::throttle;
+
+mod std {}
+mod core {}
+mod axum_core {}
+struct Option;
+struct Some;
+struct String;
+struct Gate;
+struct Response;
+struct Stack;
+struct Throttle;
+type str = u8;
+
+#[throttle("h:types", rate = "20/min", cost = 2, mode = "shadow", scope = "part")]
+async fn types() -> &'static [u8] {
+    b"hello"
+}
+
+#[throttle("h:values", rate = "20/min")]
+async fn values(applied: ::axum::http::Method, __traffik_return: ::std::string::String) -> ::std::string::String {
+    let gate = applied.to_string();
+    __traffik_return + &gate
+}
+
+fn main() {
+    let _: Router = Router::new().route("/types", get(types)).route("/values", get(values));
+}

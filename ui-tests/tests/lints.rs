@@ -1,0 +1,75 @@
+//! Expansions are clean under the strictest lints that users may have; `cargo clippy` judges.
+#![deny(warnings, missing_docs, clippy::all, clippy::pedantic, clippy::nursery, clippy::unwrap_used)]
+#![deny(clippy::absolute_paths, clippy::exhaustive_structs, clippy::missing_docs_in_private_items)]
+#![deny(clippy::shadow_reuse, clippy::shadow_same, clippy::shadow_unrelated)]
+// What is forbidden can't be allowed again by an expansion.
+#![forbid(unsafe_code, clippy::allow_attributes, clippy::let_underscore_must_use)]
+
+use std::future::ready;
+use std::sync::LazyLock;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::{Router, routing::get};
+use traffik::strategy::TokenBucket;
+use traffik::{Throttle, throttle, throttle as limit};
+
+/// Shared by two handlers.
+static UPLOADS: LazyLock<Throttle> =
+    LazyLock::new(|| Throttle::builder("uploads").rate("20/min").build().expect("a valid throttle"));
+
+/// Every kind of call, and two gates.
+///
+/// # Errors
+///
+/// When the body is no number.
+#[throttle(
+    "lints:declared",
+    rate = "20/min",
+    cost = async |req| req.uri.path().len() as u64,
+    identifier = |req| req.uri.path().to_owned(),
+    strategy = TokenBucket::new().burst(50),
+    scope = "part",
+    on_error = "allow",
+    on_throttled = |req, _refused| req.uri.to_string(),
+    headers = "never",
+    mode = "shadow",
+    refund_on = |status| status.is_server_error(),
+)]
+#[throttle(UPLOADS, cost = 3)]
+#[limit("lints:second", rate = "20/min", strategy = "gcra")]
+pub async fn one(State(n): State<u64>, body: String) -> Result<impl IntoResponse, String> {
+    let number: u64 = body.parse().map_err(|_| body)?;
+    Ok((n + number).to_string())
+}
+
+/// Returns nothing.
+#[throttle("lints:unit", rate = "20/min")]
+async fn unit(mut body: String) {
+    body.clear();
+    drop(body);
+}
+
+/// Does nothing.
+#[throttle(UPLOADS)]
+async fn empty() {}
+
+/// Waits, and returns early.
+#[throttle("lints:early", rate = "20/min")]
+async fn early(body: String) -> &'static str {
+    if body.is_empty() {
+        return "early";
+    }
+    ready(()).await;
+    "late"
+}
+
+#[test]
+fn handlers_are_handlers() {
+    let _router: Router = Router::new()
+        .route("/one", get(one))
+        .route("/unit", get(unit))
+        .route("/empty", get(empty))
+        .route("/early", get(early))
+        .with_state(7);
+}
