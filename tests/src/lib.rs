@@ -1,1 +1,14 @@
-//! Placeholder.
+//! What the integration tests stand on: Redis servers of their own, backends that watch, seeded
+//! randomness.
+
+#![forbid(unsafe_code)]
+
+mod backends;
+mod random;
+mod redis_server;
+mod requests;
+
+pub use backends::{Counting, Mirror};
+pub use random::{Random, long_run, seeds};
+pub use redis_server::RedisServer;
+pub use requests::{eventually, request};

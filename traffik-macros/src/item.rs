@@ -4,7 +4,7 @@
 //! counted; a body that is half typed still reaches the compiler, and with it the editor.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
-use quote::ToTokens;
+use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{
     Abi, AttrStyle, Attribute, Error, GenericArgument, Generics, Ident, Lifetime, PathArguments, Result,
@@ -75,7 +75,7 @@ impl Parse for Handler {
         let inside;
         let parentheses = parenthesized!(inside in input);
         let receiver = receiver(&inside.fork());
-        let gate = gate(&inside)?;
+        let gate = gate(&inside);
         Ok(Self {
             visibility,
             constness,
@@ -119,23 +119,21 @@ fn receiver(input: ParseStream<'_>) -> Option<Span> {
     input.peek(Token![self]).then(|| input.parse::<Token![self]>())?.ok().map(|word| word.span)
 }
 
-/// Takes one parameter `__traffik_gate: …::Gate<Stack>,` from the front.
-fn gate(input: ParseStream<'_>) -> Result<Option<Gate>> {
-    if !input.fork().parse::<Ident>().is_ok_and(|name| name == GATE) {
-        return Ok(None);
-    }
-    let variable = input.parse()?;
-    input.parse::<Token![:]>()?;
-    let gate: TypePath = input.parse()?;
-    input.parse::<Option<Token![,]>>()?;
-    let arguments = gate.path.segments.last().map(|segment| &segment.arguments);
-    let Some(PathArguments::AngleBracketed(arguments)) = arguments else { return Ok(None) };
-    Ok(arguments.args.iter().find_map(|argument| match argument {
-        GenericArgument::Type(stack) => {
-            Some(Gate { variable: Ident::clone(&variable), stack: stack.clone() })
-        }
-        _ => None,
-    }))
+/// Takes the parameter `__traffik_gate: …::Gate<Stack>,` from the front, if it stands there.
+fn gate(input: ParseStream<'_>) -> Option<Gate> {
+    let ahead = input.fork();
+    let variable = ahead.parse::<Ident>().ok().filter(|name| name == GATE)?;
+    ahead.parse::<Token![:]>().ok()?;
+    let gate = ahead.parse::<TypePath>().ok()?;
+    ahead.parse::<Option<Token![,]>>().ok()?;
+    let PathArguments::AngleBracketed(arguments) = &gate.path.segments.last()?.arguments else {
+        return None;
+    };
+    let Some(GenericArgument::Type(stack)) = arguments.args.first() else {
+        return None;
+    };
+    input.advance_to(&ahead);
+    Some(Gate { variable, stack: stack.clone() })
 }
 
 /// Finds the word `Self`, at any depth.

@@ -17,7 +17,7 @@ pub(crate) struct Stack {
 impl Stack {
     /// Reads the outermost attribute's arguments, and takes its siblings out of the handler's
     /// other attributes. Those in a `#[cfg_attr(…)]` are among them, because conditions are settled
-    /// before any attribute expands; one under another name is not, and becomes a second gate.
+    /// before any attribute expands; one under another name is not, and widens the gate later.
     pub(crate) fn absorb(outermost: TokenStream, others: &mut Vec<Attribute>, errors: &mut Errors) -> Self {
         let first = Args::read(outermost, Span::call_site(), errors);
         let mut stack = Self { root: first.root.clone(), attributes: vec![first] };

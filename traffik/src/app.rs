@@ -55,10 +55,24 @@ impl Traffik {
     }
 
     /// A `tower` layer that gives this to every request that passes through it.
+    ///
+    /// A mistake that [`install`] would refuse is logged as an error here: proxies that can't be
+    /// read are not trusted, headers that can't be written are left out.
     #[cfg(feature = "tower")]
     #[must_use]
     pub fn layer(&self) -> crate::tower::TraffikLayer {
+        if let Some(error) = self.error() {
+            tracing::error!(target: "traffik", %error, "a layer is not set up as it should be");
+        }
         crate::tower::TraffikLayer::new(self.clone())
+    }
+
+    /// What is wrong with it.
+    fn error(&self) -> Option<Error> {
+        let error = self.client_ip().error();
+        #[cfg(feature = "tower")]
+        let error = error.or_else(|| self.answers().headers.as_ref()?.error());
+        error
     }
 
     /// The router's, or else the process's.
@@ -134,8 +148,12 @@ static INSTALLED: OnceLock<Traffik> = OnceLock::new();
 ///
 /// # Errors
 /// A configuration error when there is one already: two parts of a program that both believe to
-/// own the default should hear of each other.
+/// own the default should hear of each other. And when a proxy's network or a header's name that it
+/// was given can't be read.
 pub fn install(traffik: Traffik) -> Result<(), Error> {
+    if let Some(error) = traffik.error() {
+        return Err(error);
+    }
     INSTALLED.set(traffik).map_err(|_| {
         Error::configuration(
             "a Traffik is installed already; install one per process, and give routers their own with .layer()",

@@ -109,8 +109,7 @@ impl<'a> Asking<'a> {
         loop {
             match self {
                 Self::New(throttle, subject, units) => {
-                    let entries = [Entry::new(throttle)];
-                    if let Some(decision) = pipeline::quick(&entries, subject, op, *units, |quick| quick.into_decision()) {
+                    if let Some(decision) = pipeline::single(throttle, subject, op, *units) {
                         *self = Self::Done;
                         return Poll::Ready(decision.map_err(Error::from));
                     }

@@ -1,9 +1,15 @@
-//! axum: the gate that `#[throttle]` puts in front of a handler, its extractors, and `serve`.
+//! axum: the gate that `#[throttle]` puts in front of a handler, its extractors, `serve`, and
+//! guarded WebSockets.
 
-mod extract;
 mod gate;
 mod serve;
+#[cfg(feature = "ws")]
+mod socket;
+mod stack;
 
-pub use extract::{Outcome, OutcomeRejection};
-pub use gate::{Applied, Gate, Gated, Stack, respond};
-pub use serve::serve;
+pub use crate::tower::{Outcome, OutcomeRejection};
+pub use gate::{Absorbed, Gate, Gated, respond};
+pub use serve::{Serve, serve};
+#[cfg(feature = "ws")]
+pub use socket::{GuardedSocket, SocketAction};
+pub use stack::{Applied, Stack};

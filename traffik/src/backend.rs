@@ -264,6 +264,21 @@ impl SharedBackend {
         }
     }
 
+    /// Decides a single hit, on a backend that is immediate.
+    #[inline]
+    pub(crate) fn decide_one(&self, op: Op, hit: &Hit<'_>) -> Result<Verdict, BackendError> {
+        match &self.0 {
+            #[cfg(feature = "memory")]
+            Repr::Memory(memory) => Ok(memory.decide_one(op, hit).1),
+            Repr::Other(_) => {
+                let mut verdicts = Verdicts { now: 0, each: SmallVec::new() };
+                self.decide_into(op, std::slice::from_ref(hit), &mut verdicts)?;
+                let none = || BackendError::new("a backend answered no verdict to a hit");
+                verdicts.each.first().copied().ok_or_else(none)
+            }
+        }
+    }
+
     /// Decides into `verdicts`, on a backend that is immediate.
     #[inline]
     pub(crate) fn decide_into(&self, op: Op, hits: &[Hit<'_>], verdicts: &mut Verdicts) -> Result<(), BackendError> {

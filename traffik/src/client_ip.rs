@@ -1,11 +1,32 @@
 //! [`client_ip`]: the address of whoever sent a request.
+//!
+//! The socket's peer is the only address that nobody can make up. [`ClientIp::behind`] names the
+//! proxies whose word about theirs is taken:
+//!
+//! ```
+//! use traffik::{ClientIp, ForwardedHeader, Traffik};
+//!
+//! let traffik = Traffik::builder()
+//!     .client_ip(ClientIp::behind(["10.0.0.0/8", "fd00::/8"]).header(ForwardedHeader::XForwardedFor))
+//!     .build();
+//! # let _ = traffik;
+//! ```
+
+mod forwarded;
+mod network;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Once;
 
+pub use forwarded::ForwardedHeader;
+use network::Network;
+
 use crate::Parts;
 use crate::app::Traffik;
+use crate::error::Error;
 use crate::identity::{ANONYMOUS, Identity};
 
 /// Where the socket's peer is found: put there by [`traffik::axum::serve`](crate::axum::serve),
@@ -26,17 +47,81 @@ pub fn client_ip(parts: &Parts) -> Identity {
 }
 
 /// How a client's address is found. The default is the socket's peer, and no header.
+///
+/// With [`behind`](ClientIp::behind) a header counts, and only where the socket's peer is one of the
+/// named proxies. The header is read from the right, which is where the nearest proxy wrote, over
+/// all its lines: each address that is a proxy's vouches for the one to its left, and the first
+/// that is not is the client's. What stands further left is the client's own writing and is never
+/// looked at. Where every address is a proxy's, the leftmost is taken: the request began there.
+///
+/// An entry on the way that is no address (empty, `unknown`, an obfuscated `_name`, not UTF-8) ends
+/// the walk, and the request goes on the account of the socket's peer. So does a header with more
+/// than 32 proxies in a row.
+///
+/// Name proxies by the narrowest networks that hold: a client inside a trusted network is taken for
+/// a proxy, and can then say what it likes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientIp {
+    proxies: Vec<Network>,
+    header: ForwardedHeader,
     ipv6_prefix: u8,
+    /// The first mistake. It takes the trust in all proxies away, not only in the misspelt one.
+    mistake: Option<String>,
 }
 
 impl ClientIp {
-    const DEFAULT: Self = Self { ipv6_prefix: 64 };
+    const DEFAULT: Self =
+        Self { proxies: Vec::new(), header: ForwardedHeader::XForwardedFor, ipv6_prefix: 64, mistake: None };
+
+    /// Takes the word of these proxies, named by their networks (`"10.0.0.0/8"`, `"fd00::/8"`) or
+    /// addresses (`"192.0.2.1"`). The header is `X-Forwarded-For` unless
+    /// [`header`](ClientIp::header) names another.
+    ///
+    /// A network that can't be read, or whose address has bits beyond its prefix, makes
+    /// [`install`](crate::install) fail. A [`layer`](Traffik::layer) can't fail: it logs the mistake
+    /// as an error, and no proxy is trusted.
+    #[must_use]
+    pub fn behind(proxies: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        let mut client_ip = Self::DEFAULT;
+        for proxy in proxies {
+            match Network::parse(proxy.as_ref()) {
+                Ok(network) => client_ip.proxies.push(network),
+                Err(mistake) => client_ip.fail(mistake),
+            }
+        }
+        client_ip
+    }
+
+    /// The header in which the proxies report.
+    #[must_use]
+    pub fn header(mut self, header: ForwardedHeader) -> Self {
+        self.header = header;
+        self
+    }
+
+    /// How many leading bits of an IPv6 address make one client, 1 to 128. 64 if not said: what one
+    /// customer usually holds, whole. Anything else is a mistake as in [`behind`](ClientIp::behind).
+    #[must_use]
+    pub fn ipv6_prefix(mut self, bits: u8) -> Self {
+        match bits {
+            1..=128 => self.ipv6_prefix = bits,
+            _ => self.fail(format!("an IPv6 prefix of {bits} bits; write 1 to 128, such as 56 or 64")),
+        }
+        self
+    }
+
+    fn fail(&mut self, mistake: String) {
+        self.mistake.get_or_insert(mistake);
+    }
+
+    /// What is wrong with it.
+    pub(crate) fn error(&self) -> Option<Error> {
+        self.mistake.as_ref().map(|mistake| Error::configuration(format!("client_ip: {mistake}")))
+    }
 
     fn identify(&self, parts: &Parts) -> Identity {
         match peer(parts) {
-            Some(ip) => Identity::from(self.mask(ip.to_canonical())),
+            Some(peer) => Identity::from(self.mask(self.client(peer.to_canonical(), parts))),
             None => {
                 warn_once();
                 ANONYMOUS
@@ -44,14 +129,23 @@ impl ClientIp {
         }
     }
 
+    /// The client behind a peer, addresses in canonical form.
+    fn client(&self, peer: IpAddr, parts: &Parts) -> IpAddr {
+        if self.mistake.is_some() || !self.trusts(peer) {
+            return peer;
+        }
+        self.header.client(&parts.headers, |ip| self.trusts(ip)).unwrap_or(peer)
+    }
+
+    fn trusts(&self, ip: IpAddr) -> bool {
+        self.proxies.iter().any(|network| network.contains(ip))
+    }
+
     /// One customer usually holds a whole IPv6 network, and could walk through its addresses.
     fn mask(&self, ip: IpAddr) -> IpAddr {
         match ip {
             IpAddr::V4(_) => ip,
-            IpAddr::V6(ip) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(self.ipv6_prefix)).unwrap_or(0);
-                IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & mask))
-            }
+            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & network::mask(self.ipv6_prefix))),
         }
     }
 }
@@ -64,7 +158,11 @@ impl Default for ClientIp {
 
 impl fmt::Debug for ClientIp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientIp").field("ipv6_prefix", &self.ipv6_prefix).finish()
+        f.debug_struct("ClientIp")
+            .field("proxies", &self.proxies)
+            .field("header", &self.header)
+            .field("ipv6_prefix", &self.ipv6_prefix)
+            .finish()
     }
 }
 

@@ -21,6 +21,16 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// What a verdict means for whoever asked.
+    #[inline]
+    pub(crate) fn new(policy: &Policy, cost: u64, verdict: &Verdict) -> Self {
+        if verdict.admitted {
+            return Self::Allowed(Stat::new(policy, verdict));
+        }
+        tracing::debug!(target: "traffik", uid = policy.uid(), "over the limit");
+        Self::Denied(Throttled::new(policy, cost, verdict))
+    }
+
     /// Whether the hit may go ahead, counted or not.
     #[must_use]
     pub fn is_allowed(&self) -> bool {

@@ -2,112 +2,215 @@
 //!
 //! Two families: `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10,
 //! structured fields by RFC 9651), and the older `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
+//! Both speak from the decision that was made anyway: writing them asks no backend.
 
-use std::time::Duration;
+mod custom;
+mod member;
+mod write;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use std::fmt;
+use std::sync::Arc;
 
-use crate::decision::Stat;
+use http::{HeaderName, HeaderValue};
 
-static POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-static LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-static X_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-static X_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-static X_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+use crate::Parts;
+use crate::decision::{Decision, Stat};
+use crate::error::Error;
 
-/// The largest integer of a structured field (RFC 9651 §3.3.1).
-const MOST: u64 = 999_999_999_999_999;
+use custom::Custom;
+pub(crate) use write::{Report, write};
 
 /// Which rate-limit headers an answer carries, and when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// | header | holds |
+/// |---|---|
+/// | `RateLimit-Policy` | `"uid";q=20;w=60`: 20 units per 60 seconds; `w` only for whole seconds |
+/// | `RateLimit` | `"uid";r=7;t=31`: 7 left, and 31 seconds until there is room for a refused request, or until the account is full again |
+/// | `X-RateLimit-Limit`, `-Remaining`, `-Reset` | the same three numbers as plain ones |
+///
+/// Where several throttles stand, on one handler or in layers around it, the first two are lists
+/// with one member for each, and the others belong to the throttle that refused, or else to the one
+/// nearest to its limit. No header ever comes twice.
+///
+/// ```
+/// use traffik::{Headers, Throttle};
+///
+/// let throttle = Throttle::builder("docs:headers")
+///     .rate("20/min")
+///     .headers(
+///         Headers::draft()
+///             .when(|_, decision| decision.stat().is_some_and(|stat| stat.remaining < 5))
+///             .with("x-quota-used", |stat| stat.used)
+///             .with_value("x-quota-help", "https://example.com/limits"),
+///     )
+///     .build()?;
+/// # let _ = throttle;
+/// # Ok::<(), traffik::Error>(())
+/// ```
+#[derive(Clone)]
 pub struct Headers {
     when: When,
     draft: bool,
     legacy: bool,
+    /// Absent for most, so that a copy is cheap.
+    custom: Option<Arc<Custom>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+type Predicate = dyn Fn(&Parts, &Decision) -> bool + Send + Sync;
+
+#[derive(Clone)]
 enum When {
     Always,
     Throttled,
     Never,
+    If(Arc<Predicate>),
 }
 
 impl Headers {
+    const fn new(when: When, draft: bool, legacy: bool) -> Self {
+        Self { when, draft, legacy, custom: None }
+    }
+
     /// Both families, on every answer. The default.
     #[must_use]
     pub const fn always() -> Self {
-        Self { when: When::Always, draft: true, legacy: true }
+        Self::new(When::Always, true, true)
     }
 
     /// Both families, on refusals only.
     #[must_use]
     pub const fn when_throttled() -> Self {
-        Self { when: When::Throttled, ..Self::always() }
+        Self::new(When::Throttled, true, true)
     }
 
     /// None at all.
     #[must_use]
     pub const fn never() -> Self {
-        Self { when: When::Never, ..Self::always() }
+        Self::new(When::Never, false, false)
     }
 
     /// `RateLimit-Policy` and `RateLimit` only.
     #[must_use]
     pub const fn draft() -> Self {
-        Self { legacy: false, ..Self::always() }
+        Self::new(When::Always, true, false)
     }
 
     /// `X-RateLimit-Limit`, `-Remaining` and `-Reset` only.
     #[must_use]
     pub const fn legacy() -> Self {
-        Self { draft: false, ..Self::always() }
+        Self::new(When::Always, false, true)
     }
 
-    /// Whether an answer carries any.
+    /// Neither family: the headers given [`with`](Headers::with) it, and no others.
+    #[must_use]
+    pub const fn custom() -> Self {
+        Self::new(When::Always, false, false)
+    }
+
+    /// Only on answers for which this holds, asked once the throttle has decided.
+    #[must_use]
+    pub fn when(mut self, predicate: impl Fn(&Parts, &Decision) -> bool + Send + Sync + 'static) -> Self {
+        self.when = When::If(Arc::new(predicate));
+        self
+    }
+
+    /// Only on refusals.
+    #[must_use]
+    pub fn only_throttled(mut self) -> Self {
+        self.when = When::Throttled;
+        self
+    }
+
+    /// Calls the policy something other than the throttle's uid, in the draft's headers and in the
+    /// answer's `violated-policies`.
+    ///
+    /// Quotes and backslashes are escaped as structured fields ask for. These hold ASCII alone, so
+    /// that what else is in the name, and `%`, is percent-encoded as UTF-8: `größe` becomes
+    /// `gr%C3%B6%C3%9Fe`.
+    #[must_use]
+    pub fn policy_name(mut self, name: &str) -> Self {
+        self.customize().policy = Some(member::encode(name));
+        self
+    }
+
+    /// Calls the legacy three something else, such as `x-quota-limit`, `x-quota-left` and
+    /// `x-quota-reset`. A name that can't be a header's is an error where the throttle is built.
+    #[must_use]
+    pub fn names(mut self, limit: &str, remaining: &str, reset: &str) -> Self {
+        self.legacy = true;
+        let custom = self.customize();
+        custom.names = Some([limit, remaining, reset].map(|name| custom.name(name)));
+        self
+    }
+
+    /// A header of one's own, made from the account: `.with("x-quota-used", |stat| stat.used)`. The
+    /// function gives a number, a string or a `HeaderValue`; what can't stand in a header is left out.
+    ///
+    /// A name that can't be a header's is an error where the throttle is built.
+    #[must_use]
+    pub fn with<F, V>(mut self, name: &str, value: F) -> Self
+    where
+        F: Fn(&Stat) -> V + Send + Sync + 'static,
+        V: TryInto<HeaderValue>,
+    {
+        let custom = self.customize();
+        let name = custom.name(name);
+        custom.more.push((name, Arc::new(move |stat| value(stat).try_into().ok())));
+        self
+    }
+
+    /// A header of one's own with the same text always. A name or a text that can't stand in a
+    /// header is an error where the throttle is built.
+    #[must_use]
+    pub fn with_value(mut self, name: &str, value: &str) -> Self {
+        let custom = self.customize();
+        let name = custom.name(name);
+        match HeaderValue::from_str(value) {
+            Ok(value) => custom.more.push((name, Arc::new(move |_| Some(value.clone())))),
+            Err(_) => custom.fail(format!("the header {name} cannot hold {value:?}; write visible ASCII")),
+        }
+        self
+    }
+
+    fn customize(&mut self) -> &mut Custom {
+        Arc::make_mut(self.custom.get_or_insert_default())
+    }
+
+    /// The first mistake in names and values.
+    pub(crate) fn error(&self) -> Option<Error> {
+        let mistake = self.custom.as_ref()?.mistake.as_ref()?;
+        Some(Error::configuration(format!("headers: {mistake}")))
+    }
+
+    /// Whether no answer carries any.
     #[inline]
-    pub(crate) fn wanted(&self, refused: bool) -> bool {
-        match self.when {
+    pub(crate) fn is_never(&self) -> bool {
+        matches!(self.when, When::Never)
+    }
+
+    /// Whether the answer to a request carries any. `refused` says whether it is turned away, by
+    /// this throttle or by another.
+    #[inline]
+    pub(crate) fn wanted(&self, parts: &Parts, decision: &Decision, refused: bool) -> bool {
+        match &self.when {
             When::Always => true,
             When::Throttled => refused,
             When::Never => false,
+            When::If(predicate) => predicate(parts, decision),
         }
     }
 
-    /// Adds one throttle's headers to what is there already: the draft's are lists, and the legacy
-    /// ones belong to whoever is nearest to the limit.
-    pub(crate) fn write_one(&self, headers: &mut HeaderMap, stat: &Stat, period: Duration) {
-        if self.draft {
-            let period = period.as_micros();
-            append(headers, &POLICY, |line| {
-                line.text("\"");
-                line.text(stat.uid);
-                line.text("\";q=");
-                line.number(stat.limit);
-                if period % 1_000_000 == 0 {
-                    line.text(";w=");
-                    line.number(u64::try_from(period / 1_000_000).unwrap_or(MOST));
-                }
-            });
-            append(headers, &LIMIT, |line| {
-                line.text("\"");
-                line.text(stat.uid);
-                line.text("\";r=");
-                line.number(stat.remaining);
-                line.text(";t=");
-                line.number(seconds(stat));
-            });
-        }
-        if self.legacy {
-            let nearer = |value: &HeaderValue| {
-                value.to_str().ok().and_then(|text| text.parse().ok()).is_some_and(|there: u64| there <= stat.remaining)
-            };
-            if !headers.get(&X_REMAINING).is_some_and(nearer) {
-                headers.insert(&X_LIMIT, HeaderValue::from(stat.limit));
-                headers.insert(&X_REMAINING, HeaderValue::from(stat.remaining));
-                headers.insert(&X_RESET, HeaderValue::from(seconds(stat)));
-            }
-        }
+    /// What the policy is called, encoded for a structured field's string.
+    pub(crate) fn policy<'a>(&'a self, uid: &'a str) -> &'a str {
+        self.custom.as_ref().and_then(|custom| custom.policy.as_deref()).unwrap_or(uid)
+    }
+
+    fn custom_names(&self) -> Option<&[HeaderName; 3]> {
+        self.custom.as_ref()?.names.as_ref()
+    }
+
+    fn more(&self) -> &[(HeaderName, custom::Make)] {
+        self.custom.as_ref().map_or(&[], |custom| &custom.more)
     }
 }
 
@@ -117,49 +220,19 @@ impl Default for Headers {
     }
 }
 
-/// Whole seconds until there is room again for what was asked, or until the account is full.
-fn seconds(stat: &Stat) -> u64 {
-    let wait = stat.retry_after.unwrap_or(stat.reset_after);
-    u64::try_from(wait.as_micros().div_ceil(1_000_000)).unwrap_or(MOST)
-}
-
-/// A header value in the making.
-struct Line(Vec<u8>);
-
-impl Line {
-    fn text(&mut self, text: &str) {
-        self.0.extend_from_slice(text.as_bytes());
-    }
-
-    fn number(&mut self, number: u64) {
-        let mut digits = [0; 15];
-        let mut left = number.min(MOST);
-        let mut start = digits.len();
-        loop {
-            start -= 1;
-            // A remainder of ten is a digit.
-            digits[start] = b'0' + (left % 10) as u8;
-            left /= 10;
-            if left == 0 || start == 0 {
-                break;
-            }
-        }
-        self.0.extend_from_slice(&digits[start..]);
-    }
-}
-
-/// Appends a member to a list header, on the one line that it has.
-fn append(headers: &mut HeaderMap, name: &HeaderName, write: impl FnOnce(&mut Line)) {
-    let there = headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
-    let mut line = Line(Vec::with_capacity(there.len() + 64));
-    if !there.is_empty() {
-        line.0.extend_from_slice(there);
-        line.text(", ");
-    }
-    write(&mut line);
-    // Uids are visible ASCII and numbers digits, so this never fails; if it did, no header is
-    // better than no answer.
-    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(line.0)) {
-        headers.insert(name, value);
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let when = match self.when {
+            When::Always => "always",
+            When::Throttled => "throttled",
+            When::Never => "never",
+            When::If(_) => "fn(&Parts, &Decision)",
+        };
+        f.debug_struct("Headers")
+            .field("when", &when)
+            .field("draft", &self.draft)
+            .field("legacy", &self.legacy)
+            .field("custom", &self.custom)
+            .finish()
     }
 }

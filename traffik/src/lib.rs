@@ -47,7 +47,7 @@ pub use backend::redis::{RedisBackend, RedisBackendBuilder};
 pub use backend::{
     Backend, BackendError, BoxFuture, DEFAULT_DEADLINE, Hit, Op, SharedBackend, Verdict, Verdicts,
 };
-pub use client_ip::{ClientIp, Peer, client_ip};
+pub use client_ip::{ClientIp, ForwardedHeader, Peer, client_ip};
 pub use clock::{Clock, SystemClock};
 pub use decision::{Decision, Stat, Throttled};
 pub use error::Error;
@@ -64,9 +64,11 @@ pub use rules::{Rule, bypass_if, throttle_if};
 pub use subject::{IntoSubject, Subject};
 pub use throttle::{Throttle, ThrottleBuilder};
 #[cfg(feature = "axum")]
-pub use axum::{Gate, Outcome};
+pub use axum::Gate;
+#[cfg(feature = "ws")]
+pub use axum::{GuardedSocket, SocketAction};
 #[cfg(feature = "tower")]
-pub use tower::BackendLayer;
+pub use tower::{BackendLayer, Outcome, ThrottleLayer};
 #[cfg(feature = "macros")]
 pub use traffik_macros::throttle;
 

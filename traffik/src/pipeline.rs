@@ -21,7 +21,7 @@ use crate::Parts;
 use crate::app::{Traffik, process_memory};
 use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdicts, context};
 use crate::client_ip::client_ip;
-use crate::decision::{Decision, Stat, Throttled};
+use crate::decision::Decision;
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::key;
@@ -33,7 +33,7 @@ use crate::settings::{BackendSetting, RateSetting, Settings};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
-pub(crate) use quick::quick;
+pub(crate) use quick::{quick, single};
 
 /// One throttle of a request, with what the place of its use says otherwise.
 #[derive(Clone, Copy)]
@@ -454,12 +454,7 @@ impl<'a> Batch<'a> {
             let (Some(hit), Some(verdict)) = (self.hits.get(*place), verdicts.each.get(*place)) else { continue };
             let ruled = &mut ruling.each[candidate.entry];
             ruled.shadow = candidate.shadow;
-            ruled.decision = if verdict.admitted {
-                Decision::Allowed(Stat::new(hit.policy, verdict))
-            } else {
-                tracing::debug!(target: "traffik", uid = hit.policy.uid(), shadow = candidate.shadow, "over the limit");
-                Decision::Denied(Throttled::new(hit.policy, hit.cost, verdict))
-            };
+            ruled.decision = Decision::new(hit.policy, hit.cost, verdict);
             ruled.period = hit.policy.rate().period_micros();
             if admitted && op == Op::Hit && candidate.receipt {
                 ruled.charged = Some(Receipt::new(hit, self.backend, verdicts.now, candidate.cost));
@@ -504,5 +499,9 @@ pub async fn hit_all<'a>(
     subject: impl crate::subject::IntoSubject<'a>,
 ) -> Result<Decision, Error> {
     let entries: SmallVec<[Entry<'_>; 4]> = throttles.into_iter().map(Entry::new).collect();
-    Ok(decide(&entries, subject.into_subject(), Op::Hit, None).await?.into_decision())
+    let subject = subject.into_subject();
+    if let Some(decision) = quick(&entries, &subject, Op::Hit, None, |quick| quick.into_decision()) {
+        return Ok(decision?);
+    }
+    Ok(decide(&entries, subject, Op::Hit, None).await?.into_decision())
 }

@@ -17,7 +17,8 @@ pub struct Policy {
     uid: &'static str,
     rate: Rate,
     strategy: Arc<dyn Strategy>,
-    tag: Box<str>,
+    /// Shared, so that a copy of the policy is cheap.
+    tag: Arc<str>,
     seed: u128,
 }
 
@@ -29,7 +30,7 @@ impl Policy {
                 .validate(&rate)
                 .map_err(|reason| Error::configuration(format!("throttle {uid:?}, rate {rate}: {reason}")))?;
         }
-        let tag = strategy.tag(&rate).into_boxed_str();
+        let tag: Arc<str> = strategy.tag(&rate).into();
         let seed = key::policy([uid, &tag]);
         Ok(Self { uid, rate, strategy, tag, seed })
     }

@@ -6,6 +6,7 @@ use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::error::Error;
+use crate::rules::Rule;
 use crate::throttle::{Throttle, WeakThrottle};
 
 /// The throttles of a process, or of one test.
@@ -73,6 +74,17 @@ impl Registry {
     /// Switches a throttle on again. Says whether there is one.
     pub fn enable(&self, uid: &str) -> bool {
         self.get(uid).inspect(|throttle| throttle.set_enabled(true)).is_some()
+    }
+
+    /// Adds a rule to a throttle. Says whether there is one.
+    ///
+    /// # Errors
+    /// When the rule's path pattern is none; nothing is changed then.
+    pub fn add_rule(&self, uid: &str, rule: Rule) -> Result<bool, Error> {
+        match self.get(uid) {
+            Some(throttle) => throttle.add_rule(rule).map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Switches every throttle off.

@@ -51,6 +51,8 @@ impl Rule {
     /// Paths that match: `*` is one segment, `**` any number, and a pattern without wildcards is
     /// that path and everything below it. Called again, any of the patterns will do.
     ///
+    /// What is matched is the whole path that the client asked for, inside a nested router too.
+    ///
     /// A bad pattern is an error of the throttle's `build`, with the place marked.
     pub fn path(mut self, pattern: &str) -> Self {
         match PathPattern::from_str(pattern) {
@@ -97,14 +99,10 @@ impl Rule {
         self.error.as_ref()
     }
 
-    pub(crate) fn is_sync(&self) -> bool {
-        self.when.as_ref().is_none_or(RequestFn::is_sync)
-    }
-
     /// The cheap half: path and method.
     fn fits(&self, parts: &Parts) -> bool {
         (self.methods.is_empty() || self.methods.contains(&parts.method))
-            && (self.paths.is_empty() || self.paths.iter().any(|path| path.matches(parts.uri.path())))
+            && (self.paths.is_empty() || self.paths.iter().any(|path| path.matches(whole_path(parts))))
     }
 
     async fn matches(&self, parts: &Parts) -> bool {
@@ -114,6 +112,15 @@ impl Rule {
                 None => true,
             }
     }
+}
+
+/// The path that the client asked for: a nested router cuts its own part off the uri.
+fn whole_path(parts: &Parts) -> &str {
+    #[cfg(feature = "axum")]
+    if let Some(original) = parts.extensions.get::<axum::extract::OriginalUri>() {
+        return original.path();
+    }
+    parts.uri.path()
 }
 
 /// What a predicate gives: a `bool`, or a future of one.
@@ -136,8 +143,12 @@ impl<F: Future<Output = bool> + Send + 'static> Answer<Async_> for F {
 
 /// Whether a throttle with these rules skips the request.
 pub(crate) async fn skip(rules: &[Rule], parts: &Parts) -> bool {
-    // A rule of the second kind that cannot match any more decides without asking a predicate.
-    if rules.iter().any(|rule| rule.kind == Kind::Only && !rule.fits(parts)) {
+    // Whatever can be told without asking a predicate is told first.
+    let settles = |rule: &Rule| match rule.kind {
+        Kind::Bypass => rule.when.is_none() && rule.fits(parts),
+        Kind::Only => !rule.fits(parts),
+    };
+    if rules.iter().any(settles) {
         return true;
     }
     for rule in rules {

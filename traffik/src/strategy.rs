@@ -5,26 +5,73 @@
 //! backend runs that same step: in memory under the key's own lock, on Redis as a Lua twin, on any
 //! other store by compare-and-swap over [`State::encode`].
 //!
+//! The core, each with a Lua twin (one round trip on Redis):
+//!
 //! | strategy | in one sentence |
 //! |---|---|
 //! | [`FixedWindow`] | so many per calendar window; the default |
+//! | [`SlidingWindow`] | so many per window, the last one fading out: two counters, no double burst |
+//! | [`SlidingLog`] | so many in any period whatsoever, to the microsecond, at 16 bytes a hit |
 //! | [`TokenBucket`] | tokens drip in, bursts spend them, optionally on credit |
+//! | [`LeakyBucket`] | a level that rises with hits and leaks evenly |
+//! | [`LeakyQueue`] | a strict queue whose entries leave whole, each at its turn |
 //! | [`Gcra`] | evenly spaced hits, with room for a small burst |
+//!
+//! For narrower problems (compare-and-swap on Redis, two round trips):
+//!
+//! | strategy | in one sentence |
+//! |---|---|
+//! | [`Tiered`] | the limit times what the client's tier is worth |
+//! | [`PriorityReserve`] | the last part of the limit is kept for hits of higher priority |
+//! | [`Rollover`] | a part of the last period's unused quota is added |
+//! | [`TimeOfDay`] | other hours, other limits |
+//! | [`Adaptive`] | the limit shrinks under load and recovers after it |
+//! | [`CostAdaptive`] | the refill slows for clients whose hits are expensive |
 
+mod adaptive;
 mod bucket;
+mod cost_adaptive;
+mod exact;
 mod fixed_window;
 mod gcra;
+mod leaky_bucket;
+mod leaky_queue;
+mod log;
+mod pair;
+mod priority_reserve;
+mod queue;
+mod rollover;
+mod skew;
+mod sliding_log;
+mod sliding_window;
 mod state;
+#[cfg(test)]
+mod tests;
+mod tiered;
+mod time_of_day;
 mod token_bucket;
+mod window;
 
 use std::fmt;
 
+pub use adaptive::Adaptive;
+pub use cost_adaptive::CostAdaptive;
 pub use fixed_window::FixedWindow;
 pub use gcra::Gcra;
+pub use leaky_bucket::LeakyBucket;
+pub use leaky_queue::LeakyQueue;
+pub use priority_reserve::PriorityReserve;
+pub use rollover::Rollover;
+pub use sliding_log::SlidingLog;
+pub use sliding_window::SlidingWindow;
 pub use state::State;
+pub use tiered::Tiered;
+pub use time_of_day::TimeOfDay;
 pub use token_bucket::TokenBucket;
 
 pub(crate) use bucket::Bucket;
+use pair::Pair;
+use window::Window;
 
 use crate::identity::Who;
 use crate::rate::Rate;
@@ -85,7 +132,7 @@ pub struct Ask<'a> {
     pub op: Op,
     /// The present instant, in microseconds since the Unix epoch.
     pub now: u64,
-    /// The rate.
+    /// The rate: one that [`Strategy::validate`] has agreed to, and never the unlimited one.
     pub rate: &'a Rate,
     /// Units asked for (or given back).
     pub cost: u64,

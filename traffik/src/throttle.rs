@@ -1,5 +1,7 @@
 //! [`Throttle`]: one limit under one uid, and what can be asked of it.
 
+#[cfg(feature = "tower")]
+mod answers;
 mod builder;
 
 use std::fmt;
@@ -18,7 +20,7 @@ use crate::rate::{IntoRate, Rate};
 use crate::request_fn::Source;
 use crate::rules::Rule;
 use crate::settings::{BackendSetting, RateSetting, Settings};
-use crate::strategy::IntoStrategy;
+use crate::strategy::{IntoStrategy, Strategy};
 use crate::subject::IntoSubject;
 use crate::{pipeline, resilience::OnError};
 
@@ -69,6 +71,12 @@ impl Throttle {
         WeakThrottle(Arc::downgrade(&self.0))
     }
 
+    /// Whether both handles are one throttle.
+    #[cfg(feature = "tower")]
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(crate) fn settings(&self) -> arc_swap::Guard<Arc<Settings>> {
         self.0.settings.load()
     }
@@ -105,6 +113,21 @@ impl Throttle {
         match self.settings().cost {
             Source::Fixed(cost) => Some(cost),
             Source::Of(_) => None,
+        }
+    }
+
+    /// The strategy.
+    #[must_use]
+    pub fn strategy(&self) -> Arc<dyn Strategy> {
+        self.settings().strategy().clone()
+    }
+
+    /// The backend of its own, if it has one; otherwise the router, the process or the context says.
+    #[must_use]
+    pub fn backend(&self) -> Option<SharedBackend> {
+        match &self.settings().backend {
+            BackendSetting::Own(backend) => Some(backend.clone()),
+            BackendSetting::Inherit | BackendSetting::Dynamic(_) => None,
         }
     }
 

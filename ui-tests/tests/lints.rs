@@ -18,7 +18,7 @@ use traffik::{Throttle, throttle, throttle as limit};
 static UPLOADS: LazyLock<Throttle> =
     LazyLock::new(|| Throttle::builder("uploads").rate("20/min").build().expect("a valid throttle"));
 
-/// Every kind of call, and two gates.
+/// Every kind of call, and an attribute under another name.
 ///
 /// # Errors
 ///

@@ -12,7 +12,7 @@ mod table;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdicts};
+use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
 use crate::clock::{Clock, SystemClock};
 use table::Table;
 
@@ -117,14 +117,22 @@ impl MemoryBackend {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Decides a single hit; says when, too.
+    #[inline]
+    pub(crate) fn decide_one(&self, op: Op, hit: &Hit<'_>) -> (u64, Verdict) {
+        // The key's cache lines are on their way while the clock is read.
+        self.0.table.prefetch(hit.hash());
+        let now = self.0.clock.now();
+        (now, self.0.table.decide_one(op, now, hit))
+    }
+
     #[inline]
     pub(crate) fn decide_into(&self, op: Op, hits: &[Hit<'_>], verdicts: &mut Verdicts) {
         verdicts.each.clear();
         if let [hit] = hits {
-            // The key's cache lines are on their way while the clock is read.
-            self.0.table.prefetch(hit.hash());
-            verdicts.now = self.0.clock.now();
-            verdicts.each.push(self.0.table.decide_one(op, verdicts.now, hit));
+            let (now, verdict) = self.decide_one(op, hit);
+            verdicts.now = now;
+            verdicts.each.push(verdict);
         } else {
             verdicts.now = self.0.clock.now();
             self.0.table.decide_batch(op, verdicts.now, hits, &mut verdicts.each);

@@ -7,7 +7,7 @@
 //! With `L / P` in lowest terms `l / p`, `used` counts in units of `1 / p`, and each microsecond
 //! takes `l` of them: integers all the way, and nothing ever drifts.
 
-use super::{Ask, EXACT, Op, State, Verdict};
+use super::{Ask, EXACT, Op, State, Verdict, skew};
 use crate::rate::Rate;
 
 /// A leaking account that holds `capacity` units, and `debt` more on credit.
@@ -20,10 +20,10 @@ pub(crate) struct Bucket {
 impl Bucket {
     pub(crate) fn validate(self, rate: &Rate) -> Result<(), String> {
         let (_, ticks) = rate.reduced_terms();
-        let most = self.capacity.checked_add(self.debt).filter(|most| *most > 0);
-        let Some(most) = most else {
-            return Err("the burst is zero, so nothing could ever pass; make it at least 1".into());
-        };
+        if self.capacity == 0 {
+            return Err("the burst is 0, so a full account would hold nothing; make it at least 1".into());
+        }
+        let most = self.capacity.saturating_add(self.debt);
         match most.checked_mul(ticks) {
             Some(product) if product < EXACT => Ok(()),
             _ => Err(format!(
@@ -45,21 +45,20 @@ impl Bucket {
         let most = self.capacity.saturating_add(self.debt);
         let total = most.saturating_mul(unit);
 
-        let [last, kept] = state.words().unwrap_or([ask.now, 0]);
-        let kept = kept.min(total);
-        // A clock that stepped back stands still for this client, but never for longer than a full
-        // account takes to leak: beyond that the state is no state of ours.
-        let ahead = last.saturating_sub(ask.now);
-        let ahead = if ahead.saturating_mul(leak) > total { 0 } else { ahead };
-        let now = ask.now + ahead;
-        let elapsed = now.saturating_sub(last);
-        let used = kept.saturating_sub(elapsed.saturating_mul(leak));
+        let (last, kept) = match state.words() {
+            Some([last, kept]) if skew::believable(last, ask.now, || total.div_ceil(leak)) => (last, kept),
+            _ => (ask.now, 0),
+        };
+        // A clock that stepped back stands still for this client.
+        let now = last.max(ask.now);
+        let ahead = now - ask.now;
+        let used = kept.min(total).saturating_sub((now - last).saturating_mul(leak));
 
         let mut after = used;
         let (admitted, wait) = match ask.op {
             Op::Hit | Op::Check if ask.cost > most => (false, Verdict::NEVER),
             Op::Hit | Op::Check => {
-                let wanted = used + ask.cost * unit;
+                let wanted = used.saturating_add(ask.cost.saturating_mul(unit));
                 if wanted <= total {
                     after = wanted;
                     (true, 0)
@@ -79,7 +78,7 @@ impl Bucket {
         if admitted && ask.op.changes() {
             *state = if after == 0 { State::Empty } else { State::Words([now, after]) };
         }
-        let shown = if ask.op == Op::Check { used } else { after };
+        let shown = if ask.op.changes() { after } else { used };
         let remaining = (total - shown) / unit;
         let reset_after = if shown == 0 { 0 } else { shown.div_ceil(leak) + ahead };
         Verdict {
@@ -89,7 +88,7 @@ impl Bucket {
             remaining,
             wait,
             reset_after,
-            keep_for: if after == 0 { 0 } else { reset_after },
+            keep_for: reset_after,
         }
     }
 }

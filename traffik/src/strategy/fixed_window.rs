@@ -1,6 +1,6 @@
 //! [`FixedWindow`]: so many per calendar window.
 
-use super::{Ask, EXACT, Op, State, Strategy, Twin, Verdict};
+use super::{Ask, EXACT, State, Strategy, Twin, Verdict, Window};
 use crate::rate::Rate;
 
 /// So many per window `floor(now / P)` of the calendar: `used + c ≤ L`.
@@ -48,57 +48,9 @@ impl Strategy for FixedWindow {
 
     #[inline]
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
-        let (limit, period) = (ask.rate.limit(), ask.rate.period_micros());
+        let period = ask.rate.period_micros();
         let shift = if self.staggered { ask.phase % period } else { 0 };
-        // The shift moves the grid forward; adding a period first keeps the sum positive.
-        let present = ask.now - (ask.now + period - shift) % period;
-        let [kept, counted] = state.words().unwrap_or_default();
-        let (start, used) = if kept < present {
-            (present, 0)
-        } else if kept - present <= period {
-            // Ahead of the clock by one window, as another process may be: it stays.
-            (kept, counted)
-        } else {
-            // Further ahead no clock goes: keep the count, but let the window end.
-            (present, counted)
-        };
-        let reset = start.saturating_add(period).saturating_sub(ask.now);
-
-        let mut after = used;
-        let (admitted, wait) = match ask.op {
-            Op::Hit | Op::Check => match used.checked_add(ask.cost) {
-                Some(sum) if sum <= limit => {
-                    after = sum;
-                    (true, 0)
-                }
-                _ if ask.cost > limit => (false, Verdict::NEVER),
-                _ => (false, reset),
-            },
-            // A window that has passed took its charges with it.
-            Op::Refund { at } => {
-                if at.is_none_or(|at| at >= start) {
-                    after = used.saturating_sub(ask.cost);
-                }
-                (true, 0)
-            }
-            Op::Reset => {
-                after = 0;
-                (true, 0)
-            }
-        };
-        if ask.op.changes() && admitted {
-            *state = if after == 0 { State::Empty } else { State::Words([start, after]) };
-        }
-        let shown = if ask.op == Op::Check { used } else { after };
-        Verdict {
-            admitted,
-            limit,
-            used: shown,
-            remaining: limit.saturating_sub(shown),
-            wait,
-            reset_after: if shown == 0 { 0 } else { reset },
-            keep_for: if after == 0 { 0 } else { reset },
-        }
+        Window::open(state, ask.now, period, shift).step(state, ask, ask.rate.limit())
     }
 
     fn staggered(&self) -> bool {

@@ -22,8 +22,8 @@ async fn second() -> impl axum::response::IntoResponse {
     "hello"
 }
 
-// The outermost takes the one that it knows by its name; the other expands on its own.
-fn assert_gates<A, B, F: Fn(A, B) -> Fut, Fut>(_: F) {}
+// The outermost takes the one that it knows by its name; the other widens the gate.
+fn assert_gates<A, F: Fn(A) -> Fut, Fut>(_: F) {}
 
 fn main() {
     assert_gates(second);

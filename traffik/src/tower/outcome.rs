@@ -1,4 +1,4 @@
-//! Extractors that a gate provides.
+//! [`Outcome`]: what the throttles decided, for handlers that run either way.
 
 use axum_core::extract::FromRequestParts;
 use axum_core::response::{IntoResponse, Response};
@@ -7,7 +7,10 @@ use http::StatusCode;
 use crate::Parts;
 use crate::decision::Throttled;
 
-/// What the gate decided, for handlers under `on_throttled = "continue"`.
+/// What the throttles decided, for handlers under `on_throttled = "continue"`: an extractor, and an
+/// extension of the request where there are no extractors.
+///
+/// Throttles that don't say so refuse as ever: the handler then doesn't run.
 ///
 /// ```
 /// # use traffik::{Outcome, throttle};
@@ -17,7 +20,7 @@ use crate::decision::Throttled;
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome(pub(crate) Option<Throttled>);
+pub struct Outcome(Option<Throttled>);
 
 impl Outcome {
     /// Whether a throttle would have refused the request.
@@ -26,10 +29,17 @@ impl Outcome {
         self.0.is_some()
     }
 
-    /// The refusal.
+    /// The refusal; the outermost one of several.
     #[must_use]
     pub fn throttled(&self) -> Option<&Throttled> {
         self.0.as_ref()
+    }
+
+    /// Leaves word for the handler. What a layer further out has said of a refusal stands.
+    pub(crate) fn leave(parts: &mut Parts, throttled: Option<Throttled>) {
+        if !parts.extensions.get::<Self>().is_some_and(Self::is_throttled) {
+            parts.extensions.insert(Self(throttled));
+        }
     }
 }
 

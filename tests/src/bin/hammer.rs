@@ -1,0 +1,35 @@
+//! Hits one account from a process of its own, and prints how many hits were admitted.
+//!
+//! `hammer <url> <uid> <rate> <strategy> <hits>`
+
+#![forbid(unsafe_code)]
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use traffik::strategy::{FixedWindow, Gcra, Strategy, TokenBucket};
+use traffik::{RedisBackend, Throttle};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [url, uid, rate, strategy, hits] = args.as_slice() else {
+        return Err("usage: hammer <url> <uid> <rate> <strategy> <hits>".into());
+    };
+    let strategy: Arc<dyn Strategy> = match strategy.as_str() {
+        "fixed_window" => Arc::new(FixedWindow::new()),
+        "token_bucket" => Arc::new(TokenBucket::new()),
+        "gcra" => Arc::new(Gcra::new().burst(500)),
+        other => return Err(format!("unknown strategy {other}").into()),
+    };
+    // Many at once on few cores: what is measured is the count, not the time.
+    let redis = RedisBackend::builder(url).timeout(Duration::from_secs(10)).connect().await?;
+    let throttle = Throttle::builder(uid).rate(rate).strategy(strategy).backend(redis).build()?;
+    let mut admitted = 0;
+    for _ in 0..hits.parse::<u32>()? {
+        admitted += u32::from(throttle.hit("everyone").await?.is_allowed());
+    }
+    writeln!(std::io::stdout(), "{admitted}")?;
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! [`RedisServer`]: a `redis-server` process of the test's own.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use redis::{Client, Connection};
+
+/// How long a server may take to answer after its start.
+const STARTING: Duration = Duration::from_secs(10);
+
+/// A Redis server on a free port of the loopback interface, without persistence. Killed when
+/// dropped. Tests never speak to a Redis that they did not start.
+#[derive(Debug)]
+pub struct RedisServer {
+    port: u16,
+    dir: PathBuf,
+    options: Vec<String>,
+    child: Option<Child>,
+}
+
+impl RedisServer {
+    /// Starts a server and waits until it answers.
+    ///
+    /// # Panics
+    /// When `redis-server` is missing or does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with further options, such as `["--requirepass", "s3cret"]`.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with(options: &[&str]) -> Self {
+        // Another process may take a free port before the server does: then the next one.
+        for _ in 0..5 {
+            let mut server = Self::stopped();
+            server.options = options.iter().map(|&option| option.to_owned()).collect();
+            if server.try_start() {
+                return server;
+            }
+        }
+        panic!(
+            "redis-server exited at once, five times over; try it by hand: redis-server --port 0 {options:?}"
+        );
+    }
+
+    /// A server on a free port that is not running yet.
+    #[must_use]
+    pub fn stopped() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on 127.0.0.1");
+        let port = listener.local_addr().expect("the address of a bound socket").port();
+        let name = format!("traffik-redis-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let dir = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&dir).expect("a temporary directory");
+        Self { port, dir, options: Vec::new(), child: None }
+    }
+
+    /// The server's port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `redis://127.0.0.1:<port>/`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// Starts the process on the same port, empty.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn resurrect(&mut self) {
+        assert!(self.try_start(), "redis-server does not start on port {} again", self.port);
+    }
+
+    fn try_start(&mut self) -> bool {
+        let log = std::fs::File::create(self.dir.join("log")).expect("a log file in a fresh directory");
+        let spawned = Command::new("redis-server")
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no", "--dir"])
+            .arg(&self.dir)
+            .args(&self.options)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(Stdio::null())
+            .spawn();
+        match spawned {
+            Ok(child) => self.child = Some(child),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => panic!(
+                "these tests start their own redis-server, and none is installed; `cargo xtask test` installs it, \
+                 or use your package manager (apt-get install redis-server, brew install redis)"
+            ),
+            Err(error) => panic!("redis-server cannot be started: {error}"),
+        }
+        let deadline = Instant::now() + STARTING;
+        while Instant::now() < deadline {
+            let exited = self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
+            if exited {
+                return false;
+            }
+            if self.answers() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let log = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+        panic!("redis-server on port {} does not answer within {STARTING:?}; its log:\n{log}", self.port);
+    }
+
+    /// Whether a server answers on our port, be it by asking for a password.
+    fn answers(&self) -> bool {
+        let Ok(client) = Client::open(self.url()) else { return false };
+        match client.get_connection_with_timeout(Duration::from_millis(200)) {
+            Ok(mut connection) => match redis::cmd("PING").exec(&mut connection) {
+                Ok(()) => true,
+                Err(error) => error.code() == Some("NOAUTH"),
+            },
+            Err(_) => false,
+        }
+    }
+
+    /// Kills the process, as the kernel would.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Both fail only if it is gone already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Kills the process and starts it again: empty, with no scripts.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.resurrect();
+    }
+
+    /// Stops the process without ending it (SIGSTOP): connections stay open, nothing answers.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets a paused process go on.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let child = self.child.as_ref().expect("a running server");
+        let status = Command::new("kill").args([signal, &child.id().to_string()]).status();
+        assert!(status.is_ok_and(|status| status.success()), "kill {signal} failed");
+    }
+
+    /// A connection past the library, for looking and for interfering.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        let client = Client::open(self.url()).expect("a well-formed URL");
+        let connection =
+            client.get_connection_with_timeout(Duration::from_secs(5)).expect("a server that answers");
+        connection.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout above zero");
+        connection
+    }
+
+    /// Runs one command past the library.
+    ///
+    /// # Panics
+    /// When the server refuses it.
+    pub fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut command = redis::Cmd::new();
+        for word in words {
+            command.arg(*word);
+        }
+        command.query(&mut self.connection()).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// Calls per command since the last [`reset_stats`](Self::reset_stats), of `INFO commandstats`.
+    #[must_use]
+    pub fn commandstats(&self) -> BTreeMap<String, u64> {
+        let info: String = self.command(&["INFO", "commandstats"]);
+        info.lines()
+            .filter_map(|line| {
+                let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+                Some((name.to_owned(), rest.split(',').next()?.parse().ok()?))
+            })
+            .collect()
+    }
+
+    /// Calls of `EVALSHA` since the last [`reset_stats`](Self::reset_stats).
+    #[must_use]
+    pub fn decisions(&self) -> u64 {
+        self.commandstats().get("evalsha").copied().unwrap_or(0)
+    }
+
+    /// Forgets the statistics.
+    pub fn reset_stats(&self) {
+        self.command::<()>(&["CONFIG", "RESETSTAT"]);
+    }
+
+    /// All keys.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        self.command(&["KEYS", "*"])
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}

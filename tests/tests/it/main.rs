@@ -1,0 +1,21 @@
+//! One binary for all integration tests: they link once.
+
+#![forbid(unsafe_code)]
+// A test's helpers are tests too.
+#![allow(clippy::unwrap_used)]
+
+mod concurrency;
+mod costs;
+mod custom;
+mod exemptions;
+mod expiry;
+mod garbage;
+mod identities;
+mod mirror;
+mod muldiv;
+mod one_call;
+mod outage;
+mod scripts;
+mod several;
+mod support;
+mod tenants;

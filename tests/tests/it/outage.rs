@@ -1,0 +1,206 @@
+//! Redis that is not there, goes, hangs or turns us away: an error in time, never a refusal, and
+//! counting again soon after.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use traffik::{Decision, Error, RedisBackend, Throttle};
+use traffik_tests::{RedisServer, eventually};
+
+use crate::support::{FOREVER, throttle};
+
+const DEADLINE: Duration = Duration::from_millis(100);
+const GRACE: Duration = Duration::from_millis(50);
+
+/// A throttle with the default deadline.
+async fn impatient(server: &RedisServer) -> Throttle {
+    let redis = RedisBackend::connect(server.url()).await.unwrap();
+    throttle("a", &format!("1000000/{FOREVER}")).backend(redis).build().unwrap()
+}
+
+/// Hits, and checks that this ends in time. A sleep of the deadline's length runs beside it, so that
+/// a machine too busy to wake anyone is not held against the library.
+async fn timed(throttle: &Throttle) -> Result<Decision, Error> {
+    let began = Instant::now();
+    let hit = async {
+        let result = throttle.hit("ann").await;
+        (result, began.elapsed())
+    };
+    let control = async {
+        tokio::time::sleep(DEADLINE).await;
+        began.elapsed()
+    };
+    let mut hit = Box::pin(hit);
+    let mut control = Box::pin(control);
+    let (result, took) = tokio::select! {
+        biased;
+        done = &mut hit => done,
+        late = &mut control => {
+            let (result, took) = hit.await;
+            assert!(took <= late + GRACE, "took {took:?}, when the deadline was {DEADLINE:?}");
+            (result, took)
+        }
+    };
+    if let Err(error) = &result {
+        assert!(error.is_backend(), "{error}");
+        assert!(!error.to_string().is_empty() && took < Duration::from_secs(2));
+    }
+    result
+}
+
+/// Waits until hits are counted again; says how long that took.
+async fn recovered(throttle: &Throttle) -> Duration {
+    eventually(Duration::from_secs(1), async || {
+        timed(throttle).await.is_ok_and(|decision| decision.is_allowed())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn unreachable_at_the_start() {
+    let server = RedisServer::stopped();
+    let began = Instant::now();
+    let error = RedisBackend::connect(server.url()).await.unwrap_err();
+    assert!(error.is_backend() && !error.is_configuration(), "{error}");
+    assert!(error.to_string().contains(&server.port().to_string()), "names the address: {error}");
+    assert!(began.elapsed() < Duration::from_millis(400), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn silent_at_the_start() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}/", listener.local_addr().unwrap());
+    let began = Instant::now();
+    let error = RedisBackend::connect(url).await.unwrap_err();
+    assert!(error.is_backend() && error.is_timeout(), "{error}");
+    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn mistakes_are_named_without_the_password() {
+    for url in ["redis://:s3cret@", "http://user:s3cret@localhost", "nonsense:s3cret@x", ""] {
+        let error = RedisBackend::connect(url).await.unwrap_err();
+        assert!(error.is_configuration(), "{url}: {error}");
+        let shown = format!("{error} {error:?} {:?}", RedisBackend::builder(url));
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+    for namespace in ["", "a b", "a|b", "{a}", &"n".repeat(33)] {
+        let builder = RedisBackend::builder("redis://127.0.0.1:1").namespace(namespace);
+        let error = builder.connect().await.unwrap_err();
+        assert!(error.is_configuration() && error.to_string().contains("namespace"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_an_error_that_does_not_tell_it() {
+    let server = RedisServer::start_with(&["--requirepass", "s3cret"]);
+    let with = |password: &str| format!("redis://:{password}@127.0.0.1:{}", server.port());
+    let error = RedisBackend::connect(with("wr0ng")).await.unwrap_err();
+    assert!(error.is_backend() && !format!("{error} {error:?}").contains("wr0ng"), "{error}");
+
+    let redis = RedisBackend::connect(with("s3cret")).await.unwrap();
+    assert!(!format!("{redis:?}").contains("s3cret"));
+    let throttle = throttle("a", "1/day").backend(redis).build().unwrap();
+    assert!(throttle.hit("ann").await.unwrap().is_allowed());
+}
+
+#[tokio::test]
+async fn killed_and_started_again() {
+    let mut server = RedisServer::start();
+    let throttle = impatient(&server).await;
+    assert!(timed(&throttle).await.unwrap().is_allowed());
+
+    server.kill();
+    let (began, mut failed) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_millis(700) {
+        timed(&throttle).await.unwrap_err();
+        failed += 1;
+        tokio::task::yield_now().await;
+    }
+    server.resurrect();
+    let after = recovered(&throttle).await;
+    println!("killed: {failed} hits failed in 700 ms; counting {after:?} after the restart");
+    let used = throttle.stat("ann").await.unwrap().unwrap().used;
+    assert!(used <= 2, "{used} charged: something was sent again");
+}
+
+#[tokio::test]
+async fn nothing_lost_is_sent_again() {
+    let mut server = RedisServer::start();
+    let throttle = impatient(&server).await;
+    assert!(timed(&throttle).await.unwrap().is_allowed());
+    // The hit is on its way when the server goes: whether it was charged cannot be known.
+    server.pause();
+    let (hit, ()) = tokio::join!(timed(&throttle), async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        server.kill();
+        server.resurrect();
+    });
+    hit.unwrap_err();
+    eventually(Duration::from_secs(1), async || throttle.stat("ann").await.is_ok()).await;
+    assert_eq!(
+        throttle.stat("ann").await.unwrap().unwrap().used,
+        0,
+        "the new server was never asked to charge"
+    );
+}
+
+#[tokio::test]
+async fn stopped_for_five_seconds() {
+    let server = RedisServer::start();
+    let throttle = impatient(&server).await;
+    assert!(timed(&throttle).await.unwrap().is_allowed());
+
+    server.pause();
+    let (began, mut failed) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(5) {
+        let error = timed(&throttle).await.unwrap_err();
+        assert!(error.is_timeout(), "{error}");
+        failed += 1;
+    }
+    server.resume();
+    let after = recovered(&throttle).await;
+    println!("stopped: {failed} hits failed in 5 s; counting {after:?} after it went on");
+}
+
+#[tokio::test]
+async fn turned_away_for_a_while() {
+    let server = RedisServer::start();
+    let throttle = impatient(&server).await;
+    assert!(timed(&throttle).await.unwrap().is_allowed());
+
+    // Connections made before the password was set stay; ours is cut, and its next one refused.
+    let mut admin = server.connection();
+    let mut run = |words: &[&str]| redis::cmd(words[0]).arg(&words[1..]).exec(&mut admin).unwrap();
+    run(&["CONFIG", "SET", "requirepass", "s3cret"]);
+    run(&["CLIENT", "KILL", "TYPE", "normal"]);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(300) {
+        timed(&throttle).await.unwrap_err();
+    }
+    run(&["CONFIG", "SET", "requirepass", ""]);
+    recovered(&throttle).await;
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_write_refuses_nobody() {
+    let server = RedisServer::start();
+    let throttle = impatient(&server).await;
+    assert!(timed(&throttle).await.unwrap().is_allowed());
+
+    for (broken, mended) in [
+        (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"]),
+        (["CONFIG", "SET", "min-replicas-to-write", "1"], ["CONFIG", "SET", "min-replicas-to-write", "0"]),
+    ] {
+        server.command::<()>(&broken);
+        timed(&throttle).await.unwrap_err();
+        server.command::<()>(&mended);
+        assert!(timed(&throttle).await.unwrap().is_allowed());
+    }
+    // A replica of a server that is not there.
+    server.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
+    timed(&throttle).await.unwrap_err();
+    server.command::<()>(&["REPLICAOF", "NO", "ONE"]);
+    assert!(timed(&throttle).await.unwrap().is_allowed());
+    assert_eq!(throttle.stat("ann").await.unwrap().unwrap().used, 4, "what failed was not charged");
+}

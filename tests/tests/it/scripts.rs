@@ -1,0 +1,27 @@
+//! Scripts that the server has lost are loaded again, and nothing is charged twice.
+
+use traffik_tests::RedisServer;
+
+use crate::support::{FOREVER, patient, throttle};
+
+#[tokio::test]
+async fn after_a_flush() {
+    let server = RedisServer::start();
+    let throttle = throttle("a", &format!("10/{FOREVER}")).backend(patient(&server).await).build().unwrap();
+    for used in 1..=5 {
+        server.command::<()>(&["SCRIPT", "FLUSH"]);
+        assert_eq!(throttle.hit("ann").await.unwrap().stat().unwrap().used, used);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restart_nobody_noticed() {
+    let mut server = RedisServer::start();
+    let throttle = throttle("a", &format!("10/{FOREVER}")).backend(patient(&server).await).build().unwrap();
+    assert_eq!(throttle.hit("ann").await.unwrap().stat().unwrap().used, 1);
+    for _ in 0..3 {
+        server.restart();
+        // The server was gone between two hits: neither of them sees it.
+        assert_eq!(throttle.hit("ann").await.unwrap().stat().unwrap().used, 1, "the store is empty");
+    }
+}

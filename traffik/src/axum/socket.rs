@@ -1,0 +1,190 @@
+//! [`GuardedSocket`]: a WebSocket whose messages are hits.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Error as SocketError;
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+
+use crate::Parts;
+use crate::backend::Op;
+use crate::decision::{Decision, Throttled};
+use crate::pipeline::{self, Entry, Failure, Ruling};
+use crate::resilience::Outage;
+use crate::response::whole_seconds;
+use crate::subject::IntoSubject;
+use crate::throttle::Throttle;
+
+/// Close codes (RFC 6455 §7.4.1, and the registry that it opens).
+const POLICY_VIOLATION: u16 = 1008;
+const INTERNAL_ERROR: u16 = 1011;
+const TRY_AGAIN_LATER: u16 = 1013;
+
+/// How long a client that is being closed on gets to read why.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What happens to a message that is over the limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SocketAction {
+    /// It is dropped, and the client gets
+    /// `{"type":"rate_limit","error":"Too many messages","retry_after":5}`: whole seconds, rounded
+    /// up, and `null` where waiting can't help.
+    #[default]
+    Notify,
+    /// It is dropped, and the connection closed with code 1008.
+    Close,
+    /// It is delivered; [`GuardedSocket::throttled`] tells.
+    Continue,
+}
+
+/// A WebSocket each of whose incoming messages, text or binary, is a hit. Made by
+/// [`Throttle::guard_socket`].
+///
+/// Pings, pongs and closes pass uncounted. A backend that is down does to messages what
+/// [`OnError`](crate::OnError) says: `allow` delivers them, `throttle` closes with 1013 and `raise`
+/// with 1011.
+pub struct GuardedSocket {
+    socket: WebSocket,
+    parts: Parts,
+    throttle: Throttle,
+    action: SocketAction,
+    cost: Option<Arc<Cost>>,
+    throttled: Option<Throttled>,
+    closed: bool,
+}
+
+type Cost = dyn Fn(&Message) -> u64 + Send + Sync;
+
+impl Throttle {
+    /// Charges each message that comes in on a WebSocket. `parts` is the head of the request that
+    /// opened it: its identifier, cost, rules and scope apply to every message.
+    ///
+    /// The connection itself is limited by an attribute on its handler, or a layer. A throttle with a
+    /// dynamic backend asks its own function and then the app: the task that serves a socket runs
+    /// outside of any [`BackendLayer`](crate::BackendLayer).
+    pub fn guard_socket(&self, socket: WebSocket, parts: Parts) -> GuardedSocket {
+        GuardedSocket {
+            socket,
+            parts,
+            throttle: self.clone(),
+            action: SocketAction::default(),
+            cost: None,
+            throttled: None,
+            closed: false,
+        }
+    }
+}
+
+impl GuardedSocket {
+    /// What happens to a message that is over the limit: [`SocketAction::Notify`] if not said.
+    #[must_use]
+    pub fn on_throttled(mut self, action: SocketAction) -> Self {
+        self.action = action;
+        self
+    }
+
+    /// What a message costs, in place of the throttle's own cost; 0 passes uncounted.
+    #[must_use]
+    pub fn cost_with(mut self, cost: impl Fn(&Message) -> u64 + Send + Sync + 'static) -> Self {
+        self.cost = Some(Arc::new(cost));
+        self
+    }
+
+    /// The next message that may be handled; `None` once the connection is closed.
+    ///
+    /// Not for `select!`: cancelled while a message waits for its decision, it loses that message.
+    pub async fn recv(&mut self) -> Option<Result<Message, SocketError>> {
+        while !self.closed {
+            let message = match self.socket.recv().await? {
+                Ok(message @ (Message::Text(_) | Message::Binary(_))) => message,
+                other => return Some(other),
+            };
+            self.throttled = match self.decide(&message).await {
+                Ok(Decision::Denied(throttled)) => Some(throttled),
+                Ok(Decision::Allowed(_) | Decision::Exempt) => None,
+                Err(Failure { outage: Outage::Unavailable, .. }) => {
+                    self.close(TRY_AGAIN_LATER, "Try again later").await;
+                    continue;
+                }
+                Err(_) => {
+                    self.close(INTERNAL_ERROR, "Internal error").await;
+                    continue;
+                }
+            };
+            let Some(throttled) = &self.throttled else { return Some(Ok(message)) };
+            match self.action {
+                SocketAction::Continue => return Some(Ok(message)),
+                SocketAction::Close => self.close(POLICY_VIOLATION, "Too many messages").await,
+                SocketAction::Notify => {
+                    if let Err(error) = self.socket.send(notice(throttled)).await {
+                        return Some(Err(error));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Sends a message. What goes out is not counted.
+    ///
+    /// # Errors
+    /// When the connection is broken or closed.
+    pub async fn send(&mut self, message: Message) -> Result<(), SocketError> {
+        self.socket.send(message).await
+    }
+
+    /// The refusal of the message that was received last, under [`SocketAction::Continue`].
+    #[must_use]
+    pub fn throttled(&self) -> Option<&Throttled> {
+        self.throttled.as_ref()
+    }
+
+    /// The socket, unguarded from now on.
+    #[must_use]
+    pub fn into_inner(self) -> WebSocket {
+        self.socket
+    }
+
+    /// Sockets can't be shared between threads, so that this future must not borrow all of it.
+    fn decide(&self, message: &Message) -> impl Future<Output = Result<Decision, Failure>> + use<'_> {
+        let units = self.cost.as_ref().map(|cost| cost(message));
+        decide(&self.throttle, &self.parts, units)
+    }
+
+    /// Says goodbye, and hears the client out for a moment: a connection that is dropped with
+    /// messages unread is reset, and the client may never learn why.
+    async fn close(&mut self, code: u16, reason: &'static str) {
+        self.closed = true;
+        let frame = CloseFrame { code, reason: reason.into() };
+        if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
+            let rest = async { while let Some(Ok(_)) = self.socket.recv().await {} };
+            // Whether the client was heard out or took too long, it is over.
+            let _ = tokio::time::timeout(FAREWELL, rest).await;
+        }
+    }
+}
+
+async fn decide(throttle: &Throttle, parts: &Parts, units: Option<u64>) -> Result<Decision, Failure> {
+    let entries = [Entry::new(throttle)];
+    let subject = parts.into_subject();
+    match pipeline::quick(&entries, &subject, Op::Hit, units, |quick| quick.into_decision()) {
+        Some(decision) => decision,
+        None => pipeline::decide(&entries, subject, Op::Hit, units).await.map(Ruling::into_decision),
+    }
+}
+
+fn notice(throttled: &Throttled) -> Message {
+    let wait = throttled.retry_after().map_or_else(|| "null".into(), |wait| whole_seconds(wait).to_string());
+    Message::Text(format!(r#"{{"type":"rate_limit","error":"Too many messages","retry_after":{wait}}}"#).into())
+}
+
+impl fmt::Debug for GuardedSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardedSocket")
+            .field("throttle", &self.throttle.uid())
+            .field("action", &self.action)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,116 @@
+//! [`Stack`]: the throttles of one handler, as its attributes say them.
+
+use http::StatusCode;
+
+use crate::error::Error;
+use crate::request_fn::{IntoRequestFn, Source};
+use crate::response::{IntoAnswer, OnThrottled};
+use crate::throttle::{Throttle, ThrottleBuilder};
+use crate::tower::Use;
+
+/// The throttles of one handler, top to bottom.
+#[derive(Debug, Default, Clone)]
+pub struct Stack {
+    pub(super) uses: Vec<Use>,
+    pub(super) error: Option<Error>,
+}
+
+/// One throttle in a stack, with what the attribute says differently from its declaration. What it
+/// doesn't say is the throttle's own, as it stands when a request comes.
+#[derive(Debug, Clone)]
+pub struct Applied(Use);
+
+impl Stack {
+    /// No throttles yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { uses: Vec::new(), error: None }
+    }
+
+    /// Builds on the stack of another gate of the same handler, whose throttles come first.
+    #[must_use]
+    pub fn after(earlier: &Self) -> Self {
+        earlier.clone()
+    }
+
+    /// Adds a throttle that the attribute declares.
+    #[must_use]
+    pub fn declare(mut self, builder: ThrottleBuilder) -> Self {
+        match builder.build() {
+            Ok(throttle) => self.uses.push(Use::new(throttle)),
+            Err(error) => self.fail(error),
+        }
+        self
+    }
+
+    /// Adds a throttle that stands elsewhere.
+    #[must_use]
+    pub fn shared(mut self, throttle: &'static Throttle, adjust: impl FnOnce(Applied) -> Applied) -> Self {
+        self.uses.push(adjust(Applied(Use::new(throttle.clone()))).0);
+        self
+    }
+
+    fn fail(&mut self, error: Error) {
+        tracing::error!(target: "traffik", %error, "a handler's throttles cannot be set up: it answers 500");
+        self.error.get_or_insert(error);
+    }
+}
+
+impl Applied {
+    /// The cost here.
+    #[must_use]
+    pub fn cost(mut self, units: u64) -> Self {
+        self.0.overrides().cost = Some(Source::Fixed(units));
+        self
+    }
+
+    /// The cost here, computed from the request.
+    #[must_use]
+    pub fn cost_with<K>(mut self, cost: impl IntoRequestFn<u64, K>) -> Self {
+        self.0.overrides().cost = Some(Source::Of(cost.into_request_fn()));
+        self
+    }
+
+    /// The scope here.
+    #[must_use]
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.0.overrides().scope = Some(Source::Fixed(scope.into()));
+        self
+    }
+
+    /// The scope here, computed from the request.
+    #[must_use]
+    pub fn scope_with<K>(mut self, scope: impl IntoRequestFn<String, K>) -> Self {
+        self.0.overrides().scope = Some(Source::Of(scope.into_request_fn()));
+        self
+    }
+
+    /// The answer to refusals here.
+    #[must_use]
+    pub fn on_throttled<K>(mut self, answer: impl IntoAnswer<K>) -> Self {
+        self.0.answers.on_throttled = Some(OnThrottled::Answer(answer.into_answer()));
+        self
+    }
+
+    /// Runs the handler even when refused.
+    #[must_use]
+    pub fn continue_when_throttled(mut self) -> Self {
+        self.0.answers.on_throttled = Some(OnThrottled::Continue);
+        self
+    }
+
+    /// Counts and reports here, and refuses nobody.
+    #[must_use]
+    pub fn shadow(mut self) -> Self {
+        self.0.overrides().shadow = true;
+        self
+    }
+
+    /// Gives the cost back when the response's status matches.
+    #[must_use]
+    pub fn refund_on_status(mut self, matches: fn(StatusCode) -> bool) -> Self {
+        self.0.overrides().receipt = true;
+        self.0.answers.refund_on = Some(matches);
+        self
+    }
+}

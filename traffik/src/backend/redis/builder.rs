@@ -1,0 +1,155 @@
+//! [`RedisBackendBuilder`]: what a Redis backend can be told before it connects.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use redis::Client;
+
+use super::connection::{Connection, Link};
+use super::{NAME, RedisBackend, Store, key};
+use crate::backend::{BackendError, DEFAULT_DEADLINE};
+use crate::clock::Clock;
+use crate::error::Error;
+
+/// How long the first connection may take, unless the timeout is longer.
+const CONNECT_WITHIN: Duration = Duration::from_millis(500);
+
+/// Builds a [`RedisBackend`]. A mistake in any part is reported by
+/// [`connect`](RedisBackendBuilder::connect).
+#[derive(Clone)]
+#[must_use = "a builder does nothing until `connect`"]
+pub struct RedisBackendBuilder {
+    url: String,
+    namespace: String,
+    timeout: Duration,
+    clock: Option<Arc<dyn Clock>>,
+}
+
+impl RedisBackendBuilder {
+    pub(super) fn new(url: String) -> Self {
+        Self { url, namespace: "traffik".into(), timeout: DEFAULT_DEADLINE, clock: None }
+    }
+
+    /// What every key begins with, so that several services can share a server. At most 32 bytes
+    /// of ASCII letters, digits and `: . _ - / @`, beginning and ending with a letter or a digit;
+    /// `traffik` if not said.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// The longest that a decision may take; 100 ms if not said.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Argument-time mode: this clock decides instead of the server's. For servers that refuse
+    /// `TIME` in scripts, and for tests. All processes on one server should agree on the time.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// A configuration error when the URL or the namespace is malformed, the timeout is zero, or
+    /// this runs outside of a tokio runtime. A backend error when the server is not there, turns
+    /// us away, or does not answer within half a second (or the timeout, if that is longer).
+    pub async fn connect(self) -> Result<RedisBackend, Error> {
+        let client = Client::open(self.url.as_str()).map_err(|error| {
+            // The crate's own message names no part of the URL; its detail may, so it is left out.
+            Error::configuration(format!(
+                "the Redis URL {:?} cannot be used ({}); write it as redis://user:password@host:6379/0",
+                masked(&self.url),
+                error.category(),
+            ))
+        })?;
+        traffik_grammar::uid::check(&self.namespace).map_err(|error| {
+            Error::configuration(format!("the Redis namespace {:?}: {error}", self.namespace))
+        })?;
+        if self.namespace.len() > key::MAX_NAMESPACE {
+            return Err(Error::configuration(format!(
+                "the Redis namespace {:?} has {} bytes, more than the {} allowed; shorten it",
+                self.namespace,
+                self.namespace.len(),
+                key::MAX_NAMESPACE,
+            )));
+        }
+        if self.timeout.is_zero() {
+            return Err(Error::configuration("the Redis timeout is zero; make it at least 1 ms"));
+        }
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(Error::configuration(
+                "RedisBackend connects within a tokio runtime only; call it from async code that tokio runs",
+            ));
+        }
+
+        let address = client.get_connection_info().addr().to_string();
+        let limit = CONNECT_WITHIN.max(self.timeout);
+        let choose_protocol = !self.url.contains("protocol=");
+        let link = match tokio::time::timeout(limit, Link::connect(client, choose_protocol)).await {
+            Ok(Ok(link)) => link,
+            Ok(Err(error)) => {
+                let failure = BackendError::new(format!("no connection to Redis at {address}"));
+                return Err(Error::backend(failure.with_source(error)));
+            }
+            Err(_) => return Err(Error::backend(BackendError::timeout(NAME, limit))),
+        };
+        Ok(RedisBackend(Arc::new(Store {
+            connection: Connection::Single(link),
+            address,
+            namespace: self.namespace,
+            timeout: self.timeout,
+            clock: self.clock,
+            garbage_seen: AtomicBool::new(false),
+        })))
+    }
+}
+
+impl fmt::Debug for RedisBackendBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisBackendBuilder")
+            .field("url", &masked(&self.url))
+            .field("namespace", &self.namespace)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A URL without what may be a secret: credentials, and the query, where a socket's URL has them.
+///
+/// By cutting, not by parsing, since it may be the parsing that failed: everything before the last
+/// `@` goes, so that an unescaped `/` or `@` in a password gives nothing away.
+fn masked(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let (credentials, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("***@", rest));
+    let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?***"));
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{separator}{credentials}{rest}{query}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_survives_the_masking() {
+        for (url, shown) in [
+            ("redis://h:6379/0", "redis://h:6379/0"),
+            ("redis://:s3cret@h/0", "redis://***@h/0"),
+            ("redis://user:s3cret@h", "redis://***@h"),
+            ("redis://user:s3/cr@et@h:1", "redis://***@h:1"),
+            ("user:s3cret@h", "***@h"),
+            ("redis+unix:///run/r.sock?user=u&pass=s3cret", "redis+unix:///run/r.sock?***"),
+            ("", ""),
+        ] {
+            assert_eq!(masked(url), shown);
+            let builder = format!("{:?}", RedisBackendBuilder::new(url.into()));
+            assert!(!builder.contains("s3") && !builder.contains("et@"), "{builder}");
+        }
+    }
+}

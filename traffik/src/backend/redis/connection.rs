@@ -1,0 +1,216 @@
+//! [`Connection`]: where commands go. Sends a command once, and says what came back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, Cmd, ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, Value};
+
+/// The ways to reach Redis. None of them ever sends a command again that may have been received.
+pub(super) enum Connection {
+    /// One server.
+    Single(Link),
+}
+
+impl Connection {
+    /// Sends a command. `Ok` is a reply of the server, which may be [`Value::ServerError`]; `Err`
+    /// means that there was none, and whether the command was carried out is unknown.
+    pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
+        match self {
+            Self::Single(link) => link.send(command).await,
+        }
+    }
+}
+
+/// How long an attempt to connect may take, in the background as well.
+const CONNECTING: Duration = Duration::from_secs(1);
+
+/// After a refused attempt, how long commands fail at once instead of trying again.
+const QUIET: u64 = 50;
+
+/// How long a connection may stay silent before it is taken for dead: a peer that vanished without
+/// a word would otherwise be waited for until TCP gives up, a quarter of an hour later.
+const SILENT: u64 = 500;
+
+/// One multiplexed connection to one server, which comes back by itself.
+///
+/// What the `redis` crate's manager does, and what is added here:
+///
+/// - It resends nothing: a command whose connection is lost fails, and a new connection is made in
+///   the background. Its retries are of *connecting*; they are off, so that commands fail at once
+///   while the server refuses connections.
+/// - It keeps a failed attempt's error until the next command, however old it is by then. So a
+///   connection known to be lost (RESP3 tells) gets a fresh manager before the next command; and a
+///   refused one proves that nothing was sent, so that command is tried once on a fresh manager.
+/// - After an attempt that failed otherwise than by I/O (a wrong password, too many clients) it
+///   never tries again, and it never gives a silent peer up. A fresh manager does.
+/// - Its own limit on responses (500 ms) is off: the backend's deadline takes its place.
+pub(super) struct Link {
+    client: Client,
+    slot: ArcSwap<Slot>,
+    born: Instant,
+    /// In ms since `born`: until when commands fail at once; 0 for not at all.
+    quiet_until: AtomicU64,
+    /// In ms since `born`: since when no command was answered; 0 while they are.
+    silent_since: AtomicU64,
+}
+
+/// A manager, and whether it has lost its connection since it was made.
+struct Slot {
+    manager: ConnectionManager,
+    lost: Arc<AtomicBool>,
+}
+
+impl Slot {
+    async fn connected(client: &Client) -> RedisResult<Self> {
+        let (config, lost) = config(client);
+        Ok(Self { manager: ConnectionManager::new_with_config(client.clone(), config).await?, lost })
+    }
+
+    /// Connects when the first command comes.
+    fn lazy(client: &Client) -> RedisResult<Self> {
+        let (config, lost) = config(client);
+        Ok(Self { manager: ConnectionManager::new_lazy_with_config(client.clone(), config)?, lost })
+    }
+
+    async fn send(&self, command: &Cmd) -> RedisResult<Value> {
+        self.manager.clone().send_packed_command(command).await
+    }
+}
+
+impl Link {
+    /// Connects, or says why not. The caller bounds the time.
+    ///
+    /// `choose_protocol` tries RESP3 first, which tells of a lost connection before the next
+    /// command runs into it; older servers and some proxies don't know it.
+    pub(super) async fn connect(client: Client, choose_protocol: bool) -> RedisResult<Self> {
+        let modern = resp3(&client).filter(|_| choose_protocol);
+        let (client, slot) = match modern {
+            None => {
+                let slot = Slot::connected(&client).await?;
+                (client, slot)
+            }
+            Some(modern) => match Slot::connected(&modern).await {
+                Ok(slot) => (modern, slot),
+                Err(error) if error.is_io_error() => return Err(error),
+                Err(_) => {
+                    let slot = Slot::connected(&client).await?;
+                    (client, slot)
+                }
+            },
+        };
+        Ok(Self {
+            client,
+            slot: ArcSwap::from_pointee(slot),
+            born: Instant::now(),
+            quiet_until: AtomicU64::new(0),
+            silent_since: AtomicU64::new(0),
+        })
+    }
+
+    async fn send(&self, command: &Cmd) -> RedisResult<Value> {
+        if self.quiet_until.load(Ordering::Relaxed) > self.elapsed() {
+            return Err((ErrorKind::Io, "the connection was refused a moment ago").into());
+        }
+        let mut slot = self.slot.load_full();
+        if slot.lost.load(Ordering::Relaxed) {
+            slot = self.replace(&slot)?;
+        }
+        let mut waiting = Waiting { link: self, slot: &slot, since: self.elapsed(), answered: false };
+        let mut result = slot.send(command).await;
+        if let Err(error) = &result {
+            if error.is_connection_refusal() {
+                // Nothing was sent. The refusal may be an old one, of an attempt in the background.
+                result = self.replace(&slot)?.send(command).await;
+                if result.as_ref().is_err_and(RedisError::is_connection_refusal) {
+                    self.be_quiet();
+                }
+            } else if !error.is_io_error() {
+                self.replace(&slot)?;
+                self.be_quiet();
+            }
+        }
+        waiting.answered = result.is_ok();
+        drop(waiting);
+        result
+    }
+
+    /// Milliseconds since the link was made, at least 1.
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
+    }
+
+    fn be_quiet(&self) {
+        self.quiet_until.store(self.elapsed().saturating_add(QUIET), Ordering::Relaxed);
+    }
+
+    /// Puts a fresh manager in place of `old`, unless someone was quicker; gives the one in place.
+    fn replace(&self, old: &Arc<Slot>) -> RedisResult<Arc<Slot>> {
+        let fresh = Arc::new(Slot::lazy(&self.client)?);
+        let found = self.slot.compare_and_swap(old, fresh.clone());
+        Ok(if Arc::ptr_eq(&found, old) { fresh } else { Arc::clone(&found) })
+    }
+
+    fn unanswered(&self, slot: &Arc<Slot>, since: u64) {
+        let first = match self.silent_since.compare_exchange(0, since, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => since,
+            Err(first) => first,
+        };
+        // A manager is made within a runtime; a command can be dropped outside of any.
+        let can_replace = tokio::runtime::Handle::try_current().is_ok();
+        if self.elapsed().saturating_sub(first) >= SILENT && can_replace {
+            self.silent_since.store(0, Ordering::Relaxed);
+            // Without a fresh one the old one stays.
+            let _ = self.replace(slot);
+        }
+    }
+}
+
+/// A command on its way. Dropped without an answer when the deadline passes or the caller goes.
+struct Waiting<'a> {
+    link: &'a Link,
+    slot: &'a Arc<Slot>,
+    since: u64,
+    answered: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.link.unanswered(self.slot, self.since);
+        } else if self.link.silent_since.load(Ordering::Relaxed) != 0 {
+            self.link.silent_since.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How a manager is set up, and where it says that its connection was lost.
+fn config(client: &Client) -> (ConnectionManagerConfig, Arc<AtomicBool>) {
+    let lost = Arc::new(AtomicBool::new(false));
+    let config = ConnectionManagerConfig::new()
+        .set_number_of_retries(0)
+        .set_connection_timeout(Some(CONNECTING))
+        .set_response_timeout(None)
+        // Commands that wait for room in here are bounded by their deadline.
+        .set_pipeline_buffer_size(1024);
+    if !client.get_connection_info().redis_settings().protocol().supports_resp3() {
+        return (config, lost);
+    }
+    let told = lost.clone();
+    let config = config.set_push_sender(move |push: PushInfo| {
+        if push.kind == PushKind::Disconnection {
+            told.store(true, Ordering::Relaxed);
+        }
+        Ok::<(), redis::aio::SendError>(())
+    });
+    (config, lost)
+}
+
+/// The same server over RESP3.
+fn resp3(client: &Client) -> Option<Client> {
+    let info = client.get_connection_info().clone();
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    Client::open(info.set_redis_settings(settings)).ok()
+}

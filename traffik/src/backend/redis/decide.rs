@@ -1,0 +1,128 @@
+//! Deciding a batch: one script call for the strategies with a twin in Lua.
+
+use redis::{Cmd, Value};
+use smallvec::SmallVec;
+
+use super::scripts::{self, Call};
+use super::{Store, key, swap};
+use crate::backend::{BackendError, Hit, Op, Verdict, Verdicts};
+use crate::strategy::EXACT;
+
+/// Hits of one batch, with their places in it.
+type Group<'a> = SmallVec<[(usize, &'a Hit<'a>); 4]>;
+
+/// Decides a batch.
+pub(super) async fn decide(store: &Store, op: Op, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
+    let calls: SmallVec<[Option<Call>; 4]> = hits.iter().map(scripts::twin).collect();
+    let scripted = calls.iter().flatten().count();
+    if scripted == hits.len() {
+        let calls: SmallVec<[Call; 4]> = calls.into_iter().flatten().collect();
+        return by_script(store, op, hits, &calls).await;
+    }
+    if scripted == 0 {
+        return swap::by_swap(store, op, hits).await;
+    }
+
+    // Two groups, in the order of their first hits.
+    let is_scripted = |place: usize| calls.get(place).is_some_and(Option::is_some);
+    let (first, second): (Group<'_>, Group<'_>) =
+        hits.iter().enumerate().partition(|(place, _)| is_scripted(*place) == is_scripted(0));
+    let call = async |op, group: &Group<'_>| {
+        let hits: SmallVec<[Hit<'_>; 4]> = group.iter().map(|(_, hit)| **hit).collect();
+        let calls: Option<SmallVec<[Call; 4]>> = hits.iter().map(scripts::twin).collect();
+        match calls {
+            Some(calls) => by_script(store, op, &hits, &calls).await,
+            None => swap::by_swap(store, op, &hits).await,
+        }
+    };
+
+    let mut one = call(op, &first).await?;
+    let refused = op == Op::Hit && !one.admitted();
+    let two = call(if refused { Op::Check } else { op }, &second).await;
+    if op == Op::Hit && !refused && !two.as_ref().is_ok_and(Verdicts::admitted) {
+        // Told as it stands after, which is as it stood before.
+        one = call(Op::Refund { at: Some(one.now) }, &first).await?;
+    }
+    let two = two?;
+    let mut each: SmallVec<[(usize, Verdict); 4]> = SmallVec::new();
+    for (group, verdicts) in [(&first, &one), (&second, &two)] {
+        each.extend(group.iter().map(|(place, _)| *place).zip(verdicts.each.iter().copied()));
+    }
+    each.sort_unstable_by_key(|(place, _)| *place);
+    Ok(Verdicts::new(one.now, each.into_iter().map(|(_, verdict)| verdict)))
+}
+
+/// One script call.
+async fn by_script(
+    store: &Store,
+    op: Op,
+    hits: &[Hit<'_>],
+    calls: &[Call],
+) -> Result<Verdicts, BackendError> {
+    let script = scripts::deciding(calls);
+    let reply = store.run(&script, &command(store, &script.sha1, op, hits, calls)).await?;
+    let mut numbers = reply.iter().map(|value| match value {
+        Value::Int(number) => Some(*number),
+        _ => None,
+    });
+    let verdicts = read(&mut numbers, hits.len()).filter(|_| numbers.next().is_none());
+    let (verdicts, unreadable) = verdicts.ok_or_else(|| store.nonsense())?;
+    store.report_garbage(unreadable);
+    Ok(verdicts)
+}
+
+/// The call, as `lua/main.lua` takes it.
+fn command(store: &Store, sha1: &str, op: Op, hits: &[Hit<'_>], calls: &[Call]) -> Cmd {
+    let mut command = redis::cmd("EVALSHA");
+    command.arg(sha1).arg(hits.len());
+    for hit in hits {
+        command.arg(key::of(&store.namespace, hit));
+    }
+    match &store.clock {
+        Some(clock) => command.arg(clock.now()),
+        None => command.arg(""),
+    };
+    let (word, at) = match op {
+        Op::Hit => ("hit", None),
+        Op::Check => ("check", None),
+        Op::Refund { at } => ("refund", at),
+        Op::Reset => ("reset", None),
+    };
+    command.arg(word);
+    match at {
+        Some(at) => command.arg(at.min(EXACT)),
+        None => command.arg(""),
+    };
+    for (hit, call) in hits.iter().zip(calls) {
+        // No account holds 2^53, so a cost of that much is as good as any above it.
+        command.arg(call.name()).arg(hit.cost().min(EXACT));
+        for argument in &call.args {
+            command.arg(*argument);
+        }
+    }
+    command
+}
+
+/// The reply of `lua/main.lua`, and how many keys could not be read.
+fn read(numbers: &mut impl Iterator<Item = Option<i64>>, hits: usize) -> Option<(Verdicts, usize)> {
+    let mut next = || numbers.next().flatten();
+    let whole = |number: i64| u64::try_from(number).ok();
+    let now = whole(next()?)?;
+    let unreadable = usize::try_from(next()?).ok()?;
+    let mut each = SmallVec::new();
+    for _ in 0..hits {
+        each.push(Verdict {
+            admitted: next()? == 1,
+            limit: whole(next()?)?,
+            used: whole(next()?)?,
+            remaining: whole(next()?)?,
+            wait: match next()? {
+                -1 => Verdict::NEVER,
+                wait => whole(wait)?,
+            },
+            reset_after: whole(next()?)?,
+            keep_for: whole(next()?)?,
+        });
+    }
+    Some((Verdicts { now, each }, unreadable))
+}

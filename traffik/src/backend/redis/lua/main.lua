@@ -1,0 +1,89 @@
+-- Decides a batch. Last in every script, after prelude.lua and the strategies in use.
+--
+-- KEYS    one account per hit, all different.
+-- ARGV    [1]  now in µs since the Unix epoch, or '' to ask the server
+--         [2]  hit | check | refund | reset
+--         [3]  refund: when the charge was made (µs), or '' for now; else ''
+--         then for each key, in order:
+--              the strategy's name, the cost (at most 2^53), and as many arguments as it takes
+-- Returns { now, unreadable, then for each key
+--           admitted (1 or 0), limit, used, remaining, wait (-1: never), reset_after, keep_for }
+--         `unreadable` counts the keys whose value was no state, and which were forgotten.
+--
+-- A hit charges every account, or none if one is refused; the verdicts then say how each stands.
+-- Whatever is written expires once it no longer matters: never sooner, and at most 1 s later.
+
+local now = tonumber(ARGV[1])
+-- Whoever passes the time in has a clock of its own: allow for its skew, as far as the bound goes.
+local slack = 999
+if not now then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  -- The server counts expiry from the millisecond that `now` lies in.
+  slack = 1
+end
+local op, at = ARGV[2], tonumber(ARGV[3])
+
+local accounts, place, unreadable = {}, 4, 0
+for index, key in ipairs(KEYS) do
+  local strategy = strategies[ARGV[place]]
+  local ask = { op = op, now = now, at = at, cost = tonumber(ARGV[place + 1]) }
+  for argument = 1, strategy.arity do
+    ask[argument] = tonumber(ARGV[place + 1 + argument])
+  end
+  place = place + 2 + strategy.arity
+
+  local raw = redis.pcall('GET', key)
+  local state
+  if type(raw) == 'table' then
+    -- Another type under our key is no state of ours; any other error is not ours to hide.
+    if not string.find(raw.err, 'WRONGTYPE', 1, true) then
+      return raw
+    end
+  elseif raw then
+    state = strategy.read(raw)
+  end
+  if raw and not state then
+    redis.call('DEL', key)
+    unreadable = unreadable + 1
+  end
+  accounts[index] = { key = key, strategy = strategy, ask = ask, state = state }
+end
+
+local reply = { now, unreadable }
+
+-- Takes one step for every account; says whether all were admitted.
+local function round(kind)
+  local all, size = true, 2
+  for _, account in ipairs(accounts) do
+    account.ask.op = kind
+    local verdict
+    verdict, account.next = account.strategy.step(account.ask, account.state)
+    account.keep_for = verdict[7]
+    all = all and verdict[1] == 1
+    for field = 1, 7 do
+      reply[size + field] = verdict[field]
+    end
+    size = size + 7
+  end
+  return all
+end
+
+-- One hit alone needs no look ahead.
+if op == 'hit' and #accounts > 1 then
+  if not round('check') then
+    return reply
+  end
+end
+round(op)
+
+for _, account in ipairs(accounts) do
+  if account.next then
+    local ttl = ceil_div(account.keep_for, 1000) + slack
+    redis.call('SET', account.key, account.strategy.write(account.next), 'PX', format('%.0f', ttl))
+  elseif account.next == false and account.state then
+    redis.call('DEL', account.key)
+  end
+end
+
+return reply

@@ -1,0 +1,135 @@
+//! Lua: which file runs a strategy, with which arguments, and the scripts made of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use smallvec::SmallVec;
+
+use crate::backend::Hit;
+use crate::strategy::Twin;
+
+/// A strategy in Lua. Its file adds `strategies[name]`.
+struct Part {
+    name: &'static str,
+    source: &'static str,
+}
+
+macro_rules! parts {
+    ($($id:ident = $name:literal),* $(,)?) => {
+        /// The strategies in Lua, by the order of [`PARTS`].
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        enum Id { $($id),* }
+
+        const PARTS: &[Part] = &[$(Part { name: $name, source: include_str!(concat!("lua/", $name, ".lua")) }),*];
+    };
+}
+
+// A new strategy is one line here and one arm in `twin`.
+parts! {
+    FixedWindow = "fixed_window",
+    Bucket = "bucket",
+}
+
+/// The Lua file of a hit's strategy, and its arguments in the order in which the file reads them.
+/// `None` sends the hit to compare-and-swap.
+pub(super) fn twin(hit: &Hit<'_>) -> Option<Call> {
+    let rate = hit.policy().rate();
+    let (limit, period) = (rate.limit(), rate.period_micros());
+    let (leak, unit) = rate.reduced_terms();
+    Some(match hit.policy().strategy().twin()? {
+        Twin::FixedWindow { staggered: false } => call(Id::FixedWindow, &[limit, period, 0]),
+        Twin::FixedWindow { staggered: true } => {
+            call(Id::FixedWindow, &[limit, period, hit.phase() % period])
+        }
+        Twin::Bucket { burst, debt } => call(Id::Bucket, &[burst.unwrap_or(limit), debt, leak, unit]),
+        // Right, if slower: the step in Rust decides until its Lua is here.
+        #[allow(unreachable_patterns)]
+        _ => return None,
+    })
+}
+
+/// One hit, as its Lua file takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Call {
+    id: Id,
+    pub(super) args: SmallVec<[u64; 4]>,
+}
+
+fn call(id: Id, args: &[u64]) -> Call {
+    Call { id, args: args.into() }
+}
+
+impl Call {
+    /// What the script knows the strategy by.
+    pub(super) fn name(&self) -> &'static str {
+        PARTS[self.id as usize].name
+    }
+}
+
+/// A script that Redis keeps under its SHA1.
+#[derive(Debug)]
+pub(super) struct Script {
+    pub(super) source: String,
+    pub(super) sha1: String,
+}
+
+impl Script {
+    fn new(source: String) -> Self {
+        let sha1 = redis::Script::new(&source).get_hash().to_owned();
+        Self { source, sha1 }
+    }
+}
+
+/// The script that decides these calls: prelude, the strategies that occur, the driver. Made once
+/// per set of strategies.
+pub(super) fn deciding(calls: &[Call]) -> Arc<Script> {
+    static MADE: OnceLock<RwLock<HashMap<u64, Arc<Script>>>> = OnceLock::new();
+    const { assert!(PARTS.len() <= 64) };
+    let set = calls.iter().fold(0_u64, |set, call| set | 1 << call.id as u64);
+    let made = MADE.get_or_init(RwLock::default);
+    if let Some(script) = made.read().unwrap_or_else(PoisonError::into_inner).get(&set) {
+        return script.clone();
+    }
+    let mut made = made.write().unwrap_or_else(PoisonError::into_inner);
+    made.entry(set).or_insert_with(|| Arc::new(Script::new(compose(set)))).clone()
+}
+
+fn compose(set: u64) -> String {
+    let strategies = PARTS.iter().enumerate().filter(|(place, _)| set >> place & 1 == 1);
+    let files = std::iter::once(include_str!("lua/prelude.lua"))
+        .chain(strategies.map(|(_, part)| part.source))
+        .chain([include_str!("lua/main.lua")]);
+    files.collect::<Vec<_>>().join("\n")
+}
+
+/// The script that compares and swaps.
+pub(super) fn swapping() -> &'static Script {
+    static MADE: OnceLock<Script> = OnceLock::new();
+    MADE.get_or_init(|| Script::new(include_str!("lua/swap.lua").into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_holds_the_strategies_in_use_and_no_other() {
+        let one = deciding(&[call(Id::Bucket, &[]), call(Id::Bucket, &[])]);
+        assert!(
+            one.source.contains("strategies.bucket =") && !one.source.contains("strategies.fixed_window =")
+        );
+        let both = deciding(&[call(Id::Bucket, &[]), call(Id::FixedWindow, &[])]);
+        assert!(
+            both.source.contains("strategies.bucket =") && both.source.contains("strategies.fixed_window =")
+        );
+        assert_ne!(one.sha1, both.sha1);
+        assert!(Arc::ptr_eq(&one, &deciding(&[call(Id::Bucket, &[])])), "made once");
+    }
+
+    #[test]
+    fn every_file_adds_the_strategy_it_is_named_after() {
+        for part in PARTS {
+            assert!(part.source.contains(&format!("strategies.{} = {{ arity =", part.name)), "{}", part.name);
+        }
+    }
+}

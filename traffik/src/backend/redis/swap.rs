@@ -1,0 +1,129 @@
+//! Deciding a batch by compare-and-swap, for strategies without a twin in Lua.
+//!
+//! Redis tells what the keys hold, the steps are taken here, and one script stores the outcome if
+//! the keys still hold the same: all of them, or none. If not it tells what they hold now, and the
+//! steps are taken again.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use redis::{Cmd, Value};
+use smallvec::SmallVec;
+
+use super::scripts::swapping;
+use super::{Store, key};
+use crate::backend::{BackendError, Hit, Op, Verdict, Verdicts};
+use crate::strategy::State;
+
+/// How often a batch is tried before it fails. An error, never a refusal.
+const TRIES: u32 = 16;
+
+/// What a key holds, in the words of `lua/swap.lua`.
+type Held = Vec<u8>;
+
+/// Decides a batch.
+pub(super) async fn by_swap(store: &Store, op: Op, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
+    let script = swapping();
+    let keys: SmallVec<[String; 4]> = hits.iter().map(|hit| key::of(&store.namespace, hit)).collect();
+    let mut reply = store.run(script, &command(store, &keys)).await?;
+    for tried in 0..TRIES {
+        let (now, held) = read(store, reply, hits.len()).ok_or_else(|| store.nonsense())?;
+        let (verdicts, states) = step(op, now, hits, &held, store);
+        if states.is_empty() {
+            return Ok(verdicts);
+        }
+        let mut swap = command(store, &keys);
+        for ((held, state), verdict) in held.iter().zip(&states).zip(&verdicts.each) {
+            swap.arg(held.as_slice()).arg(state.encode()).arg(ttl(store, verdict));
+        }
+        reply = store.run(script, &swap).await?;
+        if matches!(reply.as_slice(), [Value::Int(1)]) {
+            return Ok(verdicts);
+        }
+        // Let the others pass: the more of them, the longer.
+        if tried > 1 {
+            let spread = RandomState::new().hash_one(tried) % (u64::from(tried) * 500);
+            tokio::time::sleep(Duration::from_micros(spread)).await;
+        }
+    }
+    Err(BackendError::new(format!(
+        "redis at {}: other calls changed the same keys {TRIES} times in a row",
+        store.address
+    )))
+}
+
+/// A call of `lua/swap.lua` that only reads, until it is told what to swap.
+fn command(store: &Store, keys: &[String]) -> Cmd {
+    let mut command = redis::cmd("EVALSHA");
+    command.arg(&swapping().sha1).arg(keys.len());
+    for key in keys {
+        command.arg(key);
+    }
+    command.arg(if store.clock.is_some() { "argument" } else { "server" });
+    command
+}
+
+/// The reply of `lua/swap.lua`: the instant, and what each key holds.
+fn read(store: &Store, reply: Vec<Value>, hits: usize) -> Option<(u64, SmallVec<[Held; 4]>)> {
+    let mut reply = reply.into_iter();
+    let (Some(Value::Int(0)), Some(Value::Int(now))) = (reply.next(), reply.next()) else { return None };
+    let now = match &store.clock {
+        Some(clock) => clock.now(),
+        None => u64::try_from(now).ok()?,
+    };
+    let held = reply.map(|value| match value {
+        Value::BulkString(bytes) => Some(bytes),
+        _ => None,
+    });
+    let held: SmallVec<[Held; 4]> = held.collect::<Option<_>>()?;
+    (held.len() == hits).then_some((now, held))
+}
+
+/// Takes the steps. No states are given when nothing is to be stored.
+fn step(
+    op: Op,
+    now: u64,
+    hits: &[Hit<'_>],
+    held: &[Held],
+    store: &Store,
+) -> (Verdicts, SmallVec<[State; 4]>) {
+    let mut garbage = 0;
+    let before: SmallVec<[State; 4]> = held
+        .iter()
+        .map(|held| match held.as_slice() {
+            [b'-'] => State::Empty,
+            [b'=', raw @ ..] => State::decode(raw).unwrap_or_else(|| {
+                garbage += 1;
+                State::Empty
+            }),
+            _ => {
+                garbage += 1;
+                State::Empty
+            }
+        })
+        .collect();
+    store.report_garbage(garbage);
+
+    let take = |op| {
+        let mut states = before.clone();
+        let steps = hits.iter().zip(&mut states).map(|(hit, state)| hit.step(op, now, state));
+        (steps.collect::<SmallVec<[Verdict; 2]>>(), states)
+    };
+    let (each, states) = take(op);
+    let admitted = each.iter().all(|verdict| verdict.admitted);
+    if op == Op::Hit && !admitted {
+        // Nothing is charged, and the others are told as they stand.
+        let (each, _) = take(Op::Check);
+        return (Verdicts { now, each }, SmallVec::new());
+    }
+    // An unchanged state is stored again, since it may matter for longer now.
+    let nothing = states.iter().all(|state| *state == State::Empty) && held.iter().all(|held| held == b"-");
+    (Verdicts { now, each }, if nothing || !op.changes() { SmallVec::new() } else { states })
+}
+
+/// How long to keep a state, in ms. As in `lua/main.lua`: never too short, at most 1 s too long.
+fn ttl(store: &Store, verdict: &Verdict) -> u64 {
+    // The server's clock has moved on since it was read, which errs on the long side.
+    let slack = if store.clock.is_some() { 999 } else { 1 };
+    verdict.keep_for.div_ceil(1000).saturating_add(slack)
+}

@@ -1,0 +1,89 @@
+//! [`Network`]: a range of addresses, as in `10.0.0.0/8`.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A network. IPv4-mapped IPv6 ones are kept as the IPv4 networks that they are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+/// The bits of an IPv6 address that a prefix covers.
+pub(super) fn mask(prefix: u8) -> u128 {
+    u128::MAX.checked_shl(128 - u32::from(prefix.min(128))).unwrap_or(0)
+}
+
+/// The address as 128 bits, IPv4 in its mapped form, so that one arithmetic serves both.
+fn bits(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(ip) => ip.to_bits(),
+    }
+}
+
+impl Network {
+    /// Reads an address, or one with a prefix length.
+    ///
+    /// # Errors
+    /// A sentence with the culprit and the mend.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address
+            .parse()
+            .map_err(|_| format!("{text:?} is no network; write an address with a prefix length, such as \"10.0.0.0/8\""))?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => most,
+            Some(digits) => digits
+                .parse()
+                .ok()
+                .filter(|prefix| *prefix <= most && digits.bytes().all(|byte| byte.is_ascii_digit()))
+                .ok_or_else(|| format!("{text:?} has the prefix length {digits:?}; write a whole number, 0 to {most}"))?,
+        };
+        let network = Self { address, prefix };
+        let first = network.first();
+        if first != address {
+            return Err(format!(
+                "{text:?} has bits beyond its prefix; write \"{first}/{prefix}\" for the network, \
+                 or \"{address}/{most}\" for the one address"
+            ));
+        }
+        Ok(network.unmapped())
+    }
+
+    fn first(&self) -> IpAddr {
+        match self.address {
+            IpAddr::V4(ip) => IpAddr::V4(Ipv4Addr::from_bits(
+                ip.to_bits() & u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0),
+            )),
+            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & mask(self.prefix))),
+        }
+    }
+
+    fn unmapped(self) -> Self {
+        match self.address.to_canonical() {
+            address @ IpAddr::V4(_) if self.address.is_ipv6() && self.prefix >= 96 => {
+                Self { address, prefix: self.prefix - 96 }
+            }
+            _ => self,
+        }
+    }
+
+    /// Whether an address, in canonical form, lies inside. Families never mix: `::/0` holds no IPv4
+    /// address.
+    pub(super) fn contains(&self, ip: IpAddr) -> bool {
+        let offset = if self.address.is_ipv4() { 96 } else { 0 };
+        self.address.is_ipv4() == ip.is_ipv4() && (bits(ip) ^ bits(self.address)) & mask(offset + self.prefix) == 0
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}

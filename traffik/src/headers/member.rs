@@ -1,0 +1,148 @@
+//! Members of the draft's lists: `"name";q=20;w=60`, as RFC 9651 writes strings and integers.
+
+use std::fmt::Write;
+
+/// The largest integer of a structured field (RFC 9651 §3.3.1).
+const MOST: u64 = 999_999_999_999_999;
+
+/// A policy's name as it stands between the quotes: quotes and backslashes escaped, everything that
+/// a string can't hold percent-encoded, and `%` too, so that no two names become one.
+pub(super) fn encode(name: &str) -> Box<str> {
+    let mut encoded = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'"' | b'\\' => {
+                encoded.push('\\');
+                encoded.push(char::from(byte));
+            }
+            b' '..=b'~' if byte != b'%' => encoded.push(char::from(byte)),
+            // Writing to a string doesn't fail.
+            _ => drop(write!(encoded, "%{byte:02X}")),
+        }
+    }
+    encoded.into()
+}
+
+/// Several header values in one buffer, each from where the one before ended.
+pub(super) struct Text(Vec<u8>);
+
+impl Text {
+    pub(super) fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn into_bytes(self) -> bytes::Bytes {
+        self.0.into()
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Starts a member named so, unless the list that began at `start` has one; says whether.
+    pub(super) fn member(&mut self, start: usize, name: &str) -> bool {
+        let there = &self.0[start..];
+        if has(there, name.as_bytes()) {
+            return false;
+        }
+        if !there.is_empty() {
+            self.push(b", ");
+        }
+        self.push(b"\"");
+        self.push(name.as_bytes());
+        self.push(b"\"");
+        true
+    }
+
+    /// Adds `;key=number`.
+    pub(super) fn parameter(&mut self, key: &str, number: u64) {
+        self.push(b";");
+        self.push(key.as_bytes());
+        self.push(b"=");
+        self.number(number);
+    }
+
+    pub(super) fn number(&mut self, number: u64) {
+        let mut digits = [0; 15];
+        let mut left = number.min(MOST);
+        let mut start = digits.len();
+        loop {
+            start -= 1;
+            // A remainder of ten is a digit.
+            digits[start] = b'0' + (left % 10) as u8;
+            left /= 10;
+            if left == 0 || start == 0 {
+                break;
+            }
+        }
+        self.push(&digits[start..]);
+    }
+}
+
+/// Whether a list has a member of this encoded name: it stands between quotes, and parameters or
+/// the next member follow.
+fn has(list: &[u8], name: &[u8]) -> bool {
+    let mut rest = list;
+    while let Some(quote) = rest.iter().position(|byte| *byte == b'"') {
+        rest = &rest[quote + 1..];
+        let Some(end) = string_end(rest) else { return false };
+        if &rest[..end] == name {
+            return true;
+        }
+        rest = &rest[end + 1..];
+    }
+    false
+}
+
+/// Where the string ends whose opening quote has just been read.
+fn string_end(text: &[u8]) -> Option<usize> {
+    let mut escaped = false;
+    text.iter().position(|byte| {
+        let end = *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        end
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: Text) -> String {
+        String::from_utf8(text.into_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn names_are_escaped_and_stay_apart() {
+        assert_eq!(&*encode("api:burst"), "api:burst");
+        assert_eq!(&*encode("größe \"x\" \\ 5%\n"), "gr%C3%B6%C3%9Fe \\\"x\\\" \\\\ 5%25%0A");
+        assert_ne!(encode("%22"), encode("\""));
+    }
+
+    #[test]
+    fn numbers_have_fifteen_digits_at_most() {
+        for (number, digits) in [(0, "0"), (7, "7"), (10, "10"), (MOST, "999999999999999"), (u64::MAX, "999999999999999")] {
+            let mut text = Text::with_capacity(0);
+            text.number(number);
+            assert_eq!(shown(text), digits);
+        }
+    }
+
+    #[test]
+    fn a_name_stands_once() {
+        let mut text = Text::with_capacity(0);
+        text.push(b"before");
+        let start = text.len();
+        for (name, new) in [("a", true), ("b\\\"", true), ("a", false), ("b\\\"", false), ("b", true), ("\\\\", true)] {
+            assert_eq!(text.member(start, name), new, "{name}");
+            if new {
+                text.parameter("q", 1);
+            }
+        }
+        assert_eq!(shown(text), "before\"a\";q=1, \"b\\\"\";q=1, \"b\";q=1, \"\\\\\";q=1");
+    }
+}

@@ -1,0 +1,145 @@
+//! Writing the headers of one place, a handler's gate or a layer, onto an answer that may carry
+//! those of an inner one.
+
+use std::ops::Range;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
+
+use super::Headers;
+use super::member::Text;
+use crate::decision::Stat;
+
+static POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+static LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+static LEGACY: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit"),
+    HeaderName::from_static("x-ratelimit-remaining"),
+    HeaderName::from_static("x-ratelimit-reset"),
+];
+
+/// What one throttle has to say on an answer.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) headers: Headers,
+    pub(crate) stat: Stat,
+    /// The rate's period in microseconds.
+    pub(crate) period: u64,
+    pub(crate) refused: bool,
+}
+
+impl Report {
+    /// Whether the first speaks for both: it refused, or else less is left of it.
+    fn nearer(&self, other: &Self) -> bool {
+        let rank = |report: &Self| (!report.refused, report.stat.remaining);
+        rank(self) < rank(other)
+    }
+
+    fn names(&self) -> Option<&[HeaderName; 3]> {
+        self.headers.legacy.then(|| self.headers.custom_names().unwrap_or(&LEGACY))
+    }
+
+    fn policy(&self) -> &str {
+        self.headers.policy(self.stat.uid)
+    }
+}
+
+/// Values that go into the map once all of them are written, into one buffer.
+type Written<'a> = SmallVec<[(&'a HeaderName, Range<usize>); 5]>;
+
+/// Writes what the throttles of one place report. `settled` says that the answer is another place's
+/// refusal, whose legacy headers stand.
+pub(crate) fn write(reports: &[Report], headers: &mut HeaderMap, settled: bool) {
+    let mut text = Text::with_capacity(96 * reports.len() + 32);
+    let mut written = Written::new();
+    if reports.iter().any(|report| report.headers.draft) {
+        let drafts = || reports.iter().filter(|report| report.headers.draft);
+        let start = list(&mut text, headers, &POLICY);
+        for report in drafts() {
+            if text.member(start, report.policy()) {
+                text.parameter("q", report.stat.limit);
+                if report.period % 1_000_000 == 0 {
+                    text.parameter("w", report.period / 1_000_000);
+                }
+            }
+        }
+        written.push((&POLICY, start..text.len()));
+        let start = list(&mut text, headers, &LIMIT);
+        for report in drafts() {
+            if text.member(start, report.policy()) {
+                text.parameter("r", report.stat.remaining);
+                text.parameter("t", seconds(&report.stat));
+            }
+        }
+        written.push((&LIMIT, start..text.len()));
+    }
+    for (at, report) in reports.iter().enumerate() {
+        let Some(names) = report.names() else { continue };
+        let others = reports.iter().enumerate().filter(|(_, other)| other.names() == Some(names));
+        if speaks(at, report, others) && !stands(headers, &names[1], report, settled) {
+            for (name, number) in names.iter().zip([report.stat.limit, report.stat.remaining, seconds(&report.stat)]) {
+                let start = text.len();
+                text.number(number);
+                written.push((name, start..text.len()));
+            }
+        }
+    }
+    headers.reserve(written.len());
+    let text = text.into_bytes();
+    for (name, range) in written {
+        // Names are encoded and the rest are digits, so this never fails; if it did, no header would
+        // be better than no answer.
+        if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(range)) {
+            headers.insert(name, value);
+        }
+    }
+    own(reports, headers);
+}
+
+/// Whether none of the others is nearer to its limit; of equals the first speaks.
+fn speaks<'a>(at: usize, report: &Report, mut others: impl Iterator<Item = (usize, &'a Report)>) -> bool {
+    !others.any(|(place, other)| other.nearer(report) || (place < at && !report.nearer(other)))
+}
+
+/// Starts a list with what the answer carries of it, on however many lines, and says where.
+fn list(text: &mut Text, headers: &HeaderMap, name: &HeaderName) -> usize {
+    let start = text.len();
+    for line in headers.get_all(name) {
+        if text.len() > start {
+            text.push(b", ");
+        }
+        text.push(line.as_bytes());
+    }
+    start
+}
+
+/// Whether the answer's own legacy headers stay: an account nearer to its limit wrote them, or, on a
+/// refusal, whoever wrote the answer.
+fn stands(headers: &HeaderMap, remaining: &HeaderName, report: &Report, settled: bool) -> bool {
+    let Some(there) = headers.get(remaining) else { return false };
+    let there: Option<u64> = there.to_str().ok().and_then(|text| text.parse().ok());
+    settled || report.refused || there.is_some_and(|there| there <= report.stat.remaining)
+}
+
+/// Headers of the user's own. One that the answer carries already stays: its author is nearer.
+fn own(reports: &[Report], headers: &mut HeaderMap) {
+    for (at, report) in reports.iter().enumerate() {
+        for (name, make) in report.headers.more() {
+            let others = reports.iter().enumerate().filter(|(_, other)| {
+                other.headers.more().iter().any(|(theirs, _)| theirs == name)
+            });
+            if !headers.contains_key(name)
+                && speaks(at, report, others)
+                && let Some(value) = make(&report.stat)
+            {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+/// Whole seconds until there is room again for what was asked, or until the account is full.
+fn seconds(stat: &Stat) -> u64 {
+    let wait = stat.retry_after.unwrap_or(stat.reset_after);
+    u64::try_from(wait.as_micros().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}

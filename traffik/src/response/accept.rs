@@ -1,0 +1,53 @@
+//! What the client would rather read.
+
+use http::HeaderMap;
+use http::header::ACCEPT;
+
+/// Media ranges that problem+json falls into.
+const JSON: [&str; 4] = ["*/*", "application/*", "application/json", "application/problem+json"];
+
+/// Whether the client would rather not have JSON: it lists what it accepts, and nothing there fits.
+pub(super) fn prefers_text(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(ACCEPT).iter().peekable();
+    lines.peek().is_some()
+        && !lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).any(|range| {
+            let mut pieces = range.split(';').map(str::trim);
+            let media = pieces.next().unwrap_or_default();
+            JSON.iter().any(|json| media.eq_ignore_ascii_case(json)) && !pieces.any(is_zero_weight)
+        })
+}
+
+/// `q=0`, `q=0.0` and so on: anything but this.
+fn is_zero_weight(parameter: &str) -> bool {
+    let Some((key, weight)) = parameter.split_once('=') else { return false };
+    key.trim().eq_ignore_ascii_case("q") && weight.trim().parse() == Ok(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn text_is_for_those_who_accept_no_json() {
+        for (accept, text) in [
+            (&[][..], false),
+            (&["*/*"], false),
+            (&["text/html, application/xhtml+xml, */*;q=0.8"], false),
+            (&["application/JSON"], false),
+            (&["text/plain", "application/*"], false),
+            (&["text/plain"], true),
+            (&["text/html,text/*;q=0.5"], true),
+            (&["text/plain, application/json;q=0"], true),
+            (&["text/plain, application/json; Q=0.000"], true),
+            (&[""], true),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in accept {
+                headers.append(ACCEPT, HeaderValue::from_static(line));
+            }
+            assert_eq!(prefers_text(&headers), text, "{accept:?}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! How a throttle, or an app, answers: headers, refusals, refunds.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum_core::response::{IntoResponse, Response};
+use http::StatusCode;
+
+use crate::Parts;
+use crate::backend::BoxFuture;
+use crate::decision::Throttled;
+use crate::headers::Headers;
+use crate::request_fn::{Async_, Sync_};
+
+/// What is said of answers in one place; what is not said there is said further out.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Answers {
+    pub(crate) headers: Option<Headers>,
+    pub(crate) on_throttled: Option<OnThrottled>,
+    pub(crate) refund_on: Option<fn(StatusCode) -> bool>,
+}
+
+/// What a refused request gets.
+#[derive(Clone)]
+pub(crate) enum OnThrottled {
+    /// This function's answer.
+    Answer(Answer),
+    /// The handler runs anyway, and reads the [`Outcome`](crate::Outcome).
+    Continue,
+}
+
+impl fmt::Debug for OnThrottled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Answer(_) => "fn(&Parts, &Throttled)",
+            Self::Continue => "continue",
+        })
+    }
+}
+
+/// A stored answer to refusals.
+pub type Answer = Arc<dyn for<'a> Fn(&'a Parts, &'a Throttled) -> BoxFuture<'a, Response> + Send + Sync>;
+
+/// A function `Fn(&Parts, &Throttled) -> impl IntoResponse`, sync or async.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot answer a refused request",
+    note = "write `fn(req: &traffik::Parts, refused: &traffik::Throttled) -> impl IntoResponse`, sync or async"
+)]
+pub trait IntoAnswer<Kind> {
+    /// The stored form.
+    fn into_answer(self) -> Answer;
+}
+
+impl<F, R> IntoAnswer<(Sync_, R)> for F
+where
+    F: Fn(&Parts, &Throttled) -> R + Send + Sync + 'static,
+    R: IntoResponse,
+{
+    fn into_answer(self) -> Answer {
+        Arc::new(move |parts, throttled| {
+            let response = self(parts, throttled).into_response();
+            Box::pin(std::future::ready(response))
+        })
+    }
+}
+
+/// One call of an async answer, for one lifetime of its arguments.
+pub trait AsyncAnswer<'a>: Fn(&'a Parts, &'a Throttled) -> <Self as AsyncAnswer<'a>>::Future {
+    /// What the function gives.
+    type Answer;
+    /// Its future.
+    type Future: Future<Output = Self::Answer> + Send + 'a;
+}
+
+impl<'a, F, Fut> AsyncAnswer<'a> for F
+where
+    F: Fn(&'a Parts, &'a Throttled) -> Fut,
+    Fut: Future + Send + 'a,
+{
+    type Answer = Fut::Output;
+    type Future = Fut;
+}
+
+impl<F, R> IntoAnswer<(Async_, R)> for F
+where
+    F: for<'a> AsyncAnswer<'a, Answer = R> + Send + Sync + 'static,
+    R: IntoResponse,
+{
+    fn into_answer(self) -> Answer {
+        Arc::new(move |parts, throttled| {
+            let future = self(parts, throttled);
+            Box::pin(async move { future.await.into_response() })
+        })
+    }
+}

@@ -1,0 +1,187 @@
+//! [`CostAdaptive`]: clients that ask for expensive things wait longer.
+
+use super::{Ask, Op, State, Strategy, Verdict, skew};
+use crate::rate::Rate;
+
+/// A token bucket of `L` tokens whose refill slows with what the client's hits cost on average:
+/// tokens arrive at `L / P · f / 100` with `f = normal · 100 / mean`, rounded down, at most 100 and
+/// at least `floor`. The mean is that of the last `n` admitted hits since the bucket was last full.
+///
+/// State: an instant, a balance, and the last `n` costs, 8 bytes each. Round trips: 1 in memory, 2
+/// on Redis.
+///
+/// **When:** few clients send the expensive requests, and should feel it beyond the cost itself.
+/// **When not:** where a fair price is enough: costs with [`TokenBucket`](super::TokenBucket) are
+/// that.
+///
+/// A changed rate starts afresh. A refund gives tokens back; the mean keeps what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CostAdaptive {
+    last: usize,
+    normal: u64,
+    floor: u64,
+}
+
+impl Default for CostAdaptive {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The longest memory: half a kilobyte a client.
+const LONGEST: usize = 64;
+
+/// Tokens are counted in these and in the rate's own fraction.
+const PERCENT: u64 = 100;
+
+impl CostAdaptive {
+    /// The mean of 10 hits; a cost of 1 is normal; never under 10 % of the refill.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { last: 10, normal: 1, floor: 10 }
+    }
+
+    /// Over how many hits the mean is taken: 1 to 64.
+    #[must_use]
+    pub const fn last(mut self, hits: usize) -> Self {
+        self.last = hits;
+        self
+    }
+
+    /// The mean cost up to which the refill is not slowed; at least 1.
+    #[must_use]
+    pub const fn normal(mut self, cost: u64) -> Self {
+        self.normal = cost;
+        self
+    }
+
+    /// Under which the refill never slows: 1 to 100 percent.
+    #[must_use]
+    pub const fn floor(mut self, percent: u64) -> Self {
+        self.floor = percent;
+        self
+    }
+
+    /// The refill after these hits, in percent.
+    fn factor(&self, costs: &[u64]) -> u64 {
+        let hits = u128::from(self.normal) * costs.len() as u128 * u128::from(PERCENT);
+        let sum: u128 = costs.iter().map(|cost| u128::from(*cost)).sum();
+        hits.checked_div(sum).map_or(PERCENT, |factor| factor.clamp(u128::from(self.floor), 100) as u64)
+    }
+
+    /// The account in a state, or a full one.
+    fn read(&self, state: &State, now: u64, total: u64, leak: u64) -> Account {
+        let full = || Account { last: now, used: 0, costs: Vec::new() };
+        let State::Bytes(bytes) = state else { return full() };
+        let (words, []) = bytes.as_chunks::<8>() else { return full() };
+        let Some(([last, used], costs)) = words.split_first_chunk::<2>() else { return full() };
+        let costs = costs[costs.len().saturating_sub(self.last)..].iter().map(|cost| u64::from_le_bytes(*cost));
+        let (last, used) = (u64::from_le_bytes(*last), u64::from_le_bytes(*used).min(total));
+        let slowest = leak.saturating_mul(self.floor).max(1);
+        if !skew::believable(last, now, || total.div_ceil(slowest)) {
+            return full();
+        }
+        let account = Account { last, used, costs: costs.collect() };
+        let gone = now.saturating_sub(last).saturating_mul(leak.saturating_mul(self.factor(&account.costs)));
+        // Full again: nothing is held against the client any more.
+        if account.used <= gone { full() } else { Account { used: account.used - gone, ..account } }
+    }
+}
+
+struct Account {
+    last: u64,
+    used: u64,
+    costs: Vec<u64>,
+}
+
+impl Account {
+    fn write(&self, now: u64) -> State {
+        if self.used == 0 {
+            return State::Empty;
+        }
+        State::Bytes([now, self.used].iter().chain(&self.costs).flat_map(|word| word.to_le_bytes()).collect())
+    }
+}
+
+impl Strategy for CostAdaptive {
+    fn name(&self) -> &str {
+        "cost_adaptive"
+    }
+
+    fn validate(&self, rate: &Rate) -> Result<(), String> {
+        if !(1..=LONGEST).contains(&self.last) {
+            return Err(format!("a mean of the last {} hits is not kept; make it 1 to {LONGEST}", self.last));
+        }
+        if self.normal == 0 {
+            return Err("a normal cost of 0 would slow everyone; make it at least 1".into());
+        }
+        if !(1..=PERCENT).contains(&self.floor) {
+            return Err(format!("floor is {} percent; make it 1 to 100", self.floor));
+        }
+        let (_, ticks) = rate.reduced_terms();
+        let most = rate.limit().checked_mul(ticks).and_then(|most| most.checked_mul(PERCENT));
+        if most.is_none_or(|most| most > u64::MAX / 2) {
+            return Err(format!(
+                "{} units cannot be counted exactly at this rate: {} × {ticks} (the period in microseconds, in lowest \
+                 terms with the limit) × 100 reaches 2^63; use a rounder limit or a shorter period",
+                rate.limit(),
+                rate.limit()
+            ));
+        }
+        Ok(())
+    }
+
+    fn capacity(&self, rate: &Rate) -> u64 {
+        rate.limit()
+    }
+
+    fn tag(&self, rate: &Rate) -> String {
+        super::Bucket::tag(self.name(), rate)
+    }
+
+    fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
+        let limit = ask.rate.limit();
+        let (leak, ticks) = ask.rate.reduced_terms();
+        let unit = ticks.saturating_mul(PERCENT);
+        let total = limit.saturating_mul(unit);
+        let mut account = self.read(state, ask.now, total, leak);
+        // A clock that stepped back stands still for this client.
+        let now = account.last.max(ask.now);
+        let ahead = now - ask.now;
+        let time_for = |used: u64, costs: &[u64]| {
+            let pace = leak.saturating_mul(self.factor(costs));
+            if used == 0 { 0 } else { used.div_ceil(pace) + ahead }
+        };
+
+        let (admitted, wait) = match ask.op {
+            Op::Hit | Op::Check if ask.cost > limit => (false, Verdict::NEVER),
+            Op::Hit | Op::Check if account.used.saturating_add(ask.cost.saturating_mul(unit)) > total => {
+                (false, time_for(account.used.saturating_add(ask.cost.saturating_mul(unit)) - total, &account.costs))
+            }
+            Op::Check => (true, 0),
+            Op::Hit => {
+                account.used += ask.cost * unit;
+                if ask.cost > 0 {
+                    account.costs.push(ask.cost);
+                    let excess = account.costs.len().saturating_sub(self.last);
+                    account.costs.drain(..excess);
+                }
+                (true, 0)
+            }
+            Op::Refund { .. } => {
+                account.used = account.used.saturating_sub(ask.cost.saturating_mul(unit));
+                (true, 0)
+            }
+            Op::Reset => {
+                account.used = 0;
+                (true, 0)
+            }
+        };
+        if admitted && ask.op.changes() {
+            *state = account.write(now);
+        }
+        let remaining = (total - account.used) / unit;
+        let keep = time_for(account.used, &account.costs);
+        Verdict { admitted, limit, used: limit - remaining, remaining, wait, reset_after: keep, keep_for: keep }
+    }
+}

@@ -1,0 +1,132 @@
+//! [`Log`]: charges in the order of their instants, with running sums, as bytes.
+//!
+//! Little-endian words of 64 bits: the sum before the first entry, then `(instant, sum)` for each.
+//! Sums count modulo 2^53, so that they may grow for ever and stay exact in Lua; what lies between
+//! two entries is at most the limit, which is less. Entries that no longer count stay until they
+//! are as many as those that do, and are then dropped together.
+
+use super::{EXACT, State, skew};
+
+/// What sums are counted modulo.
+pub(super) const SUMS: u64 = EXACT;
+
+/// A log as it lies in a state. Anything that is no log reads as an empty one.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Log<'a> {
+    before: u64,
+    entries: &'a [[[u8; 8]; 2]],
+}
+
+fn word(bytes: [u8; 8]) -> u64 {
+    u64::from_le_bytes(bytes)
+}
+
+/// The difference of two sums.
+fn between(older: u64, newer: u64) -> u64 {
+    newer.wrapping_sub(older) % SUMS
+}
+
+impl<'a> Log<'a> {
+    pub(super) fn read(state: &'a State, now: u64, period: u64) -> Self {
+        match state {
+            State::Bytes(bytes) if bytes.len() % 16 == 8 => {
+                let log = Self::of(bytes);
+                let genuine = log.newest().is_some_and(|newest| skew::believable(newest, now, || period));
+                if genuine { log } else { Self::default() }
+            }
+            _ => Self::default(),
+        }
+    }
+
+    fn of(bytes: &'a [u8]) -> Self {
+        let (words, _) = bytes.as_chunks::<8>();
+        match words.split_first() {
+            Some((before, words)) => Self { before: word(*before), entries: words.as_chunks::<2>().0 },
+            None => Self::default(),
+        }
+    }
+
+    fn time(self, index: usize) -> u64 {
+        word(self.entries[index][0])
+    }
+
+    /// The sum of everything before the entry.
+    fn sum_before(self, index: usize) -> u64 {
+        if index == 0 { self.before } else { word(self.entries[index - 1][1]) }
+    }
+
+    /// The instant of the last charge.
+    pub(super) fn newest(self) -> Option<u64> {
+        self.entries.last().map(|entry| word(entry[0]))
+    }
+
+    /// The first entry that still counts at `now`.
+    pub(super) fn first_after(self, now: u64, period: u64) -> usize {
+        // In an orderly log everything has gone once the newest has; in a garbled one as well.
+        match self.newest() {
+            Some(newest) if newest.saturating_add(period) > now => {
+                self.entries.partition_point(|entry| word(entry[0]).saturating_add(period) <= now)
+            }
+            _ => self.entries.len(),
+        }
+    }
+
+    /// What the entries from `first` on add up to.
+    pub(super) fn sum_from(self, first: usize) -> u64 {
+        let sum = self.entries.last().map_or(self.before, |entry| word(entry[1]));
+        between(self.sum_before(first), sum)
+    }
+
+    /// The instant of the entry with which `units`, counted from `first` on, are complete.
+    pub(super) fn when_gone(self, first: usize, units: u64) -> u64 {
+        let start = self.sum_before(first);
+        let counting = &self.entries[first..];
+        let entry = first + counting.partition_point(|entry| between(start, word(entry[1])) < units);
+        let newest = self.newest().unwrap_or_default();
+        if entry < self.entries.len() { self.time(entry).min(newest) } else { newest }
+    }
+
+    /// The charges from `first` on, one by one.
+    pub(super) fn costs(self, first: usize) -> Vec<(u64, u64)> {
+        let cost = |index| between(self.sum_before(index), self.sum_before(index + 1));
+        (first..self.entries.len()).map(|index| (self.time(index), cost(index))).collect()
+    }
+
+    /// Whether there is no entry at all, or nothing that could be read as one.
+    pub(super) fn is_empty(self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// A log of these charges, in the order of their instants.
+    pub(super) fn write(charges: &[(u64, u64)]) -> State {
+        let mut bytes = Vec::with_capacity(8 + 16 * charges.len());
+        for (time, cost) in charges {
+            append(&mut bytes, *time, *cost, 0);
+        }
+        if bytes.is_empty() { State::Empty } else { State::Bytes(bytes) }
+    }
+}
+
+/// Adds a charge to an orderly log (or to no bytes) whose entries before `first` no longer count.
+pub(super) fn append(bytes: &mut Vec<u8>, time: u64, cost: u64, first: usize) {
+    if bytes.is_empty() {
+        bytes.resize(8, 0);
+    }
+    let log = Log::of(bytes);
+    let kept = log.entries.len() - first;
+    let sum = (log.sum_before(log.entries.len()) % SUMS + cost) % SUMS;
+    let again = kept > 0 && log.newest() == Some(time);
+    if first >= kept {
+        // As many go as are moved, so every entry pays for one move. The last eight bytes of what
+        // goes stay, as the sum before the rest.
+        bytes.drain(..16 * first);
+        if bytes.capacity() > 4 * bytes.len().max(64) {
+            bytes.shrink_to(2 * bytes.len());
+        }
+    }
+    if again {
+        bytes.truncate(bytes.len() - 16);
+    }
+    bytes.extend_from_slice(&time.to_le_bytes());
+    bytes.extend_from_slice(&sum.to_le_bytes());
+}

@@ -1,0 +1,130 @@
+//! [`Rollover`]: a part of what was left last period is added to this one.
+
+use super::exact::percent;
+use super::{Ask, EXACT, Op, Pair, State, Strategy, Verdict, pair};
+use crate::rate::Rate;
+
+/// A calendar window whose limit grows by a part of what the window before left unused:
+/// `used + c ≤ L + min(cap, (L − used before) · percent / 100)`. Only the plain limit rolls over,
+/// never what was itself carried.
+///
+/// A client without a past has left its last period unused, so it begins with the full bonus.
+///
+/// State: this window's count and the last one's, in two words. Round trips: 1 in memory, 2 on
+/// Redis.
+///
+/// **When:** monthly or daily quotas that should not be lost by a quiet day. **When not:** where the
+/// limit protects something that cannot take more than `L` in any period.
+///
+/// A changed limit, percentage or cap keeps what was used; a changed period starts afresh. A refund
+/// goes to the window of the charge, this one or the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rollover {
+    percent: u64,
+    cap: Option<u64>,
+}
+
+impl Default for Rollover {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Rollover {
+    /// Half of what was left unused, without a cap.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { percent: 50, cap: None }
+    }
+
+    /// Which part of the unused quota is carried over: 1 to 100 percent.
+    #[must_use]
+    pub const fn percent(mut self, percent: u64) -> Self {
+        self.percent = percent;
+        self
+    }
+
+    /// The most that is carried over, in units of cost.
+    #[must_use]
+    pub const fn cap(mut self, units: u64) -> Self {
+        self.cap = Some(units);
+        self
+    }
+
+    fn bonus(&self, limit: u64, used_before: u64) -> u64 {
+        percent(limit.saturating_sub(used_before), self.percent).min(self.cap.unwrap_or(u64::MAX))
+    }
+}
+
+impl Strategy for Rollover {
+    fn name(&self) -> &str {
+        "rollover"
+    }
+
+    fn validate(&self, rate: &Rate) -> Result<(), String> {
+        if !(1..=100).contains(&self.percent) {
+            return Err(format!(
+                "{} percent of an unused quota cannot be carried over; take 1 to 100, or FixedWindow for none",
+                self.percent
+            ));
+        }
+        if self.cap == Some(0) {
+            return Err("the cap is 0, so nothing is ever carried over; make it at least 1, or take FixedWindow".into());
+        }
+        let most = self.capacity(rate);
+        if most >= EXACT {
+            return Err(format!("the limit and what may be carried over make {most}, past 2^53; lower one of them"));
+        }
+        pair::validate(most, rate.period_micros())
+    }
+
+    fn capacity(&self, rate: &Rate) -> u64 {
+        rate.limit().saturating_add(self.bonus(rate.limit(), 0))
+    }
+
+    fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
+        let (limit, period) = (ask.rate.limit(), ask.rate.period_micros());
+        let mut pair = Pair::at(state, ask.now, period);
+        let quota = limit + self.bonus(limit, pair.older);
+
+        let (admitted, wait) = match ask.op {
+            Op::Hit | Op::Check if ask.cost > self.capacity(ask.rate) => (false, Verdict::NEVER),
+            Op::Hit | Op::Check if pair.newer.saturating_add(ask.cost) > quota => {
+                let next = pair.start(period) + period;
+                let fits_next = ask.cost <= limit + self.bonus(limit, pair.newer);
+                // After an unused window the bonus is full.
+                (false, if fits_next { next } else { next + period } - ask.now)
+            }
+            Op::Hit => {
+                pair.newer += ask.cost;
+                (true, 0)
+            }
+            Op::Check => (true, 0),
+            Op::Refund { at } => {
+                pair.refund(at, ask);
+                (true, 0)
+            }
+            Op::Reset => {
+                pair = Pair { older: 0, newer: 0, ..pair };
+                (true, 0)
+            }
+        };
+        if admitted {
+            pair.store(state, ask.op, period);
+        }
+        let quota = limit + self.bonus(limit, pair.older);
+        // The bonus may be full again while the counts still matter to another limit.
+        let dents = |used| self.bonus(limit, used) < self.bonus(limit, 0);
+        let full = Pair { older: u64::from(dents(pair.older)), ..pair };
+        let full_at = if pair.newer == 0 || dents(pair.newer) { full.until(period) } else { full.start(period) + period };
+        Verdict {
+            admitted,
+            limit: quota,
+            used: pair.newer,
+            remaining: quota.saturating_sub(pair.newer),
+            wait,
+            reset_after: full_at.saturating_sub(ask.now),
+            keep_for: pair.until(period).saturating_sub(ask.now),
+        }
+    }
+}

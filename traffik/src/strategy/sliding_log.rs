@@ -1,0 +1,114 @@
+//! [`SlidingLog`]: every hit of the last period, remembered one by one.
+
+use super::log::{self, Log, SUMS};
+use super::{Ask, EXACT, Op, State, Strategy, Twin, Verdict};
+use crate::rate::Rate;
+
+/// The exact sliding window: the costs of all hits with `t > now − P`, plus `c`, are at most `L`.
+///
+/// State: the instant and the running sum of each hit, 16 bytes, of at most `L` hits (hits at one
+/// microsecond share an entry). A hit looks for the oldest entry that counts in `O(log n)`, appends
+/// in amortised `O(1)`, and never rewrites the log. One command per hit.
+///
+/// **When:** small limits that must hold over any period whatsoever: logins, payments. **When not:**
+/// large limits, where each client may cost `16 · L` bytes; [`SlidingWindow`](super::SlidingWindow)
+/// is near at 16 bytes in all.
+///
+/// A changed limit keeps what was used; a changed period starts afresh. A refund takes the newest
+/// charges back, of those made no later than the one that is refunded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SlidingLog;
+
+impl SlidingLog {
+    /// The log.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl Strategy for SlidingLog {
+    fn name(&self) -> &str {
+        "sliding_log"
+    }
+
+    fn validate(&self, _: &Rate) -> Result<(), String> {
+        // Sums are told apart modulo 2^53.
+        const { assert!(traffik_grammar::rate::MAX_LIMIT < EXACT && SUMS == EXACT) };
+        Ok(())
+    }
+
+    fn capacity(&self, rate: &Rate) -> u64 {
+        rate.limit()
+    }
+
+    fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
+        let (limit, period) = (ask.rate.limit(), ask.rate.period_micros());
+        // A clock that stepped back stands still for this client.
+        let log = Log::read(state, ask.now, period);
+        let now = log.newest().unwrap_or(0).max(ask.now);
+        let first = log.first_after(now, period);
+        let used = log.sum_from(first);
+
+        let leaves = |time: u64| time.saturating_add(period).saturating_sub(ask.now);
+        let mut after = used;
+        let mut keep = log.newest().filter(|_| used > 0).map_or(0, leaves);
+        let (admitted, wait) = match ask.op {
+            Op::Hit | Op::Check if ask.cost > limit => (false, Verdict::NEVER),
+            Op::Hit | Op::Check if used.saturating_add(ask.cost) > limit => {
+                (false, leaves(log.when_gone(first, used + ask.cost - limit)))
+            }
+            Op::Hit => {
+                after = used + ask.cost;
+                if ask.cost > 0 {
+                    let readable = !log.is_empty();
+                    let mut bytes = match std::mem::take(state) {
+                        State::Bytes(bytes) if readable => bytes,
+                        _ => Vec::new(),
+                    };
+                    log::append(&mut bytes, now, ask.cost, first);
+                    *state = State::Bytes(bytes);
+                    keep = leaves(now);
+                }
+                (true, 0)
+            }
+            Op::Check => (true, 0),
+            Op::Refund { at } => {
+                let mut left = log.costs(first);
+                take_newest(&mut left, at.unwrap_or(now), ask.cost);
+                after = left.iter().map(|(_, cost)| cost).sum();
+                keep = left.last().map_or(0, |(time, _)| leaves(*time));
+                *state = Log::write(&left);
+                (true, 0)
+            }
+            Op::Reset => {
+                (after, keep) = (0, 0);
+                *state = State::Empty;
+                (true, 0)
+            }
+        };
+        Verdict {
+            admitted,
+            limit,
+            used: after,
+            remaining: limit.saturating_sub(after),
+            wait,
+            reset_after: keep,
+            keep_for: keep,
+        }
+    }
+
+    fn twin(&self) -> Option<Twin> {
+        None
+    }
+}
+
+/// Takes `units` off the newest charges that are not later than `at`.
+fn take_newest(charges: &mut Vec<(u64, u64)>, at: u64, mut units: u64) {
+    for (_, cost) in charges.iter_mut().rev().filter(|(time, _)| *time <= at) {
+        let taken = units.min(*cost);
+        *cost -= taken;
+        units -= taken;
+    }
+    charges.retain(|(_, cost)| *cost > 0);
+}

@@ -1,0 +1,111 @@
+//! [`SlidingWindow`]: a window that slides, from two counters.
+
+use super::exact::{muldiv, muldiv_up};
+use super::{Ask, Op, Pair, State, Strategy, Twin, Verdict, pair};
+use crate::rate::Rate;
+
+/// The sliding window counter: `ceil(prev · (P − e) / P) + cur + c ≤ L`, where `cur` and `prev`
+/// count the calendar window `e` old and the one before. What the previous window counts fades
+/// evenly as the present one grows old.
+///
+/// State: two counts and a time in two words. One command per hit. Source: Cloudflare, "How we
+/// built rate limiting capable of scaling to millions of domains" (2017); here without its floats.
+///
+/// **When:** as [`FixedWindow`](super::FixedWindow), without the double burst around a window's
+/// edge. **When not:** where the count over any period must hold to the unit
+/// ([`SlidingLog`](super::SlidingLog)): hits are taken as spread evenly over their window.
+///
+/// A changed limit keeps what was used; a changed period starts afresh. A refund goes to the window
+/// of the charge, this one or the one before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SlidingWindow;
+
+impl SlidingWindow {
+    /// Windows that begin at multiples of the period since the Unix epoch.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+/// The first age of a window at which `floor(fading · age / period) ≥ need`, for `need ≤ fading`.
+fn age_when_gone(need: u64, fading: u64, period: u64) -> u64 {
+    if need == 0 {
+        return 0;
+    }
+    muldiv_up(need, period, fading)
+}
+
+/// The first instant at which a refused `cost ≤ limit` passes, if nothing else does before.
+fn first_room(pair: Pair, cost: u64, limit: u64, period: u64) -> u64 {
+    // In this window the older count must fade; in the next one the newer, and nothing is added.
+    let taken = pair.newer.saturating_add(cost);
+    let this = pair.older.saturating_add(taken) - limit;
+    if this <= pair.older {
+        // A full period from the start is the next window's first instant, and there it holds too.
+        return pair.start(period) + age_when_gone(this, pair.older, period);
+    }
+    pair.start(period) + period + age_when_gone(taken - limit, pair.newer, period)
+}
+
+impl Strategy for SlidingWindow {
+    fn name(&self) -> &str {
+        "sliding_window"
+    }
+
+    fn validate(&self, rate: &Rate) -> Result<(), String> {
+        pair::validate(rate.limit(), rate.period_micros())
+    }
+
+    fn capacity(&self, rate: &Rate) -> u64 {
+        rate.limit()
+    }
+
+    #[inline]
+    fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
+        let (limit, period) = (ask.rate.limit(), ask.rate.period_micros());
+        let mut pair = Pair::at(state, ask.now, period);
+        // A window ahead of the clock has only begun.
+        let age = ask.now.saturating_sub(pair.start(period));
+        let weigh = |pair: Pair| pair.older - muldiv(pair.older, age, period).0 + pair.newer;
+        let before = weigh(pair);
+
+        let (admitted, wait) = match ask.op {
+            Op::Hit | Op::Check if ask.cost > limit => (false, Verdict::NEVER),
+            Op::Hit | Op::Check if before.saturating_add(ask.cost) > limit => {
+                (false, first_room(pair, ask.cost, limit, period) - ask.now)
+            }
+            Op::Hit => {
+                pair.newer += ask.cost;
+                (true, 0)
+            }
+            Op::Check => (true, 0),
+            Op::Refund { at } => {
+                pair.refund(at, ask);
+                (true, 0)
+            }
+            Op::Reset => {
+                pair = Pair { older: 0, newer: 0, ..pair };
+                (true, 0)
+            }
+        };
+        if admitted {
+            pair.store(state, ask.op, period);
+        }
+        let used = weigh(pair);
+        let keep = pair.until(period).saturating_sub(ask.now);
+        Verdict {
+            admitted,
+            limit,
+            used,
+            remaining: limit.saturating_sub(used),
+            wait,
+            reset_after: keep,
+            keep_for: keep,
+        }
+    }
+
+    fn twin(&self) -> Option<Twin> {
+        None
+    }
+}

@@ -1,0 +1,81 @@
+//! Clocks that step back gain nobody anything, and waits told meanwhile are honest.
+
+use proptest::prelude::{any, prop_assert};
+
+use super::cases::{self, Case};
+use super::*;
+
+fn moves() -> impl proptest::prelude::Strategy<Value = Vec<(u64, u64, u8)>> {
+    proptest::collection::vec((any::<u64>(), any::<u64>(), any::<u8>()), 1..20)
+}
+
+fn each(test: impl Fn(&Case, &Rate, State, u64, u64) -> Result<(), proptest::test_runner::TestCaseError>) {
+    for case in cases::all() {
+        // The hour of the day is the clock's own.
+        if case.fickle {
+            continue;
+        }
+        let rates = case.rates();
+        let input = (any::<usize>(), moves(), any::<u64>());
+        let mut runner = proptest::test_runner::TestRunner::new(config(60));
+        let outcome = runner.run(&input, |(choice, moves, random)| {
+            let rate = &rates[choice % rates.len()];
+            let (state, now, _) = account(&case, rate, &moves);
+            test(&case, rate, state, now, random)
+        });
+        if let Err(error) = outcome {
+            panic!("{:?}: {error}", case.strategy);
+        }
+    }
+}
+
+#[test]
+fn a_step_back_frees_nothing() {
+    each(|case, rate, state, now, random| {
+        let strategy = &*case.strategy;
+        let look = |state: &State, at| peek(strategy, state, &ask(Op::Check, at, rate, 1, who(5)));
+        let before = look(&state, now);
+        for back in [1, random % rate.period_micros() + 1, rate.period_micros(), HOUR, DAY - 1] {
+            let (mut state, then) = (state.clone(), now - back.min(DAY - 1));
+            let stepped = look(&state, then);
+            prop_assert!(
+                stepped.remaining <= before.remaining && stepped.admitted <= before.admitted,
+                "{rate}, back by {back} from {now}, {state:?}: {before:?} became {stepped:?}"
+            );
+            // What is charged meanwhile stays charged when the clock has caught up.
+            let hit = strategy.step(&mut state, &ask(Op::Hit, then, rate, 1, who(5)));
+            let after = look(&state, now);
+            let charged = u64::from(hit.admitted);
+            prop_assert!(
+                after.remaining + charged <= before.remaining || after.remaining == before.limit,
+                "{rate}, back by {back} from {now}, {state:?}: {before:?} became {after:?}"
+            );
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn waits_are_honest_also_behind_a_clock() {
+    each(|case, rate, state, now, random| {
+        let strategy = &*case.strategy;
+        for back in [0, 1, random % rate.period_micros(), HOUR] {
+            let then = now - back.min(DAY - 1);
+            for cost in [1, 1 + random % strategy.capacity(rate), strategy.capacity(rate)] {
+                let check = |at| peek(strategy, &state, &ask(Op::Check, at, rate, cost, who(9)));
+                let verdict = check(then);
+                if verdict.admitted || verdict.wait == Verdict::NEVER {
+                    continue;
+                }
+                prop_assert!(verdict.wait > 0);
+                let (on_time, early) = (check(then + verdict.wait), check(then + verdict.wait - 1));
+                prop_assert!(
+                    on_time.admitted && !early.admitted,
+                    "{rate}, back by {back}, cost {cost} at {then}, {state:?}: {verdict:?}, then {on_time:?}"
+                );
+                prop_assert!(early.wait == 1, "{rate}, cost {cost}, {state:?}: {verdict:?}, then {early:?}");
+            }
+        }
+        Ok(())
+    });
+}

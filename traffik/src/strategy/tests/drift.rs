@@ -1,0 +1,77 @@
+//! A million hits later: not a microsecond off.
+
+use super::*;
+use crate::strategy::{Gcra, LeakyBucket, LeakyQueue, SlidingLog, SlidingWindow, TokenBucket};
+
+/// Hits as fast as it is let, and says when each was admitted, counted from the first.
+fn hammer(strategy: &dyn Strategy, rate: &Rate, cost: u64, hits: u64, mut admitted: impl FnMut(u64, u64)) {
+    let (mut state, mut now) = (State::Empty, START);
+    for number in 0..hits {
+        loop {
+            let verdict = strategy.step(&mut state, &ask(Op::Hit, now, rate, cost, who(0)));
+            if verdict.admitted {
+                break;
+            }
+            now += verdict.wait;
+        }
+        admitted(number, now - START);
+    }
+}
+
+/// The first microsecond at which `used` units have drained at `L / P`.
+fn drained(rate: &Rate, used: u64) -> u64 {
+    (u128::from(used) * u128::from(rate.period_micros())).div_ceil(rate.limit().into()) as u64
+}
+
+#[test]
+fn buckets_are_on_time_after_a_million_hits() {
+    let steady: [(&dyn Strategy, Rate, u64); 6] = [
+        (&TokenBucket::new().burst(50), rate(999_983, MINUTE), 50),
+        (&TokenBucket::new().burst(1).debt(2), rate(7, 11), 3),
+        (&LeakyBucket::new(), rate(20, 7_919), 20),
+        (&Gcra::new().burst(2), rate(999_983, MINUTE), 2),
+        (&Gcra::new().burst(3), rate(1_000_000_000, 366 * DAY), 3),
+        (&LeakyQueue::new(), rate(20, 7_919), 20),
+    ];
+    for (strategy, rate, capacity) in steady {
+        hammer(strategy, &rate, 1, 1_000_000, |number, at| {
+            let due = drained(&rate, (number + 1).saturating_sub(capacity));
+            assert_eq!(at, due, "hit {number} of {strategy:?} at {rate}");
+        });
+    }
+}
+
+#[test]
+fn a_queue_is_on_time_when_its_sums_have_wrapped() {
+    let rate = rate((1 << 52) - 1, DAY);
+    let cost = rate.limit() / 3;
+    hammer(&LeakyQueue::new(), &rate, cost, 100_000, |number, at| {
+        let due = drained(&rate, cost) as u128;
+        let exact = u128::from(number.saturating_sub(2)) * u128::from(cost) * u128::from(DAY);
+        assert_eq!(u128::from(at), exact.div_ceil(rate.limit().into()), "hit {number}, one takes {due}");
+    });
+}
+
+#[test]
+fn windows_admit_no_more_after_a_million_hits() {
+    let rate = rate(20, 7_919);
+    let mut times = Vec::new();
+    hammer(&SlidingLog::new(), &rate, 1, 1_000_000, |_, at| times.push(at));
+    assert!(times.iter().zip(&times[20..]).all(|(before, after)| after - before >= 7_919));
+    assert_eq!(times.last(), Some(&(7_919 * (1_000_000 / 20 - 1))));
+
+    let mut per_window = std::collections::BTreeMap::<u64, u64>::new();
+    hammer(&SlidingWindow::new(), &rate, 1, 1_000_000, |_, at| *per_window.entry((START + at) / 7_919).or_default() += 1);
+    assert!(per_window.values().all(|hits| *hits <= 20));
+    // A full window fades while the next one fills.
+    let middle = per_window.len() as u64 - 2;
+    let sum: u64 = per_window.values().skip(1).take(middle as usize).sum();
+    assert!(sum <= 20 * middle && sum >= 19 * middle, "{sum} in {middle} windows");
+}
+
+#[test]
+fn sums_of_a_log_wrap_without_a_seam() {
+    let rate = rate((1 << 53) - 1, DAY);
+    let cost = rate.limit() / 2;
+    hammer(&SlidingLog::new(), &rate, cost, 10_000, |number, at| assert_eq!(at, number / 2 * DAY, "hit {number}"));
+}

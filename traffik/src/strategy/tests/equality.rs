@@ -1,0 +1,207 @@
+//! Random traces: what the step says is what the definition says, to the unit and the microsecond.
+
+use proptest::prelude::{TestCaseError, any, prop_assert, prop_assert_eq};
+use proptest::strategy::Strategy as _;
+
+use super::cases::{self, Case};
+use super::model::{Event, Scene, What};
+use super::*;
+
+/// One step of a trace. Numbers are turned into instants and costs that matter to the rate.
+#[derive(Debug, Clone, Copy)]
+struct Move {
+    advance: (u8, u64),
+    cost: (u8, u64),
+    op: u8,
+    who: u8,
+}
+
+fn moves() -> impl proptest::prelude::Strategy<Value = Move> {
+    ((0_u8..14, any::<u64>()), (0_u8..10, any::<u64>()), 0_u8..40, 0_u8..12)
+        .prop_map(|(advance, cost, op, who)| Move { advance, cost, op, who })
+}
+
+/// What is known of one account.
+struct Account<'a> {
+    case: &'a Case,
+    rate: Rate,
+    who: Who<'static>,
+    history: Vec<Event>,
+}
+
+impl Account<'_> {
+    fn passes(&self, now: u64, cost: u64) -> bool {
+        let scene = Scene { rate: &self.rate, who: self.who, history: &self.history, now, cost };
+        (self.case.passes)(&scene)
+    }
+
+    fn passes_when_new(&self, now: u64, cost: u64) -> bool {
+        let scene = Scene { rate: &self.rate, who: self.who, history: &[], now, cost };
+        (self.case.passes)(&scene)
+    }
+
+    /// The largest cost that passes now, by bisection.
+    fn remaining(&self, passes: impl Fn(u64) -> bool) -> u64 {
+        let (mut least, mut most) = (0, 1);
+        while passes(most) {
+            (least, most) = (most, most * 2);
+        }
+        while most - least > 1 {
+            let middle = least + (most - least) / 2;
+            *(if passes(middle) { &mut least } else { &mut most }) = middle;
+        }
+        least
+    }
+
+    /// How long until the cost passes, or `NEVER`.
+    fn wait(&self, now: u64, cost: u64) -> u64 {
+        if self.passes(now, cost) {
+            return 0;
+        }
+        if self.case.fickle {
+            let edge = |from: u64, step: u64, shift: u64| from + step - (from + shift) % step;
+            let window = edge(now, self.rate.period_micros(), 0);
+            let mut edges: Vec<u64> = [now, window].iter().flat_map(|from| (0..50).map(move |n| from + n * HOUR)).collect();
+            edges = edges.into_iter().map(|from| edge(from, 15 * MINUTE, 0)).collect();
+            edges = edges.iter().flat_map(|from| (0..4).map(move |n| from + n * 15 * MINUTE)).collect();
+            edges.extend((0..300).map(|n| window + n * self.rate.period_micros()));
+            edges.sort_unstable();
+            return edges.into_iter().find(|at| self.passes(*at, cost)).map_or(Verdict::NEVER, |at| at - now);
+        }
+        if !self.passes_when_new(now, cost) {
+            return Verdict::NEVER;
+        }
+        let (mut least, mut most) = (0, 1);
+        while !self.passes(now + most, cost) {
+            (least, most) = (most, most * 2);
+        }
+        while most - least > 1 {
+            let middle = least + (most - least) / 2;
+            *(if self.passes(now + middle, cost) { &mut most } else { &mut least }) = middle;
+        }
+        most
+    }
+}
+
+fn follow(case: &Case, rates: &[Rate], choice: usize, trace: &[Move]) -> Result<(), TestCaseError> {
+    let strategy = &*case.strategy;
+    let mut rate = rates[choice % rates.len()];
+    let mut accounts: std::collections::BTreeMap<String, (State, Vec<Event>)> = Default::default();
+    let (mut now, mut wait) = (START, 0_u64);
+    let mut last = strategy.capacity(&rate);
+    for (number, step) in trace.iter().enumerate() {
+        let period = rate.period_micros();
+        let (way, random) = step.advance;
+        now += match way {
+            0..=3 => 0,
+            4 => 1,
+            5 => random % (period / rate.limit() + 2),
+            6 => random % period,
+            7 => period - now % period,
+            8 => (period - now % period).saturating_sub(1),
+            9 => period,
+            10 => random % (3 * period),
+            11 => wait,
+            12 => wait.saturating_sub(1),
+            _ => random % (period / 16 + 1),
+        };
+        // Far enough for every window, near enough for 64 bits.
+        if now > START + 600 * DAY.max(period) || now > 1 << 52 {
+            break;
+        }
+        let who = who(step.who);
+        let capacity = strategy.capacity(&rate);
+        let (way, random) = step.cost;
+        let cost = match way {
+            0..=2 => 1,
+            3 => 1 + random % 5,
+            4 => last.max(1),
+            5 => last + 1,
+            6 => capacity,
+            7 => capacity + 1,
+            8 => 1 + random % capacity.div_ceil(3),
+            _ => 1 + random % capacity,
+        };
+        if step.op == 39 && case.changing {
+            let other = rate.with_limit(1 + random % (2 * rate.limit()).min(1 << 40));
+            if strategy.validate(&other).is_ok() {
+                rate = other;
+            }
+            continue;
+        }
+        let (state, history) = accounts.entry(strategy.tag(&rate)).or_default();
+        let charges: Vec<u64> = history.iter().map(|event| event.now).collect();
+        let op = match step.op {
+            0..=26 => Op::Hit,
+            27..=31 => Op::Check,
+            32..=33 => Op::Refund { at: None },
+            34..=36 => Op::Refund { at: charges.get(random as usize % charges.len().max(1)).copied() },
+            37 => Op::Refund { at: Some(now.saturating_sub(random % (2 * period))) },
+            38 if way == 0 => Op::Reset,
+            _ => Op::Hit,
+        };
+
+        let before = state.clone();
+        let verdict = strategy.step(state, &ask(op, now, &rate, cost, who));
+        let mut account = Account { case, rate, who, history: std::mem::take(history) };
+        let context = || format!("{} {rate} step {number}: {op:?} cost {cost} at {now}, {before:?}", strategy.name());
+        let asked = matches!(op, Op::Hit | Op::Check);
+        prop_assert_eq!(verdict.admitted, !asked || account.passes(now, cost), "admitted: {}", context());
+        if verdict.admitted {
+            match op {
+                Op::Hit => account.history.push(Event { now, what: What::Charge, cost }),
+                Op::Refund { at } => {
+                    account.history.push(Event { now, what: What::Refund { at: at.unwrap_or(now) }, cost });
+                }
+                Op::Reset => account.history.clear(),
+                Op::Check => {}
+            }
+            prop_assert_eq!(verdict.wait, 0, "{}", context());
+        } else {
+            prop_assert_eq!(verdict.wait, account.wait(now, cost), "wait: {}", context());
+            wait = verdict.wait % (400 * period);
+        }
+        if !(op.changes() && verdict.admitted) {
+            prop_assert_eq!(&*state, &before, "changed: {}", context());
+        }
+        last = account.remaining(|cost| account.passes(now, cost));
+        prop_assert_eq!(verdict.remaining, last, "remaining: {}", context());
+        if !case.fickle {
+            let full = account.remaining(|cost| account.passes_when_new(now, cost));
+            prop_assert_eq!(verdict.reset_after, account.wait(now, full), "reset_after: {}", context());
+        }
+        prop_assert!(verdict.used >= verdict.limit.saturating_sub(verdict.remaining), "{}", context());
+        if let State::Words(words) = state {
+            prop_assert!(words.iter().all(|word| *word < crate::strategy::EXACT), "words: {}", context());
+        }
+        *history = account.history;
+    }
+    Ok(())
+}
+
+fn run(cases: Vec<Case>) {
+    for case in cases {
+        let rates = case.rates();
+        let traces = (any::<usize>(), proptest::collection::vec(moves(), 1..60));
+        let mut runner = proptest::test_runner::TestRunner::new(config(case.weight));
+        let outcome = runner.run(&traces, |(choice, trace)| follow(&case, &rates, choice, &trace));
+        if let Err(error) = outcome {
+            panic!("{:?}, seed {}: {error}", case.strategy, config(0).rng_seed);
+        }
+    }
+}
+
+#[test]
+fn windows_are_what_they_say() {
+    run(cases::windows());
+}
+
+#[test]
+fn buckets_are_what_they_say() {
+    run(cases::buckets());
+}
+
+#[test]
+fn the_narrower_strategies_are_what_they_say() {
+    run(cases::narrow());
+}

@@ -1,0 +1,83 @@
+//! Knobs out of bounds are refused with the value, the bound and the mend.
+
+use super::*;
+use crate::strategy::*;
+
+#[track_caller]
+fn refused(strategy: impl Strategy, rate: Rate, words: &[&str]) {
+    let reason = strategy.validate(&rate).expect_err("out of bounds");
+    for word in words {
+        assert!(reason.contains(word), "{word:?} is not in: {reason}");
+    }
+}
+
+#[test]
+fn knobs_out_of_bounds_are_named() {
+    let hourly = rate(100, HOUR);
+    refused(TokenBucket::new().burst(0), hourly, &["burst", "0", "at least 1"]);
+    refused(Gcra::new().burst(0), hourly, &["burst", "0", "at least 1"]);
+    refused(TokenBucket::new(), rate((1 << 53) - 1, DAY), &["9007199254740991", "2^53", "smaller burst"]);
+    refused(SlidingWindow::new(), rate(1 << 40, SECOND), &["1099511627776", "lower the limit"]);
+    refused(LeakyQueue::new(), rate(1 << 52, DAY), &["4503599627370496", "4503599627370495", "lower"]);
+    refused(Tiered::new().tier("free", 0), hourly, &["\"free\"", "0", "at least 1"]);
+    refused(Tiered::new().default(0), hourly, &["default", "0", "at least 1"]);
+    refused(Tiered::new().tier("all", 1 << 52), hourly, &["\"all\"", "4503599627370496", "2^53", "lower"]);
+    refused(PriorityReserve::new().share(Priority::Low, 90), hourly, &["135 percent", "at most 100"]);
+    refused(PriorityReserve::new(), rate(1, HOUR), &["Priority::Low", "0 units", "raise"]);
+    refused(Rollover::new().percent(0), hourly, &["0 percent", "1 to 100"]);
+    refused(Rollover::new().percent(101), hourly, &["101 percent", "1 to 100"]);
+    refused(Rollover::new().cap(0), hourly, &["cap is 0", "at least 1"]);
+    refused(Rollover::new(), rate((1 << 53) - 1, DAY), &["2^53", "lower"]);
+    refused(Adaptive::new().threshold(100), hourly, &["threshold", "100", "1 to 99"]);
+    refused(Adaptive::new().reduction(0), hourly, &["reduction", "0", "1 to 99"]);
+    refused(Adaptive::new().recovery(0), hourly, &["recovery", "0", "1 to 100"]);
+    refused(Adaptive::new().floor(101), hourly, &["floor", "101", "1 to 100"]);
+    refused(TimeOfDay::new().hours(24..3, 50), hourly, &["24..3", "0 to 23"]);
+    refused(TimeOfDay::new().hours(3..3, 50), hourly, &["3..3", "another hour"]);
+    refused(TimeOfDay::new().hours(3..4, 100_001), hourly, &["100001 percent", "100000"]);
+    refused(TimeOfDay::new().utc_offset(1_440), hourly, &["1440", "1439"]);
+    refused(TimeOfDay::new().hours(0..24, 0), hourly, &["0 at every hour"]);
+    refused(CostAdaptive::new().last(0), hourly, &["last 0", "1 to 64"]);
+    refused(CostAdaptive::new().last(65), hourly, &["last 65", "1 to 64"]);
+    refused(CostAdaptive::new().normal(0), hourly, &["normal", "0", "at least 1"]);
+    refused(CostAdaptive::new().floor(0), hourly, &["floor", "0", "1 to 100"]);
+    refused(CostAdaptive::new(), rate((1 << 53) - 1, DAY), &["9007199254740991", "2^63"]);
+}
+
+#[test]
+fn a_thousand_million_a_year_and_a_second_can_be_counted() {
+    for rate in [rate(1_000_000_000, 366 * DAY), rate(1_000_000_000, SECOND), rate(1, 366 * DAY), rate(999_983, MINUTE)] {
+        for case in super::cases::all() {
+            // A share of one unit is none.
+            if case.strategy.name() != "priority_reserve" || rate.limit() > 1 {
+                assert_eq!(case.strategy.validate(&rate), Ok(()), "{:?} at {rate}", case.strategy);
+            }
+        }
+    }
+}
+
+#[test]
+fn names_are_short_words_and_tell_states_apart() {
+    let mut seen = std::collections::BTreeMap::new();
+    for case in super::cases::all() {
+        let name = case.strategy.name();
+        assert!(name.len() <= 24 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+        let debug = format!("{:?}", case.strategy);
+        let kind = debug.split([' ', '(']).next().unwrap_or_default().to_owned();
+        let staggered = case.strategy.staggered();
+        assert_eq!(seen.entry(name.to_owned()).or_insert((kind.clone(), staggered)), &(kind, staggered));
+    }
+    assert_eq!(seen.len(), 14);
+}
+
+#[test]
+fn the_last_word_on_a_tier_and_on_an_hour_counts() {
+    let hourly = rate(100, HOUR);
+    let tiered = Tiered::new().tier("premium", 3).tier("premium", 4);
+    assert_eq!(tiered.capacity(&hourly), 400);
+    let limits = |strategy: &TimeOfDay, hour: u64| {
+        peek(strategy, &State::Empty, &ask(Op::Check, hour * HOUR + START / DAY * DAY, &hourly, 1, who(0))).limit
+    };
+    let strategy = TimeOfDay::new().hours(0..24, 50).hours(22..6, 200).utc_offset(60);
+    assert_eq!([20, 21, 4, 5, 12].map(|hour| limits(&strategy, hour)), [50, 200, 200, 50, 50]);
+}

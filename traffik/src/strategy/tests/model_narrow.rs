@@ -1,0 +1,92 @@
+//! The reference models of the strategies for narrower problems.
+
+use super::model::{Scene, What, fixed_window, last_two_windows, same_window};
+use super::*;
+
+pub(super) fn tiered(scene: &Scene<'_>, premium: u64, default: u64) -> bool {
+    let times = if scene.who.tier() == Some("premium") { premium } else { default };
+    fixed_window(scene, 0, scene.limit() * u128::from(times))
+}
+
+/// `ceilings` in percent, cumulative.
+pub(super) fn priority_reserve(scene: &Scene<'_>, ceilings: [u64; 4]) -> bool {
+    let ceiling = ceilings[scene.who.priority() as usize];
+    fixed_window(scene, 0, scene.limit() * u128::from(ceiling) / 100)
+}
+
+pub(super) fn rollover(scene: &Scene<'_>, percent: u64, cap: u64) -> bool {
+    let period = scene.period();
+    let index = |at: u64| u128::from(at) / period;
+    let window = index(scene.now);
+    let used = |window| scene.used_in(window, index, last_two_windows);
+    let unused = scene.limit().saturating_sub(used(window - 1));
+    let bonus = (unused * u128::from(percent) / 100).min(cap.into());
+    used(window) + u128::from(scene.cost) <= scene.limit() + bonus
+}
+
+/// `ranges` of local hours without wrap, disjoint.
+pub(super) fn time_of_day(scene: &Scene<'_>, ranges: &[(u64, u64, u64)], offset_minutes: i64) -> bool {
+    let local_minute = (scene.now / MINUTE) as i64 + offset_minutes;
+    let hour = (local_minute / 60 % 24) as u64;
+    let percent = ranges.iter().find(|(from, to, _)| (*from..*to).contains(&hour)).map_or(100, |range| range.2);
+    fixed_window(scene, 0, scene.limit() * u128::from(percent) / 100)
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Knobs {
+    pub(super) threshold: u128,
+    pub(super) reduction: u128,
+    pub(super) recovery: u128,
+    pub(super) floor: u128,
+}
+
+pub(super) fn adaptive(scene: &Scene<'_>, knobs: Knobs) -> bool {
+    let index = |at: u64| u128::from(at) / scene.period();
+    let used = |window| scene.used_in(window, index, same_window);
+    let limit = |factor: u128| (scene.limit() * factor / 100).max(1);
+    let mut factor = 100_u128;
+    let first = scene.history.first().map_or(index(scene.now), |event| index(event.now));
+    for window in first..index(scene.now) {
+        let loaded = used(window) * 100 > limit(factor) * knobs.threshold;
+        factor = if loaded {
+            (factor * knobs.reduction / 100).max(knobs.floor)
+        } else {
+            (factor + knobs.recovery).min(100)
+        };
+    }
+    used(index(scene.now)) + u128::from(scene.cost) <= limit(factor)
+}
+
+/// A level in units of 1/(100·P), so that each microsecond takes L·f.
+pub(super) fn cost_adaptive(scene: &Scene<'_>, last: usize, normal: u128, floor: u128) -> bool {
+    let unit = scene.period() * 100;
+    let factor = |costs: &[u64]| {
+        let costs = &costs[costs.len().saturating_sub(last)..];
+        let sum: u128 = costs.iter().map(|cost| u128::from(*cost)).sum();
+        if sum == 0 { 100 } else { (normal * 100 * costs.len() as u128 / sum).clamp(floor, 100) }
+    };
+    let (mut level, mut before, mut costs) = (0_u128, 0_u64, Vec::new());
+    let leak = |level: u128, elapsed: u64, costs: &mut Vec<u64>| {
+        let level = level.saturating_sub(u128::from(elapsed) * scene.limit() * factor(costs));
+        if level == 0 {
+            costs.clear();
+        }
+        level
+    };
+    for event in scene.history {
+        level = leak(level, event.now - before, &mut costs);
+        before = event.now;
+        match event.what {
+            What::Charge => {
+                level += u128::from(event.cost) * unit;
+                costs.push(event.cost);
+            }
+            What::Refund { .. } => {
+                level = level.saturating_sub(u128::from(event.cost) * unit);
+                level = leak(level, 0, &mut costs);
+            }
+        }
+    }
+    level = leak(level, scene.now - before, &mut costs);
+    level + u128::from(scene.cost) * unit <= scene.limit() * unit
+}

@@ -1,0 +1,103 @@
+//! [`Tiered`]: better customers get more of the same.
+
+use super::{Ask, EXACT, State, Strategy, Verdict, Window};
+use crate::rate::Rate;
+
+/// Multiplies the limit by what the client's tier is worth, and counts per calendar window:
+/// `used + c ≤ L · m`. The tier is the identity's: `Identity::key(..).tier("premium")`.
+///
+/// State: the window's start and what was used in it. Round trips: 1 in memory, 2 on Redis.
+///
+/// **When:** one throttle, several subscriptions. **When not:** where tiers differ in more than the
+/// limit; make a throttle for each then.
+///
+/// A client that changes tier keeps what it used; so does a changed limit or multiplier. A changed
+/// period starts afresh.
+///
+/// ```
+/// use traffik::{Identity, Throttle, strategy::Tiered};
+///
+/// let api = Throttle::builder("docs:tiered")
+///     .rate("100/hour")
+///     .strategy(Tiered::new().tier("premium", 10).tier("partner", 50))
+///     .build()?;
+/// let premium = Identity::key("ann").tier("premium"); // 1000 an hour
+/// # let _ = (api, premium);
+/// # Ok::<(), traffik::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tiered {
+    default: u64,
+    tiers: Vec<(Box<str>, u64)>,
+}
+
+impl Default for Tiered {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tiered {
+    /// No tiers yet: everybody gets the limit as it is.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { default: 1, tiers: Vec::new() }
+    }
+
+    /// What a tier's limit is multiplied by, at least 1. The last word on a tier counts.
+    #[must_use]
+    pub fn tier(mut self, name: impl Into<String>, multiplier: u64) -> Self {
+        let name = name.into().into_boxed_str();
+        self.tiers.retain(|(known, _)| *known != name);
+        self.tiers.push((name, multiplier));
+        self
+    }
+
+    /// The multiplier of clients without a tier, or with one that was not named here. 1 if not
+    /// said.
+    #[must_use]
+    pub const fn default(mut self, multiplier: u64) -> Self {
+        self.default = multiplier;
+        self
+    }
+
+    fn multiplier(&self, tier: Option<&str>) -> u64 {
+        let known = tier.and_then(|tier| self.tiers.iter().find(|(known, _)| &**known == tier));
+        known.map_or(self.default, |(_, multiplier)| *multiplier)
+    }
+}
+
+impl Strategy for Tiered {
+    fn name(&self) -> &str {
+        "tiered"
+    }
+
+    fn validate(&self, rate: &Rate) -> Result<(), String> {
+        let named = self.tiers.iter().map(|(name, multiplier)| (format!("tier {name:?}"), *multiplier));
+        for (who, multiplier) in named.chain([("the default".to_owned(), self.default)]) {
+            if multiplier == 0 {
+                return Err(format!(
+                    "the multiplier of {who} is 0, so such a client could never pass; make it at least 1"
+                ));
+            }
+            if rate.limit().checked_mul(multiplier).is_none_or(|limit| limit >= EXACT) {
+                return Err(format!(
+                    "the multiplier of {who} is {multiplier}, and {multiplier} times the limit of {} reaches 2^53; \
+                     lower one of them",
+                    rate.limit()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn capacity(&self, rate: &Rate) -> u64 {
+        let most = self.tiers.iter().map(|(_, multiplier)| *multiplier).max().unwrap_or(0);
+        rate.limit().saturating_mul(most.max(self.default))
+    }
+
+    fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
+        let limit = ask.rate.limit().saturating_mul(self.multiplier(ask.who.tier()));
+        Window::open(state, ask.now, ask.rate.period_micros(), 0).step(state, ask, limit)
+    }
+}

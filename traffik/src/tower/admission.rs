@@ -1,0 +1,298 @@
+//! The way in, the same for gates and layers: decide under all throttles of the place, answer what
+//! is refused, and remember what is left to do for the rest.
+
+mod after;
+
+use http::StatusCode;
+use smallvec::SmallVec;
+
+use super::marks::{GivenBack, Mark, Marks, undo};
+use super::outcome::Outcome;
+use crate::Parts;
+use crate::app::Traffik;
+use crate::backend::Op;
+use crate::decision::{Decision, Throttled};
+use crate::headers::{self, Headers, Report};
+use crate::pipeline::{self, Entry, Failure, Overrides, Ruled, Ruling};
+use crate::request_fn::Source;
+use crate::response::{self, Answers, OnThrottled};
+use crate::settings::Settings;
+use crate::subject::IntoSubject;
+use crate::throttle::Throttle;
+
+pub(crate) use after::After;
+use axum_core::response::Response;
+
+static DEFAULT_HEADERS: Headers = Headers::always();
+
+/// A throttle at a place of use, with what is said there on top of its settings.
+#[derive(Debug, Clone)]
+pub(crate) struct Use {
+    pub(crate) throttle: Throttle,
+    pub(crate) overrides: Option<Overrides>,
+    pub(crate) answers: Answers,
+}
+
+impl Use {
+    pub(crate) fn new(throttle: Throttle) -> Self {
+        let refunds = throttle.settings().answers.refund_on.is_some();
+        let overrides = refunds.then(|| Overrides { receipt: true, ..Overrides::default() });
+        Self { throttle, overrides, answers: Answers::default() }
+    }
+
+    pub(crate) fn overrides(&mut self) -> &mut Overrides {
+        self.overrides.get_or_insert_default()
+    }
+
+    /// This place's word, or else the throttle's.
+    fn on_throttled<'a>(&'a self, settings: &'a Settings) -> Option<&'a OnThrottled> {
+        self.answers.on_throttled.as_ref().or(settings.answers.on_throttled.as_ref())
+    }
+
+    fn refund_on(&self, settings: &Settings) -> Option<fn(StatusCode) -> bool> {
+        self.answers.refund_on.or(settings.answers.refund_on)
+    }
+
+    fn continues(&self) -> bool {
+        matches!(self.on_throttled(&self.throttle.settings()), Some(OnThrottled::Continue))
+    }
+
+    /// Whether a request that passes leaves nothing to do or to tell.
+    fn is_silent(&self, app: Option<&Headers>) -> bool {
+        let settings = self.throttle.settings();
+        settings.answers.headers.as_ref().or(app).is_some_and(Headers::is_never)
+            && self.refund_on(&settings).is_none()
+            && !matches!(self.on_throttled(&settings), Some(OnThrottled::Continue))
+    }
+}
+
+/// How far a request gets without waiting.
+pub(crate) enum First {
+    /// All the way.
+    In(After),
+    /// [`admit`] does the rest, with the ruling if there is one.
+    Later(Option<Result<Ruling, Failure>>),
+}
+
+/// Lets a request in if that takes no waiting. A layer leaves marks for the places inside.
+pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
+    let counted = match Marks::of(&parts.extensions) {
+        None => uses.iter().collect::<Counted<'_>>(),
+        Some(marks) if uses.iter().any(|one| adjusts(one, marks)) => return First::Later(None),
+        Some(marks) => uses.iter().filter(|one| is_new(one, marks)).collect(),
+    };
+    if counted.is_empty() {
+        return First::In(After::default());
+    }
+    let headers = app(parts).and_then(|app| app.headers.as_ref());
+    let silent = !layer && counted.iter().all(|one| one.is_silent(headers));
+    let entries = entries(&counted, &[]);
+    let ruling = pipeline::quick(&entries, &(&*parts).into_subject(), Op::Hit, None, |quick| {
+        if silent && quick.admitted() { None } else { Some(quick.into_ruling()) }
+    });
+    match ruling {
+        None => First::Later(None),
+        Some(Ok(None)) => First::In(After::default()),
+        Some(Ok(Some(ruling))) if ruling.refused.is_none() => First::In(enter(&counted, ruling, None, parts, layer)),
+        Some(ruling) => First::Later(Some(ruling.map(|ruling| ruling.unwrap_or_else(|| Ruling::exempt(counted.len()))))),
+    }
+}
+
+/// Lets a request in, or gives the answer that turns it away.
+///
+/// # Errors
+/// That answer.
+pub(crate) async fn admit(
+    uses: &[Use],
+    parts: &mut Parts,
+    layer: bool,
+    mut ruling: Option<Result<Ruling, Failure>>,
+) -> Result<After, Response> {
+    let adjusted = adjusted(uses, parts).await;
+    let mut counted: Counted<'_> = match Marks::of(&parts.extensions) {
+        None => uses.iter().collect(),
+        Some(marks) => uses.iter().filter(|one| is_new(one, marks) || find(&adjusted, one).is_some()).collect(),
+    };
+    let mut waved: Option<Waved> = None;
+    loop {
+        let made = match ruling.take() {
+            Some(made) => made,
+            None => {
+                let entries = entries(&counted, &adjusted);
+                pipeline::decide(&entries, (&*parts).into_subject(), Op::Hit, None).await
+            }
+        };
+        let ruling = match made {
+            Ok(ruling) => ruling,
+            Err(failure) => {
+                let mut response = response::outage(failure.outage, Some(&parts.headers));
+                settle(&mut response, parts).await;
+                return Err(response);
+            }
+        };
+        let refuses = |ruled: &Ruled| !ruled.shadow && !ruled.decision.is_allowed();
+        let each = || counted.iter().copied().zip(&ruling.each);
+        if !each().any(|(_, ruled)| refuses(ruled)) {
+            return Ok(enter(&counted, ruling, waved, parts, layer));
+        }
+        if let Some(place) = each().position(|(one, ruled)| refuses(ruled) && !one.continues()) {
+            return Err(refuse(&counted, &ruling, place, parts).await);
+        }
+        // Those that refuse let the request pass all the same, so that the others are to be charged
+        // for it: they decide once more, without them.
+        let waved = waved.get_or_insert_default();
+        for (one, ruled) in each().filter(|(_, ruled)| refuses(ruled)) {
+            waved.add(one, ruled, parts);
+        }
+        let mut left = ruling.each.iter().map(|ruled| !refuses(ruled));
+        counted.retain(|_| left.next().unwrap_or(false));
+    }
+}
+
+/// The throttles of a place that count for this request.
+type Counted<'a> = SmallVec<[&'a Use; 4]>;
+
+/// Those of them that have something left to charge, with how much.
+type Adjusted<'a> = SmallVec<[(&'a Use, Overrides); 1]>;
+
+/// Those that refused and let pass.
+#[derive(Default)]
+struct Waved {
+    first: Option<Throttled>,
+    reports: SmallVec<[Report; 1]>,
+    marks: SmallVec<[Throttle; 1]>,
+}
+
+impl Waved {
+    fn add(&mut self, one: &Use, ruled: &Ruled, parts: &Parts) {
+        self.reports.extend(report(one, ruled, parts, true));
+        self.marks.push(one.throttle.clone());
+        if self.first.is_none() {
+            self.first = ruled.decision.throttled().cloned();
+        }
+    }
+}
+
+fn app(parts: &Parts) -> Option<&Answers> {
+    Traffik::of(Some(parts)).map(Traffik::answers)
+}
+
+/// Whether no layer has applied it to this request; another scope is another account.
+fn is_new(one: &Use, marks: &Marks) -> bool {
+    one.overrides.as_ref().is_some_and(|overrides| overrides.scope.is_some()) || marks.find(&one.throttle).is_none()
+}
+
+/// Whether it may cost more here than a layer has charged.
+fn adjusts(one: &Use, marks: &Marks) -> bool {
+    !is_new(one, marks) && one.overrides.as_ref().is_some_and(|overrides| overrides.cost.is_some())
+}
+
+/// Throttles that layers have applied, with what is left to charge here.
+async fn adjusted<'a>(uses: &'a [Use], parts: &Parts) -> Adjusted<'a> {
+    let mut adjusted = SmallVec::new();
+    let Some(marks) = Marks::of(&parts.extensions) else { return adjusted };
+    for one in uses.iter().filter(|one| adjusts(one, marks)) {
+        let (Some(overrides), Some(mark)) = (&one.overrides, marks.find(&one.throttle)) else { continue };
+        let cost = match &overrides.cost {
+            Some(Source::Fixed(cost)) => *cost,
+            Some(Source::Of(function)) => function.call(parts).await,
+            None => 0,
+        };
+        // Without a receipt the layer let the request pass uncounted, and so it is here.
+        let charged = mark.receipt.as_ref().map_or(cost, |receipt| receipt.cost);
+        if cost > charged {
+            adjusted.push((one, Overrides { cost: Some(Source::Fixed(cost - charged)), ..overrides.clone() }));
+        }
+    }
+    adjusted
+}
+
+fn find<'a>(adjusted: &'a [(&Use, Overrides)], one: &Use) -> Option<&'a Overrides> {
+    adjusted.iter().find(|(other, _)| std::ptr::eq(*other, one)).map(|(_, overrides)| overrides)
+}
+
+fn entries<'a>(counted: &[&'a Use], adjusted: &'a [(&Use, Overrides)]) -> SmallVec<[Entry<'a>; 4]> {
+    let entry = |one: &&'a Use| Entry {
+        throttle: &one.throttle,
+        overrides: find(adjusted, one).or(one.overrides.as_ref()),
+    };
+    counted.iter().map(entry).collect()
+}
+
+/// What a throttle has to say on the answer, if it is to say anything.
+fn report(one: &Use, ruled: &Ruled, parts: &Parts, refused: bool) -> Option<Report> {
+    let stat = ruled.decision.stat().filter(|_| !ruled.shadow)?;
+    let settings = one.throttle.settings();
+    let app = app(parts).and_then(|app| app.headers.as_ref());
+    let headers = settings.answers.headers.as_ref().or(app).unwrap_or(&DEFAULT_HEADERS);
+    headers.wanted(parts, &ruled.decision, refused).then(|| Report {
+        headers: headers.clone(),
+        stat: stat.clone(),
+        period: ruled.period,
+        refused: !ruled.decision.is_allowed(),
+    })
+}
+
+/// The request goes in.
+fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Parts, layer: bool) -> After {
+    let mut after = After::default();
+    let mut receipts: SmallVec<[_; 2]> = SmallVec::new();
+    let continues = waved.is_some() || counted.iter().any(|one| one.continues());
+    let waved = waved.unwrap_or_default();
+    waved.reports.into_iter().for_each(|report| after.report(report, 0));
+    for (one, ruled) in counted.iter().zip(ruling.each) {
+        if let Some(report) = report(one, &ruled, parts, waved.first.is_some()) {
+            after.report(report, ruled.charged.as_ref().map_or(0, |receipt| receipt.cost));
+        }
+        if let (Some(refund_on), Some(receipt)) = (one.refund_on(&one.throttle.settings()), &ruled.charged) {
+            after.refund(refund_on, receipt.clone());
+        }
+        receipts.push(ruled.charged);
+    }
+    if continues {
+        Outcome::leave(parts, waved.first);
+    }
+    if layer {
+        let waved = waved.marks.into_iter().map(|throttle| Mark { throttle, receipt: None });
+        let counted = counted.iter().zip(receipts);
+        let counted = counted.map(|(one, receipt)| Mark { throttle: one.throttle.clone(), receipt });
+        Marks::leave(&mut parts.extensions, waved.chain(counted));
+    }
+    after
+}
+
+/// The request is turned away by the throttle at `place`.
+async fn refuse(counted: &[&Use], ruling: &Ruling, place: usize, parts: &Parts) -> Response {
+    let reports: SmallVec<[Report; 2]> =
+        counted.iter().zip(&ruling.each).filter_map(|(one, ruled)| report(one, ruled, parts, true)).collect();
+    let mut response = match ruling.each.get(place).map(|ruled| &ruled.decision) {
+        Some(Decision::Denied(first)) => answer(counted, ruling, place, first, parts).await,
+        _ => response::outage(crate::resilience::Outage::Raise, Some(&parts.headers)),
+    };
+    headers::write(&reports, response.headers_mut(), false);
+    settle(&mut response, parts).await;
+    response
+}
+
+async fn answer(counted: &[&Use], ruling: &Ruling, place: usize, first: &Throttled, parts: &Parts) -> Response {
+    let own = counted.get(place).and_then(|one| one.on_throttled(&one.throttle.settings()).cloned());
+    let answer = own.or_else(|| app(parts).and_then(|app| app.on_throttled.clone()));
+    if let Some(OnThrottled::Answer(answer)) = answer {
+        return answer(parts, first).await;
+    }
+    let refused = counted.iter().zip(&ruling.each).filter(|(_, ruled)| !ruled.shadow && !ruled.decision.is_allowed());
+    let settings: SmallVec<[_; 2]> = refused.map(|(one, _)| (one.throttle.uid(), one.throttle.settings())).collect();
+    let app = app(parts).and_then(|app| app.headers.as_ref());
+    let policies: SmallVec<[&str; 2]> = settings
+        .iter()
+        .map(|(uid, settings)| settings.answers.headers.as_ref().or(app).map_or(*uid, |headers| headers.policy(uid)))
+        .collect();
+    response::refusal(Some(&parts.headers), first, &policies)
+}
+
+/// Gives outer layers their charges back, and tells them on the answer.
+async fn settle(response: &mut Response, parts: &Parts) {
+    if undo(parts).await {
+        response.extensions_mut().insert(GivenBack);
+    }
+}

@@ -1,0 +1,140 @@
+//! [`ThrottleLayer`]: throttles around a whole service.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::admission::{First, Use, admit, at_once};
+use super::body::ThrottleBody;
+use super::throttle_future::ThrottleFuture;
+use crate::throttle::Throttle;
+
+/// Applies throttles to every request that passes: an axum `Router`, a bare hyper service, a tonic
+/// server.
+///
+/// Several throttles are one decision, all or nothing, in their order. Clones share the counters,
+/// since those belong to the throttles.
+///
+/// ```
+/// use std::sync::LazyLock;
+/// use axum::{Router, routing::get};
+/// use traffik::{Throttle, ThrottleLayer};
+///
+/// static GLOBAL: LazyLock<Throttle> =
+///     LazyLock::new(|| Throttle::builder("docs:global").rate("1000/min").build().unwrap());
+/// static WRITES: LazyLock<Throttle> =
+///     LazyLock::new(|| Throttle::builder("docs:writes").rate("60/min").build().unwrap());
+///
+/// let app: Router = Router::new().route("/", get(async || "hello")).layer(ThrottleLayer::new([&*GLOBAL, &*WRITES]));
+/// ```
+///
+/// # With attributes and layers inside
+///
+/// - A throttle that a layer has applied is not applied to that request again further in. An
+///   attribute that gives it a larger cost charges the difference; one that gives it a scope counts
+///   on that scope's own account, in full. Direct calls (`throttle.hit(&parts)`) always count.
+/// - A request that is turned away further in, by an attribute or another layer, is given back what
+///   outer layers charged for it. In between, another request may have been refused for want of it;
+///   never is more admitted than the limit.
+/// - Headers are merged: see [`Headers`](crate::Headers).
+///
+/// To that end the layer leaves a note on each request, at the cost of an allocation, and one more
+/// where the identity is a string.
+///
+/// # Where the client's address comes from
+///
+/// From `ConnectInfo<SocketAddr>` or [`Peer`](crate::Peer) among the request's extensions. A server
+/// that puts neither there, such as tonic, needs one of them set by a layer outside, or throttles
+/// with an identifier. gRPC requests are refused as gRPC refuses: `RESOURCE_EXHAUSTED`, with a
+/// `google.rpc.RetryInfo`.
+#[derive(Clone)]
+pub struct ThrottleLayer(Arc<[Use]>);
+
+impl ThrottleLayer {
+    /// A layer of these throttles. One that is named twice counts once.
+    pub fn new<T: Borrow<Throttle>>(throttles: impl IntoIterator<Item = T>) -> Self {
+        let mut uses: Vec<Use> = Vec::new();
+        for throttle in throttles {
+            let throttle = throttle.borrow();
+            if !uses.iter().any(|other| other.throttle.same(throttle)) {
+                let mut one = Use::new(throttle.clone());
+                one.overrides().receipt = true;
+                uses.push(one);
+            }
+        }
+        Self(uses.into())
+    }
+}
+
+impl<S> Layer<S> for ThrottleLayer {
+    type Service = ThrottleService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ThrottleService { uses: self.0.clone(), inner }
+    }
+}
+
+/// Shows the uids.
+impl fmt::Debug for ThrottleLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ThrottleLayer").field(&Uids(&self.0)).finish()
+    }
+}
+
+struct Uids<'a>(&'a [Use]);
+
+impl fmt::Debug for Uids<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|one| one.throttle.uid())).finish()
+    }
+}
+
+/// The service of [`ThrottleLayer`].
+#[derive(Clone)]
+pub struct ThrottleService<S> {
+    uses: Arc<[Use]>,
+    inner: S,
+}
+
+impl<S> fmt::Debug for ThrottleService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThrottleService").field("throttles", &Uids(&self.uses)).finish_non_exhaustive()
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for ThrottleService<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    B: Send + 'static,
+{
+    type Response = Response<ThrottleBody<R>>;
+    type Error = S::Error;
+    type Future = ThrottleFuture<S, B, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        match at_once(&self.uses, &mut parts, true) {
+            First::In(after) => ThrottleFuture::running(self.inner.call(Request::from_parts(parts, body)), after),
+            First::Later(ruling) => {
+                // The service that was polled ready is the one to call; the clone takes its place.
+                let clone = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, clone);
+                let uses = self.uses.clone();
+                let deciding = Box::pin(async move {
+                    let after = admit(&uses, &mut parts, true, ruling).await?;
+                    Ok((Request::from_parts(parts, body), after))
+                });
+                ThrottleFuture::deciding(deciding, inner)
+            }
+        }
+    }
+}

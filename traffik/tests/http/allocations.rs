@@ -1,0 +1,129 @@
+//! What the way in costs the allocator.
+
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
+
+use axum::extract::FromRequestParts;
+use http::{Request, Response};
+use traffik::{Gate, Headers, MemoryBackend, Parts, Peer, Throttle, ThrottleLayer, Traffik};
+
+use crate::support::throttle;
+
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+fn count() {
+    // A thread that is going away is not the one that counts.
+    let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+}
+
+// SAFETY: every call is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Runs a future that is ready at once, and counts.
+fn allocations<T>(future: impl Future<Output = T>) -> (T, usize) {
+    let mut future = std::pin::pin!(future);
+    let before = COUNT.get();
+    let poll = future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    let count = COUNT.get() - before;
+    match poll {
+        std::task::Poll::Ready(value) => (value, count),
+        std::task::Poll::Pending => panic!("not ready at once"),
+    }
+}
+
+fn parts() -> Parts {
+    let mut parts = Request::new(()).into_parts().0;
+    parts.extensions.insert(Peer(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    parts.extensions.insert(Traffik::builder().backend(MemoryBackend::new()).build());
+    parts
+}
+
+macro_rules! gated {
+    ($name:ident: $($uid:literal),+; $headers:expr) => {{
+        struct $name;
+        impl traffik::private::Gated for $name {
+            fn stack() -> &'static traffik::private::Stack {
+                static STACK: std::sync::LazyLock<traffik::private::Stack> = std::sync::LazyLock::new(|| {
+                    traffik::private::Stack::new()
+                        $(.declare(Throttle::builder($uid).rate("1000/min").headers($headers)))+
+                });
+                &STACK
+            }
+        }
+        async fn enter(parts: &mut Parts) -> Response<axum::body::Body> {
+            let gate = Gate::<$name>::from_request_parts(parts, &()).await.unwrap();
+            traffik::private::respond(gate, async {}).await
+        }
+        let mut parts = parts();
+        // The first request builds what stays.
+        allocations(enter(&mut parts));
+        let (response, count) = allocations(enter(&mut parts));
+        let (_, bare) = allocations(async { axum::response::IntoResponse::into_response(()) });
+        (response, count - bare)
+    }};
+}
+
+#[test]
+fn an_allowed_request_without_headers_allocates_nothing() {
+    assert_eq!(gated!(One: "allocations:one"; Headers::never()).1, 0);
+    assert_eq!(gated!(Two: "allocations:two", "allocations:three"; Headers::never()).1, 0);
+    assert_eq!(gated!(Throttled: "allocations:throttled"; Headers::never()).1, 0);
+}
+
+#[test]
+fn headers_cost_a_handful() {
+    let (response, count) = gated!(Both: "allocations:both"; Headers::always());
+    assert_eq!(response.headers().len(), 5);
+    assert!(count <= 5, "{count}");
+    let (response, count) = gated!(Stacked: "allocations:first", "allocations:second"; Headers::always());
+    assert_eq!(response.headers().len(), 5);
+    assert!(count <= 5, "{count}");
+}
+
+#[test]
+fn a_layer_costs_its_note() {
+    let one = throttle("layer", "1000/min").headers(Headers::never()).build().unwrap();
+    let mut service = tower::Layer::layer(
+        &ThrottleLayer::new([&one]),
+        tower::service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(String::new()))),
+    );
+    let mut once = || {
+        let request = Request::from_parts(parts(), ());
+        let future = async {
+            // Made inside, so that what the call itself takes is counted too.
+            tower::Service::call(&mut service, request).await
+        };
+        allocations(future).1
+    };
+    once();
+    // The note, and room for it among the extensions.
+    assert!(once() <= 2, "{}", once());
+}

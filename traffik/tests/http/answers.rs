@@ -1,0 +1,170 @@
+//! What refused clients are answered.
+
+use axum::routing::get;
+use axum::{Json, Router};
+use http::StatusCode;
+use traffik::{Error, Outcome, Parts, Throttle, ThrottleLayer, Throttled, throttle};
+
+use crate::support::{Client, app, memory, throttle as build};
+
+#[tokio::test]
+async fn problems_are_json_unless_the_client_reads_none() {
+    let one = build("answers", "1/min").build().unwrap();
+    let app = Router::new().route("/", get(async || "")).layer(ThrottleLayer::new([one])).layer(app().build().layer());
+    let client = Client::of(app).await;
+    client.get("/").await;
+    let reply = client.get("/").await;
+    assert_eq!(reply.status, 429);
+    assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+    assert_eq!(reply.header("retry-after"), Some("60"));
+    assert_eq!(reply.json(), serde_json::json!({
+        "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+        "title": "Too Many Requests",
+        "status": 429,
+        "detail": "Too many requests. Retry in 60 s.",
+        "violated-policies": ["answers"],
+    }));
+    let reply = client.send("GET", "/", &[("accept", "text/plain")]).await;
+    assert_eq!((reply.status, reply.header("content-type")), (429, Some("text/plain; charset=utf-8")));
+    assert_eq!(reply.body, "Too many requests. Retry in 60 s.");
+    assert_eq!(reply.header("retry-after"), Some("60"));
+}
+
+#[tokio::test]
+async fn what_can_never_pass_is_told_no_time() {
+    let one = build("never", "5/min").cost_with(|_: &Parts| 6_u64).build().unwrap();
+    let app = Router::new().route("/", get(async || "")).layer(ThrottleLayer::new([one])).layer(app().build().layer());
+    let reply = Client::of(app).await.get("/").await;
+    assert_eq!((reply.status, reply.header("retry-after")), (429, None));
+    assert_eq!(reply.json()["detail"], "The request costs 6 units, and the limit is 5: it cannot pass at any time.");
+}
+
+#[tokio::test]
+async fn answers_are_the_throttles_or_else_the_apps() {
+    async fn teapot(parts: &Parts, refused: &Throttled) -> (StatusCode, String) {
+        tokio::task::yield_now().await;
+        (StatusCode::IM_A_TEAPOT, format!("{} {}", parts.uri.path(), refused.uid()))
+    }
+    let plain = build("plain", "1/min").build().unwrap();
+    let own = build("own", "1/min").on_throttled(teapot).build().unwrap();
+    let app = Router::new()
+        .route("/plain", get(async || "").layer(ThrottleLayer::new([plain])))
+        .route("/own", get(async || "").layer(ThrottleLayer::new([own])))
+        .layer(app().on_throttled(|_: &Parts, _: &Throttled| Json("slow down")).build().layer());
+    let client = Client::of(app).await;
+    assert_eq!(client.statuses("/plain").await, [200, 200]);
+    let reply = client.get("/plain").await;
+    assert_eq!((&*reply.body, reply.header("x-ratelimit-remaining")), ("\"slow down\"", Some("0")));
+    assert_eq!(client.statuses("/own").await, [200, 418]);
+    let reply = client.get("/own").await;
+    assert_eq!((&*reply.body, reply.legacy()), ("/own own", Some([1, 0, 60])));
+}
+
+#[tokio::test]
+async fn an_attribute_has_the_last_word() {
+    #[throttle("answers:attribute", rate = "1/min", on_throttled = brief)]
+    async fn attribute() {}
+    fn brief(_: &Parts, refused: &Throttled) -> String {
+        format!("no: {}", refused.uid())
+    }
+    let client = Client::of(Router::new().route("/", get(attribute)).layer(app().build().layer())).await;
+    client.get("/").await;
+    assert_eq!(client.get("/").await.body, "no: answers:attribute");
+}
+
+#[tokio::test]
+async fn a_handler_may_run_anyway() {
+    #[throttle("answers:fresh", rate = "2/min", on_throttled = "continue")]
+    async fn prices(outcome: Outcome) -> String {
+        outcome.throttled().map_or("fresh".into(), |refused| format!("cached, for want of {}", refused.uid()))
+    }
+    let client = Client::of(Router::new().route("/", get(prices)).layer(app().build().layer())).await;
+    for body in ["fresh", "fresh", "cached, for want of answers:fresh", "cached, for want of answers:fresh"] {
+        let reply = client.get("/").await;
+        assert_eq!((reply.status, &*reply.body), (200, body));
+        assert!(reply.legacy().is_some());
+    }
+}
+
+#[tokio::test]
+async fn who_lets_pass_hides_nobody_who_refuses() {
+    #[throttle("answers:soft", rate = "1/min", on_throttled = "continue")]
+    #[throttle("answers:hard", rate = "3/min")]
+    async fn handler(outcome: Outcome) -> String {
+        outcome.is_throttled().to_string()
+    }
+    let client = Client::of(Router::new().route("/", get(handler)).layer(app().build().layer())).await;
+    assert_eq!(client.get("/").await.body, "false");
+    // The request runs, so the other throttle is charged for it.
+    for left in [1, 0] {
+        let reply = client.get("/").await;
+        assert_eq!((&*reply.body, reply.status), ("true", 200));
+        assert_eq!(
+            reply.header("ratelimit"),
+            Some(&*format!(r#""answers:soft";r=0;t=60, "answers:hard";r={left};t=60"#))
+        );
+    }
+    let refused = client.get("/").await;
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.header("retry-after"), Some("60"));
+}
+
+#[tokio::test]
+async fn a_layer_and_a_gate_may_both_let_pass() {
+    #[throttle("answers:gate", rate = "3/min", on_throttled = "continue")]
+    async fn handler(outcome: Outcome) -> String {
+        outcome.throttled().map_or("", Throttled::uid).into()
+    }
+    let layer = build("layer", "1/min").continue_when_throttled().build().unwrap();
+    let app = Router::new().route("/", get(handler)).layer(ThrottleLayer::new([layer])).layer(app().build().layer());
+    let client = Client::of(app).await;
+    let mut bodies = Vec::new();
+    for _ in 0..4 {
+        bodies.push(client.get("/").await.body);
+    }
+    assert_eq!(bodies, ["", "layer", "layer", "layer"]);
+}
+
+#[tokio::test]
+async fn shadows_count_and_refuse_nobody() {
+    #[throttle("answers:shadow", rate = "1/min", mode = "shadow")]
+    #[throttle("answers:real", rate = "3/min")]
+    async fn handler() {}
+    let client = Client::of(Router::new().route("/", get(handler)).layer(app().build().layer())).await;
+    assert_eq!(client.statuses("/").await, [200, 200, 200, 429]);
+    assert_eq!(client.get("/").await.json()["violated-policies"], serde_json::json!(["answers:real"]));
+}
+
+#[tokio::test]
+async fn refusals_and_errors_are_answers_of_handlers() {
+    let (memory, clock) = memory();
+    let throttle = build("handler", "1/min").backend(memory).build().unwrap();
+    async fn handler(throttle: Throttle) -> Result<&'static str, axum::response::ErrorResponse> {
+        throttle.hit("ann").await?.into_result()?;
+        Ok("in")
+    }
+    let broken = build("handler:broken", "1/min").backend({
+        let backend = traffik::test_kit::FaultyBackend::new(crate::support::memory().0);
+        backend.fail();
+        backend
+    });
+    let broken: Result<Throttle, Error> = broken.build();
+    let broken = broken.unwrap();
+    let app = Router::new()
+        .route("/", get(async move || handler(throttle).await))
+        .route("/broken", get(async move || handler(broken).await));
+    let client = Client::of(app).await;
+    assert_eq!(client.get("/").await.body, "in");
+    clock.advance(std::time::Duration::from_millis(500));
+    let reply = client.get("/").await;
+    assert_eq!((reply.status, reply.header("retry-after"), reply.legacy()), (429, Some("60"), Some([1, 0, 60])));
+    assert_eq!(reply.json()["violated-policies"], serde_json::json!(["handler"]));
+    let reply = client.get("/broken").await;
+    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
+}
+
+#[tokio::test]
+async fn an_outcome_without_a_throttle_is_the_programmers_mistake() {
+    let app = Router::new().route("/", get(async |_: Outcome| ""));
+    assert_eq!(Client::of(app).await.get("/").await.status, 500);
+}

@@ -1,0 +1,71 @@
+//! Behind proxies, over real connections.
+
+use axum::Router;
+use axum::routing::get;
+use traffik::{ClientIp, ForwardedHeader, Traffik, throttle};
+
+use crate::support::{Client, app};
+
+fn router(client_ip: ClientIp) -> Router {
+    #[throttle("client_ip:one", rate = "1/hour")]
+    async fn handler() {}
+    Router::new().route("/", get(handler)).layer(app().client_ip(client_ip).build().layer())
+}
+
+async fn status(client: &Client, name: &str, value: &str) -> u16 {
+    client.send("GET", "/", &[(name, value)]).await.status
+}
+
+#[tokio::test]
+async fn no_header_is_believed_by_default() {
+    let client = Client::of(router(ClientIp::default())).await;
+    assert_eq!(client.get("/").await.status, 200);
+    for name in ["x-forwarded-for", "forwarded", "x-real-ip", "true-client-ip", "cf-connecting-ip"] {
+        assert_eq!(status(&client, name, "203.0.113.9").await, 429);
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_is_no_proxy_is_not_believed() {
+    let client = Client::of(router(ClientIp::behind(["10.0.0.0/8"]))).await;
+    assert_eq!(status(&client, "x-forwarded-for", "203.0.113.9").await, 200);
+    assert_eq!(status(&client, "x-forwarded-for", "203.0.113.8").await, 429);
+}
+
+#[tokio::test]
+async fn each_header_is_read_where_it_is_the_one() {
+    for (header, name, first, second) in [
+        (ForwardedHeader::XForwardedFor, "X-Forwarded-For", "9.9.9.9, 203.0.113.9", "203.0.113.8"),
+        (ForwardedHeader::Forwarded, "Forwarded", "for=9.9.9.9, for=\"203.0.113.9:80\"", "for=203.0.113.8"),
+        (ForwardedHeader::XRealIp, "X-Real-IP", "203.0.113.9", "203.0.113.8"),
+        (ForwardedHeader::TrueClientIp, "True-Client-IP", "203.0.113.9", "203.0.113.8"),
+        (ForwardedHeader::CfConnectingIp, "CF-Connecting-IP", "203.0.113.9", "203.0.113.8"),
+    ] {
+        let client = Client::of(router(ClientIp::behind(["127.0.0.0/8"]).header(header))).await;
+        assert_eq!(status(&client, name, first).await, 200, "{name}");
+        assert_eq!(status(&client, name, first).await, 429, "{name}");
+        assert_eq!(status(&client, name, second).await, 200, "{name}");
+        // Any other header says nothing, so that this is the proxy itself.
+        assert_eq!(status(&client, "x-other", second).await, 200, "{name}");
+        // And so is whoever sends what can't be read.
+        assert_eq!(status(&client, name, "unknown").await, 429, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn ipv6_clients_have_a_network_each() {
+    let client = Client::of(router(ClientIp::behind(["127.0.0.1"]).ipv6_prefix(56))).await;
+    assert_eq!(status(&client, "x-forwarded-for", "2001:db8::1").await, 200);
+    assert_eq!(status(&client, "x-forwarded-for", "2001:db8:0:ff:1::1").await, 429);
+    assert_eq!(status(&client, "x-forwarded-for", "2001:db8:0:100::1").await, 200);
+}
+
+#[tokio::test]
+async fn a_bad_network_fails_the_installation_and_trusts_nobody() {
+    let client_ip = ClientIp::behind(["127.0.0.1", "10.0.0.0/99"]);
+    let error = traffik::install(Traffik::builder().client_ip(client_ip.clone()).build()).unwrap_err();
+    assert!(error.is_configuration() && error.to_string().contains("10.0.0.0/99"), "{error}");
+    let client = Client::of(router(client_ip)).await;
+    assert_eq!(status(&client, "x-forwarded-for", "203.0.113.9").await, 200);
+    assert_eq!(status(&client, "x-forwarded-for", "203.0.113.8").await, 429);
+}

@@ -1,0 +1,112 @@
+//! The attribute's gate: before the body, live settings, and doubled gates.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use axum::Router;
+use axum::extract::{FromRequest, Request};
+use axum::routing::post;
+use http::StatusCode;
+use traffik::test_kit::open_gate;
+use traffik::{Headers, Parts, Throttle, Throttled, throttle};
+
+use crate::support::{Client, app};
+
+static BODIES: AtomicU32 = AtomicU32::new(0);
+
+/// Counts whoever reads a body.
+struct Body;
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = StatusCode;
+
+    async fn from_request(_: Request, _: &S) -> Result<Self, StatusCode> {
+        BODIES.fetch_add(1, Ordering::SeqCst);
+        Ok(Self)
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_reads_no_body() {
+    #[throttle("gate:body", rate = "1/min")]
+    async fn handler(_: Body) {}
+    let client = Client::of(Router::new().route("/", post(handler)).layer(app().build().layer())).await;
+    for status in [200, 429, 429] {
+        assert_eq!(client.send("POST", "/", &[]).await.status, status);
+    }
+    assert_eq!(BODIES.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_handler_whose_throttles_cannot_be_built_answers_500() {
+    static TAKEN: LazyLock<Throttle> = LazyLock::new(|| Throttle::builder("gate:taken").rate("1/min").build().unwrap());
+    #[throttle("gate:taken", rate = "2/min")]
+    async fn handler() {}
+    LazyLock::force(&TAKEN);
+    let client = Client::of(Router::new().route("/", post(handler)).layer(app().build().layer())).await;
+    let reply = client.send("POST", "/", &[]).await;
+    assert_eq!(reply.status, 500);
+    assert!(!reply.body.contains("gate:taken"), "{}", reply.body);
+}
+
+#[tokio::test]
+async fn the_gate_follows_the_throttles_settings() {
+    static LIVE: LazyLock<Throttle> = LazyLock::new(|| Throttle::builder("gate:live").rate("100/min").build().unwrap());
+    #[throttle(LIVE)]
+    async fn plain() {}
+    #[throttle(LIVE, on_throttled = brief)]
+    async fn own() {}
+    fn brief(_: &Parts, _: &Throttled) -> &'static str {
+        "own"
+    }
+    let app = Router::new().route("/plain", post(plain)).route("/own", post(own)).layer(app().build().layer());
+    let client = Client::of(app).await;
+    let ask = async |path: &str| client.send("POST", path, &[]).await;
+    assert!(ask("/plain").await.legacy().is_some());
+    LIVE.set_headers(Headers::draft()).unwrap();
+    let reply = ask("/plain").await;
+    assert_eq!((reply.legacy(), reply.header("ratelimit").is_some()), (None, true));
+    LIVE.set_headers(Headers::never()).unwrap();
+    assert_eq!(ask("/plain").await.header("ratelimit"), None);
+    LIVE.set_rate("2/min").unwrap();
+    LIVE.set_on_throttled(|_: &Parts, _: &Throttled| "changed");
+    assert_eq!(ask("/plain").await.body, "changed");
+    // What the attribute says stands.
+    assert_eq!(ask("/own").await.body, "own");
+    LIVE.set_continue_when_throttled();
+    assert_eq!(ask("/plain").await.body, "");
+    assert_eq!(ask("/own").await.body, "own");
+    LIVE.set_cost(0);
+    assert_eq!(ask("/own").await.body, "");
+}
+
+#[tokio::test]
+async fn a_throttled_handler_can_be_called_directly() {
+    #[throttle("gate:direct", rate = "1/min")]
+    async fn greet(name: String) -> String {
+        format!("hello, {name}")
+    }
+    for _ in 0..3 {
+        let response = greet(open_gate(), "ann".into()).await;
+        assert_eq!(response.status(), 200);
+        let body = axum::body::to_bytes(response.into_body(), 100).await.unwrap();
+        assert_eq!(&body[..], b"hello, ann");
+    }
+}
+
+#[tokio::test]
+async fn a_gate_that_expands_on_its_own_decides_as_well() {
+    use traffik::throttle as limit;
+    #[throttle("gate:outer", rate = "5/min")]
+    #[limit("gate:renamed", rate = "2/min")]
+    async fn handler() {}
+    let client = Client::of(Router::new().route("/", post(handler)).layer(app().build().layer())).await;
+    let mut last = None;
+    for status in [200, 200, 429, 429] {
+        let reply = client.send("POST", "/", &[]).await;
+        assert_eq!(reply.status, status);
+        last = Some(reply);
+    }
+    let last = last.unwrap();
+    assert_eq!(last.json()["violated-policies"], serde_json::json!(["gate:renamed"]));
+}

@@ -1,0 +1,178 @@
+//! When headers are written, which, and by whose account.
+
+use axum::Router;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use traffik::test_kit::FaultyBackend;
+use traffik::{Decision, Headers, Parts, Throttle, ThrottleLayer, throttle};
+
+use crate::support::{Client, app, memory, throttle as build};
+
+const FAMILIES: [&str; 5] =
+    ["ratelimit-policy", "ratelimit", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+
+fn router(one: &Throttle) -> Router {
+    Router::new().route("/", get(async || "")).layer(ThrottleLayer::new([one])).layer(app().build().layer())
+}
+
+#[tokio::test]
+async fn each_word_writes_its_headers() {
+    const ALL: [bool; 5] = [true; 5];
+    const NONE: [bool; 5] = [false; 5];
+    for (headers, allowed, refused) in [
+        (Headers::always(), ALL, ALL),
+        (Headers::default(), ALL, ALL),
+        (Headers::when_throttled(), NONE, ALL),
+        (Headers::never(), NONE, NONE),
+        (Headers::custom(), NONE, NONE),
+        (Headers::draft(), [true, true, false, false, false], [true, true, false, false, false]),
+        (Headers::legacy(), [false, false, true, true, true], [false, false, true, true, true]),
+        (Headers::draft().only_throttled(), NONE, [true, true, false, false, false]),
+        (Headers::always().when(|_, decision| decision.is_allowed()), ALL, NONE),
+        (Headers::always().when(|parts, _| parts.uri.path() != "/"), NONE, NONE),
+    ] {
+        let one = build("words", "1/min").headers(headers.clone()).build().unwrap();
+        let client = Client::of(router(&one)).await;
+        for (expected, status) in [(allowed, 200), (refused, 429)] {
+            let reply = client.get("/").await;
+            assert_eq!(reply.status, status);
+            assert_eq!(FAMILIES.map(|name| reply.header(name).is_some()), expected, "{headers:?} {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn headers_ask_no_backend_again() {
+    let backend = FaultyBackend::new(memory().0);
+    let one = build("once", "1/min").backend(backend.clone()).build().unwrap();
+    let client = Client::of(Router::new().route("/", get(async || "")).layer(ThrottleLayer::new([one]))).await;
+    client.get("/").await;
+    assert_eq!(backend.calls(), 1);
+    client.get("/").await;
+    assert_eq!(backend.calls(), 2);
+}
+
+#[tokio::test]
+async fn names_and_values_are_the_users() {
+    let headers = Headers::legacy()
+        .names("x-quota", "x-quota-left", "x-quota-reset")
+        .with("x-quota-used", |stat| stat.used)
+        .with("x-quota-of", |stat| stat.uid)
+        .with("x-quota-broken", |_| "two\nlines")
+        .with_value("x-quota-help", "https://example.com/limits");
+    let one = build("custom", "5/min").cost(2).headers(headers).build().unwrap();
+    let reply = Client::of(router(&one)).await.get("/").await;
+    let shown = ["x-quota", "x-quota-left", "x-quota-reset", "x-quota-used", "x-quota-of", "x-quota-help"]
+        .map(|name| reply.header(name).unwrap());
+    assert_eq!(shown, ["5", "3", "60", "2", "custom", "https://example.com/limits"]);
+    assert_eq!(reply.header("x-quota-broken"), None);
+    assert_eq!(FAMILIES.map(|name| reply.header(name)), [None; 5]);
+}
+
+#[test]
+fn bad_names_and_values_are_mistakes() {
+    for headers in [
+        Headers::legacy().names("x quota", "x-quota-left", "x-quota-reset"),
+        Headers::custom().with("", |stat| stat.used),
+        Headers::custom().with_value("größe", "1"),
+        Headers::custom().with_value("x-help", "two\nlines"),
+    ] {
+        let error = build("bad", "5/min").headers(headers.clone()).build().unwrap_err();
+        assert!(error.is_configuration() && error.to_string().contains("header"), "{error}");
+        let error = traffik::install(traffik::Traffik::builder().headers(headers.clone()).build()).unwrap_err();
+        assert!(error.is_configuration(), "{error}");
+        let one = build("good", "5/min").build().unwrap();
+        assert!(one.set_headers(headers).is_err());
+    }
+}
+
+#[tokio::test]
+async fn the_app_speaks_where_the_throttle_does_not() {
+    let silent = build("silent", "5/min").build().unwrap();
+    let own = build("own", "5/min").headers(Headers::draft()).build().unwrap();
+    let app = Router::new()
+        .route("/", get(async || ""))
+        .layer(ThrottleLayer::new([&silent, &own]))
+        .layer(app().headers(Headers::never()).build().layer());
+    let reply = Client::of(app).await.get("/").await;
+    assert_eq!(reply.header("ratelimit"), Some(r#""own";r=4;t=60"#));
+    assert_eq!(reply.legacy(), None);
+}
+
+#[tokio::test]
+async fn stacked_throttles_share_each_line() {
+    #[throttle("headers:outer", rate = "9/min")]
+    #[throttle("headers:inner", rate = "3/hour")]
+    async fn handler() {}
+    let around = build("around", "5/min").build().unwrap();
+    let further = build("further", "2/min").headers(Headers::legacy()).build().unwrap();
+    let app = Router::new()
+        .route("/", get(handler))
+        .layer(ThrottleLayer::new([&around]))
+        .layer(ThrottleLayer::new([&further]))
+        .layer(app().build().layer());
+    let client = Client::of(app).await;
+    let reply = client.get("/").await;
+    assert_eq!(
+        reply.header("ratelimit-policy"),
+        Some(r#""headers:outer";q=9;w=60, "headers:inner";q=3;w=3600, "around";q=5;w=60"#)
+    );
+    assert_eq!(
+        reply.header("ratelimit"),
+        Some(r#""headers:outer";r=8;t=60, "headers:inner";r=2;t=3600, "around";r=4;t=60"#)
+    );
+    // The legacy three are those of the account nearest to its limit, wherever it stands.
+    assert_eq!(reply.legacy(), Some([2, 1, 60]));
+}
+
+#[tokio::test]
+async fn who_refuses_speaks_for_the_rest() {
+    #[throttle("headers:left", rate = "2/hour")]
+    #[throttle("headers:large", rate = "100/min", cost = 60)]
+    async fn handler() {}
+    let client = Client::of(Router::new().route("/", get(handler)).layer(app().build().layer())).await;
+    assert_eq!(client.get("/").await.legacy(), Some([2, 1, 3600]));
+    let refused = client.get("/").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("60")));
+    assert_eq!(refused.legacy(), Some([100, 40, 60]));
+    assert_eq!(refused.header("ratelimit"), Some(r#""headers:left";r=1;t=3600, "headers:large";r=40;t=60"#));
+}
+
+#[tokio::test]
+async fn what_the_handler_says_is_merged_or_left() {
+    async fn handler() -> impl IntoResponse {
+        [
+            ("ratelimit-policy", r#""upstream";q=1"#),
+            ("x-ratelimit-limit", "1"),
+            ("x-ratelimit-remaining", "0"),
+            ("x-ratelimit-reset", "9"),
+            ("x-own", "mine"),
+        ]
+    }
+    let headers = Headers::always().with_value("x-own", "ours");
+    let one = build("merged", "5/min").headers(headers).build().unwrap();
+    let app = Router::new().route("/", get(handler)).layer(ThrottleLayer::new([one])).layer(app().build().layer());
+    let reply = Client::of(app).await.get("/").await;
+    assert_eq!(reply.header("ratelimit-policy"), Some(r#""upstream";q=1, "merged";q=5;w=60"#));
+    assert_eq!(reply.legacy(), Some([1, 0, 9]));
+    assert_eq!(reply.header("x-own"), Some("mine"));
+}
+
+#[tokio::test]
+async fn nothing_is_said_of_who_is_not_counted() {
+    let exempt = build("exempt", "5/min").identifier(|_: &Parts| traffik::EXEMPTED).build().unwrap();
+    let unlimited = build("unlimited", "unlimited").build().unwrap();
+    let free = build("free", "5/min").cost(0).build().unwrap();
+    for one in [exempt, unlimited, free] {
+        let reply = Client::of(router(&one)).await.get("/").await;
+        assert_eq!(FAMILIES.map(|name| reply.header(name)), [None; 5]);
+    }
+    let shadow = build("shadow", "1/min").shadow().build().unwrap();
+    let client = Client::of(router(&shadow)).await;
+    for _ in 0..2 {
+        let reply = client.get("/").await;
+        assert_eq!(reply.status, 200);
+        assert_eq!(FAMILIES.map(|name| reply.header(name)), [None; 5]);
+    }
+    assert!(matches!(shadow.check("nobody").await, Ok(Decision::Allowed(_))));
+}

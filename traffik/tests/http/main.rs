@@ -1,0 +1,18 @@
+//! The HTTP surface, over real sockets, with real clients, and without waiting for time to pass.
+
+mod allocations;
+mod answers;
+mod client_ip;
+mod cors;
+mod gate;
+mod grpc;
+mod headers;
+mod layer;
+mod nested;
+mod neighbours;
+mod registry;
+mod rules;
+#[cfg(feature = "ws")]
+mod socket;
+mod structured;
+mod support;

@@ -1,0 +1,136 @@
+//! Layers around layers and gates: one charge a throttle, and none for who is turned away.
+
+use std::sync::LazyLock;
+
+use axum::Router;
+use axum::extract::Extension;
+use axum::routing::get;
+use traffik::{Parts, Throttle, ThrottleLayer, Traffik, throttle};
+
+use crate::support::{Client, app, memory, throttle as build};
+
+static SHARED: LazyLock<Throttle> = LazyLock::new(|| Throttle::builder("nested:shared").rate("3/min").build().unwrap());
+
+#[tokio::test]
+async fn one_throttle_is_charged_once_a_request() {
+    #[throttle(SHARED)]
+    async fn inner() -> &'static str {
+        "inner"
+    }
+    let app = Router::new()
+        .route("/", get(inner))
+        .layer(ThrottleLayer::new([&*SHARED]))
+        .layer(ThrottleLayer::new([&*SHARED]))
+        .layer(app().build().layer());
+    let client = Client::of(app).await;
+    let reply = client.get("/").await;
+    assert_eq!(reply.header("ratelimit-policy"), Some(r#""nested:shared";q=3;w=60"#));
+    assert_eq!(reply.legacy(), Some([3, 2, 60]));
+    assert_eq!(client.statuses("/").await, [200, 200, 429]);
+}
+
+#[tokio::test]
+async fn a_larger_cost_further_in_charges_the_difference() {
+    static COSTS: LazyLock<Throttle> = LazyLock::new(|| Throttle::builder("nested:costs").rate("10/min").build().unwrap());
+    #[throttle(COSTS, cost = 4)]
+    async fn fixed() {}
+    #[throttle(COSTS, cost = |_| 4_u64)]
+    async fn computed() {}
+    #[throttle(COSTS, scope = "elsewhere")]
+    async fn scoped() {}
+    #[throttle(COSTS, cost = 0)]
+    async fn cheap() {}
+    let app = Router::new()
+        .route("/fixed", get(fixed))
+        .route("/computed", get(computed))
+        .route("/scoped", get(scoped))
+        .route("/cheap", get(cheap))
+        .layer(ThrottleLayer::new([&*COSTS]))
+        .layer(app().build().layer());
+    let client = Client::of(app).await;
+    for (path, left) in [("/fixed", 6), ("/computed", 2), ("/cheap", 1)] {
+        let reply = client.get(path).await;
+        assert_eq!(reply.status, 200);
+        let legacy = reply.legacy().unwrap();
+        assert_eq!(legacy[1], left, "{path}");
+        assert_eq!(reply.header("ratelimit"), Some(&*format!(r#""nested:costs";r={left};t=60"#)));
+    }
+    // Refused further in: what the layer charged is given back.
+    assert_eq!(client.statuses("/fixed").await, [429, 429]);
+    // Its own account, of which one is taken.
+    let reply = client.get("/scoped").await;
+    assert_eq!((reply.status, reply.legacy()), (200, Some([10, 0, 60])));
+    assert_eq!(client.get("/cheap").await.status, 429);
+}
+
+#[tokio::test]
+async fn who_is_turned_away_further_in_is_charged_nowhere() {
+    #[throttle("nested:inner", rate = "1/min")]
+    async fn inner() {}
+    let (outer, middle) = (build("outer", "10/min").build().unwrap(), build("middle", "10/min").cost(2).build().unwrap());
+    let (memory, _clock) = memory();
+    let traffik = Traffik::builder().backend(memory.clone()).client_ip(traffik::ClientIp::default()).build();
+    let app = Router::new()
+        .route("/", get(inner))
+        .layer(ThrottleLayer::new([&middle]))
+        .layer(ThrottleLayer::new([&outer]))
+        .layer(traffik.layer());
+    let client = Client::of(app).await;
+    assert_eq!(client.statuses("/").await, [200, 429, 429, 429]);
+    let refused = client.get("/").await;
+    assert_eq!(refused.legacy(), Some([1, 0, 60]));
+    assert_eq!(
+        refused.header("ratelimit"),
+        Some(r#""nested:inner";r=0;t=60, "middle";r=8;t=60, "outer";r=9;t=60"#)
+    );
+    assert_eq!(refused.json()["violated-policies"], serde_json::json!(["nested:inner"]));
+}
+
+#[tokio::test]
+async fn an_outage_further_in_charges_nobody_either() {
+    let backend = traffik::test_kit::FaultyBackend::new(memory().0);
+    backend.fail();
+    let outer = build("outer", "2/min").build().unwrap();
+    let inner = build("inner", "2/min").backend(backend.clone()).build().unwrap();
+    let app = Router::new()
+        .route("/", get(async || ""))
+        .layer(ThrottleLayer::new([&inner]))
+        .layer(ThrottleLayer::new([&outer]))
+        .layer(app().build().layer());
+    let client = Client::of(app).await;
+    assert_eq!(client.statuses("/").await, [503; 5]);
+    backend.heal();
+    assert_eq!(client.statuses("/").await, [200, 200, 429]);
+}
+
+#[tokio::test]
+async fn a_refund_and_a_refusal_give_back_once() {
+    #[throttle("nested:refused", rate = "1/min")]
+    async fn inner() {}
+    let outer = build("outer", "5/min").refund_on_status(|status| status.is_client_error()).build().unwrap();
+    let app = Router::new()
+        .route("/", get(inner))
+        .route("/free", get(async || ""))
+        .layer(ThrottleLayer::new([&outer]))
+        .layer(app().build().layer());
+    let client = Client::of(app).await;
+    assert_eq!(client.statuses("/free").await, [200, 200]);
+    assert_eq!(client.statuses("/").await, [200, 429, 429, 429]);
+    // Three are taken: neither more nor fewer.
+    assert_eq!(client.statuses("/free").await, [200, 200, 429]);
+}
+
+#[tokio::test]
+async fn direct_calls_always_count() {
+    let direct = build("direct", "4/min").build().unwrap();
+    async fn handler(Extension(direct): Extension<Throttle>, parts: Parts) -> Result<(), traffik::Throttled> {
+        direct.hit(&parts).await.unwrap().into_result().map(drop)
+    }
+    let app = Router::new()
+        .route("/", get(handler))
+        .layer(Extension(direct.clone()))
+        .layer(ThrottleLayer::new([&direct]))
+        .layer(app().build().layer());
+    let client = Client::of(app).await;
+    assert_eq!(client.statuses("/").await, [200, 200, 429]);
+}

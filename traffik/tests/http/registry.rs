@@ -1,0 +1,144 @@
+//! Running systems: seen, switched and changed under load.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use traffik::strategy::{FixedWindow, TokenBucket};
+use traffik::test_kit::ManualClock;
+use traffik::{Headers, MemoryBackend, Parts, Registry, Throttle, ThrottleLayer, Throttled, bypass_if};
+
+use crate::support::{Client, app};
+
+#[test]
+fn it_lists_live_settings() {
+    let registry = Registry::new();
+    let build = |uid, rate: &str| Throttle::builder(uid).rate(rate).registry(&registry).build().unwrap();
+    let (_b, a) = (build("b", "5/min"), build("a", "7/hour"));
+    let uids = || registry.iter().map(|one| one.uid()).collect::<Vec<_>>();
+    assert_eq!(uids(), ["a", "b"]);
+    a.set_rate("9/min").unwrap();
+    a.set_cost(3);
+    a.set_strategy(TokenBucket::new()).unwrap();
+    let seen = registry.get("a").unwrap();
+    assert_eq!((seen.rate().unwrap().to_string(), seen.cost(), seen.strategy().name()), ("9/min".into(), Some(3), "token_bucket"));
+    assert!(seen.backend().is_none());
+    a.set_backend(MemoryBackend::new()).unwrap();
+    assert_eq!(seen.backend().unwrap().get().name(), "memory");
+    assert!(registry.get("c").is_none());
+    drop((a, seen));
+    assert_eq!(uids(), ["b"]);
+}
+
+#[test]
+fn two_of_one_uid_name_both_places() {
+    let registry = Registry::new();
+    let _first = Throttle::builder("twice").rate("5/min").registry(&registry).build().unwrap();
+    let line = line!() + 1;
+    let error = Throttle::builder("twice").rate("5/min").registry(&registry).build().unwrap_err().to_string();
+    for place in [format!("registry.rs:{}:", line - 2), format!("registry.rs:{line}:")] {
+        assert!(error.contains(&place), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn one_or_all_are_switched_off_and_on() {
+    let registry = Registry::new();
+    let build = |uid| Throttle::builder(uid).rate("1/min").registry(&registry).build().unwrap();
+    let (first, second) = (build("first"), build("second"));
+    let app = Router::new().route("/", get(async || "")).layer(ThrottleLayer::new([&first, &second]));
+    let client = Client::of(app.layer(crate::support::app().build().layer())).await;
+    assert_eq!(client.statuses("/").await, [200, 429]);
+    assert!(registry.disable("first"));
+    assert_eq!(client.statuses("/").await, [429]);
+    assert!(registry.disable("second") && !registry.disable("third"));
+    assert_eq!(client.statuses("/").await, [200, 200]);
+    assert!(registry.enable("first"));
+    assert_eq!(client.statuses("/").await, [429]);
+    registry.disable_all();
+    assert!(!first.is_enabled() && !second.is_enabled());
+    assert_eq!(client.statuses("/").await, [200, 200]);
+    registry.enable_all();
+    assert_eq!(client.statuses("/").await, [429]);
+}
+
+/// Everything that can be changed is, over and over, while requests come in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn changes_are_whole_under_load() {
+    const LIMITS: [u64; 2] = [1_000_000, 2_000_000];
+    let registry = Registry::new();
+    // Limit and cost always change together, so that what is left tells them apart.
+    let one = Throttle::builder("hammered").rate("1000000/day").registry(&registry).build().unwrap();
+    let clock = ManualClock::new();
+    let memory = || MemoryBackend::builder().clock(clock.clone()).build();
+    let (first, second) = (memory(), memory());
+    let router = Router::new()
+        .route("/", get(async || ""))
+        .layer(ThrottleLayer::new([&one]))
+        .layer(app().build().layer());
+    let client = Client::of(router).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let refused = Arc::new(AtomicU64::new(0));
+    let changes = std::thread::spawn({
+        let (registry, done) = (registry.clone(), done.clone());
+        move || {
+            let mut rounds = 0_u64;
+            while !done.load(Ordering::SeqCst) {
+                let one = registry.get("hammered").unwrap();
+                let odd = rounds % 2 == 1;
+                one.set_rate(format!("{}/day", LIMITS[usize::from(odd)])).unwrap();
+                one.set_cost(1 + rounds % 3);
+                if odd { one.set_strategy(TokenBucket::new()).unwrap() } else { one.set_strategy(FixedWindow::new()).unwrap() }
+                one.set_backend(if odd { &first } else { &second }.clone()).unwrap();
+                one.set_headers(if odd { Headers::draft() } else { Headers::always() }).unwrap();
+                one.set_on_throttled(|_: &Parts, _: &Throttled| "refused");
+                one.set_on_error(traffik::OnError::allow());
+                if rounds % 16 == 0 {
+                    registry.add_rule("hammered", bypass_if().path("/never")).unwrap();
+                }
+                assert!(registry.disable("hammered") && registry.enable("hammered"));
+                assert_eq!(registry.iter().count(), 1);
+                rounds += 1;
+                std::thread::yield_now();
+            }
+            rounds
+        }
+    });
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let (client, refused) = (client.clone(), refused.clone());
+        tasks.spawn(async move {
+            for _ in 0..150 {
+                let reply = client.get("/").await;
+                assert_eq!(reply.status, 200, "{reply:?}");
+                if reply.body == "refused" {
+                    refused.fetch_add(1, Ordering::SeqCst);
+                }
+                // Off for a moment, it says nothing; otherwise it says one of the two limits.
+                if let Some(policy) = reply.header("ratelimit-policy") {
+                    let limits = LIMITS.map(|limit| format!(r#""hammered";q={limit};w=86400"#));
+                    assert!(limits.iter().any(|limit| limit == policy), "{policy}");
+                }
+            }
+        });
+    }
+    while let Some(finished) = tasks.join_next().await {
+        finished.unwrap();
+    }
+    done.store(true, Ordering::SeqCst);
+    let rounds = changes.join().unwrap();
+    assert!(rounds > 10, "{rounds} rounds");
+    assert_eq!(refused.load(Ordering::SeqCst), 0);
+
+    // And then it is what it was made last.
+    one.set_backend(memory()).unwrap();
+    one.set_rate("2/min").unwrap();
+    one.set_cost(1);
+    assert_eq!(client.get("/").await.body, "");
+    assert_eq!(client.get("/").await.body, "");
+    assert_eq!(client.get("/").await.body, "refused");
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(client.get("/").await.body, "");
+}

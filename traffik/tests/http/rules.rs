@@ -1,0 +1,105 @@
+//! Which requests a throttle is about.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use axum::Router;
+use axum::routing::get;
+use http::Method;
+use traffik::{Parts, Registry, Throttle, ThrottleLayer, bypass_if, throttle, throttle_if};
+
+use crate::support::{Client, app, throttle as build};
+
+/// A client of an app where every path exists, nested and not.
+async fn client(one: Throttle) -> Client {
+    let any = || Router::new().fallback(async || "");
+    let app = any().nest("/api", any()).layer(ThrottleLayer::new([one])).layer(app().build().layer());
+    Client::of(app).await
+}
+
+#[tokio::test]
+async fn a_matching_bypass_skips() {
+    let one = build("bypass", "1/min")
+        .rule(bypass_if().path("/health").method(Method::GET))
+        .rule(bypass_if().when(|parts: &Parts| parts.headers.contains_key("x-internal")));
+    let client = client(one.build().unwrap()).await;
+    assert_eq!(client.statuses("/health").await, [200, 200, 200]);
+    assert_eq!(client.statuses("/health/deep").await, [200, 200]);
+    assert_eq!(client.statuses("/healthy").await, [200, 429]);
+    assert_eq!(client.send("POST", "/health", &[]).await.status, 429);
+    assert_eq!(client.send("POST", "/", &[("x-internal", "")]).await.status, 200);
+}
+
+#[tokio::test]
+async fn every_throttle_if_must_match() {
+    let one = build("only", "1/min")
+        .rule(throttle_if().path("/api/**").methods([Method::GET, Method::POST]))
+        .rule(throttle_if().when(|parts: &Parts| {
+            let mobile = parts.headers.contains_key("x-mobile");
+            async move { mobile }
+        }));
+    let client = client(one.build().unwrap()).await;
+    assert_eq!(client.statuses("/api/users").await, [200, 200]);
+    let mobile = async |method, path| client.send(method, path, &[("x-mobile", "")]).await.status;
+    assert_eq!(mobile("GET", "/web").await, 200);
+    assert_eq!(mobile("DELETE", "/api/users").await, 200);
+    assert_eq!(mobile("GET", "/api/users").await, 200);
+    assert_eq!(mobile("GET", "/api/users").await, 429);
+    // Spelling the path differently is no way around.
+    assert_eq!(mobile("GET", "/%61pi//users/").await, 429);
+    assert_eq!(mobile("DELETE", "/api/users").await, 200);
+}
+
+#[tokio::test]
+async fn predicates_run_last() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let counted = asked.clone();
+    let one = build("last", "5/min")
+        .rule(throttle_if().when(move |_: &Parts| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            true
+        }))
+        .rule(bypass_if().path("/health"))
+        .rule(throttle_if().method(Method::GET));
+    let client = client(one.build().unwrap()).await;
+    client.get("/health").await;
+    client.send("POST", "/", &[]).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    client.get("/").await;
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn paths_are_whole_inside_a_nested_router() {
+    #[throttle("rules:nested", rate = "1/min")]
+    async fn handler() {}
+    let nested = Router::new().route("/open", get(handler)).route("/closed", get(handler));
+    let client = Client::of(Router::new().nest("/api", nested).layer(app().build().layer())).await;
+    client.get("/api/closed").await;
+    assert!(Registry::global().add_rule("rules:nested", bypass_if().path("/api/open")).unwrap());
+    assert_eq!(client.statuses("/api/open").await, [200, 200]);
+    assert_eq!(client.statuses("/api/closed").await, [429]);
+}
+
+#[tokio::test]
+async fn rules_are_added_by_uid() {
+    let registry = Registry::new();
+    let one = Throttle::builder("late").rate("1/min").registry(&registry).build().unwrap();
+    let client = client(one).await;
+    assert_eq!(client.statuses("/a").await, [200, 429]);
+    assert!(registry.add_rule("late", bypass_if().path("/a")).unwrap());
+    assert_eq!(client.statuses("/a").await, [200, 200]);
+    assert_eq!(client.statuses("/b").await, [429]);
+    assert!(!registry.add_rule("early", bypass_if().path("/a")).unwrap());
+}
+
+#[test]
+fn a_bad_pattern_is_an_error_with_its_place() {
+    for (pattern, place) in [("health", "byte 0"), ("/a//b", "byte 2"), ("/files/*.json", "byte 7"), ("/a?b", "byte 2")] {
+        let error = build("bad", "1/min").rule(bypass_if().path(pattern)).build().unwrap_err();
+        assert!(error.is_configuration() && error.to_string().contains(place), "{error}");
+        let registry = Registry::new();
+        let _one = Throttle::builder("bad").rate("1/min").registry(&registry).build().unwrap();
+        assert!(registry.add_rule("bad", throttle_if().path(pattern)).is_err());
+    }
+}
