@@ -7,8 +7,10 @@ mod backends;
 mod random;
 mod redis_server;
 mod requests;
+mod served;
 
 pub use backends::{Counting, Mirror};
 pub use random::{Random, long_run, seeds};
 pub use redis_server::RedisServer;
 pub use requests::{eventually, request};
+pub use served::{Answer, Served};

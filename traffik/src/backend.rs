@@ -64,6 +64,13 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// What tells this store from others of its kind: two handles of one store say the same, such
+    /// as the address of what they share. Hits on one store are decided in one call. `None`: every
+    /// handle that became a [`SharedBackend`] by itself counts as a store of its own.
+    fn store(&self) -> Option<usize> {
+        None
+    }
+
     /// The longest that one call may take; `None` for no bound.
     fn deadline(&self) -> Option<Duration> {
         Some(DEFAULT_DEADLINE)
@@ -308,7 +315,9 @@ impl SharedBackend {
         match (&self.0, &other.0) {
             #[cfg(feature = "memory")]
             (Repr::Memory(a), Repr::Memory(b)) => a.same(b),
-            (Repr::Other(a), Repr::Other(b)) => Arc::ptr_eq(a, b),
+            (Repr::Other(a), Repr::Other(b)) => {
+                Arc::ptr_eq(a, b) || (a.store().is_some() && a.store() == b.store() && a.name() == b.name())
+            }
             #[cfg(feature = "memory")]
             _ => false,
         }

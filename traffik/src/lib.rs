@@ -58,7 +58,7 @@ pub use pipeline::hit_all;
 pub use policy::Policy;
 pub use rate::{IntoRate, Rate};
 pub use registry::Registry;
-pub use request_fn::{AsyncRequestFn, IntoRequestFn, RequestFn};
+pub use request_fn::{AsyncRequestFn, IntoRequestFn, RequestFn, Yields};
 pub use resilience::OnError;
 pub use rules::{Rule, bypass_if, throttle_if};
 pub use subject::{IntoSubject, Subject};

@@ -41,7 +41,8 @@ impl Registry {
 
     pub(crate) fn enter(&self, throttle: &Throttle, source: &'static Location<'static>) -> Result<(), Error> {
         let mut entries = self.entries();
-        if let Some(earlier) = entries.get(throttle.uid()).filter(|entry| entry.throttle.upgrade().is_some()) {
+        if let Some(earlier) = entries.get(throttle.uid()).filter(|entry| entry.throttle.upgrade().is_some())
+        {
             return Err(Error::configuration(format!(
                 "two throttles are called {:?}: one at {}, one at {source}; give one of them another uid, \
                  or declare it once as a static and name that in both attributes",
@@ -56,7 +57,8 @@ impl Registry {
 
     /// All throttles, in the order of their uids.
     pub fn iter(&self) -> impl Iterator<Item = Throttle> {
-        let throttles: Vec<_> = self.entries().values().filter_map(|entry| entry.throttle.upgrade()).collect();
+        let throttles: Vec<_> =
+            self.entries().values().filter_map(|entry| entry.throttle.upgrade()).collect();
         throttles.into_iter()
     }
 

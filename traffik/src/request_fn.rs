@@ -6,18 +6,72 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::Parts;
-use crate::backend::BoxFuture;
+use crate::backend::{BoxFuture, SharedBackend};
+use crate::identity::Identity;
+use crate::rate::Rate;
 
 /// A function of the request that gives a `T`: `Fn(&Parts) -> T`, or one whose future does.
 ///
 /// Implemented for closures and functions; `Kind` is found by the compiler and tells the two apart.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function of the request that gives a `{T}`",
-    note = "write `fn(req: &traffik::Parts) -> …`, an `async fn` of the same shape, or a closure `|req: &traffik::Parts| …`"
+    note = "write `fn(req: &traffik::Parts) -> …`, an `async fn` of the same shape, or a closure `|req: &traffik::Parts| …`",
+    note = "for a constant rate write `rate = const PATH` in the attribute, or `.rate(VALUE)` on the builder"
 )]
 pub trait IntoRequestFn<T, Kind>: Send + Sync + 'static {
     /// The stored form.
     fn into_request_fn(self) -> RequestFn<T>;
+}
+
+/// What a function of the request may give where a `T` is wanted.
+///
+/// Not `Into`: where only one type will do, a literal takes that type (`|_| 1` is a cost).
+#[diagnostic::on_unimplemented(message = "a function that should give a `{T}` gives a `{Self}`")]
+pub trait Yields<T> {
+    /// The `T`.
+    fn yields(self) -> T;
+}
+
+impl<I: Into<Identity>> Yields<Identity> for I {
+    fn yields(self) -> Identity {
+        self.into()
+    }
+}
+
+impl Yields<Self> for u64 {
+    fn yields(self) -> Self {
+        self
+    }
+}
+
+impl Yields<Self> for bool {
+    fn yields(self) -> Self {
+        self
+    }
+}
+
+impl Yields<Self> for Rate {
+    fn yields(self) -> Self {
+        self
+    }
+}
+
+impl Yields<Self> for String {
+    fn yields(self) -> Self {
+        self
+    }
+}
+
+impl Yields<String> for &str {
+    fn yields(self) -> String {
+        self.into()
+    }
+}
+
+impl Yields<Self> for Option<SharedBackend> {
+    fn yields(self) -> Self {
+        self
+    }
 }
 
 /// Marks functions that answer at once.
@@ -30,11 +84,11 @@ pub enum Async_ {}
 impl<T, R, F> IntoRequestFn<T, (Sync_, R)> for F
 where
     F: Fn(&Parts) -> R + Send + Sync + 'static,
-    R: Into<T>,
+    R: Yields<T>,
     T: 'static,
 {
     fn into_request_fn(self) -> RequestFn<T> {
-        RequestFn { identity: same::<F>(), call: Call::Sync(Arc::new(move |parts| self(parts).into())) }
+        RequestFn { identity: same::<F>(), call: Call::Sync(Arc::new(move |parts| self(parts).yields())) }
     }
 }
 
@@ -61,7 +115,7 @@ where
 impl<T, R, F> IntoRequestFn<T, (Async_, R)> for F
 where
     F: for<'a> AsyncRequestFn<'a, Answer = R> + Send + Sync + 'static,
-    R: Into<T> + Send,
+    R: Yields<T> + Send,
     T: 'static,
 {
     fn into_request_fn(self) -> RequestFn<T> {
@@ -71,7 +125,7 @@ where
             identity,
             call: Call::Async(Arc::new(move |parts| {
                 let future = function(parts);
-                Box::pin(async move { future.await.into() })
+                Box::pin(async move { future.await.yields() })
             })),
         }
     }

@@ -16,8 +16,8 @@ use axum_core::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-pub(crate) use answer::{Answers, OnThrottled};
 pub use answer::{Answer, AsyncAnswer, IntoAnswer};
+pub(crate) use answer::{Answers, OnThrottled};
 
 use crate::decision::Throttled;
 use crate::error::Error;
@@ -50,11 +50,14 @@ pub(crate) fn refusal(request: Option<&HeaderMap>, first: &Throttled, policies: 
         plain(StatusCode::TOO_MANY_REQUESTS, detail)
     } else {
         let quoted: Vec<_> = policies.iter().map(|policy| format!("\"{policy}\"")).collect();
-        problem(StatusCode::TOO_MANY_REQUESTS, format!(
-            "{{\"type\":\"{QUOTA_EXCEEDED}\",\"title\":\"Too Many Requests\",\"status\":429,\"detail\":\"{detail}\",\
+        problem(
+            StatusCode::TOO_MANY_REQUESTS,
+            format!(
+                "{{\"type\":\"{QUOTA_EXCEEDED}\",\"title\":\"Too Many Requests\",\"status\":429,\"detail\":\"{detail}\",\
              \"violated-policies\":[{}]}}",
-            quoted.join(",")
-        ))
+                quoted.join(",")
+            ),
+        )
     };
     if let Some(seconds) = wait {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -75,10 +78,13 @@ pub(crate) fn outage(outage: Outage, request: Option<&HeaderMap>) -> Response {
             } else if text {
                 plain(StatusCode::SERVICE_UNAVAILABLE, SHORT.into())
             } else {
-                problem(StatusCode::SERVICE_UNAVAILABLE, format!(
-                    "{{\"type\":\"{REDUCED_CAPACITY}\",\"title\":\"Service Unavailable\",\"status\":503,\
+                problem(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    format!(
+                        "{{\"type\":\"{REDUCED_CAPACITY}\",\"title\":\"Service Unavailable\",\"status\":503,\
                      \"detail\":\"{SHORT}\"}}"
-                ))
+                    ),
+                )
             };
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(WAIT.as_secs()));
             response

@@ -163,6 +163,10 @@ impl fmt::Debug for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = if self.kind == Kind::Bypass { "bypass_if" } else { "throttle_if" };
         let paths: Vec<_> = self.paths.iter().map(ToString::to_string).collect();
-        f.debug_struct(name).field("paths", &paths).field("methods", &self.methods).field("when", &self.when).finish()
+        f.debug_struct(name)
+            .field("paths", &paths)
+            .field("methods", &self.methods)
+            .field("when", &self.when)
+            .finish()
     }
 }

@@ -2,9 +2,11 @@
 //! fails on demand, a gate that stands open, and the suite that every backend must pass.
 
 mod clock;
+mod conformance;
 mod faulty;
 
 pub use clock::ManualClock;
+pub use conformance::conformance;
 pub use faulty::FaultyBackend;
 
 /// An open gate, for calling a throttled handler directly in a unit test:

@@ -31,7 +31,7 @@ async fn translate(text: String) -> String {
 }
 
 /// A cost of 0 passes before anybody asks who the client is.
-#[throttle("search", rate = "100/min", cost = |req| if req.uri.query() == Some("fresh") { 25_u64 } else { 0 })]
+#[throttle("search", rate = "100/min", cost = |req| if req.uri.query() == Some("fresh") { 25 } else { 0 })]
 async fn search() -> &'static str {
     "found"
 }

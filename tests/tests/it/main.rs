@@ -4,6 +4,7 @@
 // A test's helpers are tests too.
 #![allow(clippy::unwrap_used)]
 
+mod attribute;
 mod concurrency;
 mod costs;
 mod custom;

@@ -36,6 +36,24 @@ impl<G: Gated> Gated for Absorbed<G> {
     }
 }
 
+/// What an attribute that expands behind another's gate knows it by: its throttles, and the open
+/// gate that takes its place.
+pub trait Gatekeeper {
+    /// The same gate, absorbed.
+    type Open;
+
+    /// Its throttles.
+    fn stack() -> &'static Stack;
+}
+
+impl<G: Gated> Gatekeeper for Gate<G> {
+    type Open = Gate<Absorbed<G>>;
+
+    fn stack() -> &'static Stack {
+        G::stack()
+    }
+}
+
 /// The proof that a request may enter, extracted before anything else of it.
 pub struct Gate<G> {
     after: After,
@@ -44,6 +62,7 @@ pub struct Gate<G> {
 
 impl<G> Gate<G> {
     /// An open gate: nothing was counted, nothing is left to do.
+    #[cfg(feature = "test-kit")]
     pub(crate) fn open() -> Self {
         Self::with(After::default())
     }

@@ -30,7 +30,10 @@ impl Serve {
     ///
     /// # Errors
     /// As [`serve`].
-    pub async fn with_graceful_shutdown(self, signal: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    pub async fn with_graceful_shutdown(
+        self,
+        signal: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
         let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(self.listener, service).with_graceful_shutdown(signal).await
     }

@@ -8,7 +8,7 @@ use axum::Error as SocketError;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 
 use crate::Parts;
-use crate::backend::Op;
+use crate::backend::{BoxFuture, Op};
 use crate::decision::{Decision, Throttled};
 use crate::pipeline::{self, Entry, Failure, Ruling};
 use crate::resilience::Outage;
@@ -47,10 +47,13 @@ pub enum SocketAction {
 /// with 1011.
 pub struct GuardedSocket {
     socket: WebSocket,
-    parts: Parts,
+    parts: Arc<Parts>,
     throttle: Throttle,
     action: SocketAction,
     cost: Option<Arc<Cost>>,
+    /// A message whose decision takes its time. Kept here, so that a `recv` that is cancelled loses
+    /// neither.
+    waiting: Option<(Message, BoxFuture<'static, Result<Decision, Failure>>)>,
     throttled: Option<Throttled>,
     closed: bool,
 }
@@ -67,10 +70,11 @@ impl Throttle {
     pub fn guard_socket(&self, socket: WebSocket, parts: Parts) -> GuardedSocket {
         GuardedSocket {
             socket,
-            parts,
+            parts: Arc::new(parts),
             throttle: self.clone(),
             action: SocketAction::default(),
             cost: None,
+            waiting: None,
             throttled: None,
             closed: false,
         }
@@ -94,14 +98,14 @@ impl GuardedSocket {
 
     /// The next message that may be handled; `None` once the connection is closed.
     ///
-    /// Not for `select!`: cancelled while a message waits for its decision, it loses that message.
+    /// Cancel safe: in a `select!` no message is lost, nor charged twice. A notice may be.
     pub async fn recv(&mut self) -> Option<Result<Message, SocketError>> {
         while !self.closed {
-            let message = match self.socket.recv().await? {
-                Ok(message @ (Message::Text(_) | Message::Binary(_))) => message,
-                other => return Some(other),
+            let (message, decision) = match self.decided().await? {
+                Ok(decided) => decided,
+                Err(other) => return Some(other),
             };
-            self.throttled = match self.decide(&message).await {
+            self.throttled = match decision {
                 Ok(Decision::Denied(throttled)) => Some(throttled),
                 Ok(Decision::Allowed(_) | Decision::Exempt) => None,
                 Err(Failure { outage: Outage::Unavailable, .. }) => {
@@ -147,10 +151,35 @@ impl GuardedSocket {
         self.socket
     }
 
-    /// Sockets can't be shared between threads, so that this future must not borrow all of it.
-    fn decide(&self, message: &Message) -> impl Future<Output = Result<Decision, Failure>> + use<'_> {
-        let units = self.cost.as_ref().map(|cost| cost(message));
-        decide(&self.throttle, &self.parts, units)
+    /// The next message that counts, with the decision on it; what doesn't count, or went wrong, as
+    /// an error.
+    async fn decided(
+        &mut self,
+    ) -> Option<Result<(Message, Result<Decision, Failure>), Result<Message, SocketError>>> {
+        if self.waiting.is_none() {
+            let message = match self.socket.recv().await? {
+                Ok(message @ (Message::Text(_) | Message::Binary(_))) => message,
+                other => return Some(Err(other)),
+            };
+            let units = self.cost.as_ref().map(|cost| cost(&message));
+            let (throttle, parts) = (&self.throttle, &*self.parts);
+            let quick =
+                pipeline::quick(&[Entry::new(throttle)], &parts.into_subject(), Op::Hit, units, |quick| {
+                    quick.into_decision()
+                });
+            if let Some(decision) = quick {
+                return Some(Ok((message, decision)));
+            }
+            let (throttle, parts) = (throttle.clone(), self.parts.clone());
+            let deciding = Box::pin(async move {
+                let entries = [Entry::new(&throttle)];
+                let ruling = pipeline::decide(&entries, (&*parts).into_subject(), Op::Hit, units).await;
+                ruling.map(Ruling::into_decision)
+            });
+            self.waiting = Some((message, deciding));
+        }
+        let decision = self.waiting.as_mut()?.1.as_mut().await;
+        self.waiting.take().map(|(message, _)| Ok((message, decision)))
     }
 
     /// Says goodbye, and hears the client out for a moment: a connection that is dropped with
@@ -166,18 +195,11 @@ impl GuardedSocket {
     }
 }
 
-async fn decide(throttle: &Throttle, parts: &Parts, units: Option<u64>) -> Result<Decision, Failure> {
-    let entries = [Entry::new(throttle)];
-    let subject = parts.into_subject();
-    match pipeline::quick(&entries, &subject, Op::Hit, units, |quick| quick.into_decision()) {
-        Some(decision) => decision,
-        None => pipeline::decide(&entries, subject, Op::Hit, units).await.map(Ruling::into_decision),
-    }
-}
-
 fn notice(throttled: &Throttled) -> Message {
     let wait = throttled.retry_after().map_or_else(|| "null".into(), |wait| whole_seconds(wait).to_string());
-    Message::Text(format!(r#"{{"type":"rate_limit","error":"Too many messages","retry_after":{wait}}}"#).into())
+    Message::Text(
+        format!(r#"{{"type":"rate_limit","error":"Too many messages","retry_after":{wait}}}"#).into(),
+    )
 }
 
 impl fmt::Debug for GuardedSocket {

@@ -103,12 +103,6 @@ impl RedisBackend {
     pub fn scope<F: Future>(&self, future: F) -> super::context::Scope<F> {
         super::SharedBackend::from(self.clone()).scope(future)
     }
-
-    /// Whether both handles share one connection and one namespace.
-    #[allow(dead_code)]
-    pub(crate) fn same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
 }
 
 impl fmt::Debug for RedisBackend {
@@ -124,6 +118,10 @@ impl fmt::Debug for RedisBackend {
 impl Backend for RedisBackend {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn store(&self) -> Option<usize> {
+        Some(Arc::as_ptr(&self.0).addr())
     }
 
     fn decide<'a>(&'a self, op: Op, hits: &'a [Hit<'a>]) -> BoxFuture<'a, Result<Verdicts, BackendError>> {

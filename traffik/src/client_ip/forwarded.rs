@@ -36,7 +36,9 @@ impl ForwardedHeader {
     pub(super) fn client(self, headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
         match self {
             Self::XForwardedFor => walk(entries(headers, "x-forwarded-for").map(address), trusted),
-            Self::Forwarded => walk(elements(headers).map(|element| address(for_parameter(element)?)), trusted),
+            Self::Forwarded => {
+                walk(elements(headers).map(|element| address(for_parameter(element)?)), trusted)
+            }
             Self::XRealIp => only(headers, "x-real-ip"),
             Self::TrueClientIp => only(headers, "true-client-ip"),
             Self::CfConnectingIp => only(headers, "cf-connecting-ip"),
@@ -45,7 +47,10 @@ impl ForwardedHeader {
 }
 
 /// Follows the addresses, nearest first, to the first that is not a proxy's.
-fn walk(nearest_first: impl Iterator<Item = Option<IpAddr>>, trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+fn walk(
+    nearest_first: impl Iterator<Item = Option<IpAddr>>,
+    trusted: impl Fn(IpAddr) -> bool,
+) -> Option<IpAddr> {
     let mut furthest = None;
     for (hop, address) in nearest_first.enumerate() {
         let address = address.filter(|_| hop < MOST_HOPS)?;

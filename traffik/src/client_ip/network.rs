@@ -33,9 +33,9 @@ impl Network {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
         };
-        let address: IpAddr = address
-            .parse()
-            .map_err(|_| format!("{text:?} is no network; write an address with a prefix length, such as \"10.0.0.0/8\""))?;
+        let address: IpAddr = address.parse().map_err(|_| {
+            format!("{text:?} is no network; write an address with a prefix length, such as \"10.0.0.0/8\"")
+        })?;
         let most = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
             None => most,
@@ -43,7 +43,9 @@ impl Network {
                 .parse()
                 .ok()
                 .filter(|prefix| *prefix <= most && digits.bytes().all(|byte| byte.is_ascii_digit()))
-                .ok_or_else(|| format!("{text:?} has the prefix length {digits:?}; write a whole number, 0 to {most}"))?,
+                .ok_or_else(|| {
+                    format!("{text:?} has the prefix length {digits:?}; write a whole number, 0 to {most}")
+                })?,
         };
         let network = Self { address, prefix };
         let first = network.first();
@@ -78,7 +80,8 @@ impl Network {
     /// address.
     pub(super) fn contains(&self, ip: IpAddr) -> bool {
         let offset = if self.address.is_ipv4() { 96 } else { 0 };
-        self.address.is_ipv4() == ip.is_ipv4() && (bits(ip) ^ bits(self.address)) & mask(offset + self.prefix) == 0
+        self.address.is_ipv4() == ip.is_ipv4()
+            && (bits(ip) ^ bits(self.address)) & mask(offset + self.prefix) == 0
     }
 }
 

@@ -25,7 +25,9 @@ impl Custom {
     /// Reads a header's name. A bad one is noted, and stands in for itself harmlessly.
     pub(super) fn name(&mut self, name: &str) -> HeaderName {
         name.parse().unwrap_or_else(|_| {
-            self.fail(format!("{name:?} is no header name; write letters, digits and \"-\", such as \"x-quota-left\""));
+            self.fail(format!(
+                "{name:?} is no header name; write letters, digits and \"-\", such as \"x-quota-left\""
+            ));
             HeaderName::from_static("x-ratelimit-misnamed")
         })
     }
@@ -38,6 +40,10 @@ impl Custom {
 impl fmt::Debug for Custom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let more: Vec<_> = self.more.iter().map(|(name, _)| name).collect();
-        f.debug_struct("Custom").field("policy", &self.policy).field("names", &self.names).field("more", &more).finish()
+        f.debug_struct("Custom")
+            .field("policy", &self.policy)
+            .field("names", &self.names)
+            .field("more", &more)
+            .finish()
     }
 }

@@ -125,7 +125,9 @@ mod tests {
 
     #[test]
     fn numbers_have_fifteen_digits_at_most() {
-        for (number, digits) in [(0, "0"), (7, "7"), (10, "10"), (MOST, "999999999999999"), (u64::MAX, "999999999999999")] {
+        for (number, digits) in
+            [(0, "0"), (7, "7"), (10, "10"), (MOST, "999999999999999"), (u64::MAX, "999999999999999")]
+        {
             let mut text = Text::with_capacity(0);
             text.number(number);
             assert_eq!(shown(text), digits);
@@ -137,7 +139,9 @@ mod tests {
         let mut text = Text::with_capacity(0);
         text.push(b"before");
         let start = text.len();
-        for (name, new) in [("a", true), ("b\\\"", true), ("a", false), ("b\\\"", false), ("b", true), ("\\\\", true)] {
+        for (name, new) in
+            [("a", true), ("b\\\"", true), ("a", false), ("b\\\"", false), ("b", true), ("\\\\", true)]
+        {
             assert_eq!(text.member(start, name), new, "{name}");
             if new {
                 text.parameter("q", 1);

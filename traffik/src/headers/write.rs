@@ -77,7 +77,9 @@ pub(crate) fn write(reports: &[Report], headers: &mut HeaderMap, settled: bool) 
         let Some(names) = report.names() else { continue };
         let others = reports.iter().enumerate().filter(|(_, other)| other.names() == Some(names));
         if speaks(at, report, others) && !stands(headers, &names[1], report, settled) {
-            for (name, number) in names.iter().zip([report.stat.limit, report.stat.remaining, seconds(&report.stat)]) {
+            for (name, number) in
+                names.iter().zip([report.stat.limit, report.stat.remaining, seconds(&report.stat)])
+            {
                 let start = text.len();
                 text.number(number);
                 written.push((name, start..text.len()));
@@ -125,9 +127,10 @@ fn stands(headers: &HeaderMap, remaining: &HeaderName, report: &Report, settled:
 fn own(reports: &[Report], headers: &mut HeaderMap) {
     for (at, report) in reports.iter().enumerate() {
         for (name, make) in report.headers.more() {
-            let others = reports.iter().enumerate().filter(|(_, other)| {
-                other.headers.more().iter().any(|(theirs, _)| theirs == name)
-            });
+            let others = reports
+                .iter()
+                .enumerate()
+                .filter(|(_, other)| other.headers.more().iter().any(|(theirs, _)| theirs == name));
             if !headers.contains_key(name)
                 && speaks(at, report, others)
                 && let Some(value) = make(&report.stat)

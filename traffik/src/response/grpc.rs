@@ -33,7 +33,12 @@ pub(super) fn content_type(request: &HeaderMap) -> Option<&HeaderValue> {
 
 /// A status without any message of the service. `message` is visible ASCII without `%`. A wait of
 /// `None` says that another try is of no use.
-pub(super) fn status(content_type: &HeaderValue, code: Code, message: &str, wait: Option<Duration>) -> Response {
+pub(super) fn status(
+    content_type: &HeaderValue,
+    code: Code,
+    message: &str,
+    wait: Option<Duration>,
+) -> Response {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type.clone());
@@ -102,7 +107,8 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0_usize, |word, byte| word << 8 | usize::from(*byte)) << (8 * (3 - chunk.len()));
+        let word = chunk.iter().fold(0_usize, |word, byte| word << 8 | usize::from(*byte))
+            << (8 * (3 - chunk.len()));
         for digit in 0..=chunk.len() {
             text.push(char::from(DIGITS[word >> (18 - 6 * digit) & 63]));
         }
@@ -117,7 +123,13 @@ mod tests {
     #[test]
     fn base64_is_that_of_rfc_4648() {
         for (bytes, text) in [
-            ("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"), ("fooba", "Zm9vYmE"), ("foobar", "Zm9vYmFy"),
+            ("", ""),
+            ("f", "Zg"),
+            ("fo", "Zm8"),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg"),
+            ("fooba", "Zm9vYmE"),
+            ("foobar", "Zm9vYmFy"),
         ] {
             assert_eq!(base64(bytes.as_bytes()), text);
         }

@@ -95,6 +95,10 @@ impl Backend for FaultyBackend {
         })
     }
 
+    fn store(&self) -> Option<usize> {
+        Some(Arc::as_ptr(&self.state).addr())
+    }
+
     fn deadline(&self) -> Option<Duration> {
         self.inner.get().deadline().or(Some(crate::DEFAULT_DEADLINE))
     }

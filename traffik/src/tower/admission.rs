@@ -93,8 +93,12 @@ pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
     match ruling {
         None => First::Later(None),
         Some(Ok(None)) => First::In(After::default()),
-        Some(Ok(Some(ruling))) if ruling.refused.is_none() => First::In(enter(&counted, ruling, None, parts, layer)),
-        Some(ruling) => First::Later(Some(ruling.map(|ruling| ruling.unwrap_or_else(|| Ruling::exempt(counted.len()))))),
+        Some(Ok(Some(ruling))) if ruling.refused.is_none() => {
+            First::In(enter(&counted, ruling, None, parts, layer))
+        }
+        Some(ruling) => {
+            First::Later(Some(ruling.map(|ruling| ruling.unwrap_or_else(|| Ruling::exempt(counted.len())))))
+        }
     }
 }
 
@@ -111,7 +115,9 @@ pub(crate) async fn admit(
     let adjusted = adjusted(uses, parts).await;
     let mut counted: Counted<'_> = match Marks::of(&parts.extensions) {
         None => uses.iter().collect(),
-        Some(marks) => uses.iter().filter(|one| is_new(one, marks) || find(&adjusted, one).is_some()).collect(),
+        Some(marks) => {
+            uses.iter().filter(|one| is_new(one, marks) || find(&adjusted, one).is_some()).collect()
+        }
     };
     let mut waved: Option<Waved> = None;
     loop {
@@ -179,7 +185,8 @@ fn app(parts: &Parts) -> Option<&Answers> {
 
 /// Whether no layer has applied it to this request; another scope is another account.
 fn is_new(one: &Use, marks: &Marks) -> bool {
-    one.overrides.as_ref().is_some_and(|overrides| overrides.scope.is_some()) || marks.find(&one.throttle).is_none()
+    one.overrides.as_ref().is_some_and(|overrides| overrides.scope.is_some())
+        || marks.find(&one.throttle).is_none()
 }
 
 /// Whether it may cost more here than a layer has charged.
@@ -201,7 +208,8 @@ async fn adjusted<'a>(uses: &'a [Use], parts: &Parts) -> Adjusted<'a> {
         // Without a receipt the layer let the request pass uncounted, and so it is here.
         let charged = mark.receipt.as_ref().map_or(cost, |receipt| receipt.cost);
         if cost > charged {
-            adjusted.push((one, Overrides { cost: Some(Source::Fixed(cost - charged)), ..overrides.clone() }));
+            adjusted
+                .push((one, Overrides { cost: Some(Source::Fixed(cost - charged)), ..overrides.clone() }));
         }
     }
     adjusted
@@ -274,18 +282,28 @@ async fn refuse(counted: &[&Use], ruling: &Ruling, place: usize, parts: &Parts) 
     response
 }
 
-async fn answer(counted: &[&Use], ruling: &Ruling, place: usize, first: &Throttled, parts: &Parts) -> Response {
+async fn answer(
+    counted: &[&Use],
+    ruling: &Ruling,
+    place: usize,
+    first: &Throttled,
+    parts: &Parts,
+) -> Response {
     let own = counted.get(place).and_then(|one| one.on_throttled(&one.throttle.settings()).cloned());
     let answer = own.or_else(|| app(parts).and_then(|app| app.on_throttled.clone()));
     if let Some(OnThrottled::Answer(answer)) = answer {
         return answer(parts, first).await;
     }
-    let refused = counted.iter().zip(&ruling.each).filter(|(_, ruled)| !ruled.shadow && !ruled.decision.is_allowed());
-    let settings: SmallVec<[_; 2]> = refused.map(|(one, _)| (one.throttle.uid(), one.throttle.settings())).collect();
+    let refused =
+        counted.iter().zip(&ruling.each).filter(|(_, ruled)| !ruled.shadow && !ruled.decision.is_allowed());
+    let settings: SmallVec<[_; 2]> =
+        refused.map(|(one, _)| (one.throttle.uid(), one.throttle.settings())).collect();
     let app = app(parts).and_then(|app| app.headers.as_ref());
     let policies: SmallVec<[&str; 2]> = settings
         .iter()
-        .map(|(uid, settings)| settings.answers.headers.as_ref().or(app).map_or(*uid, |headers| headers.policy(uid)))
+        .map(|(uid, settings)| {
+            settings.answers.headers.as_ref().or(app).map_or(*uid, |headers| headers.policy(uid))
+        })
         .collect();
     response::refusal(Some(&parts.headers), first, &policies)
 }

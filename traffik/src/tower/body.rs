@@ -45,7 +45,10 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().body.project() {
             EitherProjection::Inner { body } => body.poll_frame(cx).map_err(Into::into),
             EitherProjection::Answer { body } => body.poll_frame(cx).map_err(Into::into),

@@ -123,7 +123,9 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         match at_once(&self.uses, &mut parts, true) {
-            First::In(after) => ThrottleFuture::running(self.inner.call(Request::from_parts(parts, body)), after),
+            First::In(after) => {
+                ThrottleFuture::running(self.inner.call(Request::from_parts(parts, body)), after)
+            }
             First::Later(ruling) => {
                 // The service that was polled ready is the one to call; the clone takes its place.
                 let clone = self.inner.clone();

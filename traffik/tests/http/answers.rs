@@ -10,20 +10,26 @@ use crate::support::{Client, app, memory, throttle as build};
 #[tokio::test]
 async fn problems_are_json_unless_the_client_reads_none() {
     let one = build("answers", "1/min").build().unwrap();
-    let app = Router::new().route("/", get(async || "")).layer(ThrottleLayer::new([one])).layer(app().build().layer());
+    let app = Router::new()
+        .route("/", get(async || ""))
+        .layer(ThrottleLayer::new([one]))
+        .layer(app().build().layer());
     let client = Client::of(app).await;
     client.get("/").await;
     let reply = client.get("/").await;
     assert_eq!(reply.status, 429);
     assert_eq!(reply.header("content-type"), Some("application/problem+json"));
     assert_eq!(reply.header("retry-after"), Some("60"));
-    assert_eq!(reply.json(), serde_json::json!({
-        "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
-        "title": "Too Many Requests",
-        "status": 429,
-        "detail": "Too many requests. Retry in 60 s.",
-        "violated-policies": ["answers"],
-    }));
+    assert_eq!(
+        reply.json(),
+        serde_json::json!({
+            "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+            "title": "Too Many Requests",
+            "status": 429,
+            "detail": "Too many requests. Retry in 60 s.",
+            "violated-policies": ["answers"],
+        })
+    );
     let reply = client.send("GET", "/", &[("accept", "text/plain")]).await;
     assert_eq!((reply.status, reply.header("content-type")), (429, Some("text/plain; charset=utf-8")));
     assert_eq!(reply.body, "Too many requests. Retry in 60 s.");
@@ -33,10 +39,16 @@ async fn problems_are_json_unless_the_client_reads_none() {
 #[tokio::test]
 async fn what_can_never_pass_is_told_no_time() {
     let one = build("never", "5/min").cost_with(|_: &Parts| 6_u64).build().unwrap();
-    let app = Router::new().route("/", get(async || "")).layer(ThrottleLayer::new([one])).layer(app().build().layer());
+    let app = Router::new()
+        .route("/", get(async || ""))
+        .layer(ThrottleLayer::new([one]))
+        .layer(app().build().layer());
     let reply = Client::of(app).await.get("/").await;
     assert_eq!((reply.status, reply.header("retry-after")), (429, None));
-    assert_eq!(reply.json()["detail"], "The request costs 6 units, and the limit is 5: it cannot pass at any time.");
+    assert_eq!(
+        reply.json()["detail"],
+        "The request costs 6 units, and the limit is 5: it cannot pass at any time."
+    );
 }
 
 #[tokio::test]
@@ -116,7 +128,10 @@ async fn a_layer_and_a_gate_may_both_let_pass() {
         outcome.throttled().map_or("", Throttled::uid).into()
     }
     let layer = build("layer", "1/min").continue_when_throttled().build().unwrap();
-    let app = Router::new().route("/", get(handler)).layer(ThrottleLayer::new([layer])).layer(app().build().layer());
+    let app = Router::new()
+        .route("/", get(handler))
+        .layer(ThrottleLayer::new([layer]))
+        .layer(app().build().layer());
     let client = Client::of(app).await;
     let mut bodies = Vec::new();
     for _ in 0..4 {
@@ -157,7 +172,10 @@ async fn refusals_and_errors_are_answers_of_handlers() {
     assert_eq!(client.get("/").await.body, "in");
     clock.advance(std::time::Duration::from_millis(500));
     let reply = client.get("/").await;
-    assert_eq!((reply.status, reply.header("retry-after"), reply.legacy()), (429, Some("60"), Some([1, 0, 60])));
+    assert_eq!(
+        (reply.status, reply.header("retry-after"), reply.legacy()),
+        (429, Some("60"), Some([1, 0, 60]))
+    );
     assert_eq!(reply.json()["violated-policies"], serde_json::json!(["handler"]));
     let reply = client.get("/broken").await;
     assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));

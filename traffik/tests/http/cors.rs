@@ -56,7 +56,9 @@ async fn it_does_the_same_for_attributes() {
 #[tokio::test]
 async fn inside_of_a_layer_preflights_can_be_bypassed() {
     let bypass = || bypass_if().method(Method::OPTIONS);
-    for (one, preflights) in [(build("counted", "1/min"), 429), (build("bypassed", "1/min").rule(bypass()), 200)] {
+    for (one, preflights) in
+        [(build("counted", "1/min"), 429), (build("bypassed", "1/min").rule(bypass()), 200)]
+    {
         let app = Router::new()
             .route("/", post(async || ""))
             .layer(cors())

@@ -39,7 +39,8 @@ async fn a_refusal_reads_no_body() {
 
 #[tokio::test]
 async fn a_handler_whose_throttles_cannot_be_built_answers_500() {
-    static TAKEN: LazyLock<Throttle> = LazyLock::new(|| Throttle::builder("gate:taken").rate("1/min").build().unwrap());
+    static TAKEN: LazyLock<Throttle> =
+        LazyLock::new(|| Throttle::builder("gate:taken").rate("1/min").build().unwrap());
     #[throttle("gate:taken", rate = "2/min")]
     async fn handler() {}
     LazyLock::force(&TAKEN);
@@ -51,7 +52,8 @@ async fn a_handler_whose_throttles_cannot_be_built_answers_500() {
 
 #[tokio::test]
 async fn the_gate_follows_the_throttles_settings() {
-    static LIVE: LazyLock<Throttle> = LazyLock::new(|| Throttle::builder("gate:live").rate("100/min").build().unwrap());
+    static LIVE: LazyLock<Throttle> =
+        LazyLock::new(|| Throttle::builder("gate:live").rate("100/min").build().unwrap());
     #[throttle(LIVE)]
     async fn plain() {}
     #[throttle(LIVE, on_throttled = brief)]
@@ -59,7 +61,8 @@ async fn the_gate_follows_the_throttles_settings() {
     fn brief(_: &Parts, _: &Throttled) -> &'static str {
         "own"
     }
-    let app = Router::new().route("/plain", post(plain)).route("/own", post(own)).layer(app().build().layer());
+    let app =
+        Router::new().route("/plain", post(plain)).route("/own", post(own)).layer(app().build().layer());
     let client = Client::of(app).await;
     let ask = async |path: &str| client.send("POST", path, &[]).await;
     assert!(ask("/plain").await.legacy().is_some());
@@ -109,4 +112,40 @@ async fn a_gate_that_expands_on_its_own_decides_as_well() {
     }
     let last = last.unwrap();
     assert_eq!(last.json()["violated-policies"], serde_json::json!(["gate:renamed"]));
+}
+
+/// By hand, what the expansion of an attribute behind another's gate says.
+#[tokio::test]
+async fn an_absorbed_gate_is_one_decision_with_the_next() {
+    use traffik::private::{Gate, Gated, Gatekeeper, Response, Stack, respond};
+    type Outer = Gate<First>;
+    struct First;
+    struct Second;
+    impl Gated for First {
+        fn stack() -> &'static Stack {
+            static STACK: LazyLock<Stack> =
+                LazyLock::new(|| Stack::new().declare(Throttle::builder("gate:first").rate("5/min")));
+            &STACK
+        }
+    }
+    impl Gated for Second {
+        fn stack() -> &'static Stack {
+            static STACK: LazyLock<Stack> = LazyLock::new(|| {
+                Stack::after(<Outer as Gatekeeper>::stack())
+                    .declare(Throttle::builder("gate:second").rate("2/min"))
+            });
+            &STACK
+        }
+    }
+    async fn handler(outer: <Outer as Gatekeeper>::Open, inner: Gate<Second>) -> Response {
+        respond(outer, async { respond(inner, async { "in" }).await }).await
+    }
+    let client = Client::of(Router::new().route("/", post(handler)).layer(app().build().layer())).await;
+    let mut left = Vec::new();
+    for _ in 0..4 {
+        let reply = client.send("POST", "/", &[]).await;
+        left.push((reply.status, reply.header("ratelimit").unwrap().to_owned()));
+    }
+    let said = |first, second| format!(r#""gate:first";r={first};t=60, "gate:second";r={second};t=60"#);
+    assert_eq!(left, [(200, said(4, 1)), (200, said(3, 0)), (429, said(3, 0)), (429, said(3, 0))]);
 }

@@ -45,7 +45,8 @@ async fn each_word_writes_its_headers() {
 async fn headers_ask_no_backend_again() {
     let backend = FaultyBackend::new(memory().0);
     let one = build("once", "1/min").backend(backend.clone()).build().unwrap();
-    let client = Client::of(Router::new().route("/", get(async || "")).layer(ThrottleLayer::new([one]))).await;
+    let client =
+        Client::of(Router::new().route("/", get(async || "")).layer(ThrottleLayer::new([one]))).await;
     client.get("/").await;
     assert_eq!(backend.calls(), 1);
     client.get("/").await;
@@ -79,7 +80,8 @@ fn bad_names_and_values_are_mistakes() {
     ] {
         let error = build("bad", "5/min").headers(headers.clone()).build().unwrap_err();
         assert!(error.is_configuration() && error.to_string().contains("header"), "{error}");
-        let error = traffik::install(traffik::Traffik::builder().headers(headers.clone()).build()).unwrap_err();
+        let error =
+            traffik::install(traffik::Traffik::builder().headers(headers.clone()).build()).unwrap_err();
         assert!(error.is_configuration(), "{error}");
         let one = build("good", "5/min").build().unwrap();
         assert!(one.set_headers(headers).is_err());
@@ -151,7 +153,8 @@ async fn what_the_handler_says_is_merged_or_left() {
     }
     let headers = Headers::always().with_value("x-own", "ours");
     let one = build("merged", "5/min").headers(headers).build().unwrap();
-    let app = Router::new().route("/", get(handler)).layer(ThrottleLayer::new([one])).layer(app().build().layer());
+    let app =
+        Router::new().route("/", get(handler)).layer(ThrottleLayer::new([one])).layer(app().build().layer());
     let reply = Client::of(app).await.get("/").await;
     assert_eq!(reply.header("ratelimit-policy"), Some(r#""upstream";q=1, "merged";q=5;w=60"#));
     assert_eq!(reply.legacy(), Some([1, 0, 9]));

@@ -139,17 +139,15 @@ async fn identifiers_rates_and_costs_may_take_their_time() {
 
 #[tokio::test]
 async fn dynamic_backends_are_found_through_the_layers() {
-    let (first, second): (SharedBackend, SharedBackend) = (MemoryBackend::new().into(), MemoryBackend::new().into());
+    let (first, second): (SharedBackend, SharedBackend) =
+        (MemoryBackend::new().into(), MemoryBackend::new().into());
     let tenant = throttle("tenant", "1/hour").dynamic_backend().build().unwrap();
     let tenants = BackendLayer::resolve(move |parts: &Parts| match parts.uri.path() {
         "/first" => Some(first.clone()),
         "/second" => Some(second.clone()),
         _ => None,
     });
-    let app = Router::new()
-        .fallback(async || "")
-        .layer(ThrottleLayer::new([tenant]))
-        .layer(tenants);
+    let app = Router::new().fallback(async || "").layer(ThrottleLayer::new([tenant])).layer(tenants);
     let client = Client::of(app).await;
     assert_eq!(client.statuses("/first").await, [200, 429]);
     assert_eq!(client.statuses("/second").await, [200, 429]);
@@ -177,7 +175,8 @@ async fn failures_of_the_backend_are_no_refusals() {
 
 #[tokio::test]
 async fn refunds_follow_the_response() {
-    let reads = throttle("refunds", "2/min").refund_on_status(|status| status.is_server_error()).build().unwrap();
+    let reads =
+        throttle("refunds", "2/min").refund_on_status(|status| status.is_server_error()).build().unwrap();
     let app = Router::new()
         .route("/good", get(async || ""))
         .route("/bad", get(async || StatusCode::BAD_GATEWAY))
@@ -191,9 +190,10 @@ async fn refunds_follow_the_response() {
 #[tokio::test]
 async fn a_throttled_service_keeps_what_its_body_knows() {
     let one: Throttle = throttle("body", "9/min").backend(memory().0).build().unwrap();
-    let service = ServiceBuilder::new().layer(ThrottleLayer::new([&one])).service(service_fn(async |_: Request<()>| {
-        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"four"))))
-    }));
+    let service =
+        ServiceBuilder::new().layer(ThrottleLayer::new([&one])).service(service_fn(async |_: Request<()>| {
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"four"))))
+        }));
     let response = service.oneshot(Request::new(())).await.unwrap();
     assert_eq!(http_body::Body::size_hint(response.body()).exact(), Some(4));
 }

@@ -8,8 +8,8 @@ mod gate;
 mod grpc;
 mod headers;
 mod layer;
-mod nested;
 mod neighbours;
+mod nested;
 mod registry;
 mod rules;
 #[cfg(feature = "ws")]

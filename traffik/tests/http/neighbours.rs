@@ -72,7 +72,9 @@ async fn each_is_throttled_and_works() {
         .route(Typed::PATH, get(typed))
         .layer(app().build().layer());
     let client = Client::of(app).await;
-    for name in ["instrument_below", "instrument_above", "debug_handler", "openapi_above", "openapi_below", "typed"] {
+    for name in
+        ["instrument_below", "instrument_above", "debug_handler", "openapi_above", "openapi_below", "typed"]
+    {
         let path = format!("/{name}/7");
         let reply = client.get(&path).await;
         assert_eq!((reply.status, &*reply.body), (200, "7"), "{name}");

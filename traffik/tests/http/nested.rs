@@ -9,7 +9,8 @@ use traffik::{Parts, Throttle, ThrottleLayer, Traffik, throttle};
 
 use crate::support::{Client, app, memory, throttle as build};
 
-static SHARED: LazyLock<Throttle> = LazyLock::new(|| Throttle::builder("nested:shared").rate("3/min").build().unwrap());
+static SHARED: LazyLock<Throttle> =
+    LazyLock::new(|| Throttle::builder("nested:shared").rate("3/min").build().unwrap());
 
 #[tokio::test]
 async fn one_throttle_is_charged_once_a_request() {
@@ -31,7 +32,8 @@ async fn one_throttle_is_charged_once_a_request() {
 
 #[tokio::test]
 async fn a_larger_cost_further_in_charges_the_difference() {
-    static COSTS: LazyLock<Throttle> = LazyLock::new(|| Throttle::builder("nested:costs").rate("10/min").build().unwrap());
+    static COSTS: LazyLock<Throttle> =
+        LazyLock::new(|| Throttle::builder("nested:costs").rate("10/min").build().unwrap());
     #[throttle(COSTS, cost = 4)]
     async fn fixed() {}
     #[throttle(COSTS, cost = |_| 4_u64)]
@@ -67,7 +69,8 @@ async fn a_larger_cost_further_in_charges_the_difference() {
 async fn who_is_turned_away_further_in_is_charged_nowhere() {
     #[throttle("nested:inner", rate = "1/min")]
     async fn inner() {}
-    let (outer, middle) = (build("outer", "10/min").build().unwrap(), build("middle", "10/min").cost(2).build().unwrap());
+    let (outer, middle) =
+        (build("outer", "10/min").build().unwrap(), build("middle", "10/min").cost(2).build().unwrap());
     let (memory, _clock) = memory();
     let traffik = Traffik::builder().backend(memory.clone()).client_ip(traffik::ClientIp::default()).build();
     let app = Router::new()

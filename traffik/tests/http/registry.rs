@@ -23,7 +23,10 @@ fn it_lists_live_settings() {
     a.set_cost(3);
     a.set_strategy(TokenBucket::new()).unwrap();
     let seen = registry.get("a").unwrap();
-    assert_eq!((seen.rate().unwrap().to_string(), seen.cost(), seen.strategy().name()), ("9/min".into(), Some(3), "token_bucket"));
+    assert_eq!(
+        (seen.rate().unwrap().to_string(), seen.cost(), seen.strategy().name()),
+        ("9/min".into(), Some(3), "token_bucket")
+    );
     assert!(seen.backend().is_none());
     a.set_backend(MemoryBackend::new()).unwrap();
     assert_eq!(seen.backend().unwrap().get().name(), "memory");
@@ -90,7 +93,11 @@ async fn changes_are_whole_under_load() {
                 let odd = rounds % 2 == 1;
                 one.set_rate(format!("{}/day", LIMITS[usize::from(odd)])).unwrap();
                 one.set_cost(1 + rounds % 3);
-                if odd { one.set_strategy(TokenBucket::new()).unwrap() } else { one.set_strategy(FixedWindow::new()).unwrap() }
+                if odd {
+                    one.set_strategy(TokenBucket::new()).unwrap()
+                } else {
+                    one.set_strategy(FixedWindow::new()).unwrap()
+                }
                 one.set_backend(if odd { &first } else { &second }.clone()).unwrap();
                 one.set_headers(if odd { Headers::draft() } else { Headers::always() }).unwrap();
                 one.set_on_throttled(|_: &Parts, _: &Throttled| "refused");

@@ -95,7 +95,9 @@ async fn rules_are_added_by_uid() {
 
 #[test]
 fn a_bad_pattern_is_an_error_with_its_place() {
-    for (pattern, place) in [("health", "byte 0"), ("/a//b", "byte 2"), ("/files/*.json", "byte 7"), ("/a?b", "byte 2")] {
+    for (pattern, place) in
+        [("health", "byte 0"), ("/a//b", "byte 2"), ("/files/*.json", "byte 7"), ("/a?b", "byte 2")]
+    {
         let error = build("bad", "1/min").rule(bypass_if().path(pattern)).build().unwrap_err();
         assert!(error.is_configuration() && error.to_string().contains(place), "{error}");
         let registry = Registry::new();

@@ -39,16 +39,22 @@ async fn lists_have_a_member_for_each_throttle() {
     let app = Router::new().route("/", get(async || "")).layer(ThrottleLayer::new([&burst, &tick]));
     let app = app.layer(ThrottleLayer::new([&huge])).layer(self::app().build().layer());
     let reply = Client::of(app).await.get("/").await;
-    assert_eq!(members(&reply, "ratelimit-policy"), [
-        ("burst".into(), parameters(&[("q", 5), ("w", 60)])),
-        ("tick".into(), parameters(&[("q", 1000)])),
-        ("huge".into(), parameters(&[("q", 1_000_000_000), ("w", 86_400)])),
-    ]);
-    assert_eq!(members(&reply, "ratelimit"), [
-        ("burst".into(), parameters(&[("r", 4), ("t", 60)])),
-        ("tick".into(), parameters(&[("r", 997), ("t", 1)])),
-        ("huge".into(), parameters(&[("r", 999_999_999), ("t", 86_400)])),
-    ]);
+    assert_eq!(
+        members(&reply, "ratelimit-policy"),
+        [
+            ("burst".into(), parameters(&[("q", 5), ("w", 60)])),
+            ("tick".into(), parameters(&[("q", 1000)])),
+            ("huge".into(), parameters(&[("q", 1_000_000_000), ("w", 86_400)])),
+        ]
+    );
+    assert_eq!(
+        members(&reply, "ratelimit"),
+        [
+            ("burst".into(), parameters(&[("r", 4), ("t", 60)])),
+            ("tick".into(), parameters(&[("r", 997), ("t", 1)])),
+            ("huge".into(), parameters(&[("r", 999_999_999), ("t", 86_400)])),
+        ]
+    );
 }
 
 #[tokio::test]
@@ -56,9 +62,15 @@ async fn the_largest_limit_has_an_integer_that_fits() {
     let most = Rate::new(1_000_000_000_000_000, std::time::Duration::from_micros(1));
     let Ok(most) = most else { return };
     let Ok(one) = throttle("most", "1/s").rate(most).build() else { return };
-    let app = Router::new().route("/", get(async || "")).layer(ThrottleLayer::new([&one])).layer(app().build().layer());
+    let app = Router::new()
+        .route("/", get(async || ""))
+        .layer(ThrottleLayer::new([&one]))
+        .layer(app().build().layer());
     let reply = Client::of(app).await.get("/").await;
-    assert_eq!(members(&reply, "ratelimit-policy"), [("most".into(), parameters(&[("q", 999_999_999_999_999)]))]);
+    assert_eq!(
+        members(&reply, "ratelimit-policy"),
+        [("most".into(), parameters(&[("q", 999_999_999_999_999)]))]
+    );
 }
 
 #[tokio::test]
@@ -71,7 +83,10 @@ async fn names_with_quotes_and_other_scripts_are_valid() {
         ("", ""),
     ] {
         let one = throttle("named", "1/min").headers(Headers::draft().policy_name(name)).build().unwrap();
-        let app = Router::new().route("/", get(async || "")).layer(ThrottleLayer::new([one])).layer(app().build().layer());
+        let app = Router::new()
+            .route("/", get(async || ""))
+            .layer(ThrottleLayer::new([one]))
+            .layer(app().build().layer());
         let client = Client::of(app).await;
         let reply = client.get("/").await;
         assert_eq!(members(&reply, "ratelimit-policy")[0].0, read);

@@ -75,10 +75,6 @@ impl Client {
         Self { client, server }
     }
 
-    pub(crate) fn server(&self) -> SocketAddr {
-        self.server
-    }
-
     pub(crate) async fn get(&self, path: &str) -> Reply {
         self.send("GET", path, &[]).await
     }

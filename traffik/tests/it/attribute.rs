@@ -91,7 +91,11 @@ async fn each_backend_handle_is_one_call_and_each_identifier_runs_once() {
     let app = Router::new().route("/", get(three_on_one));
     assert_eq!(statuses(&app, "/", "10.0.0.1", 2).await, [200, 200]);
     assert_eq!(IDENTIFIED.load(Ordering::SeqCst), 2);
+    assert_eq!(STACK_CALLS.calls(), 2, "three throttles, one call a request");
 }
+
+#[throttle("attr:cost:inferred", rate = "10/min", cost = |_| 10, scope = |req| req.method.to_string())]
+async fn inferred() {}
 
 #[throttle("attr:cost:literal", rate = "10/min", cost = 4)]
 async fn literal() {}
@@ -121,10 +125,12 @@ async fn costs_are_literal_computed_or_none() {
     let app = Router::new()
         .route("/literal", get(literal))
         .route("/header", get(by_header))
-        .route("/1234", get(by_path));
+        .route("/1234", get(by_path))
+        .route("/inferred", get(inferred));
     let (app, _clock) = isolated(app);
     assert_eq!(statuses(&app, "/literal", "10.0.0.1", 3).await, [200, 200, 429]);
     assert_eq!(statuses(&app, "/1234", "10.0.0.1", 3).await, [200, 200, 429]);
+    assert_eq!(statuses(&app, "/inferred", "10.0.0.1", 2).await, [200, 429]);
     for (cost, expected) in [("0", 200), ("0", 200), ("7", 200), ("4", 429), ("0", 200), ("3", 200), ("1", 429)] {
         let response = send(&app, get_from("/header", "10.0.0.1", &[("x-cost", cost)])).await;
         assert_eq!(response.status(), expected, "cost {cost}");

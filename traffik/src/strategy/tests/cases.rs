@@ -16,14 +16,16 @@ pub(super) struct Case {
     /// Whether time alone can also make a hit fail: the first instant is then looked for among
     /// the edges of hours and windows.
     pub(super) fickle: bool,
-    /// How many traces, of a hundred, are enough: some models are slow.
-    pub(super) weight: u32,
+    /// How many traces are enough: some models are slow.
+    pub(super) traces: u32,
+    /// How many periods a trace may span.
+    pub(super) span: u64,
     /// Whether the definition says how a changed limit bears on the past.
     pub(super) changing: bool,
 }
 
 fn case(strategy: impl Strategy, passes: impl Fn(&Scene<'_>) -> bool + 'static) -> Case {
-    Case { strategy: Arc::new(strategy), passes: Box::new(passes), fickle: false, weight: 100, changing: true }
+    Case { strategy: Arc::new(strategy), passes: Box::new(passes), fickle: false, traces: 200, span: 600, changing: true }
 }
 
 pub(super) fn windows() -> Vec<Case> {
@@ -62,28 +64,30 @@ pub(super) fn narrow() -> Vec<Case> {
         case(Rollover::new().percent(100).cap(3), |scene| narrow::rollover(scene, 100, 3)),
         Case {
             changing: false,
-            weight: 12,
+            traces: 16,
+            span: 60,
             ..case(Adaptive::new(), |scene| {
                 narrow::adaptive(scene, Knobs { threshold: 80, reduction: 50, recovery: 10, floor: 10 })
             })
         },
         Case {
             changing: false,
-            weight: 12,
+            traces: 16,
+            span: 60,
             ..case(Adaptive::new().threshold(60).reduction(30).recovery(7).floor(3), move |scene| {
                 narrow::adaptive(scene, adaptive)
             })
         },
         Case {
             fickle: true,
-            weight: 40,
+            traces: 25,
             ..case(TimeOfDay::new().hours(0..6, 300).hours(9..17, 50).hours(23..0, 0).utc_offset(-345), move |scene| {
                 narrow::time_of_day(scene, &working, -345)
             })
         },
         Case {
             fickle: true,
-            weight: 40,
+            traces: 25,
             ..case(TimeOfDay::new().hours(22..6, 200).utc_offset(330), |scene| {
                 narrow::time_of_day(scene, &[(0, 6, 200), (22, 24, 200)], 330)
             })

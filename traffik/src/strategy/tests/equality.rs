@@ -105,8 +105,8 @@ fn follow(case: &Case, rates: &[Rate], choice: usize, trace: &[Move]) -> Result<
             12 => wait.saturating_sub(1),
             _ => random % (period / 16 + 1),
         };
-        // Far enough for every window, near enough for 64 bits.
-        if now > START + 600 * DAY.max(period) || now > 1 << 52 {
+        // Packed states reckon with the years up to 2112.
+        if now > START.saturating_add(case.span * period) || now > 1 << 52 {
             break;
         }
         let who = who(step.who);
@@ -159,7 +159,7 @@ fn follow(case: &Case, rates: &[Rate], choice: usize, trace: &[Move]) -> Result<
             prop_assert_eq!(verdict.wait, 0, "{}", context());
         } else {
             prop_assert_eq!(verdict.wait, account.wait(now, cost), "wait: {}", context());
-            wait = verdict.wait % (400 * period);
+            wait = verdict.wait % (case.span * period);
         }
         if !(op.changes() && verdict.admitted) {
             prop_assert_eq!(&*state, &before, "changed: {}", context());
@@ -183,7 +183,7 @@ fn run(cases: Vec<Case>) {
     for case in cases {
         let rates = case.rates();
         let traces = (any::<usize>(), proptest::collection::vec(moves(), 1..60));
-        let mut runner = proptest::test_runner::TestRunner::new(config(case.weight));
+        let mut runner = proptest::test_runner::TestRunner::new(config(case.traces));
         let outcome = runner.run(&traces, |(choice, trace)| follow(&case, &rates, choice, &trace));
         if let Err(error) = outcome {
             panic!("{:?}, seed {}: {error}", case.strategy, config(0).rng_seed);

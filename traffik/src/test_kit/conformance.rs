@@ -1,0 +1,69 @@
+//! [`conformance()`]: the suite that every backend must pass.
+
+mod accounts;
+mod batches;
+mod concurrency;
+mod custom;
+mod oracle;
+mod random;
+mod strategies;
+#[cfg(test)]
+mod tests;
+mod traces;
+
+use std::future::Future;
+
+use super::ManualClock;
+use crate::backend::SharedBackend;
+use oracle::Suite;
+
+/// Proves a backend: whatever it is asked, it must answer what the strategies' pure steps say, to
+/// the unit and the microsecond.
+///
+/// `make` is called once for each part of the suite and makes a backend whose time is the given
+/// clock's. It need not be empty: each run uses clients of its own. What is tested:
+///
+/// - every strategy, on random traces of hits, checks, refunds, resets and changed limits
+/// - batches of several throttles: all are charged, or none, and refusals are told as they stand
+/// - clients, throttles, scopes and rates that look alike, and are counted apart
+/// - a check changes nothing, a refund never lifts above full, a reset forgets, an idle account is
+///   full again, and not before
+/// - exact totals when many hits are under way at once, and whole batches when some are dropped
+/// - a strategy of one's own, with words and with bytes
+///
+/// ```
+/// # async fn run() {
+/// use traffik::MemoryBackend;
+/// use traffik::test_kit::conformance;
+///
+/// conformance(|clock| async move { MemoryBackend::builder().clock(clock).build() }).await;
+/// # }
+/// ```
+///
+/// Traces are random with a fixed seed, which every failure names. `TRAFFIK_SEED` sets another,
+/// `TRAFFIK_LONG=1` makes twenty times as many. A store that forgets by a clock of its own, as
+/// Redis does, must keep what it has written for a second at least.
+///
+/// # Panics
+/// When the backend is wrong, with what was asked, what was expected and what came instead.
+pub async fn conformance<F, Fut, B>(make: F)
+where
+    F: Fn(ManualClock) -> Fut,
+    Fut: Future<Output = B>,
+    B: Into<SharedBackend>,
+{
+    let suite = async |part| {
+        let clock = ManualClock::new();
+        Suite::new(part, make(clock.clone()).await.into(), clock)
+    };
+    accounts::counted_apart(suite("counted apart").await).await;
+    accounts::given_back_and_forgotten(suite("given back and forgotten").await).await;
+    accounts::idle_accounts_fill(suite("idle accounts fill").await).await;
+    traces::every_strategy(suite("every strategy").await).await;
+    batches::all_or_nothing(suite("all or nothing").await).await;
+    batches::told_as_they_stand(suite("told as they stand").await).await;
+    concurrency::exact_totals(suite("exact totals").await).await;
+    concurrency::whole_batches(suite("whole batches").await).await;
+    concurrency::dropped_calls(suite("dropped calls").await).await;
+    custom::own_strategies(suite("own strategies").await).await;
+}
