@@ -8,7 +8,7 @@ mod socket;
 mod stack;
 
 pub use crate::tower::{Outcome, OutcomeRejection};
-pub use gate::{Absorbed, Gate, Gated, Gatekeeper, respond};
+pub use gate::{Gate, Gated, respond};
 pub use serve::{Serve, serve};
 #[cfg(feature = "ws")]
 pub use socket::{GuardedSocket, SocketAction};

@@ -1,4 +1,78 @@
-//! Rate limiting for axum in one line.
+//! Rate limiting for axum in one line: request costs, layered limits decided all-or-nothing,
+//! exemptions that cost nothing, counters in memory or on Redis, a backend chosen per request.
+//!
+//! ```no_run
+//! use axum::{Router, routing::get};
+//! use traffik::throttle;
+//!
+//! #[throttle("api:burst", rate = "20/min")]
+//! #[throttle("api:sustained", rate = "500/hour")]
+//! async fn data() -> &'static str { "hello" }
+//!
+//! #[tokio::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let app = Router::new().route("/api/data", get(data));
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//!     traffik::axum::serve(listener, app).await
+//! }
+//! ```
+//!
+//! Both limits must pass. Who is refused by either gets `429` with `Retry-After`, and has been
+//! charged by neither.
+//!
+//! # The same as a value
+//!
+//! The [attribute](throttle) expands to the [builder](Throttle::builder); whatever one says, the
+//! other does too.
+//!
+//! ```
+//! use std::sync::LazyLock;
+//! use traffik::{EXEMPTED, Identity, Parts, Throttle};
+//!
+//! fn tiered(req: &Parts) -> Identity {
+//!     if req.headers.get("x-admin-token").is_some_and(|t| t == "s3cret") { return EXEMPTED }
+//!     match req.headers.get("x-api-key").and_then(|k| k.to_str().ok()) {
+//!         Some(key) => Identity::key(format!("key:{key}")),
+//!         None => traffik::client_ip(req),
+//!     }
+//! }
+//!
+//! static EXPORT: LazyLock<Throttle> = LazyLock::new(|| {
+//!     Throttle::builder("export").rate("100/min").cost(10).identifier(tiered).build().unwrap()
+//! });
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let decision = EXPORT.hit("user:42").cost(3).await?;
+//! if let Some(refused) = decision.throttled() {
+//!     println!("retry after {:?}", refused.retry_after());
+//! }
+//! decision.into_result()?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Where to count
+//!
+//! In this process's memory, unless told otherwise. [`install`] sets a default for the process,
+//! [`Traffik::layer`] for a router, [`ThrottleBuilder::backend`] for one throttle. A throttle with
+//! [`dynamic_backend`](ThrottleBuilder::dynamic_backend) looks it up at every request, in the
+//! context that a [`BackendLayer`] or [`SharedBackend::scope`] sets.
+//!
+//! # How to count
+//!
+//! See [`strategy`]. Everything is an integer, and every backend gives the same answer to the
+//! microsecond.
+//!
+//! # Features
+//!
+//! | feature | brings | default |
+//! |---|---|---|
+//! | `macros` | [`#[throttle]`](throttle) | yes |
+//! | `axum` | the gate, extractors, [`axum::serve`] | yes |
+//! | `memory` | [`MemoryBackend`] | yes |
+//! | `tower` | layers over any `http::Request` service | with `axum` |
+//! | `redis` | `RedisBackend` | no |
+//! | `test-kit` | a clock moved by hand, a backend that fails on demand | no |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod app;

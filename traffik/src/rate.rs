@@ -67,7 +67,7 @@ impl Rate {
     /// When the limit is zero or past 2^53 - 1, or the period is under a microsecond, not a whole
     /// number of microseconds, or past 100 years.
     pub fn new(limit: u64, period: Duration) -> Result<Self, Error> {
-        if period.subsec_nanos() % 1000 != 0 {
+        if !period.subsec_nanos().is_multiple_of(1000) {
             return Err(Error::configuration(format!(
                 "the period {period:?} is not a whole number of microseconds; round it to one"
             )));

@@ -14,13 +14,11 @@ use crate::error::Error;
 use crate::request_fn::{Async_, IntoRequestFn, RequestFn, Sync_};
 
 /// Skips the throttle for requests that match.
-#[must_use]
 pub fn bypass_if() -> Rule {
     Rule::new(Kind::Bypass)
 }
 
 /// Limits the throttle to requests that match.
-#[must_use]
 pub fn throttle_if() -> Rule {
     Rule::new(Kind::Only)
 }

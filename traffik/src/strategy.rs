@@ -70,6 +70,8 @@ pub use time_of_day::TimeOfDay;
 pub use token_bucket::TokenBucket;
 
 pub(crate) use bucket::Bucket;
+#[cfg(feature = "redis")]
+pub(crate) use pair::bits as bits_of_a_count;
 use pair::Pair;
 use window::Window;
 
@@ -156,9 +158,17 @@ impl<'a> Ask<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Twin {
-    FixedWindow { staggered: bool },
+    FixedWindow {
+        staggered: bool,
+    },
+    SlidingWindow,
+    SlidingLog,
+    LeakyQueue,
     /// `burst` defaults to the limit.
-    Bucket { burst: Option<u64>, debt: u64 },
+    Bucket {
+        burst: Option<u64>,
+        debt: u64,
+    },
 }
 
 /// Any strategy, boxed or not, as the builder takes it.

@@ -40,9 +40,11 @@ mod throttle_future;
 mod throttle_layer;
 mod traffik_layer;
 
+#[cfg(feature = "axum")]
 pub(crate) use admission::{After, First, Use, admit, at_once};
 pub use backend_layer::{BackendFuture, BackendLayer, BackendService};
 pub use body::ThrottleBody;
+#[cfg(feature = "axum")]
 pub(crate) use marks::undo;
 pub use outcome::{Outcome, OutcomeRejection};
 pub use throttle_future::ThrottleFuture;

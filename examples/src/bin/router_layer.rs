@@ -12,8 +12,7 @@
 
 use std::sync::LazyLock;
 
-use axum::{Router, routing::get};
-use http::Method;
+use axum::{Router, http::Method, routing::get};
 use tokio::net::TcpListener;
 use traffik::{Throttle, ThrottleLayer, throttle_if};
 

@@ -16,7 +16,7 @@
 use std::sync::LazyLock;
 
 use axum::Router;
-use http::Method;
+use axum::http::Method;
 use tokio::net::TcpListener;
 use traffik::{Parts, Throttle, ThrottleLayer, bypass_if, throttle_if};
 

@@ -19,41 +19,6 @@ pub trait Gated: 'static {
     fn stack() -> &'static Stack;
 }
 
-/// Stands in for the gate of an outer attribute whose throttles an inner one's gate has taken over
-/// ([`Stack::after`]), so that both are one decision.
-pub struct Absorbed<G>(PhantomData<fn() -> G>);
-
-impl<G> fmt::Debug for Absorbed<G> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Absorbed")
-    }
-}
-
-impl<G: Gated> Gated for Absorbed<G> {
-    fn stack() -> &'static Stack {
-        static NONE: Stack = Stack::new();
-        &NONE
-    }
-}
-
-/// What an attribute that expands behind another's gate knows it by: its throttles, and the open
-/// gate that takes its place.
-pub trait Gatekeeper {
-    /// The same gate, absorbed.
-    type Open;
-
-    /// Its throttles.
-    fn stack() -> &'static Stack;
-}
-
-impl<G: Gated> Gatekeeper for Gate<G> {
-    type Open = Gate<Absorbed<G>>;
-
-    fn stack() -> &'static Stack {
-        G::stack()
-    }
-}
-
 /// The proof that a request may enter, extracted before anything else of it.
 pub struct Gate<G> {
     after: After,

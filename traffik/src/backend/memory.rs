@@ -26,7 +26,8 @@ pub const DEFAULT_CAPACITY: usize = 1_000_000;
 /// client that is being refused goes last, so that a flood of fresh keys frees nobody.
 ///
 /// ```
-/// # async fn run() -> Result<(), traffik::Error> {
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), traffik::Error> {
 /// use traffik::{MemoryBackend, Throttle};
 ///
 /// let throttle = Throttle::builder("docs:memory").rate("2/min").backend(MemoryBackend::new()).build()?;
@@ -35,8 +36,6 @@ pub const DEFAULT_CAPACITY: usize = 1_000_000;
 /// assert!(!throttle.hit("ann").await?.is_allowed());
 /// assert!(throttle.hit("bob").await?.is_allowed());
 /// # Ok(()) }
-/// # futures_block_on(run()).unwrap();
-/// # fn futures_block_on<F: Future>(f: F) -> F::Output { tokio::runtime::Runtime::new().unwrap().block_on(f) }
 /// ```
 #[derive(Clone)]
 pub struct MemoryBackend(Arc<Store>);

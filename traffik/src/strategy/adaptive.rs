@@ -74,7 +74,8 @@ impl Adaptive {
 
     /// The factor after a window.
     fn next(&self, limit: u64, factor: u64, used: u64) -> u64 {
-        let loaded = u128::from(used) * 100 > u128::from(Self::limit(limit, factor)) * u128::from(self.threshold);
+        let loaded =
+            u128::from(used) * 100 > u128::from(Self::limit(limit, factor)) * u128::from(self.threshold);
         if loaded { percent(factor, self.reduction).max(self.floor) } else { self.recover(factor, 1) }
     }
 
@@ -121,8 +122,11 @@ impl Strategy for Adaptive {
     }
 
     fn validate(&self, rate: &Rate) -> Result<(), String> {
-        let bounds =
-            [("threshold", self.threshold, 99), ("reduction", self.reduction, 99), ("recovery", self.recovery, 100)];
+        let bounds = [
+            ("threshold", self.threshold, 99),
+            ("reduction", self.reduction, 99),
+            ("recovery", self.recovery, 100),
+        ];
         for (name, value, most) in bounds.into_iter().chain([("floor", self.floor, 100)]) {
             if !(1..=most).contains(&value) {
                 return Err(format!("{name} is {value} percent; make it 1 to {most}"));
@@ -146,7 +150,8 @@ impl Strategy for Adaptive {
             Op::Hit | Op::Check if ask.cost > full => (false, Verdict::NEVER),
             Op::Hit | Op::Check if account.used.saturating_add(ask.cost) > limit => {
                 // The least factor whose limit holds the cost; any holds 1.
-                let target = if ask.cost <= 1 { 0 } else { (u128::from(ask.cost) * 100).div_ceil(u128::from(full)) };
+                let target =
+                    if ask.cost <= 1 { 0 } else { (u128::from(ask.cost) * 100).div_ceil(u128::from(full)) };
                 (false, after(self.windows_until(account, full, target as u64)))
             }
             Op::Hit => {
@@ -167,9 +172,16 @@ impl Strategy for Adaptive {
         };
         let Account { index, factor, used } = account;
         let limit = Self::limit(full, factor);
-        let keep = if (used, factor) == (0, FULL) { 0 } else { after(self.windows_until(account, full, FULL)) };
+        let keep =
+            if (used, factor) == (0, FULL) { 0 } else { after(self.windows_until(account, full, FULL)) };
         // Even the smallest factor leaves a limit of 1 whole.
-        let full_at = if full > 1 || keep == 0 { keep } else if used > 0 { after(1) } else { 0 };
+        let full_at = if full > 1 || keep == 0 {
+            keep
+        } else if used > 0 {
+            after(1)
+        } else {
+            0
+        };
         if admitted && ask.op.changes() {
             let kept = Pair { index, older: factor, newer: used };
             *state = if keep == 0 { State::Empty } else { kept.pack(period) };

@@ -75,7 +75,8 @@ impl CostAdaptive {
         let State::Bytes(bytes) = state else { return full() };
         let (words, []) = bytes.as_chunks::<8>() else { return full() };
         let Some(([last, used], costs)) = words.split_first_chunk::<2>() else { return full() };
-        let costs = costs[costs.len().saturating_sub(self.last)..].iter().map(|cost| u64::from_le_bytes(*cost));
+        let costs =
+            costs[costs.len().saturating_sub(self.last)..].iter().map(|cost| u64::from_le_bytes(*cost));
         let (last, used) = (u64::from_le_bytes(*last), u64::from_le_bytes(*used).min(total));
         let slowest = leak.saturating_mul(self.floor).max(1);
         if !skew::believable(last, now, || total.div_ceil(slowest)) {
@@ -155,9 +156,10 @@ impl Strategy for CostAdaptive {
 
         let (admitted, wait) = match ask.op {
             Op::Hit | Op::Check if ask.cost > limit => (false, Verdict::NEVER),
-            Op::Hit | Op::Check if account.used.saturating_add(ask.cost.saturating_mul(unit)) > total => {
-                (false, time_for(account.used.saturating_add(ask.cost.saturating_mul(unit)) - total, &account.costs))
-            }
+            Op::Hit | Op::Check if account.used.saturating_add(ask.cost.saturating_mul(unit)) > total => (
+                false,
+                time_for(account.used.saturating_add(ask.cost.saturating_mul(unit)) - total, &account.costs),
+            ),
             Op::Check => (true, 0),
             Op::Hit => {
                 account.used += ask.cost * unit;
@@ -182,6 +184,14 @@ impl Strategy for CostAdaptive {
         }
         let remaining = (total - account.used) / unit;
         let keep = time_for(account.used, &account.costs);
-        Verdict { admitted, limit, used: limit - remaining, remaining, wait, reset_after: keep, keep_for: keep }
+        Verdict {
+            admitted,
+            limit,
+            used: limit - remaining,
+            remaining,
+            wait,
+            reset_after: keep,
+            keep_for: keep,
+        }
     }
 }

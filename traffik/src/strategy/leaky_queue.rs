@@ -67,7 +67,8 @@ impl Strategy for LeakyQueue {
         let (admitted, wait) = match ask.op {
             Op::Hit | Op::Check if ask.cost > limit => (false, Verdict::NEVER),
             Op::Hit | Op::Check if level.saturating_add(ask.cost) > limit => {
-                let gone = queue.leaves(queue.end_of(first, level.saturating_add(ask.cost) - limit), ask.rate);
+                let gone =
+                    queue.leaves(queue.end_of(first, level.saturating_add(ask.cost) - limit), ask.rate);
                 (false, gone.saturating_sub(ask.now))
             }
             Op::Check => (true, 0),
@@ -112,7 +113,7 @@ impl Strategy for LeakyQueue {
     }
 
     fn twin(&self) -> Option<Twin> {
-        None
+        Some(Twin::LeakyQueue)
     }
 }
 

@@ -84,7 +84,9 @@ impl Strategy for PriorityReserve {
     fn validate(&self, rate: &Rate) -> Result<(), String> {
         let sum = self.shares.iter().fold(0_u64, |sum, share| sum.saturating_add(*share));
         if sum > 100 {
-            return Err(format!("the shares add up to {sum} percent; lower some, so that they make at most 100"));
+            return Err(format!(
+                "the shares add up to {sum} percent; lower some, so that they make at most 100"
+            ));
         }
         for (rank, name) in NAMES.iter().enumerate() {
             if self.ceiling(rate.limit(), rank) == 0 {

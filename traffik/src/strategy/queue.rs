@@ -95,7 +95,8 @@ impl<'a> Queue<'a> {
     pub(super) fn end_of(self, first: usize, units: u64) -> u64 {
         let before = self.before(first);
         let queued = &self.sums[first..];
-        let entry = first + queued.partition_point(|sum| u64::from_le_bytes(*sum).saturating_sub(before) < units);
+        let entry =
+            first + queued.partition_point(|sum| u64::from_le_bytes(*sum).saturating_sub(before) < units);
         if entry < self.sums.len() { self.sum(entry).min(self.total()) } else { self.total() }
     }
 
@@ -121,24 +122,28 @@ pub(super) fn join(bytes: &mut Vec<u8>, now: u64, cost: u64, first: usize, rate:
         bytes.extend_from_slice(&cost.to_le_bytes());
         return;
     }
-    let [run, mut start, _, mut base] = queue.head();
+    let [run, start, _, base] = queue.head();
+    let mut head = [run, start, now, base];
     let mut sum = queue.total().saturating_add(cost);
     if first >= queued || sum >= EXACT {
         // As many go as are moved, so every entry pays for one move.
-        let (tokens, ticks) = rate.reduced_terms();
-        let turns = queue.before(first) / tokens;
-        base = queue.before(first) - turns * tokens;
-        start += turns * ticks;
-        sum -= turns * tokens;
+        head[3] = queue.before(first);
         bytes.drain(8 * HEAD..8 * (HEAD + first));
-        for place in &mut bytes.as_chunks_mut::<8>().0[HEAD..] {
-            *place = u64::from_le_bytes(*place).saturating_sub(turns * tokens).to_le_bytes();
-        }
         if bytes.capacity() > 4 * bytes.len().max(64) {
             bytes.shrink_to(2 * bytes.len());
         }
     }
-    put_head(bytes, [run, start, now, base]);
+    if sum >= EXACT {
+        let (tokens, ticks) = rate.reduced_terms();
+        let turns = head[3] / tokens;
+        head[1] += turns * ticks;
+        head[3] -= turns * tokens;
+        sum -= turns * tokens;
+        for place in &mut bytes.as_chunks_mut::<8>().0[HEAD..] {
+            *place = u64::from_le_bytes(*place).saturating_sub(turns * tokens).to_le_bytes();
+        }
+    }
+    put_head(bytes, head);
     bytes.extend_from_slice(&sum.to_le_bytes());
 }
 

@@ -69,11 +69,16 @@ impl Strategy for Rollover {
             ));
         }
         if self.cap == Some(0) {
-            return Err("the cap is 0, so nothing is ever carried over; make it at least 1, or take FixedWindow".into());
+            return Err(
+                "the cap is 0, so nothing is ever carried over; make it at least 1, or take FixedWindow"
+                    .into(),
+            );
         }
         let most = self.capacity(rate);
         if most >= EXACT {
-            return Err(format!("the limit and what may be carried over make {most}, past 2^53; lower one of them"));
+            return Err(format!(
+                "the limit and what may be carried over make {most}, past 2^53; lower one of them"
+            ));
         }
         pair::validate(most, rate.period_micros())
     }
@@ -116,7 +121,11 @@ impl Strategy for Rollover {
         // The bonus may be full again while the counts still matter to another limit.
         let dents = |used| self.bonus(limit, used) < self.bonus(limit, 0);
         let full = Pair { older: u64::from(dents(pair.older)), ..pair };
-        let full_at = if pair.newer == 0 || dents(pair.newer) { full.until(period) } else { full.start(period) + period };
+        let full_at = if pair.newer == 0 || dents(pair.newer) {
+            full.until(period)
+        } else {
+            full.start(period) + period
+        };
         Verdict {
             admitted,
             limit: quota,

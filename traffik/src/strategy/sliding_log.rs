@@ -99,7 +99,7 @@ impl Strategy for SlidingLog {
     }
 
     fn twin(&self) -> Option<Twin> {
-        None
+        Some(Twin::SlidingLog)
     }
 }
 

@@ -106,6 +106,6 @@ impl Strategy for SlidingWindow {
     }
 
     fn twin(&self) -> Option<Twin> {
-        None
+        Some(Twin::SlidingWindow)
     }
 }

@@ -30,7 +30,7 @@ const MOST: u64 = 100_000;
 ///
 /// let reports = Throttle::builder("docs:time_of_day")
 ///     .rate("100/hour")
-///     .strategy(TimeOfDay::new().hours(22..6, 500).hours(12..13, 50).utc_offset(60))
+///     .strategy(TimeOfDay::new().hours(22, 6, 500).hours(12, 13, 50).utc_offset(60))
 ///     .build()?;
 /// # let _ = reports;
 /// # Ok::<(), traffik::Error>(())
@@ -49,13 +49,12 @@ impl TimeOfDay {
         Self { ranges: Vec::new(), offset: 0 }
     }
 
-    /// The limit from one hour to another (0 to 24, the end excluded), in percent of the rate's.
-    /// `22..6` spans midnight; 0 percent closes those hours. Where ranges overlap, the last one
-    /// given counts; where there is none, 100 percent.
+    /// The limit from one hour to another (the end excluded; 24 and 0 are both midnight), in percent
+    /// of the rate's. `hours(22, 6, ..)` spans midnight; 0 percent closes those hours. Where ranges
+    /// overlap, the last one given counts; where there is none, 100 percent.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "a range reads best by value")]
-    pub fn hours(mut self, hours: std::ops::Range<u8>, percent: u64) -> Self {
-        self.ranges.push((hours.start, hours.end, percent));
+    pub fn hours(mut self, from: u8, to: u8, percent: u64) -> Self {
+        self.ranges.push((from, to, percent));
         self
     }
 
@@ -103,7 +102,7 @@ impl Strategy for TimeOfDay {
         for (from, to, hundredths) in &self.ranges {
             if *from > 23 || *to > 24 || from == to {
                 return Err(format!(
-                    "{from}..{to} is no range of hours; begin at 0 to 23, and end at another hour up to 24"
+                    "from {from} to {to} is no range of hours; begin at 0 to 23, and end at another hour up to 24"
                 ));
             }
             if *hundredths > MOST || percent(rate.limit(), *hundredths) >= EXACT {
@@ -115,7 +114,10 @@ impl Strategy for TimeOfDay {
             }
         }
         if self.offset.abs() > FAR {
-            return Err(format!("an offset of {} minutes from UTC is a day or more; stay within ±{FAR}", self.offset));
+            return Err(format!(
+                "an offset of {} minutes from UTC is a day or more; stay within ±{FAR}",
+                self.offset
+            ));
         }
         if self.capacity(rate) == 0 {
             return Err(format!(

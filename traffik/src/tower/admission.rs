@@ -71,7 +71,7 @@ pub(crate) enum First {
     /// All the way.
     In(After),
     /// [`admit`] does the rest, with the ruling if there is one.
-    Later(Option<Result<Ruling, Failure>>),
+    Later(Option<Box<Result<Ruling, Failure>>>),
 }
 
 /// Lets a request in if that takes no waiting. A layer leaves marks for the places inside.
@@ -97,7 +97,8 @@ pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
             First::In(enter(&counted, ruling, None, parts, layer))
         }
         Some(ruling) => {
-            First::Later(Some(ruling.map(|ruling| ruling.unwrap_or_else(|| Ruling::exempt(counted.len())))))
+            let ruling = ruling.map(|ruling| ruling.unwrap_or_else(|| Ruling::exempt(counted.len())));
+            First::Later(Some(Box::new(ruling)))
         }
     }
 }
@@ -110,7 +111,7 @@ pub(crate) async fn admit(
     uses: &[Use],
     parts: &mut Parts,
     layer: bool,
-    mut ruling: Option<Result<Ruling, Failure>>,
+    mut ruling: Option<Box<Result<Ruling, Failure>>>,
 ) -> Result<After, Response> {
     let adjusted = adjusted(uses, parts).await;
     let mut counted: Counted<'_> = match Marks::of(&parts.extensions) {
@@ -122,7 +123,7 @@ pub(crate) async fn admit(
     let mut waved: Option<Waved> = None;
     loop {
         let made = match ruling.take() {
-            Some(made) => made,
+            Some(made) => *made,
             None => {
                 let entries = entries(&counted, &adjusted);
                 pipeline::decide(&entries, (&*parts).into_subject(), Op::Hit, None).await

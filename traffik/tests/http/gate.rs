@@ -98,54 +98,18 @@ async fn a_throttled_handler_can_be_called_directly() {
 }
 
 #[tokio::test]
-async fn a_gate_that_expands_on_its_own_decides_as_well() {
+async fn an_attribute_that_expands_on_its_own_joins_the_decision() {
     use traffik::throttle as limit;
     #[throttle("gate:outer", rate = "5/min")]
     #[limit("gate:renamed", rate = "2/min")]
     async fn handler() {}
-    let client = Client::of(Router::new().route("/", post(handler)).layer(app().build().layer())).await;
-    let mut last = None;
-    for status in [200, 200, 429, 429] {
-        let reply = client.send("POST", "/", &[]).await;
-        assert_eq!(reply.status, status);
-        last = Some(reply);
-    }
-    let last = last.unwrap();
-    assert_eq!(last.json()["violated-policies"], serde_json::json!(["gate:renamed"]));
-}
-
-/// By hand, what the expansion of an attribute behind another's gate says.
-#[tokio::test]
-async fn an_absorbed_gate_is_one_decision_with_the_next() {
-    use traffik::private::{Gate, Gated, Gatekeeper, Response, Stack, respond};
-    type Outer = Gate<First>;
-    struct First;
-    struct Second;
-    impl Gated for First {
-        fn stack() -> &'static Stack {
-            static STACK: LazyLock<Stack> =
-                LazyLock::new(|| Stack::new().declare(Throttle::builder("gate:first").rate("5/min")));
-            &STACK
-        }
-    }
-    impl Gated for Second {
-        fn stack() -> &'static Stack {
-            static STACK: LazyLock<Stack> = LazyLock::new(|| {
-                Stack::after(<Outer as Gatekeeper>::stack())
-                    .declare(Throttle::builder("gate:second").rate("2/min"))
-            });
-            &STACK
-        }
-    }
-    async fn handler(outer: <Outer as Gatekeeper>::Open, inner: Gate<Second>) -> Response {
-        respond(outer, async { respond(inner, async { "in" }).await }).await
-    }
     let client = Client::of(Router::new().route("/", post(handler)).layer(app().build().layer())).await;
     let mut left = Vec::new();
     for _ in 0..4 {
         let reply = client.send("POST", "/", &[]).await;
         left.push((reply.status, reply.header("ratelimit").unwrap().to_owned()));
     }
-    let said = |first, second| format!(r#""gate:first";r={first};t=60, "gate:second";r={second};t=60"#);
+    // One decision: a refusal by the second charges the first nothing.
+    let said = |first, second| format!(r#""gate:outer";r={first};t=60, "gate:renamed";r={second};t=60"#);
     assert_eq!(left, [(200, said(4, 1)), (200, said(3, 0)), (429, said(3, 0)), (429, said(3, 0))]);
 }

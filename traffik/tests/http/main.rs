@@ -1,5 +1,7 @@
 //! The HTTP surface, over real sockets, with real clients, and without waiting for time to pass.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod allocations;
 mod answers;
 mod client_ip;

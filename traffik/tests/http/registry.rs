@@ -102,7 +102,7 @@ async fn changes_are_whole_under_load() {
                 one.set_headers(if odd { Headers::draft() } else { Headers::always() }).unwrap();
                 one.set_on_throttled(|_: &Parts, _: &Throttled| "refused");
                 one.set_on_error(traffik::OnError::allow());
-                if rounds % 16 == 0 {
+                if rounds.is_multiple_of(16) {
                     registry.add_rule("hammered", bypass_if().path("/never")).unwrap();
                 }
                 assert!(registry.disable("hammered") && registry.enable("hammered"));

@@ -25,7 +25,14 @@ pub(super) struct Case {
 }
 
 fn case(strategy: impl Strategy, passes: impl Fn(&Scene<'_>) -> bool + 'static) -> Case {
-    Case { strategy: Arc::new(strategy), passes: Box::new(passes), fickle: false, traces: 200, span: 600, changing: true }
+    Case {
+        strategy: Arc::new(strategy),
+        passes: Box::new(passes),
+        fickle: false,
+        traces: 200,
+        span: 600,
+        changing: true,
+    }
 }
 
 pub(super) fn windows() -> Vec<Case> {
@@ -81,14 +88,15 @@ pub(super) fn narrow() -> Vec<Case> {
         Case {
             fickle: true,
             traces: 25,
-            ..case(TimeOfDay::new().hours(0..6, 300).hours(9..17, 50).hours(23..0, 0).utc_offset(-345), move |scene| {
-                narrow::time_of_day(scene, &working, -345)
-            })
+            ..case(
+                TimeOfDay::new().hours(0, 6, 300).hours(9, 17, 50).hours(23, 0, 0).utc_offset(-345),
+                move |scene| narrow::time_of_day(scene, &working, -345),
+            )
         },
         Case {
             fickle: true,
             traces: 25,
-            ..case(TimeOfDay::new().hours(22..6, 200).utc_offset(330), |scene| {
+            ..case(TimeOfDay::new().hours(22, 6, 200).utc_offset(330), |scene| {
                 narrow::time_of_day(scene, &[(0, 6, 200), (22, 24, 200)], 330)
             })
         },

@@ -61,7 +61,9 @@ fn windows_admit_no_more_after_a_million_hits() {
     assert_eq!(times.last(), Some(&(7_919 * (1_000_000 / 20 - 1))));
 
     let mut per_window = std::collections::BTreeMap::<u64, u64>::new();
-    hammer(&SlidingWindow::new(), &rate, 1, 1_000_000, |_, at| *per_window.entry((START + at) / 7_919).or_default() += 1);
+    hammer(&SlidingWindow::new(), &rate, 1, 1_000_000, |_, at| {
+        *per_window.entry((START + at) / 7_919).or_default() += 1
+    });
     assert!(per_window.values().all(|hits| *hits <= 20));
     // A full window fades while the next one fills.
     let middle = per_window.len() as u64 - 2;
@@ -73,5 +75,7 @@ fn windows_admit_no_more_after_a_million_hits() {
 fn sums_of_a_log_wrap_without_a_seam() {
     let rate = rate((1 << 53) - 1, DAY);
     let cost = rate.limit() / 2;
-    hammer(&SlidingLog::new(), &rate, cost, 10_000, |number, at| assert_eq!(at, number / 2 * DAY, "hit {number}"));
+    hammer(&SlidingLog::new(), &rate, cost, 10_000, |number, at| {
+        assert_eq!(at, number / 2 * DAY, "hit {number}")
+    });
 }

@@ -44,8 +44,9 @@ fn garbage_neither_panics_nor_refuses_for_ever() {
             let rate = &rates[choice % rates.len()];
             let (mut state, mut now) = (garbage.clone(), START);
             for (op, cost, advance) in ops {
-                let op = [Op::Hit, Op::Check, Op::Refund { at: None }, Op::Refund { at: Some(now / 2) }, Op::Hit]
-                    [usize::from(op)];
+                let op =
+                    [Op::Hit, Op::Check, Op::Refund { at: None }, Op::Refund { at: Some(now / 2) }, Op::Hit]
+                        [usize::from(op)];
                 strategy.step(&mut state, &ask(op, now, rate, cost, who(11)));
                 let most = strategy.capacity(rate);
                 let verdict = strategy.step(&mut state, &ask(op, now, rate, 1 + cost % most, who(11)));
@@ -57,7 +58,10 @@ fn garbage_neither_panics_nor_refuses_for_ever() {
             let full = rate.period_micros() * (2 + strategy.capacity(rate).div_ceil(rate.limit())) * 40;
             let far = START + DAY.max(full) + full;
             let passes = |at| peek(strategy, &garbage, &ask(Op::Hit, at, rate, 1, who(11))).admitted;
-            prop_assert!(passes(START) || passes(far) || (case.fickle && passes(far + 2 * HOUR)), "{rate} {garbage:?}");
+            prop_assert!(
+                passes(START) || passes(far) || (case.fickle && passes(far + 2 * HOUR)),
+                "{rate} {garbage:?}"
+            );
             Ok(())
         });
         if let Err(error) = outcome {

@@ -17,19 +17,28 @@ fn what_is_kept_is_forgotten_without_a_trace() {
             let rate = &rates[choice % rates.len()];
             let (state, now, verdict) = account(&case, rate, &moves);
             let capacity = strategy.capacity(rate);
-            prop_assert_eq!(verdict.keep_for == 0, state == State::Empty, "{} {:?} {:?}", rate, state, verdict);
+            prop_assert_eq!(
+                verdict.keep_for == 0,
+                state == State::Empty,
+                "{} {:?} {:?}",
+                rate,
+                state,
+                verdict
+            );
             prop_assert!(verdict.reset_after <= verdict.keep_for);
             for later in [0, 1, random % rate.period_micros(), 3 * rate.period_micros()] {
                 for cost in [1, 1 + random % capacity, capacity, capacity + 1] {
                     let ask = ask(Op::Check, now + verdict.keep_for + later, rate, cost, who(11));
-                    let (kept, forgotten) = (peek(strategy, &state, &ask), peek(strategy, &State::Empty, &ask));
+                    let (kept, forgotten) =
+                        (peek(strategy, &state, &ask), peek(strategy, &State::Empty, &ask));
                     prop_assert_eq!(kept, forgotten, "{} {:?} at {}: {:?}", rate, state, ask.now, verdict);
                 }
             }
             // Not a microsecond too long, either: the account is not full before.
             if verdict.keep_for == verdict.reset_after && verdict.keep_for > 0 && !case.fickle {
                 let look = |state: &State| {
-                    peek(strategy, state, &ask(Op::Check, now + verdict.keep_for - 1, rate, 1, who(11))).remaining
+                    peek(strategy, state, &ask(Op::Check, now + verdict.keep_for - 1, rate, 1, who(11)))
+                        .remaining
                 };
                 prop_assert!(look(&state) < look(&State::Empty), "{rate} {state:?} at {now}: {verdict:?}");
             }

@@ -32,11 +32,11 @@ fn knobs_out_of_bounds_are_named() {
     refused(Adaptive::new().reduction(0), hourly, &["reduction", "0", "1 to 99"]);
     refused(Adaptive::new().recovery(0), hourly, &["recovery", "0", "1 to 100"]);
     refused(Adaptive::new().floor(101), hourly, &["floor", "101", "1 to 100"]);
-    refused(TimeOfDay::new().hours(24..3, 50), hourly, &["24..3", "0 to 23"]);
-    refused(TimeOfDay::new().hours(3..3, 50), hourly, &["3..3", "another hour"]);
-    refused(TimeOfDay::new().hours(3..4, 100_001), hourly, &["100001 percent", "100000"]);
+    refused(TimeOfDay::new().hours(24, 3, 50), hourly, &["from 24 to 3", "0 to 23"]);
+    refused(TimeOfDay::new().hours(3, 3, 50), hourly, &["from 3 to 3", "another hour"]);
+    refused(TimeOfDay::new().hours(3, 4, 100_001), hourly, &["100001 percent", "100000"]);
     refused(TimeOfDay::new().utc_offset(1_440), hourly, &["1440", "1439"]);
-    refused(TimeOfDay::new().hours(0..24, 0), hourly, &["0 at every hour"]);
+    refused(TimeOfDay::new().hours(0, 24, 0), hourly, &["0 at every hour"]);
     refused(CostAdaptive::new().last(0), hourly, &["last 0", "1 to 64"]);
     refused(CostAdaptive::new().last(65), hourly, &["last 65", "1 to 64"]);
     refused(CostAdaptive::new().normal(0), hourly, &["normal", "0", "at least 1"]);
@@ -46,8 +46,13 @@ fn knobs_out_of_bounds_are_named() {
 
 #[test]
 fn a_thousand_million_a_year_and_a_second_can_be_counted() {
-    for rate in [rate(1_000_000_000, 366 * DAY), rate(1_000_000_000, SECOND), rate(1, 366 * DAY), rate(999_983, MINUTE)] {
-        for case in super::cases::all() {
+    for rate in [
+        rate(1_000_000_000, 366 * DAY),
+        rate(1_000_000_000, SECOND),
+        rate(1, 366 * DAY),
+        rate(999_983, MINUTE),
+    ] {
+        for case in cases::all() {
             // A share of one unit is none.
             if case.strategy.name() != "priority_reserve" || rate.limit() > 1 {
                 assert_eq!(case.strategy.validate(&rate), Ok(()), "{:?} at {rate}", case.strategy);
@@ -59,9 +64,12 @@ fn a_thousand_million_a_year_and_a_second_can_be_counted() {
 #[test]
 fn names_are_short_words_and_tell_states_apart() {
     let mut seen = std::collections::BTreeMap::new();
-    for case in super::cases::all() {
+    for case in cases::all() {
         let name = case.strategy.name();
-        assert!(name.len() <= 24 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+        assert!(
+            name.len() <= 24 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+            "{name}"
+        );
         let debug = format!("{:?}", case.strategy);
         let kind = debug.split([' ', '(']).next().unwrap_or_default().to_owned();
         let staggered = case.strategy.staggered();
@@ -76,8 +84,9 @@ fn the_last_word_on_a_tier_and_on_an_hour_counts() {
     let tiered = Tiered::new().tier("premium", 3).tier("premium", 4);
     assert_eq!(tiered.capacity(&hourly), 400);
     let limits = |strategy: &TimeOfDay, hour: u64| {
-        peek(strategy, &State::Empty, &ask(Op::Check, hour * HOUR + START / DAY * DAY, &hourly, 1, who(0))).limit
+        peek(strategy, &State::Empty, &ask(Op::Check, hour * HOUR + START / DAY * DAY, &hourly, 1, who(0)))
+            .limit
     };
-    let strategy = TimeOfDay::new().hours(0..24, 50).hours(22..6, 200).utc_offset(60);
+    let strategy = TimeOfDay::new().hours(0, 24, 50).hours(22, 6, 200).utc_offset(60);
     assert_eq!([20, 21, 4, 5, 12].map(|hour| limits(&strategy, hour)), [50, 200, 200, 50, 50]);
 }

@@ -150,9 +150,8 @@ pub(super) fn leaky_queue(scene: &Scene<'_>) -> bool {
             What::Charge => queue.push((event.now, event.cost)),
             What::Refund { at } => {
                 let leaves = leaving(&queue);
-                let starts = |place: &usize| {
-                    *place == 0 || leaves[place - 1] <= u128::from(queue[*place].0) * limit
-                };
+                let starts =
+                    |place: &usize| *place == 0 || leaves[place - 1] <= u128::from(queue[*place].0) * limit;
                 let run = (0..queue.len()).rev().find(starts).map_or(0, |place| queue[place].0);
                 let mut units = if at >= run { event.cost } else { 0 };
                 for place in (0..queue.len()).rev() {
@@ -167,6 +166,7 @@ pub(super) fn leaky_queue(scene: &Scene<'_>) -> bool {
         }
     }
     let here = leaving(&queue).into_iter().map(|leaves| leaves > u128::from(scene.now) * limit);
-    let used: u128 = queue.iter().zip(here).filter(|(_, here)| *here).map(|((_, cost), _)| u128::from(*cost)).sum();
+    let used: u128 =
+        queue.iter().zip(here).filter(|(_, here)| *here).map(|((_, cost), _)| u128::from(*cost)).sum();
     used + u128::from(scene.cost) <= limit
 }

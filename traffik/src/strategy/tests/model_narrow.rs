@@ -28,7 +28,8 @@ pub(super) fn rollover(scene: &Scene<'_>, percent: u64, cap: u64) -> bool {
 pub(super) fn time_of_day(scene: &Scene<'_>, ranges: &[(u64, u64, u64)], offset_minutes: i64) -> bool {
     let local_minute = (scene.now / MINUTE) as i64 + offset_minutes;
     let hour = (local_minute / 60 % 24) as u64;
-    let percent = ranges.iter().find(|(from, to, _)| (*from..*to).contains(&hour)).map_or(100, |range| range.2);
+    let percent =
+        ranges.iter().find(|(from, to, _)| (*from..*to).contains(&hour)).map_or(100, |range| range.2);
     fixed_window(scene, 0, scene.limit() * u128::from(percent) / 100)
 }
 
@@ -63,7 +64,7 @@ pub(super) fn cost_adaptive(scene: &Scene<'_>, last: usize, normal: u128, floor:
     let factor = |costs: &[u64]| {
         let costs = &costs[costs.len().saturating_sub(last)..];
         let sum: u128 = costs.iter().map(|cost| u128::from(*cost)).sum();
-        if sum == 0 { 100 } else { (normal * 100 * costs.len() as u128 / sum).clamp(floor, 100) }
+        (normal * 100 * costs.len() as u128).checked_div(sum).map_or(100, |factor| factor.clamp(floor, 100))
     };
     let (mut level, mut before, mut costs) = (0_u128, 0_u64, Vec::new());
     let leak = |level: u128, elapsed: u64, costs: &mut Vec<u64>| {

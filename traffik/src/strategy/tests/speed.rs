@@ -22,7 +22,9 @@ fn churn(strategy: &dyn Strategy, entry: usize) {
     for _ in 0..5 * LIMIT {
         refused += u64::from(!hit(&mut state).admitted);
         let State::Bytes(bytes) = &state else { panic!("{strategy:?} keeps bytes") };
-        assert!(bytes.len() <= 2 * LIMIT as usize * entry + 64 && bytes.capacity() <= 5 * LIMIT as usize * entry);
+        assert!(
+            bytes.len() <= 2 * LIMIT as usize * entry + 64 && bytes.capacity() <= 5 * LIMIT as usize * entry
+        );
     }
     let each = begun.elapsed() / (5 * LIMIT as u32);
     // Some 0.1 µs when optimised. The bound allows for tests that are not, on a busy machine: it is

@@ -33,7 +33,8 @@ pub(super) async fn counted_apart(mut suite: Suite) {
         Identity::key(format!("{name}{}", "x".repeat(10_000))),
         Identity::key(format!("{name}{}y", "x".repeat(9_999))),
     ];
-    let mut all: Vec<Asked> = identities.into_iter().map(|identity| suite.asked(&policy, identity, 1)).collect();
+    let mut all: Vec<Asked> =
+        identities.into_iter().map(|identity| suite.asked(&policy, identity, 1)).collect();
 
     // These are the same in every run, so the scope carries the run.
     let address = Ipv4Addr::from_bits(low);
@@ -66,13 +67,13 @@ pub(super) async fn counted_apart(mut suite: Suite) {
     }
 
     for (place, asked) in all.iter().enumerate() {
-        let verdict = suite.agree(Op::Hit, std::slice::from_ref(asked)).await;
+        let verdict = suite.agree_on(Op::Hit, asked).await;
         let free = || format!("account {place} of {} shares with an earlier one: {asked:?}", all.len());
-        suite.require(verdict.admitted(), free);
+        suite.require(verdict.admitted, free);
     }
     for asked in &all {
-        let verdict = suite.agree(Op::Hit, std::slice::from_ref(asked)).await;
-        suite.require(!verdict.admitted(), || format!("two hits of one account were counted apart: {asked:?}"));
+        let verdict = suite.agree_on(Op::Hit, asked).await;
+        suite.require(!verdict.admitted, || format!("two hits of one account were counted apart: {asked:?}"));
     }
 }
 
@@ -82,26 +83,26 @@ pub(super) async fn given_back_and_forgotten(mut suite: Suite) {
         let policy = suite.policy("conformance:back", Rate::per_minute(200), &strategy);
         let name = suite.name(strategy.name()) + &format!("{strategy:?}");
         let client = suite.asked(&policy, strategies::client(&name, 6), 1);
-        let full = suite.agree(Op::Check, &[client.clone()]).await.each[0].remaining;
+        let full = suite.agree_on(Op::Check, &client).await.remaining;
         let cost = full.div_ceil(2);
-        suite.agree(Op::Hit, &[client.cost(cost)]).await;
+        suite.agree_on(Op::Hit, &client.cost(cost)).await;
         for looked in [1, full, full + 1, 1, 0, u64::MAX] {
-            suite.agree(Op::Check, &[client.cost(looked)]).await;
+            suite.agree_on(Op::Check, &client.cost(looked)).await;
         }
-        let left = suite.agree(Op::Check, &[client.clone()]).await.each[0].remaining;
+        let left = suite.agree_on(Op::Check, &client).await.remaining;
         suite.require(left == full - cost, || format!("{strategy:?}: {left} of {full} left after {cost}"));
         for refunded in [0, 1, full, u64::MAX] {
-            suite.agree(Op::Refund { at: None }, &[client.cost(refunded)]).await;
+            suite.agree_on(Op::Refund { at: None }, &client.cost(refunded)).await;
         }
-        let left = suite.agree(Op::Check, &[client.clone()]).await.each[0].remaining;
+        let left = suite.agree_on(Op::Check, &client).await.remaining;
         suite.require(left == full, || format!("{strategy:?}: {left} of {full} left after refunds"));
-        suite.agree(Op::Hit, &[client.cost(full)]).await;
-        suite.agree(Op::Hit, &[client.clone()]).await;
-        suite.agree(Op::Reset, &[client.clone()]).await;
-        let left = suite.agree(Op::Check, &[client.clone()]).await.each[0].remaining;
+        suite.agree_on(Op::Hit, &client.cost(full)).await;
+        suite.agree_on(Op::Hit, &client).await;
+        suite.agree_on(Op::Reset, &client).await;
+        let left = suite.agree_on(Op::Check, &client).await.remaining;
         suite.require(left == full, || format!("{strategy:?}: {left} of {full} left after a reset"));
-        suite.agree(Op::Reset, &[client.clone()]).await;
-        suite.agree(Op::Refund { at: Some(0) }, &[client]).await;
+        suite.agree_on(Op::Reset, &client).await;
+        suite.agree_on(Op::Refund { at: Some(0) }, &client).await;
     }
 }
 
@@ -112,28 +113,30 @@ pub(super) async fn idle_accounts_fill(mut suite: Suite) {
         let policy = suite.policy("conformance:idle", Rate::per_hour(100), &strategy);
         let name = suite.name(strategy.name()) + &format!("{strategy:?}");
         let client = suite.asked(&policy, strategies::client(&name, 6), 1);
-        let full = suite.agree(Op::Check, &[client.clone()]).await.each[0].remaining;
-        let mut last = suite.agree(Op::Hit, &[client.cost(full)]).await.each[0];
+        let full = suite.agree_on(Op::Check, &client).await.remaining;
+        let mut last = suite.agree_on(Op::Hit, &client.cost(full)).await;
         for _ in 0..3 {
-            let refused = suite.agree(Op::Hit, &[client.clone()]).await.each[0];
+            let refused = suite.agree_on(Op::Hit, &client).await;
             suite.require(!refused.admitted && refused.wait != Verdict::NEVER, || {
                 format!("{strategy:?}: a full account must be refused for a while, not {refused:?}")
             });
             suite.clock.advance(Duration::from_micros(refused.wait - 1));
-            let early = suite.agree(Op::Hit, &[client.clone()]).await.each[0];
+            let early = suite.agree_on(Op::Hit, &client).await;
             suite.require(!early.admitted, || format!("{strategy:?}: passed 1 µs before {refused:?}"));
             suite.clock.advance(Duration::from_micros(1));
-            last = suite.agree(Op::Hit, &[client.clone()]).await.each[0];
-            suite.require(last.admitted, || format!("{strategy:?}: did not pass after {refused:?}, but {last:?}"));
+            last = suite.agree_on(Op::Hit, &client).await;
+            suite.require(last.admitted, || {
+                format!("{strategy:?}: did not pass after {refused:?}, but {last:?}")
+            });
             let rest = last.remaining;
             if rest > 0 {
-                last = suite.agree(Op::Hit, &[client.cost(rest)]).await.each[0];
+                last = suite.agree_on(Op::Hit, &client.cost(rest)).await;
             }
         }
         suite.clock.advance(Duration::from_micros(last.reset_after));
         for later in [0, 1, 2_000_000] {
             suite.clock.advance(Duration::from_micros(later));
-            suite.agree(Op::Check, &[client.cost(full)]).await;
+            suite.agree_on(Op::Check, &client.cost(full)).await;
         }
     }
 }

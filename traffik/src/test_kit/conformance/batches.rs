@@ -75,7 +75,9 @@ pub(super) async fn told_as_they_stand(mut suite: Suite) {
             let before: Verdicts = suite.agree(Op::Check, &ones).await;
             for asked in [&ones, &fives] {
                 let refused = suite.agree(Op::Hit, asked).await;
-                suite.require(!refused.admitted(), || format!("{strategy:?}: a full account let a batch pass"));
+                suite.require(!refused.admitted(), || {
+                    format!("{strategy:?}: a full account let a batch pass")
+                });
             }
             let after = suite.agree(Op::Check, &ones).await;
             suite.require(before.each == after.each, || {

@@ -39,7 +39,7 @@ async fn storm(suite: &Suite, batches: &[&[Asked]], hits: usize) -> Vec<Result<V
 }
 
 /// However hits run into each other, what is admitted is the limit.
-pub(super) async fn exact_totals(mut suite: Suite) {
+pub(super) async fn exact_totals(suite: Suite) {
     for strategy in strategies::core() {
         let rate = Rate::per_hour(60);
         let policy = suite.policy("conformance:storm", rate, &strategy);
@@ -55,7 +55,9 @@ pub(super) async fn exact_totals(mut suite: Suite) {
             }
         }
         let most = strategy.capacity(&rate);
-        suite.require(passed == most, || format!("{strategy:?}: {passed} of 128 hits at once passed, not {most}"));
+        suite.require(passed == most, || {
+            format!("{strategy:?}: {passed} of 128 hits at once passed, not {most}")
+        });
     }
 }
 
@@ -79,13 +81,19 @@ pub(super) async fn whole_batches(mut suite: Suite) {
             for outcome in storm(&suite, &[&batch, &turned], 20).await {
                 match outcome {
                     Ok(verdicts) => passed += u64::from(verdicts.admitted()),
-                    Err(error) => suite.require(false, || format!("{strategy:?}, 20 batches at once: {error}")),
+                    Err(error) => {
+                        suite.require(false, || format!("{strategy:?}, 20 batches at once: {error}"))
+                    }
                 }
             }
         }
-        suite.require(passed == 50, || format!("{strategy:?}: {passed} of 80 batches at once passed, not 50"));
-        let used = suite.ask(Op::Check, &turned).await.each.iter().map(|verdict| verdict.used).collect::<Vec<_>>();
-        suite.require(used == [50, 50], || format!("{strategy:?}: 50 batches left {used:?} used of two accounts"));
+        suite
+            .require(passed == 50, || format!("{strategy:?}: {passed} of 80 batches at once passed, not 50"));
+        let used =
+            suite.ask(Op::Check, &turned).await.each.iter().map(|verdict| verdict.used).collect::<Vec<_>>();
+        suite.require(used == [50, 50], || {
+            format!("{strategy:?}: 50 batches left {used:?} used of two accounts")
+        });
     }
 }
 
@@ -106,7 +114,8 @@ pub(super) async fn dropped_calls(mut suite: Suite) {
                 }
             }
         }
-        let used = suite.ask(Op::Check, &batch).await.each.iter().map(|verdict| verdict.used).collect::<Vec<_>>();
+        let used =
+            suite.ask(Op::Check, &batch).await.each.iter().map(|verdict| verdict.used).collect::<Vec<_>>();
         suite.require(used[0] == used[1], || format!("a dropped call left {used:?} used of two accounts"));
     }
 }

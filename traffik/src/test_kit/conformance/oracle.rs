@@ -54,7 +54,7 @@ pub(super) fn traces(few: u64) -> u64 {
 impl Suite {
     pub(super) fn new(part: &'static str, backend: SharedBackend, clock: ManualClock) -> Self {
         let told = std::env::var("TRAFFIK_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = told.unwrap_or(0x7472_6166_6669_6b);
+        let seed = told.unwrap_or(0x74_7261_6666_696b);
         let run = RandomState::new().hash_one(part);
         Self { part, backend, clock, seed, random: Random::new(seed), run, states: HashMap::new() }
     }
@@ -122,7 +122,9 @@ impl Suite {
         let at_once = self.backend.is_immediate() && self.random.below(2) == 0;
         let answer = if at_once {
             let answer = self.backend.get().decide_now(op, &hits);
-            answer.unwrap_or_else(|| panic!("{}", self.failure("decide_now() of an immediate backend gave no answer")))
+            answer.unwrap_or_else(|| {
+                panic!("{}", self.failure("decide_now() of an immediate backend gave no answer"))
+            })
         } else {
             self.backend.get().decide(op, &hits).await
         };
@@ -139,6 +141,11 @@ impl Suite {
         verdicts
     }
 
+    /// The same of one hit alone.
+    pub(super) async fn agree_on(&mut self, op: Op, asked: &Asked) -> Verdict {
+        self.agree(op, std::slice::from_ref(asked)).await.each[0]
+    }
+
     /// Asserts.
     #[track_caller]
     pub(super) fn require(&self, right: bool, what: impl FnOnce() -> String) {
@@ -148,6 +155,11 @@ impl Suite {
     }
 
     fn failure(&self, what: &str) -> String {
-        format!("backend {:?}, conformance, {}, seed {}: {what}", self.backend.get().name(), self.part, self.seed)
+        format!(
+            "backend {:?}, conformance, {}, seed {}: {what}",
+            self.backend.get().name(),
+            self.part,
+            self.seed
+        )
     }
 }

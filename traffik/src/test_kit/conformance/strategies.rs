@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::identity::{Identity, Priority};
 use crate::rate::Rate;
 use crate::strategy::{
-    Adaptive, CostAdaptive, FixedWindow, Gcra, LeakyBucket, LeakyQueue, PriorityReserve, Rollover, SlidingLog,
-    SlidingWindow, Strategy, Tiered, TimeOfDay, TokenBucket,
+    Adaptive, CostAdaptive, FixedWindow, Gcra, LeakyBucket, LeakyQueue, PriorityReserve, Rollover,
+    SlidingLog, SlidingWindow, Strategy, Tiered, TimeOfDay, TokenBucket,
 };
 
 /// The strategies that a store may run in a language of its own.
@@ -33,7 +33,7 @@ pub(super) fn narrow() -> Vec<Arc<dyn Strategy>> {
         Arc::new(PriorityReserve::new()),
         Arc::new(Rollover::new()),
         Arc::new(Adaptive::new()),
-        Arc::new(TimeOfDay::new().hours(0..6, 300).hours(9..17, 50).utc_offset(-345)),
+        Arc::new(TimeOfDay::new().hours(0, 6, 300).hours(9, 17, 50).utc_offset(-345)),
         Arc::new(CostAdaptive::new().normal(4)),
     ]
 }
@@ -56,7 +56,8 @@ pub(super) fn rates(strategy: &dyn Strategy) -> Vec<Rate> {
         ((1 << 44) - 1, DAY),
         ((1 << 53) - 1, 36_525 * DAY),
     ];
-    let rates = rates.into_iter().filter_map(|(limit, period)| Rate::new(limit, Duration::from_micros(period)).ok());
+    let rates =
+        rates.into_iter().filter_map(|(limit, period)| Rate::new(limit, Duration::from_micros(period)).ok());
     rates.filter(|rate| strategy.validate(rate).is_ok()).collect()
 }
 
@@ -64,5 +65,5 @@ pub(super) fn rates(strategy: &dyn Strategy) -> Vec<Rate> {
 pub(super) fn client(name: &str, choice: u64) -> Identity {
     let priorities = [Priority::Low, Priority::Normal, Priority::High, Priority::Critical];
     let identity = Identity::key(name).priority(priorities[choice as usize / 2 % 4]);
-    if choice % 2 == 0 { identity.tier("premium") } else { identity }
+    if choice.is_multiple_of(2) { identity.tier("premium") } else { identity }
 }

@@ -48,13 +48,18 @@ impl Wrong {
             (Fault::ForgetsRefunds, Op::Refund { .. }) => ask(Op::Check, hits),
             (Fault::MixesScopes, _) => {
                 let who = |hit: &Hit<'_>| crate::key::identity(&hit.who());
-                let hits: Vec<_> =
-                    hits.iter().map(|hit| Hit::new(hit.policy(), hit.who(), who(hit), None, hit.cost())).collect();
+                let hits: Vec<_> = hits
+                    .iter()
+                    .map(|hit| Hit::new(hit.policy(), hit.who(), who(hit), None, hit.cost()))
+                    .collect();
                 ask(op, &hits)
             }
             (Fault::RoundsTimeToMilliseconds, _) => {
                 let mut verdicts = ask(op, hits);
-                verdicts.each.iter_mut().for_each(|verdict| verdict.reset_after -= verdict.reset_after % 1_000);
+                verdicts
+                    .each
+                    .iter_mut()
+                    .for_each(|verdict| verdict.reset_after -= verdict.reset_after % 1_000);
                 verdicts
             }
             (Fault::TellsOthersAfterARefusalAsCharged, Op::Hit) => {
@@ -62,7 +67,8 @@ impl Wrong {
                 if verdicts.admitted() {
                     return verdicts;
                 }
-                let as_if = |hit: &Hit<'_>| hit.step(Op::Hit, verdicts.now, &mut crate::strategy::State::Empty);
+                let as_if =
+                    |hit: &Hit<'_>| hit.step(Op::Hit, verdicts.now, &mut crate::strategy::State::Empty);
                 Verdicts::new(verdicts.now, hits.iter().map(as_if))
             }
             _ => ask(op, hits),
@@ -90,7 +96,8 @@ async fn a_wrong_backend_does_not_pass() {
         Fault::RoundsTimeToMilliseconds,
         Fault::TellsOthersAfterARefusalAsCharged,
     ] {
-        let make = move |clock: ManualClock| async move { Wrong { inner: memory(clock.clone()), fault, clock } };
+        let make =
+            move |clock: ManualClock| async move { Wrong { inner: memory(clock.clone()), fault, clock } };
         let error = tokio::spawn(conformance(make)).await.expect_err("the suite must fail");
         let message = *error.into_panic().downcast::<String>().expect("a message");
         assert!(message.contains("\"wrong\"") && message.contains("seed"), "{fault:?}: {message}");

@@ -87,4 +87,3 @@ pub(super) async fn trace(suite: &mut Suite, strategy: &Arc<dyn Strategy>, rate:
         wait = if verdict.wait == Verdict::NEVER { 0 } else { verdict.wait % (60 * period) };
     }
 }
-

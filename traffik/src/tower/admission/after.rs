@@ -8,6 +8,9 @@ use crate::headers::{self, Report};
 use crate::pipeline::Receipt;
 use crate::tower::marks::GivenBack;
 
+/// For which statuses a charge is given back.
+type RefundOn = fn(StatusCode) -> bool;
+
 /// Headers to write and charges to give back. Boxed, and absent where there is nothing.
 #[derive(Default)]
 pub(crate) struct After(Option<Box<Work>>);
@@ -17,7 +20,7 @@ struct Work {
     reports: SmallVec<[Report; 2]>,
     /// What each of the reports' throttles has charged.
     charged: SmallVec<[u64; 2]>,
-    refunds: SmallVec<[(fn(StatusCode) -> bool, Receipt); 1]>,
+    refunds: SmallVec<[(RefundOn, Receipt); 1]>,
 }
 
 impl After {
@@ -27,7 +30,7 @@ impl After {
         work.charged.push(charged);
     }
 
-    pub(super) fn refund(&mut self, on: fn(StatusCode) -> bool, receipt: Receipt) {
+    pub(super) fn refund(&mut self, on: RefundOn, receipt: Receipt) {
         self.0.get_or_insert_default().refunds.push((on, receipt));
     }
 
