@@ -29,7 +29,14 @@ fn median(values: &mut [f64]) -> f64 {
 }
 
 /// Times both sides in turn, `rounds` times.
-pub fn compare(work: &str, peer: &str, target: f64, rounds: usize, mut ours: Side<'_>, mut theirs: Side<'_>) -> Row {
+pub fn compare(
+    work: &str,
+    peer: &str,
+    target: f64,
+    rounds: usize,
+    mut ours: Side<'_>,
+    mut theirs: Side<'_>,
+) -> Row {
     ours();
     theirs();
     let (mut mine, mut others, mut ratios) = (vec![], vec![], vec![]);

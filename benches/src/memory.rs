@@ -102,7 +102,8 @@ impl Subject<'_> for &IpAddr {
 pub fn run(rows: &mut Vec<Row>) {
     let strings: Vec<String> = (0..KEYS).map(|i| format!("user:{i:08}")).collect();
     keyed(rows, "memory, Gcra, 100 000 String identities", [0.5, 0.4, 0.4], &strings);
-    let addresses: Vec<IpAddr> = (0..KEYS as u32).map(|i| IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + i * 7))).collect();
+    let addresses: Vec<IpAddr> =
+        (0..KEYS as u32).map(|i| IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + i * 7))).collect();
     keyed(rows, "memory, Gcra, 100 000 IpAddr identities", [0.6, 0.4, 0.4], &addresses);
 }
 

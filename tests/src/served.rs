@@ -59,7 +59,9 @@ impl Served {
     /// When the server does not answer.
     pub async fn get(&self, path: &str, key: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.expect("the server listens");
-        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\nconnection: close\r\n\r\n");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\nconnection: close\r\n\r\n"
+        );
         stream.write_all(request.as_bytes()).await.expect("the server reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("the server answers");

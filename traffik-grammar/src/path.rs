@@ -128,10 +128,7 @@ impl PathPattern {
         if !pattern.contains('*') {
             pieces.push(Piece::Any);
         }
-        Ok(Self {
-            text: pattern.into(),
-            pieces: pieces.into(),
-        })
+        Ok(Self { text: pattern.into(), pieces: pieces.into() })
     }
 
     /// Tells whether a request path matches.
@@ -218,11 +215,9 @@ fn validate(pattern: &str) -> Result<(), PathError> {
     for (at, c) in pattern.char_indices() {
         let rest = &pattern[at + c.len_utf8()..];
         let (kind, fault, mend) = match c {
-            '/' if rest.starts_with('/') => (
-                PathErrorKind::EmptySegment,
-                "empty segment".to_owned(),
-                "write one \"/\"".to_owned(),
-            ),
+            '/' if rest.starts_with('/') => {
+                (PathErrorKind::EmptySegment, "empty segment".to_owned(), "write one \"/\"".to_owned())
+            }
             '?' | '#' => (
                 PathErrorKind::Character,
                 format!("{c:?} in a path pattern"),
@@ -234,10 +229,7 @@ fn validate(pattern: &str) -> Result<(), PathError> {
             '{' | '}' => (
                 PathErrorKind::Character,
                 format!("{c:?} in a path pattern"),
-                format!(
-                    "write \"*\" for one segment, or {} for a literal {c:?}",
-                    Escaped(c)
-                ),
+                format!("write \"*\" for one segment, or {} for a literal {c:?}", Escaped(c)),
             ),
             '%' if !Bytes::of(rest).escape_digits() => (
                 PathErrorKind::Escape,
@@ -268,11 +260,7 @@ fn validate(pattern: &str) -> Result<(), PathError> {
 fn refuse(kind: PathErrorKind, pattern: &str, offset: usize, fault: &str, mend: &str) -> PathError {
     // Quoted from the fault on, so that a long pattern still shows the culprit.
     let near = Quoted(&pattern[offset..]);
-    PathError {
-        kind,
-        offset,
-        message: format!("{fault} at byte {offset}, near {near}; {mend}").into(),
-    }
+    PathError { kind, offset, message: format!("{fault} at byte {offset}, near {near}; {mend}").into() }
 }
 
 /// A character as the percent-escapes of its bytes.
@@ -281,10 +269,7 @@ struct Escaped(char);
 impl fmt::Display for Escaped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut buffer = [0; 4];
-        self.0
-            .encode_utf8(&mut buffer)
-            .bytes()
-            .try_for_each(|byte| write!(f, "%{byte:02X}"))
+        self.0.encode_utf8(&mut buffer).bytes().try_for_each(|byte| write!(f, "%{byte:02X}"))
     }
 }
 

@@ -71,15 +71,8 @@ const UNITS: [(&str, u64); 24] = [
 ];
 
 /// The units that rates are written in, the longest first.
-const WRITTEN: [(&str, u64); 7] = [
-    ("week", WEEK),
-    ("day", DAY),
-    ("hour", HOUR),
-    ("min", MINUTE),
-    ("s", SECOND),
-    ("ms", MILLI),
-    ("us", 1),
-];
+const WRITTEN: [(&str, u64); 7] =
+    [("week", WEEK), ("day", DAY), ("hour", HOUR), ("min", MINUTE), ("s", SECOND), ("ms", MILLI), ("us", 1)];
 
 /// A rate within the bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,10 +93,7 @@ impl fmt::Display for RateSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Unlimited => f.write_str("unlimited"),
-            Self::Limited {
-                limit,
-                period_micros,
-            } => write!(f, "{limit}/{}", Period(period_micros.into())),
+            Self::Limited { limit, period_micros } => write!(f, "{limit}/{}", Period(period_micros.into())),
         }
     }
 }
@@ -240,11 +230,7 @@ pub fn shape(text: &str) -> Result<Shape, RateError> {
 /// assert!(check_bounds(0, 1).is_err());
 /// ```
 pub fn check_bounds(limit: u64, period_micros: u128) -> Result<(), RateError> {
-    if within_bounds(limit, period_micros) {
-        Ok(())
-    } else {
-        Err(explain::bounds(limit, period_micros))
-    }
+    if within_bounds(limit, period_micros) { Ok(()) } else { Err(explain::bounds(limit, period_micros)) }
 }
 
 /// Tells whether [`check_bounds`] would pass, in a constant too.
@@ -268,11 +254,7 @@ pub const fn within_bounds(limit: u64, period_micros: u128) -> bool {
 /// assert_eq!(render(1, 1_500), "1/1500us");
 /// ```
 pub fn render(limit: u64, period_micros: u64) -> String {
-    RateSpec::Limited {
-        limit,
-        period_micros,
-    }
-    .to_string()
+    RateSpec::Limited { limit, period_micros }.to_string()
 }
 
 /// A period as rates are written: `min`, `30s`.
@@ -294,14 +276,10 @@ impl fmt::Display for Period {
 fn bound(shape: Shape) -> Result<RateSpec, RateError> {
     match shape {
         Shape::Unlimited => Ok(RateSpec::Unlimited),
-        Shape::Limited {
-            limit,
-            period_micros,
-        } => match u64::try_from(period_micros) {
-            Ok(micros) if within_bounds(limit, period_micros) => Ok(RateSpec::Limited {
-                limit,
-                period_micros: micros,
-            }),
+        Shape::Limited { limit, period_micros } => match u64::try_from(period_micros) {
+            Ok(micros) if within_bounds(limit, period_micros) => {
+                Ok(RateSpec::Limited { limit, period_micros: micros })
+            }
             _ => Err(explain::bounds(limit, period_micros)),
         },
     }

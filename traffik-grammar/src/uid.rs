@@ -63,11 +63,7 @@ impl UidError {
 /// ```
 pub fn check(uid: &str) -> Result<(), UidError> {
     if uid.is_empty() {
-        return Err(refuse(
-            UidErrorKind::Empty,
-            uid,
-            "the throttle id is empty; name what it protects",
-        ));
+        return Err(refuse(UidErrorKind::Empty, uid, "the throttle id is empty; name what it protects"));
     }
     if let Some((at, bad)) = uid.char_indices().find(|&(_, c)| !allowed(c)) {
         let fault = format!(
@@ -85,10 +81,7 @@ pub fn check(uid: &str) -> Result<(), UidError> {
         );
         return Err(refuse(UidErrorKind::TooLong, uid, &fault));
     }
-    for (at, byte) in [
-        (0, uid.as_bytes()[0]),
-        (uid.len() - 1, uid.as_bytes()[uid.len() - 1]),
-    ] {
+    for (at, byte) in [(0, uid.as_bytes()[0]), (uid.len() - 1, uid.as_bytes()[uid.len() - 1])] {
         if !byte.is_ascii_alphanumeric() {
             let edge = if at == 0 { "begins" } else { "ends" };
             let fault = format!(
@@ -132,11 +125,7 @@ fn clean(uid: &str) -> Option<String> {
             cleaned.push('-');
         }
     }
-    cleaned.truncate(
-        cleaned
-            .trim_end_matches(|c: char| !c.is_ascii_alphanumeric())
-            .len(),
-    );
+    cleaned.truncate(cleaned.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()).len());
     (!cleaned.is_empty()).then_some(cleaned)
 }
 
@@ -147,15 +136,7 @@ mod tests {
     #[test]
     fn well_formed_ids_pass() {
         let longest = "a".repeat(MAX_LEN);
-        for uid in [
-            "a",
-            "7",
-            "api:burst",
-            "A.b_c-d/e@f",
-            "tenant@9",
-            "a::b",
-            longest.as_str(),
-        ] {
+        for uid in ["a", "7", "api:burst", "A.b_c-d/e@f", "tenant@9", "a::b", longest.as_str()] {
             assert_eq!(check(uid), Ok(()), "{uid}");
         }
     }
@@ -194,11 +175,7 @@ mod tests {
         );
         let long = check(&"ab-".repeat(30)).unwrap_err();
         assert_eq!(long.kind(), UidErrorKind::TooLong);
-        assert!(
-            long.to_string()
-                .contains("has 90 bytes, more than the 64 allowed"),
-            "{long}"
-        );
+        assert!(long.to_string().contains("has 90 bytes, more than the 64 allowed"), "{long}");
         assert_eq!(long.suggestion().map(check), Some(Ok(())));
     }
 }

@@ -116,7 +116,9 @@ impl<'a> Asking<'a> {
                     let (throttle, units) = (*throttle, *units);
                     let Self::New(_, subject, _) = std::mem::replace(self, Self::Done) else { continue };
                     *self = Self::Waiting(Box::pin(async move {
-                        Ok(pipeline::decide(&[Entry::new(throttle)], subject, op, units).await?.into_decision())
+                        Ok(pipeline::decide(&[Entry::new(throttle)], subject, op, units)
+                            .await?
+                            .into_decision())
                     }));
                 }
                 Self::Waiting(future) => return future.as_mut().poll(cx),

@@ -114,7 +114,13 @@ pub struct Hit<'a> {
 }
 
 impl<'a> Hit<'a> {
-    pub(crate) fn new(policy: &'a Policy, who: Who<'a>, who_hash: u128, scope: Option<&'a str>, cost: u64) -> Self {
+    pub(crate) fn new(
+        policy: &'a Policy,
+        who: Who<'a>,
+        who_hash: u128,
+        scope: Option<&'a str>,
+        cost: u64,
+    ) -> Self {
         // Sums of independent hashes under a secret key: as hard to steer as each of them.
         let hash = policy.seed() ^ who_hash ^ scope.map_or(0, key::scope);
         Self { policy, who, scope, cost, hash }
@@ -155,14 +161,10 @@ impl<'a> Hit<'a> {
     #[inline]
     pub fn step(&self, op: Op, now: u64, state: &mut crate::strategy::State) -> Verdict {
         let strategy = self.policy.strategy();
-        strategy.step(state, &Ask {
-            op,
-            now,
-            rate: self.policy.rate(),
-            cost: self.cost,
-            who: self.who,
-            phase: self.phase(),
-        })
+        strategy.step(
+            state,
+            &Ask { op, now, rate: self.policy.rate(), cost: self.cost, who: self.who, phase: self.phase() },
+        )
     }
 
     /// See [`Ask::phase`].
@@ -288,12 +290,18 @@ impl SharedBackend {
 
     /// Decides into `verdicts`, on a backend that is immediate.
     #[inline]
-    pub(crate) fn decide_into(&self, op: Op, hits: &[Hit<'_>], verdicts: &mut Verdicts) -> Result<(), BackendError> {
+    pub(crate) fn decide_into(
+        &self,
+        op: Op,
+        hits: &[Hit<'_>],
+        verdicts: &mut Verdicts,
+    ) -> Result<(), BackendError> {
         match &self.0 {
             #[cfg(feature = "memory")]
             Repr::Memory(memory) => memory.decide_into(op, hits, verdicts),
             Repr::Other(other) => {
-                let broken = || BackendError::new("a backend that is_immediate() gave no answer from decide_now()");
+                let broken =
+                    || BackendError::new("a backend that is_immediate() gave no answer from decide_now()");
                 *verdicts = other.decide_now(op, hits).ok_or_else(broken)??;
             }
         }

@@ -187,7 +187,11 @@ impl Throttled {
 
 impl fmt::Display for Throttled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "over the limit of {} ({} of {} left)", self.stat.uid, self.stat.remaining, self.stat.limit)?;
+        write!(
+            f,
+            "over the limit of {} ({} of {} left)",
+            self.stat.uid, self.stat.remaining, self.stat.limit
+        )?;
         match self.stat.retry_after {
             Some(wait) => write!(f, ", retry after {wait:?}"),
             None => write!(f, ", and a cost of {} can never pass", self.cost),

@@ -113,6 +113,10 @@ pub mod tower;
 
 pub use app::{Traffik, TraffikBuilder, install};
 pub use attempt::{Attempt, AttemptFuture, Check, CheckFuture, StatFuture, StatOf};
+#[cfg(feature = "axum")]
+pub use axum::Gate;
+#[cfg(feature = "ws")]
+pub use axum::{GuardedSocket, SocketAction};
 pub use backend::context::Scope;
 #[cfg(feature = "memory")]
 pub use backend::memory::{DEFAULT_CAPACITY, MemoryBackend, MemoryBackendBuilder};
@@ -137,10 +141,6 @@ pub use resilience::OnError;
 pub use rules::{Rule, bypass_if, throttle_if};
 pub use subject::{IntoSubject, Subject};
 pub use throttle::{Throttle, ThrottleBuilder};
-#[cfg(feature = "axum")]
-pub use axum::Gate;
-#[cfg(feature = "ws")]
-pub use axum::{GuardedSocket, SocketAction};
 #[cfg(feature = "tower")]
 pub use tower::{BackendLayer, Outcome, ThrottleLayer};
 #[cfg(feature = "macros")]

@@ -135,7 +135,9 @@ impl Receipt {
     pub(crate) async fn give_back(&self, units: u64) -> Result<(), Error> {
         let who = self.identity.as_ref();
         let hits = [Hit::new(&self.policy, who, key::identity(&who), self.scope.as_deref(), units)];
-        resilience::call(&self.backend, Op::Refund { at: Some(self.at) }, &hits).await.map_err(Error::backend)?;
+        resilience::call(&self.backend, Op::Refund { at: Some(self.at) }, &hits)
+            .await
+            .map_err(Error::backend)?;
         Ok(())
     }
 }
@@ -219,7 +221,8 @@ pub(crate) async fn decide(
     op: Op,
     units: Option<u64>,
 ) -> Result<Ruling, Failure> {
-    let all: SmallVec<[Guard<Arc<Settings>>; 2]> = entries.iter().map(|entry| entry.throttle.settings()).collect();
+    let all: SmallVec<[Guard<Arc<Settings>>; 2]> =
+        entries.iter().map(|entry| entry.throttle.settings()).collect();
     let mut candidates: SmallVec<[Candidate<'_>; 2]> = SmallVec::new();
     let mut known: SmallVec<[Known<'_>; 1]> = SmallVec::new();
     for (index, (entry, settings)) in entries.iter().zip(&all).enumerate() {
@@ -230,7 +233,8 @@ pub(crate) async fn decide(
     let mut ruling = Ruling::exempt(entries.len());
 
     let mut charged: SmallVec<[Batch<'_>; 1]> = SmallVec::new();
-    let mut left: SmallVec<[&Candidate<'_>; 2]> = candidates.iter().filter(|candidate| !candidate.shadow).collect();
+    let mut left: SmallVec<[&Candidate<'_>; 2]> =
+        candidates.iter().filter(|candidate| !candidate.shadow).collect();
     while let Some(first) = left.first() {
         let backend = first.backend.get();
         let mut batch = Batch { backend, hits: SmallVec::new(), members: SmallVec::new(), now: 0 };
@@ -272,7 +276,9 @@ pub(crate) async fn decide(
             Ok(verdicts) => {
                 batch.rule(&verdicts, op, &mut ruling);
             }
-            Err(error) => tracing::warn!(target: "traffik", %error, "a throttle in shadow mode was not counted"),
+            Err(error) => {
+                tracing::warn!(target: "traffik", %error, "a throttle in shadow mode was not counted")
+            }
         }
     }
     Ok(ruling)
@@ -375,7 +381,9 @@ async fn prepare<'a>(
 
     let backend = match &settings.backend {
         BackendSetting::Own(backend) => Resolved::Ref(backend),
-        BackendSetting::Inherit => Resolved::Ref(inherited(parts).ok_or_else(|| no_backend(entry.throttle.uid()))?),
+        BackendSetting::Inherit => {
+            Resolved::Ref(inherited(parts).ok_or_else(|| no_backend(entry.throttle.uid()))?)
+        }
         BackendSetting::Dynamic(resolve) => {
             let told = match (resolve, parts) {
                 (Some(resolve), Some(parts)) => resolve.call(parts).await,
@@ -384,7 +392,9 @@ async fn prepare<'a>(
             match told.or_else(context::current) {
                 Some(backend) => Resolved::Own(backend),
                 None => Resolved::Ref(
-                    Traffik::of(parts).and_then(Traffik::backend).ok_or_else(|| no_context(entry.throttle.uid()))?,
+                    Traffik::of(parts)
+                        .and_then(Traffik::backend)
+                        .ok_or_else(|| no_context(entry.throttle.uid()))?,
                 ),
             }
         }
@@ -451,7 +461,9 @@ impl<'a> Batch<'a> {
         self.now = verdicts.now;
         let admitted = verdicts.admitted();
         for (candidate, place) in &self.members {
-            let (Some(hit), Some(verdict)) = (self.hits.get(*place), verdicts.each.get(*place)) else { continue };
+            let (Some(hit), Some(verdict)) = (self.hits.get(*place), verdicts.each.get(*place)) else {
+                continue;
+            };
             let ruled = &mut ruling.each[candidate.entry];
             ruled.shadow = candidate.shadow;
             ruled.decision = Decision::new(hit.policy, hit.cost, verdict);
@@ -459,7 +471,10 @@ impl<'a> Batch<'a> {
             if admitted && op == Op::Hit && candidate.receipt {
                 ruled.charged = Some(Receipt::new(hit, self.backend, verdicts.now, candidate.cost));
             }
-            if !verdict.admitted && !candidate.shadow && ruling.refused.is_none_or(|first| first > candidate.entry) {
+            if !verdict.admitted
+                && !candidate.shadow
+                && ruling.refused.is_none_or(|first| first > candidate.entry)
+            {
                 ruling.refused = Some(candidate.entry);
             }
         }

@@ -150,7 +150,11 @@ impl Rate {
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_unlimited() { f.write_str("unlimited") } else { f.write_str(&grammar::render(self.limit, self.period)) }
+        if self.is_unlimited() {
+            f.write_str("unlimited")
+        } else {
+            f.write_str(&grammar::render(self.limit, self.period))
+        }
     }
 }
 

@@ -60,7 +60,11 @@ impl Default for OnError {
 }
 
 /// One call of a backend, within its deadline.
-pub(crate) async fn call(backend: &SharedBackend, op: Op, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
+pub(crate) async fn call(
+    backend: &SharedBackend,
+    op: Op,
+    hits: &[Hit<'_>],
+) -> Result<Verdicts, BackendError> {
     if let Some(verdicts) = backend.decide_now(op, hits) {
         return verdicts;
     }

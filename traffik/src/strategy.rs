@@ -70,9 +70,8 @@ pub use time_of_day::TimeOfDay;
 pub use token_bucket::TokenBucket;
 
 pub(crate) use bucket::Bucket;
-#[cfg(feature = "redis")]
-pub(crate) use pair::bits as bits_of_a_count;
 use pair::Pair;
+#[cfg(feature = "redis")]
 use window::Window;
 
 use crate::identity::Who;

@@ -223,7 +223,9 @@ impl Throttle {
         let strategy = strategy.into_strategy();
         self.change(|settings| {
             settings.rate = match &settings.rate {
-                RateSetting::Fixed(policy) => RateSetting::Fixed(Policy::new(self.uid(), *policy.rate(), strategy)?),
+                RateSetting::Fixed(policy) => {
+                    RateSetting::Fixed(Policy::new(self.uid(), *policy.rate(), strategy)?)
+                }
                 RateSetting::Of(function, _) => RateSetting::Of(function.clone(), strategy),
             };
             Ok(())

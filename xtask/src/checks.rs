@@ -20,7 +20,17 @@ pub(crate) fn ci(tested: bool) -> Done {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"])?;
     for features in FEATURE_SETS {
-        cargo(&["clippy", "-p", "traffik", "--no-default-features", "--features", features, "--", "-D", "warnings"])?;
+        cargo(&[
+            "clippy",
+            "-p",
+            "traffik",
+            "--no-default-features",
+            "--features",
+            features,
+            "--",
+            "-D",
+            "warnings",
+        ])?;
     }
     if !tested {
         test(&[])?;
@@ -33,7 +43,9 @@ pub(crate) fn ci(tested: bool) -> Done {
     if has("cargo-deny") {
         cargo(&["deny", "check", "bans", "licenses", "sources"])?;
     } else {
-        eprintln!("cargo-deny is not installed: licences and bans were not checked (cargo install cargo-deny)");
+        eprintln!(
+            "cargo-deny is not installed: licences and bans were not checked (cargo install cargo-deny)"
+        );
     }
     Ok(())
 }

@@ -22,9 +22,11 @@ pub(crate) fn all() -> Done {
         return Ok(());
     }
     let Some(manager) = MANAGERS.iter().find(|manager| has(manager.program)) else {
-        return Err("the tests start redis-server themselves, but it is not installed and no known package manager \
+        return Err(
+            "the tests start redis-server themselves, but it is not installed and no known package manager \
                     is either; install Redis 6.2 or later and put redis-server on the PATH"
-            .into());
+                .into(),
+        );
     };
     eprintln!("redis-server is missing; installing it with {}", manager.program);
     // Homebrew refuses to run as root; the others need to.
@@ -44,8 +46,5 @@ pub(crate) fn all() -> Done {
 }
 
 fn is_root() -> bool {
-    std::process::Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+    std::process::Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }

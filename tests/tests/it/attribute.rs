@@ -85,12 +85,13 @@ async fn three_tenants_behind_one_throttle() {
     let (enterprise, premium) = (namespaced("enterprise").await, namespaced("premium").await);
     let memory = MemoryBackend::new();
     let free = SharedBackend::from(memory.clone());
-    let tenants = BackendLayer::resolve(move |req: &Parts| match req.headers.get("x-api-key")?.to_str().ok()? {
-        "enterprise" => Some(enterprise.clone()),
-        "premium" => Some(premium.clone()),
-        "free" => Some(free.clone()),
-        _ => None,
-    });
+    let tenants =
+        BackendLayer::resolve(move |req: &Parts| match req.headers.get("x-api-key")?.to_str().ok()? {
+            "enterprise" => Some(enterprise.clone()),
+            "premium" => Some(premium.clone()),
+            "free" => Some(free.clone()),
+            _ => None,
+        });
     let routes = Router::new().route("/quota", get(quota)).route("/fn", get(quota_fn));
     let app = Served::start(routes.layer(tenants)).await;
     for path in ["/quota", "/fn"] {

@@ -18,11 +18,7 @@ const FOREIGN_UNITS: [(&[&str], u128, &str); 7] = [
     (&["wk", "wks"], 1, "week"),
     (&["msec", "msecs", "milli", "millis"], 1, "ms"),
     // Both characters that look like a micro sign.
-    (
-        &["usec", "usecs", "micro", "micros", "\u{b5}s", "\u{3bc}s"],
-        1,
-        "us",
-    ),
+    (&["usec", "usecs", "micro", "micros", "\u{b5}s", "\u{3bc}s"], 1, "us"),
     (&["secs"], 1, "sec"),
 ];
 
@@ -41,10 +37,7 @@ pub(super) fn syntax(text: &str, fault: Fault<'_>) -> RateError {
         Fault::Limit(parts) => bad_limit(parts),
         Fault::LimitZero(parts) => {
             let mend = guess(&["1"], &[&period(parts), "min"]);
-            let message = format!(
-                "the limit is zero; write 1 or more, such as {}",
-                shown(&mend, "1/min")
-            );
+            let message = format!("the limit is zero; write 1 or more, such as {}", shown(&mend, "1/min"));
             refuse(RateErrorKind::OutOfBounds, &message, mend)
         }
         Fault::LimitTooLarge(parts) => {
@@ -74,10 +67,7 @@ pub(super) fn bounds(limit: u64, period_micros: u128) -> RateError {
     let period = Period(period_micros).to_string();
     if limit == 0 {
         let mend = guess(&["1"], &[&period, "min"]);
-        let message = format!(
-            "the limit is zero; write 1 or more, such as {}",
-            shown(&mend, "1/min")
-        );
+        let message = format!("the limit is zero; write 1 or more, such as {}", shown(&mend, "1/min"));
         refuse(RateErrorKind::OutOfBounds, &message, mend)
     } else if limit > MAX_LIMIT {
         let mend = guess(&[&MAX_LIMIT.to_string()], &[&period, "min"]);
@@ -117,10 +107,7 @@ fn several(text: &str) -> Option<RateError> {
     let head = head(text);
     let lower = head.to_ascii_lowercase();
     let listed = lower.replace(" and ", ",");
-    let rates = listed
-        .split([',', ';', '|', '&', '+', '\n'])
-        .filter(|piece| read(piece).is_ok())
-        .count();
+    let rates = listed.split([',', ';', '|', '&', '+', '\n']).filter(|piece| read(piece).is_ok()).count();
     // Without anything between them, the second one sits where the first one's unit ends.
     let adjacent = || {
         lower.match_indices([' ', '\t']).any(|(at, _)| {
@@ -128,10 +115,7 @@ fn several(text: &str) -> Option<RateError> {
         })
     };
     (rates > 1 || adjacent()).then(|| {
-        let message = format!(
-            "several rates in one string: {}; write one throttle per rate",
-            Quoted(text)
-        );
+        let message = format!("several rates in one string: {}; write one throttle per rate", Quoted(text));
         refuse(RateErrorKind::Several, &message, None)
     })
 }
@@ -142,9 +126,7 @@ fn no_separator(text: &str) -> RateError {
         return refuse(RateErrorKind::Separator, &message, Some(word.to_owned()));
     }
     let head = head(text);
-    let digits = head
-        .find(|c: char| !c.is_ascii_digit() && c != '_')
-        .unwrap_or(head.len());
+    let digits = head.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(head.len());
     let rest = head[digits..].trim_start_matches(|c: char| !c.is_alphanumeric());
     let mend = guess(&[&head[..digits]], &[rest, "min"]);
     let message = format!(
@@ -158,10 +140,8 @@ fn no_separator(text: &str) -> RateError {
 fn bad_limit(parts: Parts<'_>) -> RateError {
     if parts.limit.is_empty() {
         let mend = guess(&["5"], &[&period(parts), "min"]);
-        let message = format!(
-            "no limit in front of the period; write one, such as {}",
-            shown(&mend, "5/min")
-        );
+        let message =
+            format!("no limit in front of the period; write one, such as {}", shown(&mend, "5/min"));
         return refuse(RateErrorKind::Limit, &message, mend);
     }
     let bad = Quoted(parts.limit);
@@ -183,15 +163,9 @@ fn bad_period(parts: Parts<'_>) -> RateError {
     if parts.count.starts_with('/') {
         return doubled(parts);
     }
-    let counts = whole(parts.count)
-        .into_iter()
-        .map(|count| format!("{count}{}", parts.unit));
+    let counts = whole(parts.count).into_iter().map(|count| format!("{count}{}", parts.unit));
     let periods: Vec<String> = exact(parts).into_iter().chain(counts).collect();
-    let periods: Vec<&str> = periods
-        .iter()
-        .map(String::as_str)
-        .chain([parts.unit])
-        .collect();
+    let periods: Vec<&str> = periods.iter().map(String::as_str).chain([parts.unit]).collect();
     let mend = guess(&[parts.limit], &periods);
     let message = format!(
         "the period {} is not a whole number of units; write digits and a unit, such as {}",
@@ -204,11 +178,7 @@ fn bad_period(parts: Parts<'_>) -> RateError {
 fn bad_unit(parts: Parts<'_>) -> RateError {
     let Parts { limit, count, unit } = parts;
     if unit.is_empty() {
-        let period = if count.is_empty() {
-            "min".to_owned()
-        } else {
-            format!("{count}s")
-        };
+        let period = if count.is_empty() { "min".to_owned() } else { format!("{count}s") };
         let mend = guess(&[limit], &[&period, "min"]);
         let message = format!(
             "no time unit after the limit {}; write one of {}, such as {}",
@@ -218,18 +188,14 @@ fn bad_unit(parts: Parts<'_>) -> RateError {
         );
         return refuse(RateErrorKind::Unit, &message, mend);
     }
-    if unit
-        .get(..3)
-        .is_some_and(|start| start.eq_ignore_ascii_case("per"))
-    {
+    if unit.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("per")) {
         return doubled(parts);
     }
     let bad = Quoted(unit);
     let joined: String = unit.split([' ', '\t']).collect();
     let known = nearest(&joined, UNITS.map(|(name, _)| name));
-    let foreign = FOREIGN_UNITS
-        .iter()
-        .find(|(names, ..)| names.iter().any(|name| name.eq_ignore_ascii_case(&joined)));
+    let foreign =
+        FOREIGN_UNITS.iter().find(|(names, ..)| names.iter().any(|name| name.eq_ignore_ascii_case(&joined)));
     let (message, mend) = if let Some(&(_, times, name)) = foreign {
         let count = count.replace('_', "");
         let count = if count.is_empty() { "1" } else { &count };
@@ -240,21 +206,11 @@ fn bad_unit(parts: Parts<'_>) -> RateError {
         };
         let span = mend.as_deref().and_then(|rate| rate.split_once('/'));
         let span = span.map_or(name, |(_, span)| span);
-        let why = if times == 30 || times == 365 {
-            ", whose length varies"
-        } else {
-            ""
-        };
-        (
-            format!("unknown time unit {bad}{why}; did you mean {span:?}?"),
-            mend,
-        )
+        let why = if times == 30 || times == 365 { ", whose length varies" } else { "" };
+        (format!("unknown time unit {bad}{why}; did you mean {span:?}?"), mend)
     } else if let Some(known) = known {
         let mend = guess(&[limit], &[&format!("{count}{known}")]);
-        (
-            format!("unknown time unit {bad}; did you mean {known:?}?"),
-            mend,
-        )
+        (format!("unknown time unit {bad}; did you mean {known:?}?"), mend)
     } else if let Some((first, tail)) = leading_unit(unit) {
         let mend = guess(&[limit], &[&format!("{count}{first}")]);
         let message = format!(
@@ -264,10 +220,7 @@ fn bad_unit(parts: Parts<'_>) -> RateError {
         );
         (message, mend)
     } else {
-        (
-            format!("unknown time unit {bad}; use one of {LISTED}"),
-            None,
-        )
+        (format!("unknown time unit {bad}; use one of {LISTED}"), None)
     };
     refuse(RateErrorKind::Unit, &message, mend)
 }
@@ -306,9 +259,5 @@ fn shown(mend: &Option<String>, otherwise: &str) -> String {
 }
 
 fn refuse(kind: RateErrorKind, message: &str, suggestion: Option<String>) -> RateError {
-    RateError {
-        kind,
-        message: message.into(),
-        suggestion: suggestion.map(Into::into),
-    }
+    RateError { kind, message: message.into(), suggestion: suggestion.map(Into::into) }
 }

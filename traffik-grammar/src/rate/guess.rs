@@ -11,9 +11,8 @@ const LONGEST_GUESS: usize = 96;
 
 /// Words for "no limit", exactly or nearly the one of the grammar.
 pub(super) fn unlimited(word: &str) -> Option<&'static str> {
-    const WORDS: [&str; 8] = [
-        "inf", "infinite", "infinity", "none", "off", "no limit", "nolimit", "\u{221e}",
-    ];
+    const WORDS: [&str; 8] =
+        ["inf", "infinite", "infinity", "none", "off", "no limit", "nolimit", "\u{221e}"];
     let known = WORDS.iter().any(|known| known.eq_ignore_ascii_case(word));
     (known || nearest(word, ["unlimited"]).is_some()).then_some("unlimited")
 }
@@ -22,24 +21,20 @@ pub(super) fn unlimited(word: &str) -> Option<&'static str> {
 pub(super) fn whole(text: &str) -> Vec<String> {
     let ascii: String = head(text).chars().map(ascii_digit).collect();
     let ascii = ascii.trim_start_matches(['+', '-', ' ']).to_owned();
-    let end = ascii
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(ascii.len());
+    let end = ascii.find(|c: char| !c.is_ascii_digit()).unwrap_or(ascii.len());
     let (digits, tail) = ascii.split_at(end);
     let scaled = power_of_ten(tail).map(|zeros| format!("{digits}{}", "0".repeat(zeros)));
     let digits = Some(digits.to_owned());
-    [ungrouped(&ascii), scaled, digits]
-        .into_iter()
-        .flatten()
-        .collect()
+    [ungrouped(&ascii), scaled, digits].into_iter().flatten().collect()
 }
 
 /// `1,000`, `1 000` and `5__0` without what groups the digits.
 fn ungrouped(text: &str) -> Option<String> {
     let underscores = text.chars().all(|c| c.is_ascii_digit() || c == '_');
-    let thousands = text.split([',', ' ', '\'']).enumerate().all(|(at, group)| {
-        (at == 0 || group.len() == 3) && group.bytes().all(|byte| byte.is_ascii_digit())
-    });
+    let thousands = text
+        .split([',', ' ', '\''])
+        .enumerate()
+        .all(|(at, group)| (at == 0 || group.len() == 3) && group.bytes().all(|byte| byte.is_ascii_digit()));
     (underscores || thousands).then(|| text.chars().filter(char::is_ascii_digit).collect())
 }
 
@@ -67,29 +62,20 @@ pub(super) fn exact(parts: Parts<'_>) -> Option<String> {
     let scale = 10_u128.checked_pow(u32::try_from(frac.len()).ok()?)?;
     let scaled: u128 = format!("{int}{frac}").parse().ok()?;
     let micros = scaled.checked_mul(unit)?;
-    micros
-        .is_multiple_of(scale)
-        .then(|| Period(micros / scale).to_string())
+    micros.is_multiple_of(scale).then(|| Period(micros / scale).to_string())
 }
 
 /// The first of the rates made of these pieces that parses.
 pub(super) fn guess(limits: &[&str], periods: &[&str]) -> Option<String> {
     let periods: Vec<String> = periods.iter().map(|period| mended_unit(period)).collect();
-    let rates = limits.iter().flat_map(|limit| {
-        periods
-            .iter()
-            .map(move |period| format!("{limit}/{period}"))
-    });
+    let rates = limits.iter().flat_map(|limit| periods.iter().map(move |period| format!("{limit}/{period}")));
     rates.into_iter().find(|rate| parses(rate))
 }
 
 fn parses(rate: &str) -> bool {
     rate.len() <= LONGEST_GUESS
         && match read(rate) {
-            Ok(Shape::Limited {
-                limit,
-                period_micros,
-            }) => within_bounds(limit, period_micros),
+            Ok(Shape::Limited { limit, period_micros }) => within_bounds(limit, period_micros),
             Ok(Shape::Unlimited) => true,
             Err(_) => false,
         }

@@ -49,31 +49,18 @@ pub(super) fn read(text: &str) -> Result<Shape, Fault<'_>> {
         Number::Malformed => return Err(Fault::Period(parts)),
     };
     let unit = unit_micros(parts.unit).ok_or(Fault::Unit(parts))?;
-    let period_micros = count
-        .checked_mul(unit.into())
-        .ok_or(Fault::PeriodTooLarge(parts))?;
-    Ok(Shape::Limited {
-        limit,
-        period_micros,
-    })
+    let period_micros = count.checked_mul(unit.into()).ok_or(Fault::PeriodTooLarge(parts))?;
+    Ok(Shape::Limited { limit, period_micros })
 }
 
 /// Cuts at the first separator, then before the first letter after it.
 fn split(text: &str) -> Option<Parts<'_>> {
     let slash = text.find('/').map(|at| (at, 1));
-    let per = text
-        .as_bytes()
-        .windows(3)
-        .position(|word| word.eq_ignore_ascii_case(b"per"))
-        .map(|at| (at, 3));
+    let per = text.as_bytes().windows(3).position(|word| word.eq_ignore_ascii_case(b"per")).map(|at| (at, 3));
     let (at, len) = [slash, per].into_iter().flatten().min()?;
     let period = trim(&text[at + len..]);
     let unit = period.find(char::is_alphabetic).unwrap_or(period.len());
-    Some(Parts {
-        limit: trim(&text[..at]),
-        count: trim(&period[..unit]),
-        unit: &period[unit..],
-    })
+    Some(Parts { limit: trim(&text[..at]), count: trim(&period[..unit]), unit: &period[unit..] })
 }
 
 pub(super) fn trim(text: &str) -> &str {
@@ -109,8 +96,5 @@ fn number(text: &str) -> Number {
 }
 
 pub(super) fn unit_micros(name: &str) -> Option<u64> {
-    UNITS
-        .into_iter()
-        .find(|(known, _)| known.eq_ignore_ascii_case(name))
-        .map(|(_, micros)| micros)
+    UNITS.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, micros)| micros)
 }

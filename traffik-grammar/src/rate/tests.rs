@@ -1,10 +1,7 @@
 use super::*;
 
 fn limited(limit: u64, period_micros: u64) -> RateSpec {
-    RateSpec::Limited {
-        limit,
-        period_micros,
-    }
+    RateSpec::Limited { limit, period_micros }
 }
 
 fn refusal(text: &str) -> RateError {
@@ -18,10 +15,7 @@ fn refusal(text: &str) -> RateError {
 fn reads_what_people_write() {
     assert_eq!(parse("20/min"), Ok(limited(20, MINUTE)));
     assert_eq!(parse("10/30 seconds"), Ok(limited(10, 30 * SECOND)));
-    assert_eq!(
-        parse("\t1_000_000 PeR 1_0\tDays "),
-        Ok(limited(1_000_000, 10 * DAY))
-    );
+    assert_eq!(parse("\t1_000_000 PeR 1_0\tDays "), Ok(limited(1_000_000, 10 * DAY)));
     assert_eq!(parse("007/01s"), Ok(limited(7, SECOND)));
     assert_eq!(parse("1/250us"), Ok(limited(1, 250)));
     assert_eq!(parse(" UNLIMITED "), Ok(RateSpec::Unlimited));
@@ -30,14 +24,9 @@ fn reads_what_people_write() {
 
 #[test]
 fn underscores_stand_between_digits_only() {
-    for text in [
-        "_5/s", "5_/s", "5__0/s", "_/s", "5/_s", "5/1_s", "5/_1s", "5/1__0s", "5/1_ 0s",
-    ] {
+    for text in ["_5/s", "5_/s", "5__0/s", "_/s", "5/_s", "5/1_s", "5/_1s", "5/1__0s", "5/1_ 0s"] {
         let kind = refusal(text).kind();
-        assert!(
-            matches!(kind, RateErrorKind::Limit | RateErrorKind::Period),
-            "{text}: {kind:?}"
-        );
+        assert!(matches!(kind, RateErrorKind::Limit | RateErrorKind::Period), "{text}: {kind:?}");
     }
 }
 
@@ -52,35 +41,17 @@ fn no_other_blank_is_a_blank() {
 fn bounds_hold_to_the_last_unit() {
     assert_eq!(MAX_LIMIT, 9_007_199_254_740_991);
     assert_eq!(MAX_PERIOD_MICROS, 3_155_760_000_000_000);
-    assert_eq!(
-        parse("9007199254740991/36525 days"),
-        Ok(limited(MAX_LIMIT, MAX_PERIOD_MICROS))
-    );
+    assert_eq!(parse("9007199254740991/36525 days"), Ok(limited(MAX_LIMIT, MAX_PERIOD_MICROS)));
     assert_eq!(parse("1/us"), Ok(limited(1, 1)));
-    assert_eq!(
-        parse("1000000000/366days"),
-        Ok(limited(1_000_000_000, 366 * DAY))
-    );
-    for text in [
-        "9007199254740992/s",
-        "18446744073709551615/s",
-        "5/36526d",
-        "1/3155760000000001us",
-    ] {
+    assert_eq!(parse("1000000000/366days"), Ok(limited(1_000_000_000, 366 * DAY)));
+    for text in ["9007199254740992/s", "18446744073709551615/s", "5/36526d", "1/3155760000000001us"] {
         assert!(shape(text).is_ok(), "{text}");
         assert_eq!(refusal(text).kind(), RateErrorKind::OutOfBounds, "{text}");
     }
     // Beyond what a shape can hold.
     let long = format!("5/{}d", "9".repeat(60));
-    for text in [
-        "18446744073709551616/s",
-        &long,
-        "340282366920938463463374607431768211456/s",
-    ] {
-        assert_eq!(
-            shape(text).map_err(|error| error.kind()),
-            Err(RateErrorKind::OutOfBounds)
-        );
+    for text in ["18446744073709551616/s", &long, "340282366920938463463374607431768211456/s"] {
+        assert_eq!(shape(text).map_err(|error| error.kind()), Err(RateErrorKind::OutOfBounds));
     }
 }
 
@@ -89,16 +60,8 @@ fn bounds_of_a_rate_that_is_no_text() {
     assert_eq!(check_bounds(1, 1), Ok(()));
     assert_eq!(check_bounds(MAX_LIMIT, MAX_PERIOD_MICROS.into()), Ok(()));
     let cases = [
-        (
-            0,
-            1,
-            r#"the limit is zero; write 1 or more, such as "1/us""#,
-        ),
-        (
-            1,
-            0,
-            "the period is under a microsecond, which is the shortest",
-        ),
+        (0, 1, r#"the limit is zero; write 1 or more, such as "1/us""#),
+        (1, 0, "the period is under a microsecond, which is the shortest"),
         (
             MAX_LIMIT + 1,
             60_000_000,
@@ -109,11 +72,7 @@ fn bounds_of_a_rate_that_is_no_text() {
             u128::from(DAY) * 40_000,
             r#"the period "40000day" is above the longest, 36525day (100 years); shorten it"#,
         ),
-        (
-            0,
-            0,
-            r#"the limit is zero; write 1 or more, such as "1/min""#,
-        ),
+        (0, 0, r#"the limit is zero; write 1 or more, such as "1/min""#),
     ];
     for (limit, micros, message) in cases {
         let error = check_bounds(limit, micros).unwrap_err();
@@ -150,31 +109,16 @@ fn renders_with_the_longest_unit_that_divides() {
 #[test]
 fn messages_name_the_culprit_and_the_mend() {
     let cases = [
-        (
-            "",
-            r#"the rate is empty; write a limit and a period, such as "20/min", or "unlimited""#,
-        ),
+        ("", r#"the rate is empty; write a limit and a period, such as "20/min", or "unlimited""#),
         ("5/mins", r#"unknown time unit "mins"; did you mean "min"?"#),
         ("5/hrs", r#"unknown time unit "hrs"; did you mean "hr"?"#),
         ("5/secs", r#"unknown time unit "secs"; did you mean "sec"?"#),
-        (
-            "5/minuets",
-            r#"unknown time unit "minuets"; did you mean "minutes"?"#,
-        ),
+        ("5/minuets", r#"unknown time unit "minuets"; did you mean "minutes"?"#),
         ("5/m s", r#"unknown time unit "m s"; did you mean "ms"?"#),
         ("5/msec", r#"unknown time unit "msec"; did you mean "ms"?"#),
-        (
-            "5/month",
-            r#"unknown time unit "month", whose length varies; did you mean "30days"?"#,
-        ),
-        (
-            "5/3 months",
-            r#"unknown time unit "months", whose length varies; did you mean "90days"?"#,
-        ),
-        (
-            "5/y",
-            r#"unknown time unit "y", whose length varies; did you mean "365days"?"#,
-        ),
+        ("5/month", r#"unknown time unit "month", whose length varies; did you mean "30days"?"#),
+        ("5/3 months", r#"unknown time unit "months", whose length varies; did you mean "90days"?"#),
+        ("5/y", r#"unknown time unit "y", whose length varies; did you mean "365days"?"#),
         (
             "5/\u{43c}\u{438}\u{43d}",
             "unknown time unit \"\u{43c}\u{438}\u{43d}\"; use one of us, ms, s, min, hour, day, week",
@@ -187,82 +131,34 @@ fn messages_name_the_culprit_and_the_mend() {
             "5/",
             r#"no time unit after the limit "5"; write one of us, ms, s, min, hour, day, week, such as "5/min""#,
         ),
-        (
-            "5.5/min",
-            r#"the limit "5.5" is not a whole number; write digits only, such as "5/min""#,
-        ),
-        (
-            "+5/min",
-            r#"the limit "+5" is not a whole number; write digits only, such as "5/min""#,
-        ),
-        (
-            "1,000/min",
-            r#"the limit "1,000" is not a whole number; write digits only, such as "1000/min""#,
-        ),
-        (
-            "5e3/min",
-            r#"the limit "5e3" is not a whole number; write digits only, such as "5000/min""#,
-        ),
+        ("5.5/min", r#"the limit "5.5" is not a whole number; write digits only, such as "5/min""#),
+        ("+5/min", r#"the limit "+5" is not a whole number; write digits only, such as "5/min""#),
+        ("1,000/min", r#"the limit "1,000" is not a whole number; write digits only, such as "1000/min""#),
+        ("5e3/min", r#"the limit "5e3" is not a whole number; write digits only, such as "5000/min""#),
         (
             "\u{ff15}/min",
             "the limit \"\u{ff15}\" is not a whole number; write digits only, such as \"5/min\"",
         ),
-        (
-            "abc/hour",
-            r#"the limit "abc" is not a whole number; write digits only, such as "5/min""#,
-        ),
-        (
-            "inf/min",
-            r#"the limit "inf" is not a whole number; write "unlimited" for no limit"#,
-        ),
-        (
-            "/hour",
-            r#"no limit in front of the period; write one, such as "5/hour""#,
-        ),
-        (
-            "0/hour",
-            r#"the limit is zero; write 1 or more, such as "1/hour""#,
-        ),
-        (
-            "5/0s",
-            r#"the period "0s" is zero; write 1 or more, or the unit alone, such as "5/s""#,
-        ),
+        ("abc/hour", r#"the limit "abc" is not a whole number; write digits only, such as "5/min""#),
+        ("inf/min", r#"the limit "inf" is not a whole number; write "unlimited" for no limit"#),
+        ("/hour", r#"no limit in front of the period; write one, such as "5/hour""#),
+        ("0/hour", r#"the limit is zero; write 1 or more, such as "1/hour""#),
+        ("5/0s", r#"the period "0s" is zero; write 1 or more, or the unit alone, such as "5/s""#),
         (
             "5/1.5s",
             r#"the period "1.5s" is not a whole number of units; write digits and a unit, such as "5/1500ms""#,
         ),
-        (
-            "5-min",
-            r#"no "/" or "per" between limit and period in "5-min"; write both, such as "5/min""#,
-        ),
-        (
-            "5",
-            r#"no "/" or "per" between limit and period in "5"; write both, such as "5/min""#,
-        ),
-        (
-            "5//min",
-            r#"more than one "/" or "per" between limit and period; write one, such as "5/min""#,
-        ),
+        ("5-min", r#"no "/" or "per" between limit and period in "5-min"; write both, such as "5/min""#),
+        ("5", r#"no "/" or "per" between limit and period in "5"; write both, such as "5/min""#),
+        ("5//min", r#"more than one "/" or "per" between limit and period; write one, such as "5/min""#),
         (
             "5 per per hour",
             r#"more than one "/" or "per" between limit and period; write one, such as "5/hour""#,
         ),
-        (
-            "unlimted",
-            r#""unlimted" is not a rate; did you mean "unlimited"?"#,
-        ),
-        (
-            "5/min,10/hour",
-            r#"several rates in one string: "5/min,10/hour"; write one throttle per rate"#,
-        ),
-        (
-            "5/min ;10/hour",
-            r#"several rates in one string: "5/min ;10/hour"; write one throttle per rate"#,
-        ),
-        (
-            "5/min 10/hour",
-            r#"several rates in one string: "5/min 10/hour"; write one throttle per rate"#,
-        ),
+        ("unlimted", r#""unlimted" is not a rate; did you mean "unlimited"?"#),
+        ("5/min,10/hour", r#"several rates in one string: "5/min,10/hour"; write one throttle per rate"#),
+        ("5/min ;10/hour", r#"several rates in one string: "5/min ;10/hour"; write one throttle per rate"#),
+        ("5/min 10/hour", r#"several rates in one string: "5/min 10/hour"; write one throttle per rate"#),
         (
             "18446744073709551616/s",
             r#"the limit "18446744073709551616" is above the highest, 9007199254740991 (2^53 - 1); lower it, or write "unlimited""#,
@@ -294,22 +190,13 @@ fn suggestions_survive_a_second_mistake() {
         ("5/2fortnights", Some("5/4weeks")),
     ];
     for (text, suggestion) in cases {
-        assert_eq!(
-            refusal(text).suggestion(),
-            suggestion,
-            "{text}: {}",
-            refusal(text)
-        );
+        assert_eq!(refusal(text).suggestion(), suggestion, "{text}: {}", refusal(text));
     }
 }
 
 #[test]
 fn huge_texts_get_short_messages() {
-    for text in [
-        "9".repeat(1_000_000),
-        "a/".repeat(500_000),
-        "5/".to_owned() + &"x".repeat(1_000_000),
-    ] {
+    for text in ["9".repeat(1_000_000), "a/".repeat(500_000), "5/".to_owned() + &"x".repeat(1_000_000)] {
         assert!(refusal(&text).to_string().len() < 300);
     }
 }

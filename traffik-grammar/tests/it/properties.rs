@@ -20,9 +20,7 @@ fn pattern() -> impl Strategy<Value = String> {
 }
 
 fn path() -> impl Strategy<Value = String> {
-    let piece = select(vec![
-        "a", "b", "%61", "%62", "%2F", "%", "/", "/", "/", "/a", "/b",
-    ]);
+    let piece = select(vec!["a", "b", "%61", "%62", "%2F", "%", "/", "/", "/", "/a", "/b"]);
     vec(piece, 0..14).prop_map(|pieces| format!("/{}", pieces.concat()))
 }
 
@@ -60,11 +58,7 @@ fn reference(pattern: &str, path: &str) -> bool {
     if !pattern.contains('*') {
         pieces.push("**");
     }
-    let segments: Vec<Vec<u8>> = path
-        .split('/')
-        .filter(|s| !s.is_empty())
-        .map(decode)
-        .collect();
+    let segments: Vec<Vec<u8>> = path.split('/').filter(|s| !s.is_empty()).map(decode).collect();
     spread(&pieces, &segments)
 }
 

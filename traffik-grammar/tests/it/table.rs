@@ -29,22 +29,15 @@ fn rows() -> Vec<Row> {
                 }),
                 _ => panic!("unknown verdict: {line}"),
             };
-            Row {
-                text: json_string(text),
-                shape,
-            }
+            Row { text: json_string(text), shape }
         })
         .collect()
 }
 
 /// Decodes a JSON string of the basic multilingual plane, which is all that the table holds.
 fn json_string(quoted: &str) -> String {
-    let inner = quoted
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'));
-    let mut rest = inner
-        .unwrap_or_else(|| panic!("a JSON string expected: {quoted}"))
-        .chars();
+    let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let mut rest = inner.unwrap_or_else(|| panic!("a JSON string expected: {quoted}")).chars();
     let mut text = String::new();
     while let Some(c) = rest.next() {
         text.push(match c {
@@ -80,21 +73,14 @@ fn the_syntax_agrees_with_every_row() {
 fn rates_agree_with_every_row_within_the_bounds() {
     for row in rows() {
         if row.text == OUT_OF_BOUNDS {
-            assert_eq!(
-                parse(&row.text).unwrap_err().kind(),
-                RateErrorKind::OutOfBounds
-            );
+            assert_eq!(parse(&row.text).unwrap_err().kind(), RateErrorKind::OutOfBounds);
             continue;
         }
         let expected = row.shape.map(|shape| match shape {
             Shape::Unlimited => RateSpec::Unlimited,
-            Shape::Limited {
-                limit,
-                period_micros,
-            } => RateSpec::Limited {
-                limit,
-                period_micros: u64::try_from(period_micros).unwrap(),
-            },
+            Shape::Limited { limit, period_micros } => {
+                RateSpec::Limited { limit, period_micros: u64::try_from(period_micros).unwrap() }
+            }
         });
         assert_eq!(parse(&row.text).ok(), expected, "{:?}", row.text);
     }
@@ -102,11 +88,5 @@ fn rates_agree_with_every_row_within_the_bounds() {
 
 #[test]
 fn the_table_holds_the_row_out_of_bounds() {
-    assert_eq!(
-        rows()
-            .iter()
-            .filter(|row| row.text == OUT_OF_BOUNDS)
-            .count(),
-        1
-    );
+    assert_eq!(rows().iter().filter(|row| row.text == OUT_OF_BOUNDS).count(), 1);
 }

@@ -218,7 +218,21 @@ fn without_a_peer_everyone_is_anonymous() {
 /// Anything that a header can hold, and much that means something there.
 fn junk() -> impl Strategy<Value = Vec<u8>> {
     const PIECES: [&[u8]; 15] = [
-        b"\"", b"\\", b",", b";", b"=", b"for=", b"For=\"", b" ", b"1.2.3.4", b"10.0.0.9", b"[::1]:1", b"unknown", b"_x", b"\xff\xfe", b"\t",
+        b"\"",
+        b"\\",
+        b",",
+        b";",
+        b"=",
+        b"for=",
+        b"For=\"",
+        b" ",
+        b"1.2.3.4",
+        b"10.0.0.9",
+        b"[::1]:1",
+        b"unknown",
+        b"_x",
+        b"\xff\xfe",
+        b"\t",
     ];
     let piece = prop::sample::select(&PIECES[..]);
     let byte = (0x20_u8..=0xff).prop_filter("no header holds it", |byte| *byte != 0x7f);

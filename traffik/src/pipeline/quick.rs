@@ -58,7 +58,8 @@ pub(crate) fn quick<T>(
     read: impl FnOnce(Quick<'_>) -> T,
 ) -> Option<Result<T, Failure>> {
     let parts = subject.parts();
-    let all: SmallVec<[Guard<Arc<Settings>>; 2]> = entries.iter().map(|entry| entry.throttle.settings()).collect();
+    let all: SmallVec<[Guard<Arc<Settings>>; 2]> =
+        entries.iter().map(|entry| entry.throttle.settings()).collect();
     let backend = ready(entries, &all, parts)?;
 
     // Steps one to four.
@@ -114,7 +115,9 @@ pub(crate) fn quick<T>(
         && let Err(error) = backend.decide_into(op, &hits, &mut verdicts)
     {
         // An outage that all of them let pass leaves no verdict, and so nothing counted.
-        if let Some(failure) = super::outage(error, &hits, planned.iter().map(|plan| on_error(&all[plan.entry], parts))) {
+        if let Some(failure) =
+            super::outage(error, &hits, planned.iter().map(|plan| on_error(&all[plan.entry], parts)))
+        {
             return Some(Err(failure));
         }
         planned.clear();
@@ -156,7 +159,8 @@ pub(crate) fn single(
     let hit = Hit::new(policy, who, key::identity(&who), scope, cost);
     Some(match backend.decide_one(op, &hit) {
         Ok(verdict) => Ok(Decision::new(policy, cost, &verdict)),
-        Err(error) => match super::outage(error, from_ref(&hit), std::iter::once(on_error(&settings, parts))) {
+        Err(error) => match super::outage(error, from_ref(&hit), std::iter::once(on_error(&settings, parts)))
+        {
             Some(failure) => Err(failure),
             None => Ok(Decision::Exempt),
         },
@@ -190,7 +194,13 @@ fn ready<'a>(
 
 /// Steps one and two; `None` when it passes uncounted.
 #[inline]
-fn cost(entry: &Entry<'_>, settings: &Settings, parts: Option<&Parts>, op: Op, units: Option<u64>) -> Option<u64> {
+fn cost(
+    entry: &Entry<'_>,
+    settings: &Settings,
+    parts: Option<&Parts>,
+    op: Op,
+    units: Option<u64>,
+) -> Option<u64> {
     let counts = matches!(op, Op::Hit | Op::Check);
     if counts && !entry.throttle.is_enabled() {
         return None;
@@ -207,7 +217,11 @@ fn cost(entry: &Entry<'_>, settings: &Settings, parts: Option<&Parts>, op: Op, u
 
 /// Step three; `None` when the client is exempt.
 #[inline]
-fn identify<'a>(settings: &'a Settings, parts: &Parts, known: &mut SmallVec<[Known<'a>; 1]>) -> Option<usize> {
+fn identify<'a>(
+    settings: &'a Settings,
+    parts: &Parts,
+    known: &mut SmallVec<[Known<'a>; 1]>,
+) -> Option<usize> {
     let by = settings.identifier.as_ref();
     let before = known.iter().position(|known| match (known.by, by) {
         (None, None) => true,
@@ -255,10 +269,14 @@ impl<'a> Quick<'a> {
     /// The decision on the request as a whole.
     #[inline]
     pub(crate) fn into_decision(self) -> Decision {
-        let refused = self.planned.iter().find(|plan| self.verdict(plan).is_some_and(|(_, verdict)| !verdict.admitted));
+        let refused =
+            self.planned.iter().find(|plan| self.verdict(plan).is_some_and(|(_, verdict)| !verdict.admitted));
         // The account nearest to its limit speaks for the rest.
-        let nearest =
-            || self.planned.iter().min_by_key(|plan| self.verdict(plan).map_or(u64::MAX, |(_, verdict)| verdict.remaining));
+        let nearest = || {
+            self.planned
+                .iter()
+                .min_by_key(|plan| self.verdict(plan).map_or(u64::MAX, |(_, verdict)| verdict.remaining))
+        };
         refused.or_else(nearest).map_or(Decision::Exempt, |plan| self.decision(plan))
     }
 
@@ -271,7 +289,8 @@ impl<'a> Quick<'a> {
             if !decision.is_allowed() {
                 ruling.refused.get_or_insert(plan.entry);
             }
-            let receipt = admitted && self.entries[plan.entry].overrides.is_some_and(|overrides| overrides.receipt);
+            let receipt =
+                admitted && self.entries[plan.entry].overrides.is_some_and(|overrides| overrides.receipt);
             let hit = &self.hits[plan.hit];
             ruling.each[plan.entry] = Ruled {
                 decision,

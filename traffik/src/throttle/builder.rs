@@ -186,7 +186,8 @@ impl ThrottleBuilder {
             }
             Some(RateChoice::Of(function)) => RateSetting::Of(function, self.strategy),
             Some(RateChoice::Fixed(rate)) => {
-                let rate = rate.map_err(|error| Error::configuration(format!("throttle {uid:?}: {error}")))?;
+                let rate =
+                    rate.map_err(|error| Error::configuration(format!("throttle {uid:?}: {error}")))?;
                 RateSetting::Fixed(Policy::new(uid, rate, self.strategy)?)
             }
         };
@@ -201,19 +202,22 @@ impl ThrottleBuilder {
                 )));
             }
         }
-        let throttle = Throttle::new(uid, Settings {
-            rate,
-            cost: self.cost,
-            identifier: self.identifier,
-            scope: self.scope,
-            backend,
-            on_error: self.on_error,
-            rules: self.rules.into(),
-            shadow: self.shadow,
-            quick: false,
-            #[cfg(feature = "tower")]
-            answers: self.answers,
-        });
+        let throttle = Throttle::new(
+            uid,
+            Settings {
+                rate,
+                cost: self.cost,
+                identifier: self.identifier,
+                scope: self.scope,
+                backend,
+                on_error: self.on_error,
+                rules: self.rules.into(),
+                shadow: self.shadow,
+                quick: false,
+                #[cfg(feature = "tower")]
+                answers: self.answers,
+            },
+        );
         self.registry.as_ref().unwrap_or(Registry::global()).enter(&throttle, self.source)?;
         Ok(throttle)
     }
@@ -225,7 +229,6 @@ pub(super) fn both_backends(uid: &str) -> Error {
          or `dynamic_backend` to look the place up at every request"
     ))
 }
-
 
 #[cfg(feature = "tower")]
 impl ThrottleBuilder {

@@ -58,6 +58,9 @@ fn an_allowed_an_exempt_and_a_free_hit_allocate_nothing() {
         .expect("a valid throttle");
     assert_eq!(allocations(|| assert!(now(throttle.hit("somebody")).is_ok_and(|d| d.stat().is_some()))), 0);
     assert_eq!(allocations(|| assert!(now(throttle.hit(EXEMPTED)).is_ok_and(|d| d.is_allowed()))), 0);
-    assert_eq!(allocations(|| assert!(now(throttle.hit("somebody").cost(0)).is_ok_and(|d| d.is_allowed()))), 0);
+    assert_eq!(
+        allocations(|| assert!(now(throttle.hit("somebody").cost(0)).is_ok_and(|d| d.is_allowed()))),
+        0
+    );
     assert_eq!(allocations(|| assert!(now(throttle.hit(7_u64)).is_ok_and(|d| d.stat().is_some()))), 0);
 }

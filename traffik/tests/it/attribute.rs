@@ -11,8 +11,8 @@ use http::{Request, StatusCode};
 use traffik::test_kit::FaultyBackend;
 use traffik::throttle as limit;
 use traffik::{
-    BackendLayer, EXEMPTED, Identity, MemoryBackend, Outcome, Parts, Rate, SharedBackend, Throttle, Throttled, Traffik,
-    throttle,
+    BackendLayer, EXEMPTED, Identity, MemoryBackend, Outcome, Parts, Rate, SharedBackend, Throttle,
+    Throttled, Traffik, throttle,
 };
 
 use crate::support::{body, get_from, isolated, send, statuses};
@@ -29,7 +29,10 @@ async fn both_limits_hold_and_the_first_that_refuses_is_reported() {
     assert_eq!(statuses(&app, "/", "10.0.0.1", 4).await, [200, 200, 200, 429]);
     let refused = send(&app, get_from("/", "10.0.0.1", &[])).await;
     assert_eq!(refused.headers()["retry-after"], "60");
-    assert_eq!(refused.headers()["ratelimit-policy"], "\"attr:burst\";q=3;w=60, \"attr:sustained\";q=5;w=3600");
+    assert_eq!(
+        refused.headers()["ratelimit-policy"],
+        "\"attr:burst\";q=3;w=60, \"attr:sustained\";q=5;w=3600"
+    );
     assert_eq!(refused.headers()["x-ratelimit-limit"], "3");
     assert!(body(refused).await.contains("\"violated-policies\":[\"attr:burst\"]"));
     assert_eq!(statuses(&app, "/", "10.0.0.2", 1).await, [200], "another client is another account");
@@ -131,7 +134,9 @@ async fn costs_are_literal_computed_or_none() {
     assert_eq!(statuses(&app, "/literal", "10.0.0.1", 3).await, [200, 200, 429]);
     assert_eq!(statuses(&app, "/1234", "10.0.0.1", 3).await, [200, 200, 429]);
     assert_eq!(statuses(&app, "/inferred", "10.0.0.1", 2).await, [200, 429]);
-    for (cost, expected) in [("0", 200), ("0", 200), ("7", 200), ("4", 429), ("0", 200), ("3", 200), ("1", 429)] {
+    for (cost, expected) in
+        [("0", 200), ("0", 200), ("7", 200), ("4", 429), ("0", 200), ("3", 200), ("1", 429)]
+    {
         let response = send(&app, get_from("/header", "10.0.0.1", &[("x-cost", cost)])).await;
         assert_eq!(response.status(), expected, "cost {cost}");
     }
@@ -149,7 +154,8 @@ async fn nested_below() {}
 #[limit("attr:nested:bottom", rate = "5/min")]
 async fn nested() {}
 
-static BOTTOM: LazyLock<Option<Throttle>> = LazyLock::new(|| traffik::Registry::global().get("attr:nested:bottom"));
+static BOTTOM: LazyLock<Option<Throttle>> =
+    LazyLock::new(|| traffik::Registry::global().get("attr:nested:bottom"));
 
 #[tokio::test]
 async fn two_nested_gates_are_one_decision() {
@@ -163,12 +169,14 @@ async fn two_nested_gates_are_one_decision() {
     clock.advance(Duration::from_secs(30));
     let response = send(&app, get_from("/", "10.0.0.1", &[])).await;
     assert_eq!(response.status(), 429);
-    assert_eq!(response.headers()["ratelimit"], "\"attr:nested:top\";r=0;t=30, \"attr:nested:bottom\";r=4;t=30");
+    assert_eq!(
+        response.headers()["ratelimit"],
+        "\"attr:nested:top\";r=0;t=30, \"attr:nested:bottom\";r=4;t=30"
+    );
 }
 
-static UPLOADS: LazyLock<Throttle> = LazyLock::new(|| {
-    Throttle::builder("attr:uploads").rate("10/min").build().expect("a valid throttle")
-});
+static UPLOADS: LazyLock<Throttle> =
+    LazyLock::new(|| Throttle::builder("attr:uploads").rate("10/min").build().expect("a valid throttle"));
 
 #[throttle(UPLOADS, cost = 6)]
 async fn upload(text: String) -> String {
@@ -188,7 +196,11 @@ async fn a_static_throttle_is_shared_and_refuses_before_the_body_is_read() {
     }));
     let refused = send(&app, Request::post("/").body(unread).unwrap()).await;
     assert_eq!(refused.status(), 429);
-    assert_eq!(statuses(&app, "/thumb", "10.0.0.1", 6).await, [200, 200, 200, 200, 200, 429], "a scope of its own");
+    assert_eq!(
+        statuses(&app, "/thumb", "10.0.0.1", 6).await,
+        [200, 200, 200, 200, 200, 429],
+        "a scope of its own"
+    );
 }
 
 #[throttle("attr:continue", rate = "1/min", on_throttled = "continue")]
@@ -281,11 +293,12 @@ async fn a_dynamic_backend_is_the_contexts() {
     assert_eq!(statuses(&bare, "/", "10.0.0.1", 1).await, [500], "never the hidden in-memory default");
 
     let tenants: [SharedBackend; 2] = [MemoryBackend::new().into(), MemoryBackend::new().into()];
-    let resolve = BackendLayer::resolve(move |req: &Parts| match req.headers.get("x-plan")?.to_str().ok()? {
-        "gold" => Some(tenants[0].clone()),
-        "free" => Some(tenants[1].clone()),
-        _ => None,
-    });
+    let resolve =
+        BackendLayer::resolve(move |req: &Parts| match req.headers.get("x-plan")?.to_str().ok()? {
+            "gold" => Some(tenants[0].clone()),
+            "free" => Some(tenants[1].clone()),
+            _ => None,
+        });
     let router_wide = Traffik::builder().backend(MemoryBackend::new()).build();
     let app = bare.layer(resolve).layer(router_wide.layer());
     for plan in ["gold", "free", "other"] {

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use traffik::strategy::{FixedWindow, Gcra, TokenBucket};
-use traffik::{Decision, EXEMPTED, Identity, MemoryBackend, Parts, Rate, Registry, SharedBackend, Throttle, hit_all};
+use traffik::{
+    Decision, EXEMPTED, Identity, MemoryBackend, Parts, Rate, Registry, SharedBackend, Throttle, hit_all,
+};
 use traffik::{bypass_if, throttle_if};
 
 use crate::support::{Result, alone, get_from};
@@ -57,7 +59,9 @@ async fn subjects_of_every_kind_are_accounts_of_their_own() -> Result {
 #[tokio::test]
 async fn several_throttles_are_charged_all_or_none() -> Result {
     let (memory, registry) = (SharedBackend::from(MemoryBackend::new()), Registry::new());
-    let throttle = |uid: &str, rate: &str| Throttle::builder(uid).rate(rate).backend(&memory).registry(&registry).build();
+    let throttle = |uid: &str, rate: &str| {
+        Throttle::builder(uid).rate(rate).backend(&memory).registry(&registry).build()
+    };
     let (burst, hourly) = (throttle("b:burst", "5/min")?, throttle("b:hourly", "3/hour")?);
     for _ in 0..3 {
         assert!(hit_all([&burst, &hourly], "ann").await?.is_allowed());
@@ -68,10 +72,18 @@ async fn several_throttles_are_charged_all_or_none() -> Result {
     }
     assert_eq!(burst.stat("ann").await?.ok_or("exempt")?.used, 3, "the refused hits charged neither");
 
-    let elsewhere = Throttle::builder("b:elsewhere").rate("1/day").backend(MemoryBackend::new()).registry(&registry).build()?;
+    let elsewhere = Throttle::builder("b:elsewhere")
+        .rate("1/day")
+        .backend(MemoryBackend::new())
+        .registry(&registry)
+        .build()?;
     let _ = elsewhere.hit("ann").await?;
     assert!(!hit_all([&burst, &elsewhere], "ann").await?.is_allowed());
-    assert_eq!(burst.stat("ann").await?.ok_or("exempt")?.used, 3, "given back when the second backend refused");
+    assert_eq!(
+        burst.stat("ann").await?.ok_or("exempt")?.used,
+        3,
+        "given back when the second backend refused"
+    );
 
     assert!(hit_all([&burst, &burst], "ann").await?.is_allowed());
     assert_eq!(burst.stat("ann").await?.ok_or("exempt")?.used, 5, "named twice, charged twice");
@@ -80,7 +92,8 @@ async fn several_throttles_are_charged_all_or_none() -> Result {
 
 #[tokio::test]
 async fn contexts_nest_and_isolate() -> Result {
-    let throttle = Throttle::builder("b:dynamic").rate("1/min").dynamic_backend().registry(&Registry::new()).build()?;
+    let throttle =
+        Throttle::builder("b:dynamic").rate("1/min").dynamic_backend().registry(&Registry::new()).build()?;
     let error = throttle.hit("u").await.expect_err("no context");
     assert!(error.is_configuration() && error.to_string().contains("b:dynamic"), "{error}");
     let (outer, inner) = (MemoryBackend::new(), MemoryBackend::new());

@@ -42,9 +42,14 @@ async fn the_throttle_as_a_value() {
     run(&parts).await.unwrap();
 }
 
-static BURST: LazyLock<Throttle> = LazyLock::new(|| Throttle::builder("c:burst").rate("20/min").build().unwrap());
+static BURST: LazyLock<Throttle> =
+    LazyLock::new(|| Throttle::builder("c:burst").rate("20/min").build().unwrap());
 static HOURLY: LazyLock<Throttle> = LazyLock::new(|| {
-    Throttle::builder(String::from("c:hourly")).rate(Rate::per_hour(500)).strategy(TokenBucket::new().burst(50)).build().unwrap()
+    Throttle::builder(String::from("c:hourly"))
+        .rate(Rate::per_hour(500))
+        .strategy(TokenBucket::new().burst(50))
+        .build()
+        .unwrap()
 });
 
 #[tokio::test]

@@ -40,7 +40,11 @@ async fn an_outage_is_answered_as_told_and_never_429() {
 #[tokio::test(start_paused = true)]
 async fn no_call_outlives_its_deadline() -> Result {
     let slow = FaultyBackend::new(MemoryBackend::new()).delay(Duration::from_millis(200));
-    let throttle = Throttle::builder("fail:slow").rate("9/min").backend(slow.clone()).registry(&Registry::new()).build()?;
+    let throttle = Throttle::builder("fail:slow")
+        .rate("9/min")
+        .backend(slow.clone())
+        .registry(&Registry::new())
+        .build()?;
     let start = tokio::time::Instant::now();
     let error = throttle.hit("u").await.expect_err("too late");
     assert!(error.is_timeout() && error.is_backend(), "{error}");

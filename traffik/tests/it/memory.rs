@@ -10,7 +10,12 @@ use traffik::{MemoryBackend, Registry, SharedBackend, Throttle, hit_all};
 use crate::support::Result;
 
 fn throttle(uid: &str, rate: &str, backend: impl Into<SharedBackend>) -> Throttle {
-    Throttle::builder(uid).rate(rate).backend(backend).registry(&Registry::new()).build().expect("a valid throttle")
+    Throttle::builder(uid)
+        .rate(rate)
+        .backend(backend)
+        .registry(&Registry::new())
+        .build()
+        .expect("a valid throttle")
 }
 
 #[tokio::test]
@@ -53,7 +58,8 @@ async fn a_flood_frees_nobody_who_is_refused() -> Result {
 async fn expired_keys_make_room_first() -> Result {
     let clock = ManualClock::new();
     let memory = MemoryBackend::builder().capacity(1_000).clock(clock.clone()).build();
-    let (short, long) = (throttle("mem:short", "5/s", memory.clone()), throttle("mem:long", "5/day", memory.clone()));
+    let (short, long) =
+        (throttle("mem:short", "5/s", memory.clone()), throttle("mem:long", "5/day", memory.clone()));
     for client in 0..500_u64 {
         let _ = long.hit(client).await?;
     }
@@ -65,7 +71,11 @@ async fn expired_keys_make_room_first() -> Result {
     }
     assert!(memory.len() <= 1_000);
     for client in 0..500_u64 {
-        assert_eq!(long.stat(client).await?.ok_or("exempt")?.used, 1, "a live key was dropped before an expired one");
+        assert_eq!(
+            long.stat(client).await?.ok_or("exempt")?.used,
+            1,
+            "a live key was dropped before an expired one"
+        );
     }
     clock.advance(Duration::from_secs(200_000));
     memory.reclaim();
@@ -77,7 +87,8 @@ async fn expired_keys_make_room_first() -> Result {
 fn threads_admit_exactly_the_limit() {
     let memory = MemoryBackend::builder().clock(ManualClock::new()).build();
     let shared = SharedBackend::from(memory);
-    let (a, b) = (throttle("mem:exact:a", "100000/day", &shared), throttle("mem:exact:b", "1000/day", &shared));
+    let (a, b) =
+        (throttle("mem:exact:a", "100000/day", &shared), throttle("mem:exact:b", "1000/day", &shared));
     let (passed_a, passed_b) = (AtomicU64::new(0), AtomicU64::new(0));
     let runtime = || tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     std::thread::scope(|scope| {

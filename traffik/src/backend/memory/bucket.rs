@@ -155,7 +155,8 @@ impl Guard<'_> {
     pub(super) fn append(&mut self) -> Slot<'_> {
         let (_, body) = self.parts();
         let next = body.next.take();
-        let node = body.next.insert(Box::new(Node { marks: [0; WAYS], body: Body { next, ..Body::default() } }));
+        let node =
+            body.next.insert(Box::new(Node { marks: [0; WAYS], body: Body { next, ..Body::default() } }));
         Slot { marks: &mut node.marks, body: &mut node.body, way: 0 }
     }
 
@@ -209,7 +210,11 @@ impl Guard<'_> {
     }
 }
 
-fn retain_ways(marks: &mut [u8; WAYS], body: &mut Body, keep: &mut impl FnMut(u64, u32, u8) -> bool) -> usize {
+fn retain_ways(
+    marks: &mut [u8; WAYS],
+    body: &mut Body,
+    keep: &mut impl FnMut(u64, u32, u8) -> bool,
+) -> usize {
     let mut gone = 0;
     for way in 0..WAYS {
         if body.expiry[way] != 0 && !keep(body.tags[way], body.expiry[way], marks[way] & PRESSURE) {
@@ -241,7 +246,8 @@ impl Slot<'_> {
         self.body.states[self.way] = [0; 2];
         // SAFETY: `BOXED` is set only by `put_state`, together with a pointer from `Box::into_raw`
         // kept with its provenance exposed; the mark was cleared above, so it is taken once.
-        let log = unsafe { Box::from_raw(std::ptr::with_exposed_provenance_mut::<Vec<u8>>(words[0] as usize)) };
+        let log =
+            unsafe { Box::from_raw(std::ptr::with_exposed_provenance_mut::<Vec<u8>>(words[0] as usize)) };
         State::Bytes(*log)
     }
 

@@ -93,7 +93,9 @@ struct Victim {
 impl Victim {
     fn look(&mut self, index: usize, guard: &mut Guard<'_>) {
         guard.retain(|tag, expiry, pressure| {
-            let order = self.key.map_or(Ordering::Less, |(least, earliest, ..)| (pressure, expiry).cmp(&(least, earliest)));
+            let order = self
+                .key
+                .map_or(Ordering::Less, |(least, earliest, ..)| (pressure, expiry).cmp(&(least, earliest)));
             self.level = if order.is_lt() { 1 } else { self.level + u64::from(order.is_eq()) };
             // Among equals each is as likely as any other; a tag is as random as a die.
             if order.is_lt() || (order.is_eq() && (tag >> 32) % self.level == 0) {

@@ -91,7 +91,8 @@ impl Table {
     }
 
     fn segment(&self, index: usize) -> &[Bucket] {
-        self.segments[index].get_or_init(|| (0..1_usize << self.segment_bits).map(|_| Bucket::new()).collect())
+        self.segments[index]
+            .get_or_init(|| (0..1_usize << self.segment_bits).map(|_| Bucket::new()).collect())
     }
 
     #[inline]
@@ -257,7 +258,10 @@ impl Table {
         let mut from = self.bucket(old).lock();
         let mut into = self.bucket(size).lock();
         let mut added = 0;
-        let removed = from.extract(|tag| Self::home(tag, size + 1) == size, |entry| added += usize::from(into.insert(entry)));
+        let removed = from.extract(
+            |tag| Self::home(tag, size + 1) == size,
+            |entry| added += usize::from(into.insert(entry)),
+        );
         self.size.store(size + 1, Ordering::Release);
         self.nodes.fetch_add(added, Ordering::Relaxed);
         self.nodes.fetch_sub(removed, Ordering::Relaxed);
