@@ -71,7 +71,6 @@ pub use token_bucket::TokenBucket;
 
 pub(crate) use bucket::Bucket;
 use pair::Pair;
-#[cfg(feature = "redis")]
 use window::Window;
 
 use crate::identity::Who;
