@@ -6,6 +6,7 @@
 
 mod attribute;
 mod concurrency;
+mod conformance;
 mod costs;
 mod custom;
 mod exemptions;

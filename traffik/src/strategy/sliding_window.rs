@@ -26,6 +26,12 @@ impl SlidingWindow {
     pub const fn new() -> Self {
         Self
     }
+
+    /// Bits of one count in the packed state, for the Lua twin.
+    #[cfg(feature = "redis")]
+    pub(crate) const fn bits(period: u64) -> u32 {
+        pair::bits(period)
+    }
 }
 
 /// The first age of a window at which `floor(fading · age / period) ≥ need`, for `need ≤ fading`.

@@ -8,48 +8,13 @@ use super::{Store, key, swap};
 use crate::backend::{BackendError, Hit, Op, Verdict, Verdicts};
 use crate::strategy::EXACT;
 
-/// Hits of one batch, with their places in it.
-type Group<'a> = SmallVec<[(usize, &'a Hit<'a>); 4]>;
-
-/// Decides a batch.
+/// Decides a batch. One strategy without a twin takes all of it to compare-and-swap: two scripts
+/// could not charge all or nothing, and every state reads the same either way.
 pub(super) async fn decide(store: &Store, op: Op, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
-    let calls: SmallVec<[Option<Call>; 4]> = hits.iter().map(scripts::twin).collect();
-    let scripted = calls.iter().flatten().count();
-    if scripted == hits.len() {
-        let calls: SmallVec<[Call; 4]> = calls.into_iter().flatten().collect();
-        return by_script(store, op, hits, &calls).await;
+    match hits.iter().map(scripts::twin).collect::<Option<SmallVec<[Call; 4]>>>() {
+        Some(calls) => by_script(store, op, hits, &calls).await,
+        None => swap::by_swap(store, op, hits).await,
     }
-    if scripted == 0 {
-        return swap::by_swap(store, op, hits).await;
-    }
-
-    // Two groups, in the order of their first hits.
-    let is_scripted = |place: usize| calls.get(place).is_some_and(Option::is_some);
-    let (first, second): (Group<'_>, Group<'_>) =
-        hits.iter().enumerate().partition(|(place, _)| is_scripted(*place) == is_scripted(0));
-    let call = async |op, group: &Group<'_>| {
-        let hits: SmallVec<[Hit<'_>; 4]> = group.iter().map(|(_, hit)| **hit).collect();
-        let calls: Option<SmallVec<[Call; 4]>> = hits.iter().map(scripts::twin).collect();
-        match calls {
-            Some(calls) => by_script(store, op, &hits, &calls).await,
-            None => swap::by_swap(store, op, &hits).await,
-        }
-    };
-
-    let mut one = call(op, &first).await?;
-    let refused = op == Op::Hit && !one.admitted();
-    let two = call(if refused { Op::Check } else { op }, &second).await;
-    if op == Op::Hit && !refused && !two.as_ref().is_ok_and(Verdicts::admitted) {
-        // Told as it stands after, which is as it stood before.
-        one = call(Op::Refund { at: Some(one.now) }, &first).await?;
-    }
-    let two = two?;
-    let mut each: SmallVec<[(usize, Verdict); 4]> = SmallVec::new();
-    for (group, verdicts) in [(&first, &one), (&second, &two)] {
-        each.extend(group.iter().map(|(place, _)| *place).zip(verdicts.each.iter().copied()));
-    }
-    each.sort_unstable_by_key(|(place, _)| *place);
-    Ok(Verdicts::new(one.now, each.into_iter().map(|(_, verdict)| verdict)))
 }
 
 /// One script call.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use smallvec::SmallVec;
 
 use crate::backend::Hit;
-use crate::strategy::Twin;
+use crate::strategy::{SlidingWindow, Twin};
 
 /// A strategy in Lua. Its file adds `strategies[name]`.
 struct Part {
@@ -28,6 +28,9 @@ macro_rules! parts {
 parts! {
     FixedWindow = "fixed_window",
     Bucket = "bucket",
+    SlidingWindow = "sliding_window",
+    SlidingLog = "sliding_log",
+    LeakyQueue = "leaky_queue",
 }
 
 /// The Lua file of a hit's strategy, and its arguments in the order in which the file reads them.
@@ -42,9 +45,9 @@ pub(super) fn twin(hit: &Hit<'_>) -> Option<Call> {
             call(Id::FixedWindow, &[limit, period, hit.phase() % period])
         }
         Twin::Bucket { burst, debt } => call(Id::Bucket, &[burst.unwrap_or(limit), debt, leak, unit]),
-        // Right, if slower: the step in Rust decides until its Lua is here.
-        #[allow(unreachable_patterns)]
-        _ => return None,
+        Twin::SlidingWindow => call(Id::SlidingWindow, &[limit, period, SlidingWindow::bits(period).into()]),
+        Twin::SlidingLog => call(Id::SlidingLog, &[limit, period]),
+        Twin::LeakyQueue => call(Id::LeakyQueue, &[limit, period, leak, unit]),
     })
 }
 

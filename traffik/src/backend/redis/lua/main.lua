@@ -33,15 +33,18 @@ for index, key in ipairs(KEYS) do
   end
   place = place + 2 + strategy.arity
 
-  local raw = redis.pcall('GET', key)
+  -- A state that is opened is not read as a whole: its length says that it is there.
+  local raw = redis.pcall(strategy.open and 'STRLEN' or 'GET', key)
   local state
   if type(raw) == 'table' then
     -- Another type under our key is no state of ours; any other error is not ours to hide.
     if not string.find(raw.err, 'WRONGTYPE', 1, true) then
       return raw
     end
+  elseif raw == 0 then
+    raw = nil
   elseif raw then
-    state = strategy.read(raw)
+    state = (strategy.read or strategy.open)(raw, key)
   end
   if raw and not state then
     redis.call('DEL', key)
@@ -80,7 +83,12 @@ round(op)
 for _, account in ipairs(accounts) do
   if account.next then
     local ttl = ceil_div(account.keep_for, 1000) + slack
-    redis.call('SET', account.key, account.strategy.write(account.next), 'PX', format('%.0f', ttl))
+    ttl = format('%.0f', ttl)
+    if account.strategy.save then
+      account.strategy.save(account.key, account.next, ttl)
+    else
+      redis.call('SET', account.key, account.strategy.write(account.next), 'PX', ttl)
+    end
   elseif account.next == false and account.state then
     redis.call('DEL', account.key)
   end

@@ -8,12 +8,16 @@
 --   arity         how many arguments follow its cost in ARGV
 --   read(raw)     its state from the stored string, or nil if it cannot be read
 --   write(state)  the string to store
+--   or, where the whole of a state is too much to be read or written at every hit:
+--   open(length, key)     its state, or nil if it cannot be read
+--   save(key, next, ttl)  stores what `step` gave, to be forgotten after `ttl` ms
 --   step(ask, state) -> verdict, next
 --     ask      { op, now, at, cost, [1..arity] = arguments }
 --     state    what `read` gave, or nil for an account that is full
 --     verdict  { admitted (1 or 0), limit, used, remaining, wait, reset_after, keep_for }
 --     next     nil: leave the state as it is; false: forget it; else the state to store
---   A step only computes: it calls neither Redis nor the clock, and it does not change `state`.
+--   A step only computes: it calls neither Redis nor the clock, and it does not change `state`. One
+--   whose state is opened may look into its key.
 
 local floor, format, match = math.floor, string.format, string.match
 
@@ -105,4 +109,28 @@ end
 
 function words.write(state)
   return format('%.0f %.0f', state[1], state[2])
+end
+
+-- The first of from .. to - 1 for which `holds`, if it holds for all later ones; else `to`.
+local function first_that(from, to, holds)
+  while from < to do
+    local middle = floor((from + to) / 2)
+    if holds(middle) then
+      to = middle
+    else
+      from = middle + 1
+    end
+  end
+  return from
+end
+
+-- Some integers out of the middle of a state of bytes: '=', then integers of 8 bytes, little end
+-- first, as the in-memory store keeps them. `place` counts from 0, `count` is 1 or 2.
+local function integers(key, place, count)
+  local from = 1 + 8 * place
+  local raw = redis.call('GETRANGE', key, from, from + 8 * count - 1)
+  if count == 1 then
+    return (struct.unpack('<I8', raw))
+  end
+  return struct.unpack('<I8I8', raw)
 end

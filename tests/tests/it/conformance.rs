@@ -1,0 +1,199 @@
+//! The suite that every backend must pass, on a Redis of its own; and what it cannot see: what is
+//! written, how long it stays, and what becomes of garbage.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use traffik::strategy::{LeakyBucket, LeakyQueue, SlidingLog, SlidingWindow, Strategy};
+use traffik::test_kit::{ManualClock, conformance};
+use traffik::{MemoryBackend, RedisBackend, Throttle};
+use traffik_tests::{Mirror, Random, RedisServer, seeds};
+
+use crate::support::{patient, throttle};
+
+/// A backend in argument-time mode whose deadline a busy machine does not reach.
+async fn manual(server: &RedisServer, clock: ManualClock) -> RedisBackend {
+    let redis = RedisBackend::builder(server.url()).clock(clock).timeout(Duration::from_secs(10));
+    redis.connect().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_redis_backend_passes() {
+    let server = &RedisServer::start();
+    conformance(|clock| manual(server, clock)).await;
+}
+
+fn strategies() -> [(&'static str, Arc<dyn Strategy>); 4] {
+    [
+        ("sliding_window", Arc::new(SlidingWindow::new())),
+        ("sliding_log", Arc::new(SlidingLog::new())),
+        ("leaky_bucket", Arc::new(LeakyBucket::new())),
+        ("leaky_queue", Arc::new(LeakyQueue::new())),
+    ]
+}
+
+/// Sums of costs pass 2^53 in a log and in a queue that are never empty, and nothing shows.
+#[tokio::test]
+async fn sums_pass_what_lua_counts() {
+    let server = RedisServer::start();
+    let clock = ManualClock::new();
+    let memory = MemoryBackend::builder().clock(clock.clone()).build();
+    let both = Mirror::new(memory, manual(&server, clock.clone()).await);
+    let most = (1_u64 << 52) - 1;
+    for (name, strategy) in strategies() {
+        let built = throttle(name, &format!("{most}/day")).strategy(strategy).backend(both.clone()).build();
+        let Ok(throttle) = built else { continue };
+        for seed in seeds(2) {
+            let mut random = Random::new(seed);
+            let mut passed = 0;
+            for _ in 0..200 {
+                clock.advance(Duration::from_micros(random.below(40_000_000_000)));
+                let cost = most / 2 - random.below(1_000);
+                passed += u64::from(throttle.hit(seed).cost(cost).await.unwrap().is_allowed());
+                if random.below(9) == 0 {
+                    throttle.refund(seed, random.below(most / 4)).await.unwrap();
+                }
+            }
+            assert!(passed > 8, "{name}, seed {seed}: {passed} passed, and the sums stay small");
+        }
+    }
+}
+
+/// A hit on a log of ten thousand looks at a few entries and adds one.
+#[tokio::test]
+async fn a_full_log_is_not_rewritten() {
+    const LIMIT: u64 = 10_000;
+    let server = RedisServer::start();
+    let clock = ManualClock::new();
+    let backend = manual(&server, clock.clone()).await;
+    for (name, strategy) in [strategies()[1].clone(), strategies()[3].clone()] {
+        let throttle = throttle(name, &format!("{LIMIT}/100 s"))
+            .strategy(strategy)
+            .backend(backend.clone())
+            .build()
+            .unwrap();
+        let spaced = Duration::from_millis(10);
+        let hit = async || {
+            clock.advance(spaced);
+            throttle.hit("ann").await.unwrap().is_allowed()
+        };
+        // A queue leaks while it fills: the first entry takes all of the time.
+        assert!(throttle.hit("ann").cost(LIMIT / 2).await.unwrap().is_allowed());
+        for _ in 0..LIMIT {
+            hit().await;
+        }
+        server.reset_stats();
+        let begun = Instant::now();
+        for _ in 0..1_000 {
+            hit().await;
+        }
+        let took = begun.elapsed();
+        let stats = server.commandstats();
+        let calls = |command: &str| stats.get(command).copied().unwrap_or(0);
+        assert_eq!(calls("evalsha"), 1_000);
+        assert_eq!(calls("get"), 0, "{name}: {stats:?}");
+        assert!(calls("set") <= 2, "{name} was rewritten: {stats:?}");
+        assert!(calls("getrange") <= 40 * 1_000, "{name}: {stats:?}");
+        assert!(calls("append") >= 400, "{name}: {stats:?}");
+        let info: String = server.command(&["INFO", "commandstats"]);
+        let evalsha = info.lines().find(|line| line.contains("evalsha:")).unwrap_or_default();
+        #[allow(clippy::print_stdout)]
+        {
+            println!("{name}, 10 000 entries: {:?} a hit, {evalsha}", took / 1_000);
+        }
+    }
+}
+
+/// The one key's expiry lies within a second of what is needed.
+#[tokio::test]
+async fn keys_expire_after_every_operation() {
+    let server = RedisServer::start();
+    let backend = patient(&server).await;
+    for (name, strategy) in strategies() {
+        for rate in ["20/min", "40/s", "10/day"] {
+            let throttle = throttle(name, rate).strategy(strategy.clone()).backend(&backend).build().unwrap();
+            for operation in
+                ["hit", "hit 5", "refuse", "check", "hit", "refund 2", "refund 1", "hit", "reset"]
+            {
+                let (word, cost) = operation.split_once(' ').unwrap_or((operation, "1"));
+                let cost: u64 = cost.parse().unwrap();
+                match word {
+                    "refund" => throttle.refund("ann", cost).await.unwrap(),
+                    "reset" => throttle.reset("ann").await.unwrap(),
+                    "check" => drop(throttle.check("ann").await.unwrap()),
+                    "refuse" => assert!(!throttle.hit("ann").cost(u64::MAX).await.unwrap().is_allowed()),
+                    _ => drop(throttle.hit("ann").cost(cost).await.unwrap()),
+                }
+                expires(&server, &throttle, &format!("{name} at {rate} after {operation}")).await;
+            }
+            assert_eq!(server.keys(), Vec::<String>::new());
+        }
+    }
+}
+
+async fn expires(server: &RedisServer, throttle: &Throttle, what: &str) {
+    let asked = Instant::now();
+    let Some(key) = server.keys().pop() else {
+        assert_eq!(throttle.stat("ann").await.unwrap().unwrap().used, 0, "{what}");
+        return;
+    };
+    let left: i64 = server.command(&["PTTL", &key]);
+    assert_ne!(left, -1, "{what}: {key} never expires");
+    let need = throttle.stat("ann").await.unwrap().unwrap().reset_after.as_millis();
+    let late = asked.elapsed().as_millis();
+    // -2: it has expired since it was seen.
+    let left = u128::try_from(left).unwrap_or(0);
+    assert!(left >= need && left <= need + late + 1000, "{what}: {left} ms left, needed for {need}");
+}
+
+/// Random bytes, and what looks like a state from afar: a hit is answered, and nobody is refused
+/// for ever.
+#[tokio::test]
+async fn garbage_is_an_account_like_any_other() {
+    const DAY: u64 = 86_400_000_000;
+    let server = RedisServer::start();
+    let clock = ManualClock::new();
+    let backend = manual(&server, clock.clone()).await;
+    for (name, strategy) in strategies() {
+        let throttle = throttle(name, "5/min").strategy(strategy).backend(backend.clone()).build().unwrap();
+        assert!(throttle.hit("ann").await.unwrap().is_allowed());
+        let key = server.keys().into_iter().find(|key| key.contains(name)).unwrap();
+        for seed in seeds(2) {
+            let mut random = Random::new(seed);
+            for _ in 0..60 {
+                let now = u64::try_from(clock.now().as_micros()).unwrap();
+                let mut words: Vec<u64> = (0..random.below(12))
+                    .map(|_| match random.below(5) {
+                        0 => random.number(),
+                        1 => random.below(100),
+                        2 => u64::MAX,
+                        _ => now - DAY + random.below(2 * DAY),
+                    })
+                    .collect();
+                if random.below(2) == 0 {
+                    words.sort_unstable();
+                }
+                let mut value: Vec<u8> = b"=".to_vec();
+                value.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+                match random.below(4) {
+                    0 => value = format!("{} {}", random.below(1 << 53), random.below(1 << 53)).into_bytes(),
+                    1 => value.truncate(value.len() - value.len().min(3)),
+                    _ => {}
+                }
+                redis::cmd("SET").arg(&key).arg(&value).exec(&mut server.connection()).unwrap();
+                let what = |answer: &str| format!("{name}, seed {seed}: {answer}, of {value:?}");
+                for _ in 0..3 {
+                    assert!(throttle.check("ann").await.is_ok(), "{}", what("no answer"));
+                    assert!(throttle.refund("ann", random.below(3)).await.is_ok(), "{}", what("no answer"));
+                    assert!(
+                        throttle.hit("ann").cost(1 + random.below(6)).await.is_ok(),
+                        "{}",
+                        what("no answer")
+                    );
+                }
+                clock.advance(Duration::from_micros(DAY + 120_000_000));
+                assert!(throttle.hit("ann").await.unwrap().is_allowed(), "{}", what("still refused"));
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+-- Every hit of the last period, one by one: the twin of strategy/sliding_log.rs (and log.rs).
+--
+-- Arguments: limit, period (µs).
+-- State:     '=', the sum before the first entry, then (instant, sum up to here) for each entry:
+--            integers of 8 bytes, little end first; sums modulo 2^53. Entries that no longer count
+--            stay until they are as many as those that do.
+-- Returns:   verdict and next state, as prelude.lua says. A hit reads O(log n) entries and appends.
+
+strategies.sliding_log = { arity = 2 }
+local strategy = strategies.sliding_log
+
+function strategy.open(length, key)
+  local raw = redis.call('GETRANGE', key, 0, 8)
+  if length < 25 or length % 16 ~= 9 or string.byte(raw) ~= 61 then
+    return nil
+  end
+  local n = (length - 9) / 16
+  local newest, sum = integers(key, 2 * n - 1, 2)
+  return { key = key, n = n, before = struct.unpack('<I8', raw, 2) % EXACT, newest = newest, sum = sum % EXACT }
+end
+
+local function time(log, entry)
+  return (integers(log.key, 2 * entry + 1, 1))
+end
+
+-- The sum of everything before an entry.
+local function sum_before(log, entry)
+  if entry == log.n then
+    return log.sum
+  end
+  return entry == 0 and log.before or integers(log.key, 2 * entry, 1) % EXACT
+end
+
+-- The difference of two sums.
+local function between(older, newer)
+  return newer >= older and newer - older or newer + (EXACT - older)
+end
+
+-- Takes `units` off the newest entries from `first` on that are not later than `at`. Returns how
+-- many could be taken, the instant of the newest entry left, and what `save` has to do.
+local function take_newest(log, first, at, units)
+  local past = first_that(first, log.n, function(entry)
+    return time(log, entry) > at
+  end)
+  local left, from, rest = units, past, 0
+  while left > 0 and from > first do
+    from = from - 1
+    local cost = between(sum_before(log, from), sum_before(log, from + 1))
+    rest = minus(cost, left)
+    left = minus(left, cost)
+  end
+  local newest = log.newest
+  if past == log.n and from < past then
+    newest = time(log, rest > 0 and from or math.max(from - 1, 0))
+  end
+  return units - left, newest, { log = log, from = from, rest = rest, past = past, taken = units - left }
+end
+
+function strategy.step(ask, log)
+  local limit, period = ask[1], ask[2]
+  local cost, op = ask.cost, ask.op
+  if log and not believable(log.newest, ask.now, period) then
+    log = nil
+  end
+  -- A clock that stepped back stands still for this client.
+  local now = log and math.max(log.newest, ask.now) or ask.now
+  local first, used = 0, 0
+  if log then
+    first = log.n
+    if log.newest + period > now then
+      first = first_that(0, log.n, function(entry)
+        return time(log, entry) + period > now
+      end)
+    end
+    used = between(sum_before(log, first), log.sum)
+  end
+
+  local function leaves(instant)
+    return minus(instant + period, ask.now)
+  end
+  local admitted, wait, after, next = 1, 0, used, nil
+  local keep = used > 0 and leaves(log.newest) or 0
+  if op == 'hit' or op == 'check' then
+    if cost > limit then
+      admitted, wait = 0, NEVER
+    elseif used > limit or cost > limit - used then
+      admitted = 0
+      local units = used > limit and used - limit + cost or cost - (limit - used)
+      local start = sum_before(log, first)
+      local entry = first_that(first, log.n - 1, function(entry)
+        return between(start, sum_before(log, entry + 1)) >= units
+      end)
+      wait = leaves(math.min(time(log, entry), log.newest))
+    elseif op == 'hit' and cost > 0 then
+      after, keep = used + cost, leaves(now)
+      next = { log = log, first = first, now = now, cost = cost }
+    end
+  elseif op == 'refund' then
+    next = false
+    if used > 0 then
+      local taken, newest, change = take_newest(log, first, ask.at or now, cost)
+      after = used - taken
+      keep = after > 0 and leaves(newest) or 0
+      next = after > 0 and change
+    end
+  else
+    after, keep, next = 0, 0, false
+  end
+  return { admitted, limit, after, minus(limit, after), wait, keep, keep }, next
+end
+
+-- Adds an entry.
+local function append(key, log, first, now, cost, ttl)
+  local sum = log and log.sum or 0
+  sum = sum >= EXACT - cost and sum - (EXACT - cost) or sum + cost
+  local entry = struct.pack('<I8I8', now, sum)
+  local kept = log and log.n - first or 0
+  local again = kept > 0 and log.newest == now
+  if first >= kept then
+    -- As many go as are moved, so every entry pays for one move.
+    local before = log and sum_before(log, first) or 0
+    local rest = ''
+    if kept > 0 then
+      rest = redis.call('GETRANGE', key, 9 + 16 * first, again and -17 or -1)
+    end
+    redis.call('SET', key, '=' .. struct.pack('<I8', before) .. rest .. entry, 'PX', ttl)
+    return
+  end
+  if again then
+    redis.call('SETRANGE', key, 16 * log.n - 7, entry)
+  else
+    redis.call('APPEND', key, entry)
+  end
+  redis.call('PEXPIRE', key, ttl)
+end
+
+-- Writes what a refund has left: the entries before `from`, what rests of that one, and those from
+-- `past` on, with smaller sums.
+local function rewrite(key, change, ttl)
+  local log, parts = change.log, { redis.call('GETRANGE', key, 0, 8 + 16 * change.from) }
+  if change.rest > 0 then
+    local sum = sum_before(log, change.from)
+    sum = sum >= EXACT - change.rest and sum - (EXACT - change.rest) or sum + change.rest
+    parts[2] = struct.pack('<I8I8', time(log, change.from), sum)
+  end
+  for entry = change.past, log.n - 1 do
+    local instant, sum = integers(key, 2 * entry + 1, 2)
+    parts[#parts + 1] = struct.pack('<I8I8', instant, between(change.taken, sum % EXACT))
+  end
+  redis.call('SET', key, table.concat(parts), 'PX', ttl)
+end
+
+function strategy.save(key, next, ttl)
+  if next.cost then
+    append(key, next.log, next.first, next.now, next.cost, ttl)
+  else
+    rewrite(key, next, ttl)
+  end
+end
