@@ -58,9 +58,7 @@ const NAME: &str = "redis";
 /// A [`Strategy`](crate::strategy::Strategy) that this crate does not bring runs by
 /// compare-and-swap: two calls a hit, more when several processes charge one client at the same
 /// moment, and an error after 16 tries. When one request stands under such a strategy and under
-/// built-in ones, the two groups are decided one after the other, and a refusal by the second gives
-/// back what the first has charged. For that moment other requests see the charge; more than the
-/// limit is never admitted.
+/// built-in ones, all of them are decided that way, together: still all or nothing.
 #[derive(Clone)]
 pub struct RedisBackend(Arc<Store>);
 
