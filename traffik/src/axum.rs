@@ -1,5 +1,25 @@
 //! axum: the gate that `#[throttle]` puts in front of a handler, its extractors, `serve`, and
 //! guarded WebSockets.
+//!
+//! # The attribute and its neighbours
+//!
+//! | attribute | above `#[throttle]` | below it |
+//! |---|---|---|
+//! | `#[axum::debug_handler]` | no: it checks the signature from before the gate (E0061) | yes |
+//! | `#[tracing::instrument]` | yes | yes; its fields then name the gate, unless `skip_all` |
+//! | `#[utoipa::path]` | yes | yes |
+//!
+//! A refused request enters no span of `instrument` in either order: the gate is an extractor, and
+//! turns it away before the handler is called. The gate shows in no OpenAPI schema, neither utoipa's
+//! nor, with the feature `aide`, that of `aide`.
+//!
+//! The gate is the handler's first argument. Where something else insists on that place, such as
+//! the typed paths of `axum-extra` under `typed_get`, register the handler by
+//! `.route(Users::PATH, get(users))`, where a typed path may stand anywhere, or put a
+//! [`ThrottleLayer`](crate::ThrottleLayer) around the route.
+//!
+//! A unit test calls a throttled handler directly with an open gate, from the feature `test-kit`:
+//! `users(open_gate(), State(state)).await`.
 
 mod gate;
 mod serve;

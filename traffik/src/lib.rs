@@ -71,6 +71,8 @@
 //! | `axum` | the gate, extractors, [`axum::serve`] | yes |
 //! | `memory` | [`MemoryBackend`] | yes |
 //! | `tower` | layers over any `http::Request` service | with `axum` |
+//! | `ws` | throttled messages on axum's WebSockets | no |
+//! | `aide` | throttled handlers in `aide`'s schemas, without the gate | no |
 //! | `redis` | `RedisBackend` | no |
 //! | `test-kit` | a clock moved by hand, a backend that fails on demand | no |
 #![cfg_attr(docsrs, feature(doc_cfg))]

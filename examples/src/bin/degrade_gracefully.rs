@@ -4,8 +4,9 @@
 //!
 //! ```sh
 //! for i in 1 2 3 4; do curl -s localhost:3000/prices; done
-//! # {"prices":[3,1,4],"computed":1} the first two times, and then the last one as it was kept:
-//! # {"prices":[3,1,4],"computed":2,"stale":true}
+//! # {"computed":1,"prices":[3,1,4]}
+//! # {"computed":2,"prices":[3,1,4]}, and over the limit the last one as it was kept:
+//! # {"computed":2,"prices":[3,1,4],"stale":true}
 //! ```
 
 use std::sync::atomic::{AtomicU64, Ordering};

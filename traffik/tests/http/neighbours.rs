@@ -1,10 +1,5 @@
-//! `#[throttle]` beside the attributes that often stand next to it.
-//!
-//! | attribute | above `#[throttle]` | below it |
-//! |---|---|---|
-//! | `#[tracing::instrument]` | instruments the gate's answer too (needs `skip_all`) | instruments the body |
-//! | `#[axum::debug_handler]` | does not compile: it sees the signature from before | works |
-//! | `#[utoipa::path]` | works | works |
+//! `#[throttle]` beside the attributes that often stand next to it, in the orders that the
+//! documentation of `traffik::axum` promises.
 
 use axum::Router;
 use axum::extract::{Path, State};
