@@ -1,6 +1,10 @@
 use traffik::throttle;
 
-#[throttle("api:burst", rate = "20/min", cost = |_req| "ten")]
+fn words(_req: &traffik::Parts) -> &'static str {
+    "ten"
+}
+
+#[throttle("api:burst", rate = "20/min", cost = words)]
 async fn handler() -> &'static str {
     "hello"
 }
