@@ -120,3 +120,26 @@ impl Subject<'_> for &str {
         matches!(now(throttle.hit(self)), Ok(Decision::Allowed(_)))
     }
 }
+
+/// One hot key on one thread: the price of a hit without a cache miss.
+pub fn hot() {
+    let (ours, theirs) = (throttle(), RateLimiter::keyed(quota()));
+    let key = String::from("user:00000001");
+    let row = compare(
+        "one key, 1 thread",
+        "governor keyed",
+        1.0,
+        ROUNDS,
+        Box::new(|| {
+            on_threads(1, OPS, |_, _| {
+                black_box(black_box(&key).hit(&ours));
+            })
+        }),
+        Box::new(|| {
+            on_threads(1, OPS, |_, _| {
+                black_box(theirs.check_key(black_box(&key)).is_ok());
+            })
+        }),
+    );
+    let _ = row;
+}

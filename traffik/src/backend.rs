@@ -110,14 +110,14 @@ pub struct Hit<'a> {
     pub(crate) who: Who<'a>,
     pub(crate) scope: Option<&'a str>,
     pub(crate) cost: u64,
-    pub(crate) hash: u128,
+    pub(crate) hash: u64,
 }
 
 impl<'a> Hit<'a> {
     pub(crate) fn new(
         policy: &'a Policy,
         who: Who<'a>,
-        who_hash: u128,
+        who_hash: u64,
         scope: Option<&'a str>,
         cost: u64,
     ) -> Self {
@@ -150,10 +150,10 @@ impl<'a> Hit<'a> {
         self.cost
     }
 
-    /// The key as 128 bits: uid, policy, scope and identity under a secret of this process. For
+    /// The key as 64 bits: uid, policy, scope and identity under a secret of this process. For
     /// stores that live no longer than the process.
     #[must_use]
-    pub fn hash(&self) -> u128 {
+    pub fn hash(&self) -> u64 {
         self.hash
     }
 
@@ -168,8 +168,9 @@ impl<'a> Hit<'a> {
     }
 
     /// See [`Ask::phase`].
+    #[inline]
     pub(crate) fn phase(&self) -> u64 {
-        if self.policy.strategy().staggered() { key::stable(self.policy.uid(), &self.who) } else { 0 }
+        if self.policy.staggered() { key::stable(self.policy.uid(), &self.who) } else { 0 }
     }
 }
 

@@ -209,7 +209,7 @@ impl Resolved<'_> {
 struct Known<'a> {
     by: Option<&'a RequestFn<Identity>>,
     identity: Identity,
-    hash: u128,
+    hash: u64,
 }
 
 /// Decides a request under all its throttles: all or nothing.

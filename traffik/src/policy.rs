@@ -17,9 +17,11 @@ pub struct Policy {
     uid: &'static str,
     rate: Rate,
     strategy: Arc<dyn Strategy>,
+    /// Asked of the strategy once.
+    staggered: bool,
     /// Shared, so that a copy of the policy is cheap.
     tag: Arc<str>,
-    seed: u128,
+    seed: u64,
 }
 
 impl Policy {
@@ -32,7 +34,7 @@ impl Policy {
         }
         let tag: Arc<str> = strategy.tag(&rate).into();
         let seed = key::policy([uid, &tag]);
-        Ok(Self { uid, rate, strategy, tag, seed })
+        Ok(Self { uid, rate, staggered: strategy.staggered(), strategy, tag, seed })
     }
 
     /// The throttle's unique id.
@@ -64,8 +66,13 @@ impl Policy {
         &self.tag
     }
 
+    #[inline]
+    pub(crate) fn staggered(&self) -> bool {
+        self.staggered
+    }
+
     /// The policy's part of a hashed key.
-    pub(crate) fn seed(&self) -> u128 {
+    pub(crate) fn seed(&self) -> u64 {
         self.seed
     }
 }

@@ -18,6 +18,7 @@ pub(crate) enum Repr<'a> {
 }
 
 impl<'a> Subject<'a> {
+    #[inline]
     pub(crate) fn parts(&self) -> Option<&'a Parts> {
         match self.0 {
             Repr::Request(parts) => Some(parts),
@@ -26,6 +27,7 @@ impl<'a> Subject<'a> {
     }
 
     /// The identity, unless it is a request's to tell.
+    #[inline]
     pub(crate) fn who(&self) -> Option<Who<'_>> {
         match &self.0 {
             Repr::Request(_) => None,
@@ -46,36 +48,42 @@ pub trait IntoSubject<'a> {
 }
 
 impl<'a> IntoSubject<'a> for Subject<'a> {
+    #[inline]
     fn into_subject(self) -> Self {
         self
     }
 }
 
 impl<'a> IntoSubject<'a> for &'a Parts {
+    #[inline]
     fn into_subject(self) -> Subject<'a> {
         Subject(Repr::Request(self))
     }
 }
 
 impl<'a> IntoSubject<'a> for &'a mut Parts {
+    #[inline]
     fn into_subject(self) -> Subject<'a> {
         Subject(Repr::Request(self))
     }
 }
 
 impl<'a> IntoSubject<'a> for &'a str {
+    #[inline]
     fn into_subject(self) -> Subject<'a> {
         Subject(Repr::Str(self))
     }
 }
 
 impl<'a> IntoSubject<'a> for &'a String {
+    #[inline]
     fn into_subject(self) -> Subject<'a> {
         Subject(Repr::Str(self))
     }
 }
 
 impl<'a> IntoSubject<'a> for &Identity {
+    #[inline]
     fn into_subject(self) -> Subject<'a> {
         Subject(Repr::Identity(self.clone()))
     }
@@ -84,6 +92,7 @@ impl<'a> IntoSubject<'a> for &Identity {
 macro_rules! identities {
     ($($type:ty),*) => {$(
         impl<'a> IntoSubject<'a> for $type {
+            #[inline]
             fn into_subject(self) -> Subject<'a> {
                 Subject(Repr::Identity(self.into()))
             }
@@ -94,6 +103,7 @@ macro_rules! identities {
 identities!(Identity, String, IpAddr, u64);
 
 impl<'a, T: Into<Identity>> IntoSubject<'a> for Option<T> {
+    #[inline]
     fn into_subject(self) -> Subject<'a> {
         Subject(Repr::Identity(self.into()))
     }

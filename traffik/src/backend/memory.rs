@@ -8,13 +8,15 @@
 mod bucket;
 mod reclaim;
 mod table;
+mod time;
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use table::Table;
+use time::Time;
 
 /// The default capacity: one million keys.
 pub const DEFAULT_CAPACITY: usize = 1_000_000;
@@ -43,22 +45,6 @@ pub struct MemoryBackend(Arc<Store>);
 struct Store {
     table: Table,
     clock: Time,
-}
-
-/// The system clock by name, so that reading it is a direct call.
-enum Time {
-    System,
-    Injected(Arc<dyn Clock>),
-}
-
-impl Time {
-    #[inline]
-    fn now(&self) -> u64 {
-        match self {
-            Self::System => SystemClock.now(),
-            Self::Injected(clock) => clock.now(),
-        }
-    }
 }
 
 impl MemoryBackend {
@@ -120,9 +106,9 @@ impl MemoryBackend {
     #[inline]
     pub(crate) fn decide_one(&self, op: Op, hit: &Hit<'_>) -> (u64, Verdict) {
         // The key's cache lines are on their way while the clock is read.
-        self.0.table.prefetch(hit.hash());
+        let spot = self.0.table.spot(hit.hash());
         let now = self.0.clock.now();
-        (now, self.0.table.decide_one(op, now, hit))
+        (now, self.0.table.decide_one(op, now, hit, spot))
     }
 
     #[inline]
@@ -194,7 +180,7 @@ impl MemoryBackendBuilder {
         self
     }
 
-    /// Where the time comes from. The default is [`SystemClock`].
+    /// Where the time comes from. The default is [`SystemClock`](crate::SystemClock)'s.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
@@ -204,7 +190,7 @@ impl MemoryBackendBuilder {
     /// The store, empty.
     #[must_use]
     pub fn build(self) -> MemoryBackend {
-        let clock = self.clock.map_or(Time::System, Time::Injected);
+        let clock = self.clock.map_or_else(Time::system, Time::Injected);
         let table = Table::new(self.capacity, clock.now());
         MemoryBackend(Arc::new(Store { table, clock }))
     }

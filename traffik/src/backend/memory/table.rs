@@ -41,6 +41,13 @@ pub(super) struct Table {
     epoch: u64,
 }
 
+/// A bucket found for a tag while the table had `size` buckets.
+pub(super) struct Spot<'a> {
+    size: usize,
+    index: usize,
+    bucket: &'a Bucket,
+}
+
 impl Table {
     pub(super) fn new(capacity: usize, now: u64) -> Self {
         let most = capacity / LOAD + 2;
@@ -101,33 +108,29 @@ impl Table {
         &segment[index & ((1 << self.segment_bits) - 1)]
     }
 
-    /// Asks for the cache lines of a key, while the caller does something else.
+    /// Where a tag's bucket is at present. Its cache lines are asked for, while the caller does
+    /// something else.
     #[inline]
-    pub(super) fn prefetch(&self, hash: u128) {
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let bucket = std::ptr::from_ref(self.bucket(Self::home(hash as u64, self.size()))).cast::<i8>();
-            // SAFETY: a prefetch reads nothing and cannot fault; both addresses are inside `Bucket`.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(bucket);
-                _mm_prefetch::<_MM_HINT_T0>(bucket.add(64));
-            }
-        }
-        #[cfg(any(not(target_arch = "x86_64"), miri))]
-        let _ = hash;
+    pub(super) fn spot(&self, tag: u64) -> Spot<'_> {
+        let size = self.size();
+        let index = Self::home(tag, size);
+        let bucket = self.bucket(index);
+        bucket.prefetch();
+        Spot { size, index, bucket }
     }
 
     /// Locks the bucket of a tag, wherever it is by now.
     #[inline]
-    fn lock(&self, tag: u64) -> (usize, Guard<'_>) {
+    fn lock<'a>(&'a self, tag: u64, mut spot: Spot<'a>) -> (usize, Guard<'a>) {
         loop {
-            let index = Self::home(tag, self.size());
-            let guard = self.bucket(index).lock();
+            let guard = spot.bucket.lock();
             // A split publishes the new size before it lets go of the bucket it split.
-            if Self::home(tag, self.size()) == index {
-                return (index, guard);
+            let size = self.size();
+            if size == spot.size || Self::home(tag, size) == spot.index {
+                return (spot.index, guard);
             }
+            drop(guard);
+            spot = self.spot(tag);
         }
     }
 
@@ -137,9 +140,8 @@ impl Table {
     }
 
     #[inline]
-    pub(super) fn decide_one(&self, op: Op, now: u64, hit: &Hit<'_>) -> Verdict {
-        let tag = hit.hash() as u64;
-        let (index, mut guard) = self.lock(tag);
+    pub(super) fn decide_one(&self, op: Op, now: u64, hit: &Hit<'_>, spot: Spot<'_>) -> Verdict {
+        let (index, mut guard) = self.lock(hit.hash(), spot);
         let (verdict, inserted) = self.apply(index, &mut guard, op, now, hit);
         drop(guard);
         if inserted {
@@ -150,21 +152,21 @@ impl Table {
 
     pub(super) fn decide_batch(&self, op: Op, now: u64, hits: &[Hit<'_>], each: &mut SmallVec<[Verdict; 2]>) {
         if op != Op::Hit {
-            each.extend(hits.iter().map(|hit| self.decide_one(op, now, hit)));
+            each.extend(hits.iter().map(|hit| self.decide_one(op, now, hit, self.spot(hit.hash()))));
             return;
         }
         let mut indices: SmallVec<[usize; 4]> = SmallVec::new();
         let mut guards: SmallVec<[Guard<'_>; 4]> = SmallVec::new();
         loop {
             let size = self.size();
-            let home = |hit: &Hit<'_>| Self::home(hit.hash() as u64, size);
+            let home = |hit: &Hit<'_>| Self::home(hit.hash(), size);
             indices.clear();
             indices.extend(hits.iter().map(home));
             indices.sort_unstable();
             indices.dedup();
             guards.extend(indices.iter().map(|&index| self.bucket(index).lock()));
             let size = self.size();
-            if hits.iter().all(|hit| indices.contains(&Self::home(hit.hash() as u64, size))) {
+            if hits.iter().all(|hit| indices.contains(&Self::home(hit.hash(), size))) {
                 break;
             }
             guards.clear();
@@ -177,7 +179,7 @@ impl Table {
             }
             each.clear();
             for hit in hits {
-                let index = Self::home(hit.hash() as u64, size);
+                let index = Self::home(hit.hash(), size);
                 let Ok(place) = indices.binary_search(&index) else { continue };
                 let (verdict, new) = self.apply(index, &mut guards[place], round, now, hit);
                 if new {
@@ -195,7 +197,7 @@ impl Table {
     /// Takes one step under the bucket's lock; says whether a key was added.
     #[inline]
     fn apply(&self, home: usize, guard: &mut Guard<'_>, op: Op, now: u64, hit: &Hit<'_>) -> (Verdict, bool) {
-        let tag = hit.hash() as u64;
+        let tag = hit.hash();
         if let Some(mut slot) = guard.find(tag) {
             let mut state = slot.take_state();
             let verdict = hit.step(op, now, &mut state);

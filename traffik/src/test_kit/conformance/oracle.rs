@@ -23,7 +23,7 @@ pub(super) struct Suite {
     pub(super) random: Random,
     /// Tells this run's clients from those of others on the same store.
     run: u64,
-    states: HashMap<u128, State>,
+    states: HashMap<u64, State>,
 }
 
 /// One hit of a batch, owned.
