@@ -27,7 +27,6 @@ impl Decision {
         if verdict.admitted {
             return Self::Allowed(Stat::new(policy, verdict));
         }
-        tracing::debug!(target: "traffik", uid = policy.uid(), "over the limit");
         Self::Denied(Throttled::new(policy, cost, verdict))
     }
 

@@ -74,6 +74,7 @@
 //! | `ws` | throttled messages on axum's WebSockets | no |
 //! | `aide` | throttled handlers in `aide`'s schemas, without the gate | no |
 //! | `redis` | `RedisBackend` | no |
+//! | `metrics` | counters, gauges and histograms through the `metrics` facade: [`metrics`] | no |
 //! | `test-kit` | a clock moved by hand, a backend that fails on demand | no |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -86,6 +87,9 @@ mod decision;
 mod error;
 mod identity;
 mod key;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+mod observe;
 // Receipts and rulings throttle by throttle are what HTTP asks for; the bare engine does not.
 #[cfg_attr(not(feature = "tower"), allow(dead_code))]
 mod pipeline;

@@ -25,6 +25,7 @@ use crate::decision::Decision;
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::key;
+use crate::observe::{self, Outcome};
 use crate::policy::Policy;
 use crate::request_fn::{RequestFn, Source};
 use crate::resilience::{self, OnError, Outage};
@@ -82,12 +83,15 @@ pub(crate) struct Ruled {
     pub(crate) period: u64,
     /// What was charged, for giving it back.
     pub(crate) charged: Option<Receipt>,
+    /// What its backend said; `None` if it was not asked.
+    outcome: Option<Outcome>,
 }
 
 impl Ruling {
     /// Nothing counted for any of them.
     pub(crate) fn exempt(throttles: usize) -> Self {
-        let exempt = || Ruled { decision: Decision::Exempt, shadow: false, period: 0, charged: None };
+        let exempt =
+            || Ruled { decision: Decision::Exempt, shadow: false, period: 0, charged: None, outcome: None };
         Self { each: (0..throttles).map(|_| exempt()).collect(), refused: None }
     }
 
@@ -231,7 +235,37 @@ pub(crate) async fn decide(
     }
 
     let mut ruling = Ruling::exempt(entries.len());
+    let done = rule(&candidates, &subject, &known, op, &mut ruling).await;
+    tell(op, entries, &candidates, &ruling, done.is_ok() && ruling.refused.is_none());
+    done.map(|()| ruling)
+}
 
+/// Tells what came of each throttle of a request that was admitted as a whole or not.
+fn tell(op: Op, entries: &[Entry<'_>], candidates: &[Candidate<'_>], ruling: &Ruling, admitted: bool) {
+    let mut candidates = candidates.iter().peekable();
+    for (index, (entry, ruled)) in entries.iter().zip(&ruling.each).enumerate() {
+        let Some(candidate) = candidates.next_if(|candidate| candidate.entry == index) else {
+            observe::exempt(op, entry.throttle);
+            continue;
+        };
+        let outcome = match ruled.outcome {
+            Some(Outcome::Allowed) if !admitted && !candidate.shadow => Outcome::Uncharged,
+            told => told.unwrap_or(Outcome::Uncharged),
+        };
+        let stat = ruled.decision.stat();
+        let (remaining, wait) = stat.map_or((0, None), |stat| (stat.remaining, stat.retry_after));
+        observe::hit(op, entry.throttle, candidate.backend.get(), outcome, candidate.cost, remaining, wait);
+    }
+}
+
+/// Step six: one call a backend, in source order.
+async fn rule<'a>(
+    candidates: &'a [Candidate<'a>],
+    subject: &'a Subject<'a>,
+    known: &'a [Known<'a>],
+    op: Op,
+    ruling: &mut Ruling,
+) -> Result<(), Failure> {
     let mut charged: SmallVec<[Batch<'_>; 1]> = SmallVec::new();
     let mut left: SmallVec<[&Candidate<'_>; 2]> =
         candidates.iter().filter(|candidate| !candidate.shadow).collect();
@@ -241,13 +275,13 @@ pub(crate) async fn decide(
         left.retain(|candidate| {
             let same = candidate.backend.get().same(backend);
             if same {
-                batch.add(candidate, &subject, &known);
+                batch.add(candidate, subject, known);
             }
             !same
         });
         let admitted = match resilience::call(backend, op, &batch.hits).await {
-            Ok(verdicts) => batch.rule(&verdicts, op, &mut ruling),
-            Err(error) => match batch.outage(error) {
+            Ok(verdicts) => batch.rule(&verdicts, op, ruling),
+            Err(error) => match batch.outage(error, ruling) {
                 None => true,
                 Some(failure) => {
                     give_back(charged).await;
@@ -260,7 +294,7 @@ pub(crate) async fn decide(
             for ruled in &mut ruling.each {
                 ruled.charged = None;
             }
-            return Ok(ruling);
+            return Ok(());
         }
         if op == Op::Hit && !(left.is_empty()) {
             charged.push(batch);
@@ -271,17 +305,19 @@ pub(crate) async fn decide(
     for candidate in candidates.iter().filter(|candidate| candidate.shadow) {
         let backend = candidate.backend.get();
         let mut batch = Batch { backend, hits: SmallVec::new(), members: SmallVec::new(), now: 0 };
-        batch.add(candidate, &subject, &known);
+        batch.add(candidate, subject, known);
         match resilience::call(backend, op, &batch.hits).await {
             Ok(verdicts) => {
-                batch.rule(&verdicts, op, &mut ruling);
+                batch.rule(&verdicts, op, ruling);
             }
             Err(error) => {
-                tracing::warn!(target: "traffik", %error, "a throttle in shadow mode was not counted")
+                ruling.each[candidate.entry].outcome = Some(Outcome::Failed);
+                let uid = candidate.policy.get().uid();
+                tracing::warn!(target: "traffik", uid, outcome = "error", %error, "a throttle in shadow mode was not counted");
             }
         }
     }
-    Ok(ruling)
+    Ok(())
 }
 
 /// Steps one to five for one throttle; `None` when it lets the request pass uncounted.
@@ -466,6 +502,7 @@ impl<'a> Batch<'a> {
             };
             let ruled = &mut ruling.each[candidate.entry];
             ruled.shadow = candidate.shadow;
+            ruled.outcome = Some(Outcome::of(verdict, admitted, candidate.shadow));
             ruled.decision = Decision::new(hit.policy, hit.cost, verdict);
             ruled.period = hit.policy.rate().period_micros();
             if admitted && op == Op::Hit && candidate.receipt {
@@ -482,7 +519,10 @@ impl<'a> Batch<'a> {
     }
 
     /// What an outage of the backend means; `None` to go ahead.
-    fn outage(&self, error: BackendError) -> Option<Failure> {
+    fn outage(&self, error: BackendError, ruling: &mut Ruling) -> Option<Failure> {
+        for (candidate, _) in &self.members {
+            ruling.each[candidate.entry].outcome = Some(Outcome::Failed);
+        }
         outage(error, &self.hits, self.members.iter().map(|(candidate, _)| candidate.on_error.outage()))
     }
 }
@@ -491,7 +531,7 @@ impl<'a> Batch<'a> {
 fn outage(error: BackendError, hits: &[Hit<'_>], mut words: impl Iterator<Item = Outage>) -> Option<Failure> {
     let strictest = words.find(|outage| *outage != Outage::Pass);
     let uid = hits.first().map_or("", |hit| hit.policy.uid());
-    tracing::warn!(target: "traffik", uid, %error, passed = strictest.is_none(), "the backend could not decide");
+    tracing::warn!(target: "traffik", uid, outcome = "error", %error, passed = strictest.is_none(), "the backend could not decide");
     strictest.map(|outage| Failure { error: Error::backend(error), outage })
 }
 

@@ -2,6 +2,7 @@
 
 use crate::backend::SharedBackend;
 use crate::backend::{Backend, BackendError, Hit, Op, Verdicts};
+use crate::observe;
 
 /// What to do when the backend cannot decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +70,8 @@ pub(crate) async fn call(
         return verdicts;
     }
     let backend = backend.get();
-    let verdicts = within_deadline(backend, op, hits).await?;
+    let call = within_deadline(backend, op, hits);
+    let verdicts = observe::call(backend.name(), op, hits.len(), call).await?;
     if verdicts.each.len() == hits.len() {
         return Ok(verdicts);
     }

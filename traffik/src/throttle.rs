@@ -34,6 +34,8 @@ pub struct Throttle(Arc<Inner>);
 struct Inner {
     uid: &'static str,
     enabled: AtomicBool,
+    #[cfg(feature = "metrics")]
+    meter: crate::metrics::Meter,
     settings: ArcSwap<Settings>,
     /// Held while settings are changed, so that no change is lost to another.
     changing: Mutex<()>,
@@ -62,6 +64,8 @@ impl Throttle {
         Self(Arc::new(Inner {
             uid,
             enabled: AtomicBool::new(true),
+            #[cfg(feature = "metrics")]
+            meter: crate::metrics::Meter::default(),
             settings: ArcSwap::from_pointee(settings.seal()),
             changing: Mutex::new(()),
         }))
@@ -75,6 +79,11 @@ impl Throttle {
     #[cfg(feature = "tower")]
     pub(crate) fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn meter(&self) -> &crate::metrics::Meter {
+        &self.0.meter
     }
 
     pub(crate) fn settings(&self) -> arc_swap::Guard<Arc<Settings>> {

@@ -6,6 +6,7 @@
 
 use std::slice::from_ref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::Guard;
 use smallvec::SmallVec;
@@ -18,6 +19,7 @@ use crate::client_ip::client_ip;
 use crate::decision::Decision;
 use crate::identity::{EXEMPTED, Identity};
 use crate::key;
+use crate::observe::{self, Outcome};
 use crate::policy::Policy;
 use crate::request_fn::{RequestFn, Source};
 use crate::resilience::Outage;
@@ -110,10 +112,15 @@ pub(crate) fn quick<T>(
             }
         };
     }
+    let mut failed = false;
     let mut verdicts = Verdicts { now: 0, each: SmallVec::new() };
     if !hits.is_empty()
         && let Err(error) = backend.decide_into(op, &hits, &mut verdicts)
     {
+        for plan in &planned {
+            let throttle = entries[plan.entry].throttle;
+            observe::hit(op, throttle, backend, Outcome::Failed, plan.cost, 0, None);
+        }
         // An outage that all of them let pass leaves no verdict, and so nothing counted.
         if let Some(failure) =
             super::outage(error, &hits, planned.iter().map(|plan| on_error(&all[plan.entry], parts)))
@@ -121,8 +128,13 @@ pub(crate) fn quick<T>(
             return Some(Err(failure));
         }
         planned.clear();
+        failed = true;
     }
-    Some(Ok(read(Quick { entries, planned: &planned, hits: &hits, verdicts: &verdicts, backend })))
+    let quick = Quick { entries, planned: &planned, hits: &hits, verdicts: &verdicts, backend };
+    if !failed {
+        quick.observe(op);
+    }
+    Some(Ok(read(quick)))
 }
 
 /// One throttle alone: [`quick`] with nothing to collect, for the calls that are most frequent.
@@ -136,7 +148,10 @@ pub(crate) fn single(
     let (entry, settings, parts) = (Entry::new(throttle), throttle.settings(), subject.parts());
     let backend = ready(from_ref(&entry), from_ref(&settings), parts)?;
     let RateSetting::Fixed(policy) = &settings.rate else { return None };
-    let Some(cost) = cost(&entry, &settings, parts, op, units) else { return Some(Ok(Decision::Exempt)) };
+    let Some(cost) = cost(&entry, &settings, parts, op, units) else {
+        observe::exempt(op, throttle);
+        return Some(Ok(Decision::Exempt));
+    };
     let identity;
     let who = match (subject.who(), parts) {
         (Some(who), _) => who,
@@ -150,6 +165,7 @@ pub(crate) fn single(
         (None, None) => return None,
     };
     if who.kind == EXEMPTED.as_ref().kind || policy.rate().is_unlimited() {
+        observe::exempt(op, throttle);
         return Some(Ok(Decision::Exempt));
     }
     let scope = match &settings.scope {
@@ -158,12 +174,16 @@ pub(crate) fn single(
     };
     let hit = Hit::new(policy, who, key::identity(&who), scope, cost);
     Some(match backend.decide_one(op, &hit) {
-        Ok(verdict) => Ok(Decision::new(policy, cost, &verdict)),
-        Err(error) => match super::outage(error, from_ref(&hit), std::iter::once(on_error(&settings, parts)))
-        {
-            Some(failure) => Err(failure),
-            None => Ok(Decision::Exempt),
-        },
+        Ok(verdict) => {
+            let outcome = Outcome::of(&verdict, true, false);
+            observe::hit(op, throttle, backend, outcome, cost, verdict.remaining, wait(&verdict));
+            Ok(Decision::new(policy, cost, &verdict))
+        }
+        Err(error) => {
+            observe::hit(op, throttle, backend, Outcome::Failed, cost, 0, None);
+            let on_error = std::iter::once(on_error(&settings, parts));
+            super::outage(error, from_ref(&hit), on_error).map_or(Ok(Decision::Exempt), Err)
+        }
     })
 }
 
@@ -242,6 +262,12 @@ fn identify<'a>(
     (!known[place].identity.is_exempted()).then_some(place)
 }
 
+/// How long the refused are to wait.
+#[inline]
+fn wait(verdict: &Verdict) -> Option<Duration> {
+    if verdict.admitted { None } else { verdict.retry_after() }
+}
+
 fn on_error(settings: &Settings, parts: Option<&Parts>) -> Outage {
     match &settings.on_error {
         Some(on_error) => on_error.outage(),
@@ -252,6 +278,24 @@ fn on_error(settings: &Settings, parts: Option<&Parts>) -> Outage {
 impl<'a> Quick<'a> {
     fn verdict(&self, plan: &Planned) -> Option<(&'a Policy, &'a Verdict)> {
         Some((self.hits.get(plan.hit)?.policy, self.verdicts.each.get(plan.hit)?))
+    }
+
+    /// Tells what came of each throttle. Planned entries stand in their order.
+    #[inline]
+    fn observe(&self, op: Op) {
+        let admitted = self.admitted();
+        let mut planned = self.planned.iter().peekable();
+        for (index, entry) in self.entries.iter().enumerate() {
+            match planned.next_if(|plan| plan.entry == index) {
+                Some(plan) => {
+                    let Some((_, verdict)) = self.verdict(plan) else { continue };
+                    let outcome = Outcome::of(verdict, admitted, false);
+                    let (left, wait) = (verdict.remaining, wait(verdict));
+                    observe::hit(op, entry.throttle, self.backend, outcome, plan.cost, left, wait);
+                }
+                None => observe::exempt(op, entry.throttle),
+            }
+        }
     }
 
     /// Whether the request may enter.
@@ -295,6 +339,7 @@ impl<'a> Quick<'a> {
             ruling.each[plan.entry] = Ruled {
                 decision,
                 shadow: false,
+                outcome: None,
                 period: hit.policy.rate().period_micros(),
                 charged: receipt.then(|| Receipt::new(hit, self.backend, self.verdicts.now, plan.cost)),
             };

@@ -7,6 +7,9 @@ mod allocations;
 mod attribute;
 mod builder;
 mod contract;
+mod events;
 mod failure;
 mod memory;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod support;

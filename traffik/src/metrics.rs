@@ -1,0 +1,185 @@
+//! Numbers for operators, by way of the [`metrics`] facade: whichever recorder the
+//! program installs (Prometheus, StatsD, …) receives them.
+//!
+//! | name | kind | labels | what |
+//! |---|---|---|---|
+//! | `traffik_hits_total` | counter | `uid`, `backend`, `outcome` | hits, one a throttle and request |
+//! | `traffik_units_total` | counter | `uid`, `backend` | units of cost charged |
+//! | `traffik_retry_after_seconds` | histogram | `uid`, `backend` | how long the refused are told to wait |
+//! | `traffik_backend_seconds` | histogram | `backend`, `outcome` | how long calls of a backend took |
+//! | `traffik_backend_calls` | gauge | `backend` | calls of a backend that are under way |
+//!
+//! Every label is bounded by what the program itself declares: `uid` by its throttles, `backend` by
+//! the kinds of stores ([`Backend::name`](crate::Backend::name)), and `outcome` by these words.
+//!
+//! | `outcome` of a hit | meaning |
+//! |---|---|
+//! | `allowed` | charged |
+//! | `denied` | over the limit; nothing was charged |
+//! | `shadowed` | over the limit in shadow mode: it passed all the same |
+//! | `uncharged` | there was room, but another throttle of the request refused |
+//! | `error` | the backend could not decide; `on_error` said what became of the request |
+//! | `exempt` | passed uncounted: exempted, free, skipped by a rule, unlimited, disabled; `backend` is `none` |
+//!
+//! The outcome of a backend's call is `ok`, `timeout`, `error`, or `dropped` where the client went
+//! away first. Calls that never wait, as those of the in-memory store, are not timed: two readings
+//! of the clock would cost more than they do. Refunds and questions count as calls, not as hits.
+//!
+//! A hit costs one look-up in the recorder for each of its counters, no allocation after a throttle's
+//! first, and next to nothing while no recorder is installed. Without the feature none of it is
+//! compiled.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use metrics::{Key, Label, Level, Metadata, Recorder, Unit, with_recorder};
+
+use crate::observe::Outcome;
+
+const HITS: &str = "traffik_hits_total";
+const UNITS: &str = "traffik_units_total";
+const RETRY_AFTER: &str = "traffik_retry_after_seconds";
+const SECONDS: &str = "traffik_backend_seconds";
+const CALLS: &str = "traffik_backend_calls";
+
+static METADATA: Metadata<'static> = Metadata::new("traffik", Level::INFO, Some("traffik"));
+
+/// Tells the recorder what each metric means and is counted in. Call it once, after the recorder is
+/// installed; exporters show it as help texts.
+pub fn describe() {
+    with_recorder(|recorder| {
+        recorder.describe_counter(HITS.into(), Some(Unit::Count), "Hits, one a throttle and request".into());
+        recorder.describe_counter(UNITS.into(), Some(Unit::Count), "Units of cost charged".into());
+        recorder.describe_histogram(
+            RETRY_AFTER.into(),
+            Some(Unit::Seconds),
+            "How long the refused are told to wait".into(),
+        );
+        recorder.describe_histogram(
+            SECONDS.into(),
+            Some(Unit::Seconds),
+            "How long calls of a backend took".into(),
+        );
+        recorder.describe_gauge(CALLS.into(), Some(Unit::Count), "Calls of a backend under way".into());
+    });
+}
+
+/// The keys of one throttle's metrics, made once for each kind of backend it meets.
+#[derive(Debug, Default)]
+pub(crate) struct Meter(ArcSwap<Vec<Arc<Keys>>>);
+
+#[derive(Debug)]
+struct Keys {
+    backend: &'static str,
+    /// In the order of [`Outcome`].
+    hits: [Key; 5],
+    units: Key,
+    retry_after: Key,
+}
+
+const OUTCOMES: [Outcome; 5] =
+    [Outcome::Allowed, Outcome::Denied, Outcome::Shadowed, Outcome::Uncharged, Outcome::Failed];
+
+/// The backend of hits that never came to one.
+const NONE: &str = "none";
+
+impl Keys {
+    fn new(uid: &'static str, backend: &'static str) -> Self {
+        let labels =
+            || vec![Label::from_static_parts("uid", uid), Label::from_static_parts("backend", backend)];
+        let hits = OUTCOMES.map(|outcome| {
+            let word = if backend == NONE { "exempt" } else { outcome.word() };
+            let mut labels = labels();
+            labels.push(Label::from_static_parts("outcome", word));
+            Key::from_parts(HITS, labels)
+        });
+        Self {
+            backend,
+            hits,
+            units: Key::from_parts(UNITS, labels()),
+            retry_after: Key::from_parts(RETRY_AFTER, labels()),
+        }
+    }
+}
+
+impl Meter {
+    fn with(&self, uid: &'static str, backend: &'static str, record: impl FnOnce(&Keys, &dyn Recorder)) {
+        let known = self.0.load();
+        let find = |known: &[Arc<Keys>]| known.iter().find(|keys| keys.backend == backend).cloned();
+        if let Some(keys) = known.iter().find(|keys| keys.backend == backend) {
+            with_recorder(|recorder| record(keys, recorder));
+            return;
+        }
+        drop(known);
+        let new = Arc::new(Keys::new(uid, backend));
+        self.0.rcu(|known| match find(known) {
+            Some(_) => Vec::clone(known),
+            None => known.iter().chain([&new]).cloned().collect(),
+        });
+        with_recorder(|recorder| record(&new, recorder));
+    }
+
+    pub(crate) fn hit(
+        &self,
+        uid: &'static str,
+        backend: &'static str,
+        outcome: Outcome,
+        cost: u64,
+        wait: Option<Duration>,
+    ) {
+        self.with(uid, backend, |keys, recorder| {
+            recorder.register_counter(&keys.hits[outcome as usize], &METADATA).increment(1);
+            if outcome == Outcome::Allowed {
+                recorder.register_counter(&keys.units, &METADATA).increment(cost);
+            }
+            if let Some(wait) = wait {
+                recorder.register_histogram(&keys.retry_after, &METADATA).record(wait.as_secs_f64());
+            }
+        });
+    }
+
+    pub(crate) fn exempt(&self, uid: &'static str) {
+        self.with(uid, NONE, |keys, recorder| {
+            recorder.register_counter(&keys.hits[0], &METADATA).increment(1);
+        });
+    }
+}
+
+/// Times one call of a backend; a call that is dropped half-way has ended too.
+pub(crate) struct Watch {
+    backend: &'static str,
+    started: Instant,
+    outcome: &'static str,
+}
+
+impl Watch {
+    pub(crate) fn start(backend: &'static str) -> Self {
+        Self::under_way(backend, |gauge| gauge.increment(1.0));
+        Self { backend, started: Instant::now(), outcome: "dropped" }
+    }
+
+    pub(crate) fn stop(mut self, outcome: &'static str) {
+        self.outcome = outcome;
+    }
+
+    fn under_way(backend: &'static str, change: impl FnOnce(metrics::Gauge)) {
+        let key = Key::from_parts(CALLS, vec![Label::from_static_parts("backend", backend)]);
+        with_recorder(|recorder| change(recorder.register_gauge(&key, &METADATA)));
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        Self::under_way(self.backend, |gauge| gauge.decrement(1.0));
+        let labels = vec![
+            Label::from_static_parts("backend", self.backend),
+            Label::from_static_parts("outcome", self.outcome),
+        ];
+        let key = Key::from_parts(SECONDS, labels);
+        with_recorder(|recorder| {
+            let histogram = recorder.register_histogram(&key, &METADATA);
+            histogram.record(self.started.elapsed().as_secs_f64());
+        });
+    }
+}

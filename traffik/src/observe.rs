@@ -1,0 +1,112 @@
+//! What is told of decisions: `tracing` events always, metrics where the feature is on.
+//!
+//! Events carry the throttle's uid and the outcome, never whom they are about. Passing is `trace`,
+//! refusing `debug` (a flood must not become a flood of lines), failing `warn`.
+
+use std::time::Duration;
+
+use crate::backend::{BackendError, Op, SharedBackend, Verdict};
+use crate::throttle::Throttle;
+
+/// What came of one throttle's hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Charged.
+    Allowed,
+    /// Refused, and so was the request.
+    Denied,
+    /// Over the limit in shadow mode: refused nobody.
+    Shadowed,
+    /// There was room, but another throttle of the request refused: not charged.
+    Uncharged,
+    /// The backend could not decide.
+    Failed,
+}
+
+impl Outcome {
+    /// The word in events and labels.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::Shadowed => "shadowed",
+            Self::Uncharged => "uncharged",
+            Self::Failed => "error",
+        }
+    }
+
+    /// What a verdict came to, in a request that was admitted as a whole or not.
+    #[inline]
+    pub(crate) const fn of(verdict: &Verdict, admitted: bool, shadow: bool) -> Self {
+        match (verdict.admitted, shadow) {
+            (false, false) => Self::Denied,
+            (false, true) => Self::Shadowed,
+            (true, _) if admitted => Self::Allowed,
+            (true, _) => Self::Uncharged,
+        }
+    }
+}
+
+/// A hit that was counted, or was to be. Questions, refunds and resets are not told.
+#[inline]
+pub(crate) fn hit(
+    op: Op,
+    throttle: &Throttle,
+    backend: &SharedBackend,
+    outcome: Outcome,
+    cost: u64,
+    remaining: u64,
+    wait: Option<Duration>,
+) {
+    if op != Op::Hit {
+        return;
+    }
+    let (uid, word) = (throttle.uid(), outcome.word());
+    match outcome {
+        Outcome::Denied | Outcome::Shadowed => {
+            tracing::debug!(target: "traffik", uid, outcome = word, cost, retry_after = ?wait, "over the limit");
+        }
+        Outcome::Allowed | Outcome::Uncharged => {
+            tracing::trace!(target: "traffik", uid, outcome = word, cost, remaining, "decided");
+        }
+        // Told with its cause where it happened.
+        Outcome::Failed => {}
+    }
+    #[cfg(feature = "metrics")]
+    throttle.meter().hit(throttle.uid(), backend.get().name(), outcome, cost, wait);
+    #[cfg(not(feature = "metrics"))]
+    let _ = backend;
+}
+
+/// A hit that passed uncounted.
+#[inline]
+pub(crate) fn exempt(op: Op, throttle: &Throttle) {
+    if op != Op::Hit {
+        return;
+    }
+    tracing::trace!(target: "traffik", uid = throttle.uid(), outcome = "exempt", "decided");
+    #[cfg(feature = "metrics")]
+    throttle.meter().exempt(throttle.uid());
+}
+
+/// One call of a backend that may wait: a span that nests under the request's, and the time it
+/// took.
+pub(crate) async fn call<T>(
+    backend: &'static str,
+    op: Op,
+    hits: usize,
+    call: impl Future<Output = Result<T, BackendError>>,
+) -> Result<T, BackendError> {
+    use tracing::Instrument;
+    let span = tracing::debug_span!(target: "traffik", "backend", backend, ?op, hits);
+    #[cfg(feature = "metrics")]
+    let watch = crate::metrics::Watch::start(backend);
+    let result = call.instrument(span).await;
+    #[cfg(feature = "metrics")]
+    watch.stop(match &result {
+        Ok(_) => "ok",
+        Err(error) if error.is_timeout() => "timeout",
+        Err(_) => "error",
+    });
+    result
+}

@@ -1,0 +1,110 @@
+//! What is told of decisions: uid and outcome, under the request's own span, and never of whom.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use tracing_subscriber::fmt::MakeWriter;
+use traffik::test_kit::FaultyBackend;
+use traffik::{EXEMPTED, Identity, MemoryBackend, Registry, Throttle};
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn take(&self) -> Vec<String> {
+        let bytes = std::mem::take(&mut *self.0.lock().unwrap());
+        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// What is written at this level and above while `work` runs.
+fn told<F: Future>(level: tracing::Level, work: F) -> Vec<String> {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(lines.clone())
+        .with_max_level(level)
+        .with_ansi(false)
+        .without_time()
+        .finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let span = tracing::info_span!("request", id = 7);
+            tracing::Instrument::instrument(work, span).await
+        });
+    });
+    lines.take()
+}
+
+fn throttle(uid: &str, backend: impl Into<traffik::SharedBackend>) -> Throttle {
+    let registry = Registry::new();
+    Throttle::builder(uid).rate("1/min").backend(backend).registry(&registry).build().unwrap()
+}
+
+#[test]
+fn decisions_are_told_with_uid_and_outcome_under_the_requests_span() {
+    let throttle = throttle("told", MemoryBackend::new());
+    let lines = told(tracing::Level::TRACE, async {
+        assert!(throttle.hit("alice").await.unwrap().is_allowed());
+        assert!(!throttle.hit("alice").await.unwrap().is_allowed());
+        assert!(throttle.hit(EXEMPTED).await.unwrap().is_allowed());
+        // Questions are not hits.
+        assert!(!throttle.check("alice").await.unwrap().is_allowed());
+    });
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    for (line, outcome) in lines.iter().zip(["allowed", "denied", "exempt"]) {
+        assert!(line.contains("request{id=7}: traffik:"), "{line}");
+        assert!(line.contains(&format!(r#"uid="told" outcome="{outcome}""#)), "{line}");
+        assert!(!line.contains("alice"), "{line}");
+    }
+    assert!(lines[0].contains("TRACE") && lines[0].contains("remaining=0"), "{lines:#?}");
+    assert!(lines[1].contains("DEBUG") && lines[1].contains("retry_after=Some("), "{lines:#?}");
+}
+
+#[test]
+fn a_backend_that_waits_is_called_in_a_span_of_its_own() {
+    let flaky = FaultyBackend::new(MemoryBackend::new()).fail_next(1);
+    let throttle = throttle("told:flaky", flaky);
+    let lines = told(tracing::Level::DEBUG, async {
+        assert!(throttle.hit("alice").await.is_err());
+        assert!(throttle.hit("alice").await.unwrap().is_allowed());
+        assert!(!throttle.hit("alice").await.unwrap().is_allowed());
+    });
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(lines[0].contains(r#"uid="told:flaky" outcome="error""#), "{lines:#?}");
+    assert!(lines[1].contains(r#"outcome="denied""#), "{lines:#?}");
+    assert!(lines.iter().all(|line| !line.contains("alice")), "{lines:#?}");
+}
+
+#[test]
+fn at_info_and_above_nothing_tells_who_it_is_about() {
+    let secret = "token-5f2c";
+    let flaky = FaultyBackend::new(MemoryBackend::new()).fail_next(2);
+    let throttle = throttle("told:quiet", flaky);
+    let lines = told(tracing::Level::INFO, async {
+        for _ in 0..5 {
+            let _ = throttle.hit(Identity::key(secret)).await;
+        }
+    });
+    assert_eq!(lines.len(), 2, "the two failures: {lines:#?}");
+    assert!(lines.iter().all(|line| !line.contains(secret)), "{lines:#?}");
+}

@@ -1,0 +1,137 @@
+//! What is counted for operators, as a recorder receives it.
+
+use std::collections::BTreeMap;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use std::future::IntoFuture;
+
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use traffik::test_kit::{FaultyBackend, ManualClock};
+use traffik::{EXEMPTED, MemoryBackend, Registry, SharedBackend, Throttle, hit_all};
+
+/// `name{label=value,…}` → the value; histograms as how many and their sum.
+type Seen = BTreeMap<String, String>;
+
+fn recorded(work: impl AsyncFnOnce()) -> Seen {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    metrics::with_local_recorder(&recorder, || {
+        traffik::metrics::describe();
+        runtime.block_on(work());
+    });
+    let line = |(key, _, _, value): (metrics_util::CompositeKey, _, _, DebugValue)| {
+        let key = key.key();
+        let labels: Vec<_> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+        let value = match value {
+            DebugValue::Counter(count) => count.to_string(),
+            DebugValue::Gauge(gauge) => gauge.to_string(),
+            DebugValue::Histogram(values) => format!("{} in all {}", values.len(), {
+                values.iter().map(|value| value.into_inner()).sum::<f64>()
+            }),
+        };
+        (format!("{}{{{}}}", key.name(), labels.join(",")), value)
+    };
+    snapshotter.snapshot().into_vec().into_iter().map(line).collect()
+}
+
+fn hits(uid: &str, backend: &str, outcome: &str) -> String {
+    format!("traffik_hits_total{{uid={uid},backend={backend},outcome={outcome}}}")
+}
+
+fn throttle(uid: &str, rate: &str, backend: &SharedBackend) -> Throttle {
+    let registry = Registry::new();
+    Throttle::builder(uid).rate(rate).backend(backend).registry(&registry).build().unwrap()
+}
+
+fn memory() -> SharedBackend {
+    MemoryBackend::builder().clock(ManualClock::new()).build().into()
+}
+
+#[test]
+fn every_outcome_has_its_counter() {
+    let memory = memory();
+    let api = throttle("m:api", "10/min", &memory);
+    let seen = recorded(async || {
+        for _ in 0..4 {
+            let _ = api.hit("ann").cost(4).await.unwrap();
+        }
+        let _ = api.hit(EXEMPTED).await.unwrap();
+        let _ = api.hit("ann").cost(0).await.unwrap();
+        let _ = api.check("ann").await.unwrap();
+        api.refund("ann", 1).await.unwrap();
+    });
+    let expected = [
+        (hits("m:api", "memory", "allowed"), "2".to_owned()),
+        (hits("m:api", "memory", "denied"), "2".to_owned()),
+        (hits("m:api", "none", "exempt"), "2".to_owned()),
+        ("traffik_units_total{uid=m:api,backend=memory}".to_owned(), "8".to_owned()),
+    ];
+    for (key, value) in &expected {
+        assert_eq!(seen.get(key), Some(value), "{key} in {seen:#?}");
+    }
+    // Two waits of at most the window's length.
+    let waits = &seen["traffik_retry_after_seconds{uid=m:api,backend=memory}"];
+    assert!(waits.starts_with("2 in all "), "{waits}");
+    assert_eq!(seen.len(), expected.len() + 1, "{seen:#?}");
+}
+
+#[test]
+fn what_another_refuses_is_uncharged_and_shadows_are_told_apart() {
+    let memory = memory();
+    let (tight, wide) = (throttle("m:tight", "1/min", &memory), throttle("m:wide", "9/min", &memory));
+    let registry = Registry::new();
+    let dark = Throttle::builder("m:dark").rate("1/min").backend(&memory).registry(&registry).shadow();
+    let dark = dark.build().unwrap();
+    let seen = recorded(async || {
+        for _ in 0..3 {
+            let _ = hit_all([&wide, &tight], "ann").await.unwrap();
+        }
+        for _ in 0..3 {
+            assert!(hit_all([&dark, &wide], "bob").await.unwrap().is_allowed());
+        }
+    });
+    assert_eq!(seen[&hits("m:tight", "memory", "allowed")], "1");
+    assert_eq!(seen[&hits("m:tight", "memory", "denied")], "2");
+    assert_eq!(seen[&hits("m:wide", "memory", "uncharged")], "2");
+    assert_eq!(seen[&hits("m:wide", "memory", "allowed")], "4");
+    assert_eq!(seen["traffik_units_total{uid=m:wide,backend=memory}"], "4");
+    assert_eq!(seen[&hits("m:dark", "memory", "shadowed")], "2");
+    assert_eq!(seen[&hits("m:dark", "memory", "allowed")], "1");
+}
+
+#[test]
+fn calls_that_wait_are_timed_and_failures_counted() {
+    let flaky = FaultyBackend::new(MemoryBackend::new()).fail_next(1).delay(Duration::from_millis(1));
+    let name = traffik::Backend::name(&flaky);
+    let backend = SharedBackend::from(flaky);
+    let api = throttle("m:flaky", "10/min", &backend);
+    let seen = recorded(async || {
+        assert!(api.hit("ann").await.is_err());
+        assert!(api.hit("ann").await.unwrap().is_allowed());
+        let mut waiting = Box::pin(api.hit("ann").into_future());
+        let first = waiting.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(first.is_pending());
+        drop(waiting);
+    });
+    assert_eq!(seen[&hits("m:flaky", name, "error")], "1");
+    assert_eq!(seen[&hits("m:flaky", name, "allowed")], "1");
+    for outcome in ["ok", "error", "dropped"] {
+        let key = format!("traffik_backend_seconds{{backend={name},outcome={outcome}}}");
+        assert!(seen.get(&key).is_some_and(|value| value.starts_with("1 in all ")), "{key} in {seen:#?}");
+    }
+    assert_eq!(seen[&format!("traffik_backend_calls{{backend={name}}}")], "0");
+}
+
+#[test]
+fn a_recorder_that_comes_late_is_served_from_then_on() {
+    let memory = memory();
+    let api = throttle("m:late", "10/min", &memory);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert!(runtime.block_on(api.hit("ann").into_future()).unwrap().is_allowed());
+    let seen = recorded(async || {
+        let _ = api.hit("ann").await.unwrap();
+    });
+    assert_eq!(seen[&hits("m:late", "memory", "allowed")], "1");
+}
