@@ -1,6 +1,7 @@
 //! `cargo xtask <task>`: what CI runs is what a person runs.
 
 mod checks;
+mod plots;
 mod run;
 mod setup;
 
@@ -13,6 +14,7 @@ cargo xtask <task>
   ci      fmt, clippy on every feature set that matters, test, docs, packaging
           (--tested: the tests have just run, leave them out)
   bench   this library and its peers on the same work, in one table of ratios
+  plots   draw the guide's pictures from the strategies themselves
   setup   only install what the tests need
 ";
 
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
         "test" => setup::all().and_then(|()| checks::test(&rest)),
         "ci" => setup::all().and_then(|()| checks::ci(rest.iter().any(|flag| flag == "--tested"))),
         "bench" => checks::bench(&rest),
+        "plots" => plots::write(),
         "setup" => setup::all(),
         _ => {
             eprint!("{HELP}");

@@ -1,0 +1,86 @@
+//! The guide's pictures: every strategy under the same bursty trace, drawn from its own decisions.
+
+mod svg;
+mod trace;
+
+use std::fs;
+use std::path::PathBuf;
+
+use trace::Run;
+use traffik::Priority;
+use traffik::strategy::{
+    Adaptive, CostAdaptive, FixedWindow, Gcra, IntoStrategy, LeakyBucket, LeakyQueue, PriorityReserve,
+    Rollover, SlidingLog, SlidingWindow, Tiered, TimeOfDay, TokenBucket,
+};
+
+use crate::run::{Done, root};
+
+/// File names, titles and what they show.
+fn all() -> Result<Vec<(&'static str, String)>, String> {
+    let shares = PriorityReserve::new().share(Priority::Low, 40).share(Priority::Normal, 30);
+    Ok(vec![
+        draw("fixed_window", "FixedWindow", FixedWindow::new())?,
+        draw("sliding_window", "SlidingWindow", SlidingWindow::new())?,
+        draw("sliding_log", "SlidingLog", SlidingLog::new())?,
+        draw("token_bucket", "TokenBucket", TokenBucket::new())?,
+        draw("leaky_bucket", "LeakyBucket", LeakyBucket::new())?,
+        draw("leaky_queue", "LeakyQueue", LeakyQueue::new())?,
+        draw("gcra", "Gcra, burst 3", Gcra::new().burst(3))?,
+        draw("tiered", "Tiered, a client worth 2", Tiered::new().tier("premium", 2))?,
+        draw("adaptive", "Adaptive", Adaptive::new())?,
+        draw("priority_reserve", "PriorityReserve, every third hit low, normal, critical", shares)?,
+        draw("rollover", "Rollover, half of what was left", Rollover::new())?,
+        draw("time_of_day", "TimeOfDay, half from 20 s (noon) on", TimeOfDay::new().hours(12, 24, 50))?,
+        draw("cost_adaptive", "CostAdaptive, hits of cost 1", CostAdaptive::new())?,
+    ])
+}
+
+fn draw(
+    name: &'static str,
+    title: &str,
+    strategy: impl IntoStrategy,
+) -> Result<(&'static str, String), String> {
+    let run = Run::of(name, strategy).map_err(|error| format!("{name}: {error}"))?;
+    Ok((name, svg::picture(title, &run)))
+}
+
+fn folder() -> PathBuf {
+    root().join("traffik/src/docs/plots")
+}
+
+/// Draws all of them.
+pub(crate) fn write() -> Done {
+    fs::create_dir_all(folder()).map_err(|error| error.to_string())?;
+    for (name, picture) in all()? {
+        let path = folder().join(name).with_extension("svg");
+        fs::write(&path, picture).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_pictures_are_what_is_drawn_now() {
+        let drawn = all().unwrap();
+        for (name, picture) in &drawn {
+            let committed = fs::read_to_string(folder().join(name).with_extension("svg")).unwrap_or_default();
+            assert!(
+                committed == *picture,
+                "{name}.svg is out of date; run `cargo xtask plots` and commit it"
+            );
+        }
+        let files = fs::read_dir(folder()).unwrap().count();
+        assert_eq!(files, drawn.len(), "a picture that nothing draws");
+    }
+
+    #[test]
+    fn a_picture_is_one_block_of_html() {
+        // A blank line would end the block in Markdown.
+        for (name, picture) in all().unwrap() {
+            assert!(picture.starts_with("<svg ") && picture.lines().all(|line| !line.is_empty()), "{name}");
+        }
+    }
+}
