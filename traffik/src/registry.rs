@@ -1,5 +1,7 @@
 //! [`Registry`]: every throttle by its uid.
 
+mod orders;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::Location;
@@ -8,12 +10,23 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::error::Error;
 use crate::rules::Rule;
 use crate::throttle::{Throttle, WeakThrottle};
+use orders::Orders;
 
 /// The throttles of a process, or of one test.
 ///
 /// Holds them weakly: a throttle that is dropped is gone from here. No two living ones share a uid.
+///
+/// A throttle enters when it is built; that of an attribute, at the first request of its handler.
+/// What is asked of a uid before that is kept (for up to 1024 uids) and done as it enters: a switch
+/// thrown early works.
 #[derive(Clone, Default)]
-pub struct Registry(Arc<Mutex<BTreeMap<&'static str, Entry>>>);
+pub struct Registry(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    entries: BTreeMap<&'static str, Entry>,
+    orders: Orders,
+}
 
 struct Entry {
     throttle: WeakThrottle,
@@ -34,13 +47,14 @@ impl Registry {
         GLOBAL.get_or_init(Self::default)
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<&'static str, Entry>> {
-        // Nothing can panic half-way through a change of the map.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Nothing can panic half-way through a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn enter(&self, throttle: &Throttle, source: &'static Location<'static>) -> Result<(), Error> {
-        let mut entries = self.entries();
+        let mut inner = self.inner();
+        let Inner { entries, orders } = &mut *inner;
         if let Some(earlier) = entries.get(throttle.uid()).filter(|entry| entry.throttle.upgrade().is_some())
         {
             return Err(Error::configuration(format!(
@@ -52,51 +66,86 @@ impl Registry {
         }
         entries.insert(throttle.uid(), Entry { throttle: throttle.downgrade(), source });
         entries.retain(|_, entry| entry.throttle.is_alive());
+        orders.carry_out(throttle);
         Ok(())
     }
 
     /// All throttles, in the order of their uids.
     pub fn iter(&self) -> impl Iterator<Item = Throttle> {
         let throttles: Vec<_> =
-            self.entries().values().filter_map(|entry| entry.throttle.upgrade()).collect();
+            self.inner().entries.values().filter_map(|entry| entry.throttle.upgrade()).collect();
         throttles.into_iter()
     }
 
     /// The throttle of this uid.
     #[must_use]
     pub fn get(&self, uid: &str) -> Option<Throttle> {
-        self.entries().get(uid).and_then(|entry| entry.throttle.upgrade())
+        self.inner().get(uid)
     }
 
-    /// Switches a throttle off: its hits pass uncounted. Says whether there is one.
+    /// Switches a throttle off: its hits pass uncounted. Says whether there is one; one that comes
+    /// later comes switched off.
     pub fn disable(&self, uid: &str) -> bool {
-        self.get(uid).inspect(|throttle| throttle.set_enabled(false)).is_some()
+        self.switch(uid, false)
     }
 
-    /// Switches a throttle on again. Says whether there is one.
+    /// Switches a throttle on again. Says whether there is one; one that comes later comes switched
+    /// on.
     pub fn enable(&self, uid: &str) -> bool {
-        self.get(uid).inspect(|throttle| throttle.set_enabled(true)).is_some()
+        self.switch(uid, true)
     }
 
-    /// Adds a rule to a throttle. Says whether there is one.
+    fn switch(&self, uid: &str, enabled: bool) -> bool {
+        let mut inner = self.inner();
+        match inner.get(uid) {
+            Some(throttle) => throttle.set_enabled(enabled),
+            None => {
+                inner.orders.switch(uid, enabled);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Adds a rule to a throttle. Says whether there is one; one that comes later has the rule.
     ///
     /// # Errors
     /// When the rule's path pattern is none; nothing is changed then.
     pub fn add_rule(&self, uid: &str, rule: Rule) -> Result<bool, Error> {
-        match self.get(uid) {
+        if let Some(error) = rule.error() {
+            return Err(error.clone());
+        }
+        let mut inner = self.inner();
+        match inner.get(uid) {
             Some(throttle) => throttle.add_rule(rule).map(|()| true),
-            None => Ok(false),
+            None => {
+                inner.orders.add_rule(uid, rule);
+                Ok(false)
+            }
         }
     }
 
-    /// Switches every throttle off.
+    /// Switches every throttle off, and those that come later.
     pub fn disable_all(&self) {
-        self.iter().for_each(|throttle| throttle.set_enabled(false));
+        self.switch_all(false);
     }
 
-    /// Switches every throttle on again.
+    /// Switches every throttle on again, and those that come later.
     pub fn enable_all(&self) {
-        self.iter().for_each(|throttle| throttle.set_enabled(true));
+        self.switch_all(true);
+    }
+
+    fn switch_all(&self, enabled: bool) {
+        let mut inner = self.inner();
+        inner.orders.switch_all(enabled);
+        let throttles = inner.entries.values().filter_map(|entry| entry.throttle.upgrade());
+        throttles.for_each(|throttle| throttle.set_enabled(enabled));
+    }
+}
+
+impl Inner {
+    fn get(&self, uid: &str) -> Option<Throttle> {
+        self.entries.get(uid).and_then(|entry| entry.throttle.upgrade())
     }
 }
 

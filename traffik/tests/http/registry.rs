@@ -8,7 +8,9 @@ use axum::Router;
 use axum::routing::get;
 use traffik::strategy::{FixedWindow, TokenBucket};
 use traffik::test_kit::ManualClock;
-use traffik::{Headers, MemoryBackend, Parts, Registry, Throttle, ThrottleLayer, Throttled, bypass_if};
+use traffik::{
+    Headers, MemoryBackend, Parts, Registry, Throttle, ThrottleLayer, Throttled, bypass_if, throttle,
+};
 
 use crate::support::{Client, app};
 
@@ -65,6 +67,65 @@ async fn one_or_all_are_switched_off_and_on() {
     assert_eq!(client.statuses("/").await, [200, 200]);
     registry.enable_all();
     assert_eq!(client.statuses("/").await, [429]);
+}
+
+#[throttle("registry:early", rate = "1/min")]
+async fn early() {}
+
+#[tokio::test]
+async fn what_is_asked_before_a_throttle_is_there_is_done_when_it_comes() {
+    let registry = Registry::new();
+    let build = |uid| Throttle::builder(uid).rate("1/min").registry(&registry).build().unwrap();
+    let rule = || bypass_if().path("/health");
+
+    assert!(!registry.disable("off") && !registry.disable("on") && !registry.enable("on"));
+    assert!(!registry.add_rule("ruled", rule()).unwrap());
+    assert!(registry.add_rule("ruled", bypass_if().path("a/**b")).is_err());
+    let (off, on, ruled) = (build("off"), build("on"), build("ruled"));
+    assert_eq!([&off, &on, &ruled].map(Throttle::is_enabled), [false, true, true]);
+    let app = Router::new()
+        .route("/health", get(async || ""))
+        .route("/", get(async || ""))
+        .layer(ThrottleLayer::new([&ruled]));
+    let client = Client::of(app.layer(crate::support::app().build().layer())).await;
+    assert_eq!(client.statuses("/").await, [200, 429]);
+    assert_eq!(client.statuses("/health").await, [200, 200]);
+
+    // Done once: another throttle of the name starts afresh.
+    drop(off);
+    assert!(build("off").is_enabled());
+
+    registry.disable_all();
+    let late = build("late");
+    assert!(!late.is_enabled() && !on.is_enabled());
+    assert!(!registry.enable("later"));
+    assert!(build("later").is_enabled());
+    assert!(!registry.disable("last"));
+    registry.enable_all();
+    assert!(late.is_enabled() && build("last").is_enabled());
+}
+
+#[test]
+fn orders_for_nobody_are_bounded() {
+    let registry = Registry::new();
+    for number in 0..2000 {
+        assert!(!registry.disable(&format!("nobody:{number}")));
+    }
+    let build = |uid| Throttle::builder(uid).rate("1/min").registry(&registry).build().unwrap();
+    assert!(!build("nobody:1023").is_enabled());
+    assert!(build("nobody:1999").is_enabled());
+}
+
+/// An attribute's throttle is built at the first request of its handler.
+#[tokio::test]
+async fn an_attribute_can_be_switched_off_before_its_first_request() {
+    assert!(Registry::global().get("registry:early").is_none());
+    assert!(!Registry::global().disable("registry:early"));
+    let app = Router::new().route("/", get(early)).layer(app().build().layer());
+    let client = Client::of(app).await;
+    assert_eq!(client.statuses("/").await, [200, 200]);
+    assert!(Registry::global().enable("registry:early"));
+    assert_eq!(client.statuses("/").await, [200, 429]);
 }
 
 /// Everything that can be changed is, over and over, while requests come in.

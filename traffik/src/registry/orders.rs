@@ -1,0 +1,68 @@
+//! [`Orders`]: what was asked of throttles before they were there.
+
+use std::collections::BTreeMap;
+
+use crate::rules::Rule;
+use crate::throttle::Throttle;
+
+/// The most uids that orders are kept for: names come from operators, and those misspell.
+pub(super) const MOST: usize = 1024;
+
+/// Switches and rules for throttles that have not entered the registry yet.
+#[derive(Default)]
+pub(super) struct Orders {
+    /// Whether newcomers start switched off.
+    all_off: bool,
+    by_uid: BTreeMap<String, Order>,
+}
+
+#[derive(Default)]
+struct Order {
+    enabled: Option<bool>,
+    rules: Vec<Rule>,
+}
+
+impl Orders {
+    pub(super) fn switch_all(&mut self, enabled: bool) {
+        self.all_off = !enabled;
+        // The later word holds, as it does for throttles that are there.
+        self.by_uid.values_mut().for_each(|order| order.enabled = None);
+        self.by_uid.retain(|_, order| !order.rules.is_empty());
+    }
+
+    pub(super) fn switch(&mut self, uid: &str, enabled: bool) {
+        if let Some(order) = self.order(uid) {
+            order.enabled = Some(enabled);
+        }
+    }
+
+    pub(super) fn add_rule(&mut self, uid: &str, rule: Rule) {
+        if let Some(order) = self.order(uid) {
+            order.rules.push(rule);
+        }
+    }
+
+    fn order(&mut self, uid: &str) -> Option<&mut Order> {
+        if self.by_uid.len() >= MOST && !self.by_uid.contains_key(uid) {
+            tracing::warn!(
+                target: "traffik", uid,
+                "no throttle has this uid, and as {MOST} others wait for theirs, this order was dropped",
+            );
+            return None;
+        }
+        Some(self.by_uid.entry(uid.to_owned()).or_default())
+    }
+
+    /// Carries out what was asked of a throttle that enters now.
+    pub(super) fn carry_out(&mut self, throttle: &Throttle) {
+        let order = self.by_uid.remove(throttle.uid()).unwrap_or_default();
+        if !order.enabled.unwrap_or(!self.all_off) {
+            throttle.set_enabled(false);
+        }
+        for rule in order.rules {
+            if let Err(error) = throttle.add_rule(rule) {
+                tracing::error!(target: "traffik", uid = throttle.uid(), %error, "a rule was not added");
+            }
+        }
+    }
+}
