@@ -63,6 +63,17 @@
 //! See [`strategy`]. Everything is an integer, and every backend gives the same answer to the
 //! microsecond.
 //!
+#![cfg_attr(
+    all(
+        doc,
+        feature = "macros",
+        feature = "redis",
+        feature = "ws",
+        feature = "metrics",
+        feature = "test-kit"
+    ),
+    doc = "# Guide\n\nOne chapter an idea, with pictures, a checklist and every error: [the guide](docs).\n"
+)]
 //! # Features
 //!
 //! | feature | brings | default |
@@ -84,6 +95,16 @@ mod backend;
 mod client_ip;
 mod clock;
 mod decision;
+// Its samples use them all.
+#[cfg(all(
+    doc,
+    feature = "macros",
+    feature = "redis",
+    feature = "ws",
+    feature = "metrics",
+    feature = "test-kit"
+))]
+pub mod docs;
 mod error;
 mod identity;
 mod key;

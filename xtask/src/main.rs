@@ -1,6 +1,8 @@
 //! `cargo xtask <task>`: what CI runs is what a person runs.
 
 mod checks;
+#[cfg(test)]
+mod messages;
 mod plots;
 mod run;
 mod setup;

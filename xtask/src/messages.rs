@@ -1,0 +1,159 @@
+//! Every sentence that the library can say has its entry in the guide's chapter on errors: whoever
+//! searches that chapter for what they read finds it.
+//!
+//! The sentences are taken from the source: every string literal of four words or more outside of
+//! tests and attributes. One that is no message stands in [`NO_MESSAGES`].
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+use crate::run::root;
+
+const SOURCES: &[&str] = &["traffik/src", "traffik-macros/src", "traffik-grammar/src"];
+
+/// Files whose sentences reach nobody but those who write tests.
+const NOT_THESE: &[&str] = &["tests.rs", "/tests/", "/test_kit/"];
+
+/// What is no message, by how it begins.
+const NO_MESSAGES: &[&str] = &[
+    // Help texts of metrics.
+    "Hits, one a throttle",
+    "Units of cost charged",
+    "How long ",
+    "Calls of a backend under way",
+];
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        let shown = path.display().to_string();
+        if path.is_dir() {
+            files(&path, found);
+        } else if shown.ends_with(".rs") && !NOT_THESE.iter().any(|not| shown.contains(not)) {
+            found.push(path);
+        }
+    }
+}
+
+/// The string literals of a file, without those of attributes and of `#[cfg(test)]` items.
+fn literals(tokens: TokenStream, found: &mut Vec<String>) {
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        match token {
+            TokenTree::Punct(punct) if punct.as_char() == '#' => {
+                if matches!(tokens.peek(), Some(TokenTree::Punct(bang)) if bang.as_char() == '!') {
+                    tokens.next();
+                }
+                if let Some(TokenTree::Group(attribute)) = tokens.next_if(
+                    |next| matches!(next, TokenTree::Group(group) if group.delimiter() == Delimiter::Bracket),
+                ) && attribute.stream().to_string().replace(' ', "") == "cfg(test)"
+                {
+                    // The item after it, up to its body or its semicolon.
+                    for skipped in tokens.by_ref() {
+                        match skipped {
+                            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => break,
+                            TokenTree::Punct(end) if end.as_char() == ';' => break,
+                            _ => {}
+                        }
+                    }
+                }
+            }
+            TokenTree::Group(group) => literals(group.stream(), found),
+            TokenTree::Literal(literal) => found.extend(text(&literal.to_string())),
+            TokenTree::Ident(_) | TokenTree::Punct(_) => {}
+        }
+    }
+}
+
+/// What a string literal holds, as its reader sees it.
+fn text(literal: &str) -> Option<String> {
+    if let Some(raw) = literal.strip_prefix('r') {
+        return Some(raw.trim_matches('#').trim_matches('"').to_owned());
+    }
+    let inner = literal.strip_prefix('"')?.strip_suffix('"')?;
+    let (mut text, mut chars) = (String::new(), inner.chars().peekable());
+    while let Some(char) = chars.next() {
+        match (char, chars.peek()) {
+            ('\\', Some('\n')) => while chars.next_if(|char| char.is_whitespace()).is_some() {},
+            ('\\', Some(_)) => text.extend(chars.next()),
+            _ => text.push(char),
+        }
+    }
+    Some(text)
+}
+
+/// A message as the guide shows it: what differs is `…`.
+fn shown(message: &str) -> String {
+    let mut shown = String::new();
+    for (piece, place) in message.split(['{', '}']).zip(0..) {
+        shown.push_str(if place % 2 == 0 { piece } else { "…" });
+    }
+    shown.replace("……", "…").trim().to_owned()
+}
+
+/// Each message's file, and the message as the guide shows it.
+fn messages() -> Vec<(String, String)> {
+    let mut paths = Vec::new();
+    for source in SOURCES {
+        files(&root().join(source), &mut paths);
+    }
+    let mut all = Vec::new();
+    for path in paths {
+        let mut found = Vec::new();
+        literals(fs::read_to_string(&path).unwrap().parse().unwrap(), &mut found);
+        let name = path.strip_prefix(root()).unwrap().display().to_string();
+        let found = found.into_iter().filter(|text| text.split_whitespace().count() >= 4);
+        let found = found.filter(|text| !NO_MESSAGES.iter().any(|none| text.starts_with(none)));
+        all.extend(found.map(|text| (name.clone(), shown(&text))));
+    }
+    all
+}
+
+/// One line.
+fn plain(markdown: &str) -> String {
+    let words: Vec<_> = markdown.split_whitespace().collect();
+    words.join(" ")
+}
+
+#[test]
+fn every_entry_has_a_cause_and_a_mend() {
+    let chapter = fs::read_to_string(root().join("traffik/src/docs/errors.md")).unwrap();
+    let rows: Vec<_> = chapter.lines().filter(|line| line.starts_with("| `")).collect();
+    assert!(rows.len() > 100, "{} rows", rows.len());
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert!(cells.len() == 3 && cells.iter().all(|cell| !cell.is_empty()), "{row}");
+    }
+}
+
+#[test]
+fn every_message_is_found_in_the_guide() {
+    let chapter = plain(&fs::read_to_string(root().join("traffik/src/docs/errors.md")).unwrap_or_default());
+    let messages = messages();
+    // The scan itself is alive.
+    assert!(messages.len() > 100, "{} messages", messages.len());
+    let missing: Vec<_> = messages
+        .iter()
+        .filter(|(_, message)| !chapter.contains(&plain(message)))
+        .map(|(file, message)| format!("{file}: {message}"))
+        .collect();
+    assert!(missing.is_empty(), "not in traffik/src/docs/errors.md:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn what_is_no_message_is_said_somewhere() {
+    let mut paths = Vec::new();
+    for source in SOURCES {
+        files(&root().join(source), &mut paths);
+    }
+    let mut found = Vec::new();
+    for path in paths {
+        literals(fs::read_to_string(path).unwrap().parse().unwrap(), &mut found);
+    }
+    for none in NO_MESSAGES {
+        assert!(found.iter().any(|text| text.starts_with(none)), "{none:?} is in no source any more");
+    }
+}
