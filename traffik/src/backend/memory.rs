@@ -7,6 +7,7 @@
 
 mod bucket;
 mod reclaim;
+mod sync;
 mod table;
 mod time;
 
@@ -17,6 +18,9 @@ use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
 use crate::clock::Clock;
 use table::Table;
 use time::Time;
+
+// The layout that the speed rests on.
+const _: () = assert!(size_of::<bucket::Bucket>() == 128);
 
 /// The default capacity: one million keys.
 pub const DEFAULT_CAPACITY: usize = 1_000_000;

@@ -5,11 +5,7 @@
 
 #![allow(unsafe_code)]
 
-use std::cell::UnsafeCell;
-
-use parking_lot::RawMutex;
-use parking_lot::lock_api::RawMutex as _;
-
+use super::sync::{Lock, UnsafeCell};
 use crate::strategy::State;
 
 /// Keys per bucket.
@@ -25,13 +21,10 @@ pub(super) const REFUSED: u8 = PRESSURE;
 
 #[repr(C, align(128))]
 pub(super) struct Bucket {
-    lock: RawMutex,
+    lock: Lock,
     marks: UnsafeCell<[u8; WAYS]>,
     body: UnsafeCell<Body>,
 }
-
-// The layout that the speed rests on.
-const _: () = assert!(size_of::<Bucket>() == 128);
 
 // SAFETY: `marks` and `body` are reached only through `Guard`, which holds `lock`; what they own
 // (boxed nodes, boxed byte vectors) is `Send`.
@@ -79,9 +72,10 @@ fn free_logs(marks: &mut [u8; WAYS], body: &mut Body) {
 }
 
 impl Bucket {
-    pub(super) const fn new() -> Self {
+    #[inline]
+    pub(super) fn new() -> Self {
         const FREE: Body = Body { next: None, tags: [0; WAYS], expiry: [0; WAYS], states: [[0; 2]; WAYS] };
-        Self { lock: RawMutex::INIT, marks: UnsafeCell::new([0; WAYS]), body: UnsafeCell::new(FREE) }
+        Self { lock: Lock::new(), marks: UnsafeCell::new([0; WAYS]), body: UnsafeCell::new(FREE) }
     }
 
     /// Asks the processor for both cache lines.

@@ -1,9 +1,9 @@
 //! Forgetting: expired keys first, then those nearest to a full account, a refused one last.
 
 use std::cmp::Ordering;
-use std::sync::atomic::Ordering::Relaxed;
 
 use super::bucket::{Guard, REFUSED};
+use super::sync::Ordering::Relaxed;
 use super::table::Table;
 
 /// Buckets looked at before the best victim seen is taken.

@@ -10,13 +10,10 @@
 
 #![allow(unsafe_code)]
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::bucket::{Bucket, Entry, Guard, REFUSED};
+use super::sync::{AtomicUsize, Mutex, OnceLock, Ordering};
 use crate::backend::{Hit, Op, Verdict};
 use crate::strategy::State;
 

@@ -1,0 +1,48 @@
+//! The memory store's table, with every interleaving of two or three threads tried by loom: its own
+//! files over loom's locks, cells and atomics, and the steps as they are.
+
+mod scenes;
+mod sync;
+
+#[allow(dead_code)]
+#[path = "../../../traffik/src/backend/memory/bucket.rs"]
+mod bucket;
+#[allow(dead_code)]
+#[path = "../../../traffik/src/backend/memory/reclaim.rs"]
+mod reclaim;
+#[allow(dead_code)]
+#[path = "../../../traffik/src/backend/memory/table.rs"]
+mod table;
+
+/// What the table's files import.
+mod strategy {
+    pub(crate) use traffik::strategy::State;
+}
+
+/// What the table's files import.
+mod backend {
+    use std::marker::PhantomData;
+
+    pub(crate) use traffik::strategy::{Op, Verdict};
+
+    use traffik::Rate;
+    use traffik::strategy::{Ask, FixedWindow, State, Strategy};
+
+    /// A hit of cost 1 on an account of so many an hour, whose bucket the test chooses.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) struct Hit<'a> {
+        pub(crate) tag: u64,
+        pub(crate) rate: Rate,
+        pub(crate) lifetime: PhantomData<&'a ()>,
+    }
+
+    impl Hit<'_> {
+        pub(crate) fn hash(&self) -> u64 {
+            self.tag
+        }
+
+        pub(crate) fn step(&self, op: Op, now: u64, state: &mut State) -> Verdict {
+            FixedWindow::new().step(state, &Ask::new(op, now, &self.rate, 1))
+        }
+    }
+}

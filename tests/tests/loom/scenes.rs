@@ -1,0 +1,212 @@
+//! Who does what at once, and what must hold afterwards.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use loom::thread;
+use smallvec::SmallVec;
+use traffik::Rate;
+
+use crate::backend::{Hit, Op, Verdict};
+use crate::table::Table;
+
+/// Noon of some day.
+const NOW: u64 = 1_700_000_000_000_000 / HOUR * HOUR + HOUR / 2;
+const HOUR: u64 = 3_600_000_000;
+
+/// Tries every interleaving that can make a difference, and says how many there were.
+fn explore(scene: impl Fn() + Sync + Send + 'static) {
+    let mut model = loom::model::Builder::new();
+    // No bound on anything, whatever the environment says: all of them.
+    (model.preemption_bound, model.max_permutations, model.max_duration) = (None, None, None);
+    let tried = Arc::new(AtomicUsize::new(0));
+    let count = tried.clone();
+    model.check(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        scene();
+    });
+    println!("{} interleavings", tried.load(Ordering::Relaxed));
+}
+
+fn hit(tag: u64, limit: u64) -> Hit<'static> {
+    Hit { tag, rate: Rate::per_hour(limit), lifetime: PhantomData }
+}
+
+fn ask(table: &Table, op: Op, now: u64, hit: &Hit<'_>) -> Verdict {
+    table.decide_one(op, now, hit, table.spot(hit.hash()))
+}
+
+fn take(table: &Table, hit: &Hit<'_>) -> bool {
+    ask(table, Op::Hit, NOW, hit).admitted
+}
+
+fn used(table: &Table, tag: u64) -> u64 {
+    ask(table, Op::Check, NOW, &hit(tag, 1_000)).used
+}
+
+fn batch(table: &Table, hits: &[Hit<'_>]) -> bool {
+    let mut each = SmallVec::new();
+    table.decide_batch(Op::Hit, NOW, hits, &mut each);
+    assert_eq!(each.len(), hits.len());
+    each.iter().all(|verdict| verdict.admitted)
+}
+
+/// A table that holds these keys, each used once. More than four keys make it grow.
+fn holding(capacity: usize, tags: &[u64]) -> Arc<Table> {
+    let table = Table::new(capacity, NOW);
+    for tag in tags {
+        assert!(take(&table, &hit(*tag, 1_000)));
+    }
+    Arc::new(table)
+}
+
+/// Runs two at once, and returns what both said.
+fn both<A: 'static, B>(
+    table: &Arc<Table>,
+    one: impl FnOnce(&Table) -> A + 'static,
+    other: impl FnOnce(&Table) -> B,
+) -> (A, B) {
+    let its = Arc::clone(table);
+    let one = thread::spawn(move || one(&its));
+    let other = other(table);
+    (one.join().expect("a thread that does not panic"), other)
+}
+
+#[test]
+fn one_account_admits_its_limit() {
+    explore(|| {
+        let table = holding(100, &[]);
+        let twice = |table: &Table| (0..2).filter(|_| take(table, &hit(7, 3))).count();
+        let (one, other) = both(&table, twice, twice);
+        assert_eq!(one + other, 3);
+        assert_eq!((used(&table, 7), table.len()), (3, 1));
+    });
+}
+
+/// The fifth key splits the only bucket, and odd keys move to the new one.
+#[test]
+fn a_key_that_moves_is_counted_where_it_is() {
+    explore(|| {
+        let table = holding(100, &[1, 2, 3, 4]);
+        both(&table, |table| take(table, &hit(5, 1_000)), |table| take(table, &hit(3, 1_000)));
+        assert_eq!(table.size(), 2);
+        assert_eq!([1, 2, 3, 4, 5].map(|tag| used(&table, tag)), [1, 1, 2, 1, 1]);
+        assert_eq!(table.len(), 5);
+    });
+}
+
+#[test]
+fn two_newcomers_grow_the_table_and_lose_nothing() {
+    explore(|| {
+        let table = holding(100, &[1, 2, 3, 4]);
+        both(&table, |table| take(table, &hit(5, 1_000)), |table| take(table, &hit(6, 1_000)));
+        assert!(table.size() >= 2);
+        assert_eq!([1, 2, 3, 4, 5, 6].map(|tag| used(&table, tag)), [1; 6]);
+        assert_eq!(table.len(), 6);
+    });
+}
+
+#[test]
+fn a_key_given_up_while_it_moves_is_gone() {
+    explore(|| {
+        let table = holding(100, &[1, 2, 3, 4]);
+        both(
+            &table,
+            |table| take(table, &hit(5, 1_000)),
+            |table| ask(table, Op::Refund { at: None }, NOW, &hit(3, 1_000)),
+        );
+        assert_eq!([1, 2, 3, 4, 5].map(|tag| used(&table, tag)), [1, 1, 0, 1, 1]);
+        assert_eq!(table.len(), 4);
+    });
+}
+
+/// Two batches over two buckets, in opposite order: neither waits for the other for ever, and what
+/// is charged is whole.
+#[test]
+fn batches_are_whole_and_wait_in_one_order() {
+    explore(|| {
+        let table = holding(100, &[1, 2, 3, 4, 5]);
+        let (even, odd) = (hit(8, 1), hit(9, 1_000));
+        let (one, other) =
+            both(&table, move |table| batch(table, &[even, odd]), |table| batch(table, &[odd, even]));
+        assert!(one ^ other, "one unit is there: {one} {other}");
+        assert_eq!((used(&table, 8), used(&table, 9)), (1, 1));
+    });
+}
+
+#[test]
+fn a_batch_finds_its_keys_while_the_table_grows() {
+    explore(|| {
+        let table = holding(100, &[1, 2, 3, 4]);
+        let (all, _) = both(
+            &table,
+            |table| batch(table, &[hit(2, 1_000), hit(3, 1_000)]),
+            |table| take(table, &hit(5, 1_000)),
+        );
+        assert!(all);
+        assert_eq!([1, 2, 3, 4, 5].map(|tag| used(&table, tag)), [1, 2, 2, 1, 1]);
+    });
+}
+
+/// A batch and a single hit on one of its accounts: the single one never sees half a batch.
+#[test]
+fn a_batch_and_a_hit_share_what_is_there() {
+    explore(|| {
+        let table = holding(100, &[1, 2, 3, 4, 5]);
+        let (narrow, wide) = (hit(8, 1), hit(9, 1_000));
+        let (whole, single) =
+            both(&table, move |table| batch(table, &[narrow, wide]), |table| take(table, &narrow));
+        assert!(whole ^ single);
+        assert_eq!((used(&table, 8), used(&table, 9)), (1, u64::from(whole)));
+    });
+}
+
+/// Full, and two newcomers at once who look at each other's buckets for somebody to drop.
+#[test]
+fn newcomers_to_a_full_table_drop_the_mild_and_keep_the_refused() {
+    explore(|| {
+        let table = holding(6, &[1, 2, 3, 4, 5]);
+        let refused = hit(10, 1);
+        assert!(take(&table, &refused) && !take(&table, &refused));
+        both(&table, |table| take(table, &hit(12, 1_000)), |table| take(table, &hit(13, 1_000)));
+        assert!(!take(&table, &refused), "a flood has freed a refused client");
+        // One newcomer may be the other's victim, being as mild as the rest.
+        let held = [1, 2, 3, 4, 5, 10, 12, 13].map(|tag| used(&table, tag));
+        assert_eq!((held.iter().sum::<u64>(), table.len()), (6, 6), "{held:?}");
+    });
+}
+
+/// A key that has expired is dropped by one while another uses it again: it begins anew, and once.
+#[test]
+fn an_expired_key_begins_anew() {
+    explore(|| {
+        let table = holding(100, &[1, 2, 3]);
+        let later = NOW + 2 * HOUR;
+        both(
+            &table,
+            move |table| assert!(ask(table, Op::Hit, later, &hit(5, 1_000)).admitted),
+            |table| assert_eq!(ask(table, Op::Hit, later, &hit(3, 1_000)).used, 1),
+        );
+        assert_eq!(ask(&table, Op::Check, later, &hit(3, 1_000)).used, 1);
+        table.sweep_all(later);
+        assert_eq!(table.len(), 2);
+    });
+}
+
+/// Three at once: one makes the table grow, one charges a batch, one hits a key of it.
+#[test]
+fn growth_under_a_batch_and_a_hit() {
+    explore(|| {
+        let table = holding(100, &[1, 2, 3, 4]);
+        let (its, hers) = (Arc::clone(&table), Arc::clone(&table));
+        let grows = thread::spawn(move || take(&its, &hit(5, 1_000)));
+        let batches = thread::spawn(move || batch(&hers, &[hit(3, 2), hit(2, 1_000)]));
+        let single = take(&table, &hit(3, 2));
+        assert!(grows.join().expect("a thread that does not panic"));
+        let whole = batches.join().expect("a thread that does not panic");
+        assert!(whole ^ single, "one more unit is there");
+        let moved = [1, 1 + u64::from(whole), 2, 1, 1];
+        assert_eq!([1, 2, 3, 4, 5].map(|tag| used(&table, tag)), moved);
+    });
+}
