@@ -1,6 +1,7 @@
 //! Backends: where counters live, and what decides a batch of hits atomically.
 
 pub(crate) mod context;
+pub(crate) mod denials;
 #[cfg(feature = "memory")]
 pub(crate) mod memory;
 #[cfg(feature = "redis")]
@@ -315,6 +316,16 @@ impl SharedBackend {
             #[cfg(feature = "memory")]
             Repr::Memory(_) => true,
             Repr::Other(other) => other.is_immediate(),
+        }
+    }
+
+    /// Whether this is the in-memory store: immediate, and without failures.
+    #[inline]
+    pub(crate) fn is_memory(&self) -> bool {
+        match &self.0 {
+            #[cfg(feature = "memory")]
+            Repr::Memory(_) => true,
+            Repr::Other(_) => false,
         }
     }
 

@@ -147,6 +147,7 @@ pub use axum::Gate;
 #[cfg(feature = "ws")]
 pub use axum::{GuardedSocket, SocketAction};
 pub use backend::context::Scope;
+pub use backend::denials::DenialCache;
 #[cfg(feature = "memory")]
 pub use backend::memory::{DEFAULT_CAPACITY, MemoryBackend, MemoryBackendBuilder};
 #[cfg(feature = "redis")]
@@ -166,7 +167,7 @@ pub use policy::Policy;
 pub use rate::{IntoRate, Rate};
 pub use registry::Registry;
 pub use request_fn::{AsyncRequestFn, IntoRequestFn, RequestFn, Yields};
-pub use resilience::OnError;
+pub use resilience::{BreakerState, CircuitBreaker, CircuitBreakerBuilder, OnError};
 pub use rules::{Rule, bypass_if, throttle_if};
 pub use subject::{IntoSubject, Subject};
 pub use throttle::{Throttle, ThrottleBuilder};

@@ -10,6 +10,7 @@
 //!
 //! Attribute, layer, socket and direct calls all come through [`decide`].
 
+mod charge;
 mod quick;
 
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use smallvec::SmallVec;
 
 use crate::Parts;
 use crate::app::{Traffik, process_memory};
-use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdicts, context};
+use crate::backend::{Hit, Op, SharedBackend, context};
 use crate::client_ip::client_ip;
 use crate::decision::Decision;
 use crate::error::Error;
@@ -34,6 +35,7 @@ use crate::settings::{BackendSetting, RateSetting, Settings};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
+use charge::outage;
 pub(crate) use quick::{quick, single};
 
 /// One throttle of a request, with what the place of its use says otherwise.
@@ -85,13 +87,21 @@ pub(crate) struct Ruled {
     pub(crate) charged: Option<Receipt>,
     /// What its backend said; `None` if it was not asked.
     outcome: Option<Outcome>,
+    /// How many of its backends failed before.
+    failed: usize,
 }
 
 impl Ruling {
     /// Nothing counted for any of them.
     pub(crate) fn exempt(throttles: usize) -> Self {
-        let exempt =
-            || Ruled { decision: Decision::Exempt, shadow: false, period: 0, charged: None, outcome: None };
+        let exempt = || Ruled {
+            decision: Decision::Exempt,
+            shadow: false,
+            period: 0,
+            charged: None,
+            outcome: None,
+            failed: 0,
+        };
         Self { each: (0..throttles).map(|_| exempt()).collect(), refused: None }
     }
 
@@ -181,6 +191,16 @@ struct Candidate<'a> {
     receipt: bool,
 }
 
+impl Candidate<'_> {
+    /// The backend to ask when `failed` of them have failed.
+    fn asked(&self, failed: usize) -> Option<&SharedBackend> {
+        match failed.checked_sub(1) {
+            None => Some(self.backend.get()),
+            Some(fallback) => self.on_error.next(fallback),
+        }
+    }
+}
+
 enum PolicyOf<'a> {
     Kept(&'a Policy),
     Made(Box<Policy>),
@@ -235,7 +255,7 @@ pub(crate) async fn decide(
     }
 
     let mut ruling = Ruling::exempt(entries.len());
-    let done = rule(&candidates, &subject, &known, op, &mut ruling).await;
+    let done = charge::all(&candidates, &subject, &known, op, &mut ruling).await;
     tell(op, entries, &candidates, &ruling, done.is_ok() && ruling.refused.is_none());
     done.map(|()| ruling)
 }
@@ -254,70 +274,9 @@ fn tell(op: Op, entries: &[Entry<'_>], candidates: &[Candidate<'_>], ruling: &Ru
         };
         let stat = ruled.decision.stat();
         let (remaining, wait) = stat.map_or((0, None), |stat| (stat.remaining, stat.retry_after));
-        observe::hit(op, entry.throttle, candidate.backend.get(), outcome, candidate.cost, remaining, wait);
+        let backend = candidate.asked(ruled.failed).unwrap_or(candidate.backend.get());
+        observe::hit(op, entry.throttle, backend, outcome, candidate.cost, remaining, wait);
     }
-}
-
-/// Step six: one call a backend, in source order.
-async fn rule<'a>(
-    candidates: &'a [Candidate<'a>],
-    subject: &'a Subject<'a>,
-    known: &'a [Known<'a>],
-    op: Op,
-    ruling: &mut Ruling,
-) -> Result<(), Failure> {
-    let mut charged: SmallVec<[Batch<'_>; 1]> = SmallVec::new();
-    let mut left: SmallVec<[&Candidate<'_>; 2]> =
-        candidates.iter().filter(|candidate| !candidate.shadow).collect();
-    while let Some(first) = left.first() {
-        let backend = first.backend.get();
-        let mut batch = Batch { backend, hits: SmallVec::new(), members: SmallVec::new(), now: 0 };
-        left.retain(|candidate| {
-            let same = candidate.backend.get().same(backend);
-            if same {
-                batch.add(candidate, subject, known);
-            }
-            !same
-        });
-        let admitted = match resilience::call(backend, op, &batch.hits).await {
-            Ok(verdicts) => batch.rule(&verdicts, op, ruling),
-            Err(error) => match batch.outage(error, ruling) {
-                None => true,
-                Some(failure) => {
-                    give_back(charged).await;
-                    return Err(failure);
-                }
-            },
-        };
-        if !admitted {
-            give_back(charged).await;
-            for ruled in &mut ruling.each {
-                ruled.charged = None;
-            }
-            return Ok(());
-        }
-        if op == Op::Hit && !(left.is_empty()) {
-            charged.push(batch);
-        }
-    }
-
-    // Shadows count by themselves: their refusal must not keep the others from being charged.
-    for candidate in candidates.iter().filter(|candidate| candidate.shadow) {
-        let backend = candidate.backend.get();
-        let mut batch = Batch { backend, hits: SmallVec::new(), members: SmallVec::new(), now: 0 };
-        batch.add(candidate, subject, known);
-        match resilience::call(backend, op, &batch.hits).await {
-            Ok(verdicts) => {
-                batch.rule(&verdicts, op, ruling);
-            }
-            Err(error) => {
-                ruling.each[candidate.entry].outcome = Some(Outcome::Failed);
-                let uid = candidate.policy.get().uid();
-                tracing::warn!(target: "traffik", uid, outcome = "error", %error, "a throttle in shadow mode was not counted");
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Steps one to five for one throttle; `None` when it lets the request pass uncounted.
@@ -462,87 +421,6 @@ fn no_context(uid: &str) -> Error {
         "throttle {uid:?} looks its backend up at every request and found none; put a BackendLayer or a Traffik \
          layer around the route, run it in backend.scope(..), or call traffik::install"
     ))
-}
-
-/// The hits of one request on one backend.
-struct Batch<'a> {
-    backend: &'a SharedBackend,
-    hits: SmallVec<[Hit<'a>; 2]>,
-    /// Each candidate with the place of its hit: equal keys share one.
-    members: SmallVec<[(&'a Candidate<'a>, usize); 2]>,
-    now: u64,
-}
-
-impl<'a> Batch<'a> {
-    fn add(&mut self, candidate: &'a Candidate<'a>, subject: &'a Subject<'a>, known: &'a [Known<'a>]) {
-        let Some(known) = known.get(candidate.identity) else { return };
-        let who = subject.who().unwrap_or_else(|| known.identity.as_ref());
-        let hash = known.hash;
-        let hit = Hit::new(candidate.policy.get(), who, hash, candidate.scope.as_deref(), candidate.cost);
-        let place = match self.hits.iter().position(|other| other.hash == hit.hash) {
-            Some(place) => {
-                self.hits[place].cost = self.hits[place].cost.saturating_add(hit.cost);
-                place
-            }
-            None => {
-                self.hits.push(hit);
-                self.hits.len() - 1
-            }
-        };
-        self.members.push((candidate, place));
-    }
-
-    /// Writes the verdicts into the ruling; says whether the batch was admitted.
-    fn rule(&mut self, verdicts: &Verdicts, op: Op, ruling: &mut Ruling) -> bool {
-        self.now = verdicts.now;
-        let admitted = verdicts.admitted();
-        for (candidate, place) in &self.members {
-            let (Some(hit), Some(verdict)) = (self.hits.get(*place), verdicts.each.get(*place)) else {
-                continue;
-            };
-            let ruled = &mut ruling.each[candidate.entry];
-            ruled.shadow = candidate.shadow;
-            ruled.outcome = Some(Outcome::of(verdict, admitted, candidate.shadow));
-            ruled.decision = Decision::new(hit.policy, hit.cost, verdict);
-            ruled.period = hit.policy.rate().period_micros();
-            if admitted && op == Op::Hit && candidate.receipt {
-                ruled.charged = Some(Receipt::new(hit, self.backend, verdicts.now, candidate.cost));
-            }
-            if !verdict.admitted
-                && !candidate.shadow
-                && ruling.refused.is_none_or(|first| first > candidate.entry)
-            {
-                ruling.refused = Some(candidate.entry);
-            }
-        }
-        admitted
-    }
-
-    /// What an outage of the backend means; `None` to go ahead.
-    fn outage(&self, error: BackendError, ruling: &mut Ruling) -> Option<Failure> {
-        for (candidate, _) in &self.members {
-            ruling.each[candidate.entry].outcome = Some(Outcome::Failed);
-        }
-        outage(error, &self.hits, self.members.iter().map(|(candidate, _)| candidate.on_error.outage()))
-    }
-}
-
-/// What an outage means for the request: the first of its throttles that does not let it pass says.
-fn outage(error: BackendError, hits: &[Hit<'_>], mut words: impl Iterator<Item = Outage>) -> Option<Failure> {
-    let strictest = words.find(|outage| *outage != Outage::Pass);
-    let uid = hits.first().map_or("", |hit| hit.policy.uid());
-    tracing::warn!(target: "traffik", uid, outcome = "error", %error, passed = strictest.is_none(), "the backend could not decide");
-    strictest.map(|outage| Failure { error: Error::backend(error), outage })
-}
-
-/// Gives back what earlier backends charged for a request that a later one refused.
-async fn give_back(batches: SmallVec<[Batch<'_>; 1]>) {
-    for batch in batches.iter().rev() {
-        let refund = Op::Refund { at: Some(batch.now) };
-        if let Err(error) = resilience::call(batch.backend, refund, &batch.hits).await {
-            tracing::warn!(target: "traffik", %error, "a refused request stays charged on an earlier backend");
-        }
-    }
 }
 
 /// Decides several throttles as one: all are charged, or none.

@@ -1,26 +1,82 @@
-//! What happens when a backend fails: never a refusal, always one of these.
+//! What happens when a backend fails: never a refusal, always what [`OnError`] says.
+//!
+//! - `ask.rs`: one call within its deadline, with the tries that were asked for
+//! - `retry.rs`: how long to wait between tries
+//! - `breaker.rs`: when not to call at all
+//!
+//! Which backend a hit goes to next is the pipeline's business (`pipeline/charge.rs`).
+
+mod ask;
+mod breaker;
+mod retry;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+pub(crate) use ask::{ask, call};
+pub(crate) use breaker::Permits;
+pub use breaker::{BreakerState, CircuitBreaker, CircuitBreakerBuilder};
+pub(crate) use retry::Retry;
 
 use crate::backend::SharedBackend;
-use crate::backend::{Backend, BackendError, Hit, Op, Verdicts};
-use crate::observe;
 
 /// What to do when the backend cannot decide.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OnError(Policy);
+///
+/// A last word ([`allow`](Self::allow), [`throttle`](Self::throttle), [`raise`](Self::raise)), or
+/// first something that may still help, in this order:
+///
+/// 1. a [`breaker`](Self::breaker) leaves a backend alone that keeps failing: no call, no timeout;
+/// 2. [`retry`](Self::retry) asks the same backend again;
+/// 3. [`fallback`](Self::fallback) asks another one;
+/// 4. the last word holds when nothing has helped; [`throttle`](Self::throttle) unless
+///    [`or`](Self::or) says otherwise.
+///
+/// ```
+/// # use std::time::Duration;
+/// use traffik::{CircuitBreaker, MemoryBackend, OnError};
+///
+/// let policy = OnError::failover(MemoryBackend::new())
+///     .breaker(CircuitBreaker::builder().failure_threshold(3).cool_down(Duration::from_secs(2)).build())
+///     .or(OnError::allow());
+/// # let _ = policy;
+/// ```
+///
+/// Clones share breaker and fallback, so one policy given to many throttles, or to the app
+/// ([`TraffikBuilder::on_error`](crate::TraffikBuilder::on_error)), opens for all of them at once.
+///
+/// # Stacked throttles
+///
+/// Throttles that share a backend are one call, all or nothing. Where it fails, each goes on as its
+/// own policy says; those that then share a fallback are one call again, and a refusal there still
+/// charges none of them. Such a call is tried again only if every throttle in it asks for that, and
+/// as often as the one that asks for the fewest tries.
+#[derive(Clone)]
+pub struct OnError(Repr);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Policy {
-    Allow,
-    Throttle,
-    Raise,
+#[derive(Clone)]
+enum Repr {
+    Word(Outage),
+    Policy(Arc<Policy>),
+}
+
+#[derive(Clone, Default)]
+struct Policy {
+    retry: Option<Retry>,
+    breaker: Option<CircuitBreaker>,
+    fallbacks: SmallVec<[SharedBackend; 1]>,
+    last: Outage,
 }
 
 /// What an outage means for the request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Outage {
     /// Go ahead, uncounted.
     Pass,
     /// `503`, come back later.
+    #[default]
     Unavailable,
     /// `500`.
     Raise,
@@ -30,27 +86,133 @@ impl OnError {
     /// Lets the request through uncounted (fail-open).
     #[must_use]
     pub const fn allow() -> Self {
-        Self(Policy::Allow)
+        Self(Repr::Word(Outage::Pass))
     }
 
     /// Turns the request away with `503` and `Retry-After` (fail-closed). The default.
     #[must_use]
     pub const fn throttle() -> Self {
-        Self(Policy::Throttle)
+        Self(Repr::Word(Outage::Unavailable))
     }
 
     /// Answers `500`.
     #[must_use]
     pub const fn raise() -> Self {
-        Self(Policy::Raise)
+        Self(Repr::Word(Outage::Raise))
     }
 
-    pub(crate) fn outage(&self) -> Outage {
-        match self.0 {
-            Policy::Allow => Outage::Pass,
-            Policy::Throttle => Outage::Unavailable,
-            Policy::Raise => Outage::Raise,
+    /// Decides the request on another backend, which counts by itself: a client can take its limit
+    /// once on either. As long as the first is down each request waits for it; see
+    /// [`failover`](Self::failover).
+    ///
+    /// A hit that the first backend charged before it failed to answer is charged on both.
+    #[must_use]
+    pub fn fallback(backend: impl Into<SharedBackend>) -> Self {
+        Self::policy(Policy { fallbacks: [backend.into()].into_iter().collect(), ..Policy::default() })
+    }
+
+    /// [`fallback`](Self::fallback) behind a [`CircuitBreaker`] with its defaults: once the first
+    /// backend has failed often enough, requests go to the other at once, and one in a while tries
+    /// whether the first is back.
+    #[must_use]
+    pub fn failover(backend: impl Into<SharedBackend>) -> Self {
+        Self::fallback(backend).breaker(CircuitBreaker::new())
+    }
+
+    /// Asks up to `times` more, after waits of random length that double on average (10 ms at most
+    /// before the first; see [`backoff`](Self::backoff)).
+    ///
+    /// All of it together stays within the backend's deadline, so a call that timed out is not
+    /// repeated. **A call that failed may have been carried out: a repeated hit can be charged
+    /// twice.** Nothing is ever repeated where this is not asked for, and a refund not even then.
+    #[must_use]
+    pub fn retry(times: u32) -> Self {
+        Self::policy(Policy { retry: (times > 0).then(|| Retry::new(times)), ..Policy::default() })
+    }
+
+    /// The longest wait before the first repetition; every further one may be twice as long.
+    #[must_use]
+    pub fn backoff(self, first: Duration) -> Self {
+        let mut policy = self.into_policy();
+        if let Some(retry) = &mut policy.retry {
+            retry.first = first;
         }
+        Self::policy(policy)
+    }
+
+    /// Leaves the backend alone while this breaker is open. For one backend each: the failures of
+    /// one are no reason to avoid another.
+    #[must_use]
+    pub fn breaker(self, breaker: CircuitBreaker) -> Self {
+        Self::policy(Policy { breaker: Some(breaker), ..self.into_policy() })
+    }
+
+    /// What to do when all of this has not helped.
+    ///
+    /// Tries add up and fallbacks are asked in turn. Of two breakers the first is kept, and of two
+    /// last words the second.
+    #[must_use]
+    pub fn or(self, next: Self) -> Self {
+        let (first, next) = (self.into_policy(), next.into_policy());
+        let retry = match (first.retry, next.retry) {
+            (Some(first), Some(next)) => {
+                Some(Retry { times: first.times.saturating_add(next.times), ..first })
+            }
+            (first, next) => first.or(next),
+        };
+        Self::policy(Policy {
+            retry,
+            breaker: first.breaker.or(next.breaker),
+            fallbacks: first.fallbacks.into_iter().chain(next.fallbacks).collect(),
+            last: next.last,
+        })
+    }
+
+    fn policy(policy: Policy) -> Self {
+        if policy.retry.is_none() && policy.breaker.is_none() && policy.fallbacks.is_empty() {
+            return Self(Repr::Word(policy.last));
+        }
+        Self(Repr::Policy(Arc::new(policy)))
+    }
+
+    fn into_policy(self) -> Policy {
+        match self.0 {
+            Repr::Word(last) => Policy { last, ..Policy::default() },
+            Repr::Policy(policy) => Arc::unwrap_or_clone(policy),
+        }
+    }
+
+    fn get(&self) -> Option<&Policy> {
+        match &self.0 {
+            Repr::Word(_) => None,
+            Repr::Policy(policy) => Some(policy),
+        }
+    }
+
+    /// Whether a failure is answered without another call.
+    pub(crate) fn is_word(&self) -> bool {
+        self.get().is_none()
+    }
+
+    /// The last word.
+    pub(crate) fn outage(&self) -> Outage {
+        match &self.0 {
+            Repr::Word(outage) => *outage,
+            Repr::Policy(policy) => policy.last,
+        }
+    }
+
+    pub(crate) fn retries(&self) -> Option<Retry> {
+        self.get()?.retry
+    }
+
+    pub(crate) fn guard(&self) -> Option<&CircuitBreaker> {
+        self.get()?.breaker.as_ref()
+    }
+
+    /// The backend to ask when `failed` of the fallbacks have failed as well.
+    pub(crate) fn next(&self, failed: usize) -> Option<&SharedBackend> {
+        self.get()?.fallbacks.get(failed)
     }
 }
 
@@ -60,45 +222,70 @@ impl Default for OnError {
     }
 }
 
-/// One call of a backend, within its deadline.
-pub(crate) async fn call(
-    backend: &SharedBackend,
-    op: Op,
-    hits: &[Hit<'_>],
-) -> Result<Verdicts, BackendError> {
-    if let Some(verdicts) = backend.decide_now(op, hits) {
-        return verdicts;
+/// Equal are policies that do the same with the same backends and the same breaker.
+impl PartialEq for OnError {
+    fn eq(&self, other: &Self) -> bool {
+        let (one, two) = match (self.get(), other.get()) {
+            (None, None) => return self.outage() == other.outage(),
+            (Some(one), Some(two)) => (one, two),
+            _ => return false,
+        };
+        let breakers = match (&one.breaker, &two.breaker) {
+            (Some(one), Some(two)) => one.same(two),
+            (one, two) => one.is_none() && two.is_none(),
+        };
+        let mut fallbacks = one.fallbacks.iter().zip(&two.fallbacks);
+        breakers
+            && one.retry == two.retry
+            && one.last == two.last
+            && one.fallbacks.len() == two.fallbacks.len()
+            && fallbacks.all(|(one, two)| one.same(two))
     }
-    let backend = backend.get();
-    let call = within_deadline(backend, op, hits);
-    let verdicts = observe::call(backend.name(), op, hits.len(), call).await?;
-    if verdicts.each.len() == hits.len() {
-        return Ok(verdicts);
-    }
-    Err(BackendError::new(format!(
-        "the {} backend answered {} verdicts to {} hits",
-        backend.name(),
-        verdicts.each.len(),
-        hits.len()
-    )))
 }
 
-#[cfg(feature = "tokio")]
-async fn within_deadline(backend: &dyn Backend, op: Op, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
-    let decide = backend.decide(op, hits);
-    match backend.deadline() {
-        // Without a tokio runtime there is no timer to ask; such a store keeps its own deadline.
-        Some(deadline) if tokio::runtime::Handle::try_current().is_ok() => {
-            match tokio::time::timeout(deadline, decide).await {
-                Ok(result) => result,
-                Err(_) => Err(BackendError::timeout(backend.name(), deadline)),
-            }
+impl Eq for OnError {}
+
+impl fmt::Debug for OnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("OnError");
+        if let Some(policy) = self.get() {
+            shown
+                .field("breaker", &policy.breaker)
+                .field("retry", &policy.retry)
+                .field("fallbacks", &policy.fallbacks);
         }
-        _ => decide.await,
+        shown.field("last", &self.outage()).finish()
     }
 }
 
-#[cfg(not(feature = "tokio"))]
-async fn within_deadline(backend: &dyn Backend, op: Op, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
-    backend.decide(op, hits).await
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_add_up_and_the_last_word_is_the_last() {
+        assert_eq!(OnError::default(), OnError::throttle());
+        assert_eq!(OnError::retry(0), OnError::throttle(), "nothing to do is the word alone");
+        assert_eq!(OnError::retry(2).or(OnError::retry(3)), OnError::retry(5));
+        assert_eq!(OnError::retry(2).outage(), Outage::Unavailable);
+        assert_eq!(OnError::retry(2).or(OnError::allow()).outage(), Outage::Pass);
+        assert_ne!(OnError::retry(2), OnError::retry(2).backoff(Duration::ZERO));
+        let breaker = CircuitBreaker::new();
+        let guarded = OnError::raise().breaker(breaker.clone());
+        assert!(guarded.guard().is_some_and(|guard| guard.same(&breaker)));
+        assert_eq!(guarded.outage(), Outage::Raise);
+        assert_eq!(guarded, guarded.clone());
+        assert_ne!(guarded, OnError::raise().breaker(CircuitBreaker::new()));
+    }
+
+    #[cfg(feature = "memory")]
+    #[test]
+    fn fallbacks_come_in_turn() {
+        let [one, two] = [0, 1].map(|_| SharedBackend::from(crate::MemoryBackend::new()));
+        let policy = OnError::failover(&one).or(OnError::fallback(&two)).or(OnError::raise());
+        assert!(policy.next(0).is_some_and(|next| next.same(&one)));
+        assert!(policy.next(1).is_some_and(|next| next.same(&two)));
+        assert!(policy.next(2).is_none() && policy.guard().is_some());
+        assert_eq!(policy, policy.clone());
+    }
 }

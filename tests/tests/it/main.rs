@@ -9,6 +9,7 @@ mod concurrency;
 mod conformance;
 mod costs;
 mod custom;
+mod denials;
 mod exemptions;
 mod expiry;
 mod garbage;

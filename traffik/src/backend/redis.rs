@@ -26,6 +26,7 @@ use redis::{Cmd, RedisError, Value};
 
 pub use builder::RedisBackendBuilder;
 
+use super::denials::Denials;
 use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdicts};
 use crate::clock::Clock;
 use crate::error::Error;
@@ -71,6 +72,7 @@ struct Store {
     timeout: Duration,
     /// Argument-time mode: the time goes along with the hits.
     clock: Option<Arc<dyn Clock>>,
+    denials: Option<Denials>,
     /// Whether state that could not be read was already reported.
     garbage_seen: AtomicBool,
 }
@@ -124,14 +126,18 @@ impl Backend for RedisBackend {
 
     fn decide<'a>(&'a self, op: Op, hits: &'a [Hit<'a>]) -> BoxFuture<'a, Result<Verdicts, BackendError>> {
         let store = &*self.0;
-        Box::pin(async move {
+        let decide = async move {
             if tokio::runtime::Handle::try_current().is_err() {
                 return Err(BackendError::new("the redis backend needs a tokio runtime around the call"));
             }
             tokio::time::timeout(store.timeout, decide::decide(store, op, hits))
                 .await
                 .unwrap_or_else(|_| Err(BackendError::timeout(NAME, store.timeout)))
-        })
+        };
+        match &store.denials {
+            Some(denials) => Box::pin(denials.ask(op, hits, decide)),
+            None => Box::pin(decide),
+        }
     }
 
     fn deadline(&self) -> Option<Duration> {

@@ -123,7 +123,7 @@ pub(crate) fn quick<T>(
         }
         // An outage that all of them let pass leaves no verdict, and so nothing counted.
         if let Some(failure) =
-            super::outage(error, &hits, planned.iter().map(|plan| on_error(&all[plan.entry], parts)))
+            super::outage(error, uid(&hits), planned.iter().map(|plan| on_error(&all[plan.entry], parts)))
         {
             return Some(Err(failure));
         }
@@ -182,7 +182,7 @@ pub(crate) fn single(
         Err(error) => {
             observe::hit(op, throttle, backend, Outcome::Failed, cost, 0, None);
             let on_error = std::iter::once(on_error(&settings, parts));
-            super::outage(error, from_ref(&hit), on_error).map_or(Ok(Decision::Exempt), Err)
+            super::outage(error, policy.uid(), on_error).map_or(Ok(Decision::Exempt), Err)
         }
     })
 }
@@ -209,7 +209,9 @@ fn ready<'a>(
             _ => one = Some(backend),
         }
     }
-    one.filter(|backend| backend.is_immediate())
+    // The in-memory store cannot fail; whoever can may need more than one call.
+    let plain = || all.iter().all(|settings| has_last_word(settings, parts));
+    one.filter(|backend| backend.is_memory() || (backend.is_immediate() && plain()))
 }
 
 /// Steps one and two; `None` when it passes uncounted.
@@ -262,10 +264,23 @@ fn identify<'a>(
     (!known[place].identity.is_exempted()).then_some(place)
 }
 
+/// The throttle that speaks for a batch in events.
+fn uid(hits: &[Hit<'_>]) -> &'static str {
+    hits.first().map_or("", |hit| hit.policy.uid())
+}
+
 /// How long the refused are to wait.
 #[inline]
 fn wait(verdict: &Verdict) -> Option<Duration> {
     if verdict.admitted { None } else { verdict.retry_after() }
+}
+
+/// Whether a failure is answered without another call.
+fn has_last_word(settings: &Settings, parts: Option<&Parts>) -> bool {
+    match &settings.on_error {
+        Some(on_error) => on_error.is_word(),
+        None => Traffik::of(parts).is_none_or(|traffik| traffik.on_error().is_word()),
+    }
 }
 
 fn on_error(settings: &Settings, parts: Option<&Parts>) -> Outage {
@@ -340,6 +355,7 @@ impl<'a> Quick<'a> {
                 decision,
                 shadow: false,
                 outcome: None,
+                failed: 0,
                 period: hit.policy.rate().period_micros(),
                 charged: receipt.then(|| Receipt::new(hit, self.backend, self.verdicts.now, plan.cost)),
             };

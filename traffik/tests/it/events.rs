@@ -36,8 +36,34 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
+/// Hears of every event and wants none. As the process's default it keeps an event that another
+/// test, without a subscriber, is the first to reach from being switched off for all of them.
+struct Nobody;
+
+impl tracing::Subscriber for Nobody {
+    fn register_callsite(&self, _: &'static tracing::Metadata<'static>) -> tracing::subscriber::Interest {
+        tracing::subscriber::Interest::sometimes()
+    }
+
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        false
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
+        tracing::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {}
+    fn enter(&self, _: &tracing::Id) {}
+    fn exit(&self, _: &tracing::Id) {}
+}
+
 /// What is written at this level and above while `work` runs.
 fn told<F: Future>(level: tracing::Level, work: F) -> Vec<String> {
+    static DEFAULT: std::sync::Once = std::sync::Once::new();
+    DEFAULT.call_once(|| tracing::subscriber::set_global_default(Nobody).unwrap());
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt()
         .with_writer(lines.clone())

@@ -7,9 +7,11 @@ mod allocations;
 mod attribute;
 mod builder;
 mod contract;
+mod denials;
 mod events;
 mod failure;
 mod memory;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod policies;
 mod support;

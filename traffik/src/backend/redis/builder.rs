@@ -9,6 +9,7 @@ use redis::Client;
 
 use super::connection::{Connection, Link};
 use super::{NAME, RedisBackend, Store, key};
+use crate::backend::denials::Denials;
 use crate::backend::{BackendError, DEFAULT_DEADLINE};
 use crate::clock::Clock;
 use crate::error::Error;
@@ -25,11 +26,12 @@ pub struct RedisBackendBuilder {
     namespace: String,
     timeout: Duration,
     clock: Option<Arc<dyn Clock>>,
+    remembered: usize,
 }
 
 impl RedisBackendBuilder {
     pub(super) fn new(url: String) -> Self {
-        Self { url, namespace: "traffik".into(), timeout: DEFAULT_DEADLINE, clock: None }
+        Self { url, namespace: "traffik".into(), timeout: DEFAULT_DEADLINE, clock: None, remembered: 0 }
     }
 
     /// What every key begins with, so that several services can share a server. At most 32 bytes
@@ -50,6 +52,14 @@ impl RedisBackendBuilder {
     /// `TIME` in scripts, and for tests. All processes on one server should agree on the time.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Remembers up to this many refused clients: until their `retry_after` they are answered in this
+    /// process, and Redis hears nothing of them. 0, which is the default, is none. See
+    /// [`DenialCache`](crate::DenialCache) for what makes them forgotten.
+    pub fn remember_denials(mut self, clients: usize) -> Self {
+        self.remembered = clients;
         self
     }
 
@@ -104,6 +114,7 @@ impl RedisBackendBuilder {
             address,
             namespace: self.namespace,
             timeout: self.timeout,
+            denials: Denials::some(self.remembered, self.clock.clone()),
             clock: self.clock,
             garbage_seen: AtomicBool::new(false),
         })))

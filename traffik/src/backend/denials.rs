@@ -1,0 +1,108 @@
+//! [`DenialCache`]: who was refused is told so again without asking the store.
+
+mod table;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Backend, BackendError, BoxFuture, Hit, Op, SharedBackend, Verdicts};
+use crate::clock::{Clock, SystemClock};
+
+pub(crate) use table::Denials;
+
+/// Remembers refusals: a client that was refused is answered here until its `retry_after`, and the
+/// backend behind hears nothing of it. An attack then costs the store one call a client and window.
+///
+/// For backends at the other end of a network; a Redis backend has one built in
+/// ([`remember_denials`](crate::RedisBackendBuilder::remember_denials)). A cheap handle: clones share
+/// what they remember, and so should all throttles on one backend.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), traffik::Error> {
+/// use traffik::{DenialCache, MemoryBackend, Throttle};
+///
+/// # let far_away = MemoryBackend::new();
+/// let cached = DenialCache::new(far_away, 100_000);
+/// let throttle = Throttle::builder("docs:denials").rate("1/min").backend(cached).build()?;
+/// assert!(throttle.hit("ann").await?.is_allowed());
+/// assert!(!throttle.hit("ann").await?.is_allowed());
+/// assert!(!throttle.hit("ann").await?.is_allowed()); // answered here
+/// # Ok(()) }
+/// ```
+///
+/// # What it never does
+///
+/// - **Refuse wrongly.** A refusal of cost 10 says nothing about cost 1: each cost is remembered by
+///   itself (the last four of a client), and any other is asked for. Another rate, strategy, tier or
+///   priority of the client is asked for too.
+/// - **Report another throttle.** A stack is answered here only if everything that the backend said
+///   of it still stands.
+/// - **Outlive a change.** `refund` and `reset` through this handle, and any hit that passes, make it
+///   forget the account. A change made by another process is seen once the refusal has run out.
+///
+/// `retry_after` and `reset_after` count down. `used` and `remaining` are those of the refusal: what
+/// has flowed back since, in strategies where it does so evenly, is not yet in them, so that they
+/// promise too little rather than too much.
+///
+/// This supposes what holds for every strategy of this crate: that while a cost is refused nothing
+/// but time, a refund or a reset makes it pass.
+#[derive(Clone)]
+pub struct DenialCache(Arc<Inner>);
+
+struct Inner {
+    backend: SharedBackend,
+    denials: Denials,
+}
+
+impl DenialCache {
+    /// Puts a cache of at most `clients` accounts in front of a backend; at least 1.
+    pub fn new(backend: impl Into<SharedBackend>, clients: usize) -> Self {
+        Self::with_clock(backend, clients, SystemClock)
+    }
+
+    /// As [`new`](Self::new), with the clock that says how much of a wait has passed. It need not
+    /// agree with the backend's about the time of day, only run as fast.
+    pub fn with_clock(backend: impl Into<SharedBackend>, clients: usize, clock: impl Clock) -> Self {
+        let denials = Denials::new(clients, Arc::new(clock));
+        Self(Arc::new(Inner { backend: backend.into(), denials }))
+    }
+
+    /// How many accounts are remembered at present, those whose wait is over included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.denials.len()
+    }
+
+    /// Whether nobody is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Debug for DenialCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DenialCache").field("backend", &self.0.backend).field("len", &self.len()).finish()
+    }
+}
+
+impl Backend for DenialCache {
+    fn name(&self) -> &'static str {
+        self.0.backend.get().name()
+    }
+
+    fn decide<'a>(&'a self, op: Op, hits: &'a [Hit<'a>]) -> BoxFuture<'a, Result<Verdicts, BackendError>> {
+        let Inner { backend, denials } = &*self.0;
+        Box::pin(denials.ask(op, hits, async move { backend.get().decide(op, hits).await }))
+    }
+
+    fn store(&self) -> Option<usize> {
+        Some(Arc::as_ptr(&self.0).addr())
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        self.0.backend.get().deadline()
+    }
+}

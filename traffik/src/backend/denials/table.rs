@@ -1,0 +1,253 @@
+//! [`Denials`]: a bounded table of refusals, in small sets that are locked one at a time.
+//!
+//! Nothing is ever answered from it that a change has made doubtful. Each set counts the changes of
+//! its accounts; what a call brought back is kept only if none happened while it was under way.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use smallvec::SmallVec;
+
+use crate::backend::{BackendError, Hit, Op, Verdict, Verdicts};
+use crate::clock::Clock;
+use crate::identity::Priority;
+use crate::rate::Rate;
+use crate::strategy::Strategy;
+
+/// Accounts in a set.
+const WAYS: usize = 8;
+/// Costs remembered of one account.
+const COSTS: usize = 4;
+
+pub(crate) struct Denials {
+    sets: Box<[Mutex<Set>]>,
+    /// Accounts that a set may hold.
+    ways: usize,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Default)]
+struct Set {
+    /// Counts forgotten accounts.
+    changes: u64,
+    memos: Vec<Memo>,
+}
+
+/// What the backend said of one account.
+struct Memo {
+    hash: u64,
+    rate: Rate,
+    /// Held, so that its address stays its own.
+    strategy: Arc<dyn Strategy>,
+    tier: Option<Box<str>>,
+    priority: Priority,
+    told: SmallVec<[Told; 1]>,
+}
+
+/// What it said of one cost. There was room for it, where another hit of the batch was refused.
+#[derive(Clone, Copy)]
+struct Told {
+    cost: u64,
+    verdict: Verdict,
+    /// Before the call, by our clock.
+    at: u64,
+    /// Of the decision, by the store's clock.
+    now: u64,
+    /// Until when it stands, by our clock.
+    until: u64,
+}
+
+/// A question that has to go to the backend.
+struct Asked {
+    at: u64,
+    /// The changes of each hit's set by then.
+    changes: SmallVec<[u64; 2]>,
+}
+
+impl Denials {
+    pub(crate) fn new(clients: usize, clock: Arc<dyn Clock>) -> Self {
+        let clients = clients.max(1);
+        let sets = (0..(clients / WAYS).max(1)).map(|_| Mutex::default()).collect();
+        Self { sets, ways: WAYS.min(clients), clock }
+    }
+
+    /// A table, unless it is to hold nobody. The system's clock measures waits if there is no other.
+    #[cfg(feature = "redis")]
+    pub(crate) fn some(clients: usize, clock: Option<Arc<dyn Clock>>) -> Option<Self> {
+        let clock = || clock.unwrap_or_else(|| Arc::new(crate::clock::SystemClock));
+        (clients > 0).then(|| Self::new(clients, clock()))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.sets.iter().map(|set| lock(set).memos.len()).sum()
+    }
+
+    /// Answers if that can be done here; else makes the call, and learns from it.
+    pub(crate) async fn ask(
+        &self,
+        op: Op,
+        hits: &[Hit<'_>],
+        call: impl Future<Output = Result<Verdicts, BackendError>>,
+    ) -> Result<Verdicts, BackendError> {
+        if matches!(op, Op::Refund { .. } | Op::Reset) {
+            // Also if it fails or its caller goes away: it may have been carried out.
+            let _forget = Forget { denials: self, hits };
+            return call.await;
+        }
+        let asked = match self.answer(hits) {
+            Ok(verdicts) => return Ok(verdicts),
+            Err(asked) => asked,
+        };
+        let verdicts = call.await?;
+        if !verdicts.admitted() {
+            self.learn(hits, &verdicts, &asked);
+        } else if op == Op::Hit {
+            self.forget(hits);
+        }
+        Ok(verdicts)
+    }
+
+    fn set(&self, hash: u64) -> MutexGuard<'_, Set> {
+        // The remainder is below the number of sets, which is not 0.
+        lock(&self.sets[(hash % self.sets.len() as u64) as usize])
+    }
+
+    fn answer(&self, hits: &[Hit<'_>]) -> Result<Verdicts, Asked> {
+        let at = self.clock.now();
+        let mut asked = Asked { at, changes: SmallVec::new() };
+        let mut verdicts = Verdicts { now: 0, each: SmallVec::new() };
+        for hit in hits {
+            let set = self.set(hit.hash());
+            asked.changes.push(set.changes);
+            if let Some(told) = set.memos.iter().find_map(|memo| memo.told(hit, at)) {
+                verdicts.now = told.now.saturating_add(at.saturating_sub(told.at));
+                verdicts.each.push(told.at(at));
+            }
+        }
+        if verdicts.each.len() == hits.len() && !verdicts.admitted() { Ok(verdicts) } else { Err(asked) }
+    }
+
+    fn learn(&self, hits: &[Hit<'_>], verdicts: &Verdicts, asked: &Asked) {
+        let waits = || verdicts.each.iter().filter(|verdict| !verdict.admitted).map(|verdict| verdict.wait);
+        // A cost that can never pass has no instant until which this holds.
+        let Some(wait) = waits().min().filter(|_| waits().all(|wait| wait != Verdict::NEVER)) else {
+            return;
+        };
+        for ((hit, verdict), changes) in hits.iter().zip(&verdicts.each).zip(&asked.changes) {
+            let wait = if verdict.admitted { wait } else { verdict.wait };
+            let until = asked.at.saturating_add(wait);
+            let told = Told { cost: hit.cost(), verdict: *verdict, at: asked.at, now: verdicts.now, until };
+            let mut set = self.set(hit.hash());
+            if set.changes == *changes {
+                set.learn(hit, told, self.ways);
+            }
+        }
+    }
+
+    fn forget(&self, hits: &[Hit<'_>]) {
+        for hit in hits {
+            let mut set = self.set(hit.hash());
+            set.changes = set.changes.wrapping_add(1);
+            set.memos.retain(|memo| memo.hash != hit.hash());
+        }
+    }
+}
+
+fn lock(set: &Mutex<Set>) -> MutexGuard<'_, Set> {
+    // A set is whole between any two statements that change it.
+    set.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Set {
+    fn learn(&mut self, hit: &Hit<'_>, told: Told, ways: usize) {
+        if let Some(memo) = self.memos.iter_mut().find(|memo| memo.hash == hit.hash()) {
+            if memo.is_of(hit) {
+                memo.add(told);
+            } else {
+                *memo = Memo::new(hit, told);
+            }
+        } else if self.memos.len() < ways {
+            self.memos.push(Memo::new(hit, told));
+        } else if let Some(memo) = self.memos.iter_mut().min_by_key(|memo| memo.until()) {
+            // Whose wait is over goes first, and then whose is over soonest.
+            *memo = Memo::new(hit, told);
+        }
+    }
+}
+
+impl Memo {
+    fn new(hit: &Hit<'_>, told: Told) -> Self {
+        Self {
+            hash: hit.hash(),
+            rate: *hit.policy().rate(),
+            strategy: hit.policy().shared_strategy().clone(),
+            tier: hit.who().tier().map(Into::into),
+            priority: hit.who().priority(),
+            told: [told].into_iter().collect(),
+        }
+    }
+
+    /// Whether it is about this account, counted in this way.
+    fn is_of(&self, hit: &Hit<'_>) -> bool {
+        let (policy, who) = (hit.policy(), hit.who());
+        self.hash == hit.hash()
+            && self.rate == *policy.rate()
+            && Arc::ptr_eq(&self.strategy, policy.shared_strategy())
+            && self.tier.as_deref() == who.tier()
+            && self.priority == who.priority()
+    }
+
+    /// What still stands of this hit.
+    fn told(&self, hit: &Hit<'_>, now: u64) -> Option<Told> {
+        if !self.is_of(hit) {
+            return None;
+        }
+        self.told.iter().find(|told| told.cost == hit.cost() && told.until > now).copied()
+    }
+
+    fn add(&mut self, told: Told) {
+        if let Some(known) = self.told.iter_mut().find(|known| known.cost == told.cost) {
+            *known = told;
+        } else if self.told.len() < COSTS {
+            self.told.push(told);
+        } else if let Some(soonest) = self.told.iter_mut().min_by_key(|told| told.until) {
+            *soonest = told;
+        }
+    }
+
+    fn until(&self) -> u64 {
+        self.told.iter().map(|told| told.until).max().unwrap_or(0)
+    }
+}
+
+impl Told {
+    /// The verdict as it reads at a later instant.
+    fn at(&self, now: u64) -> Verdict {
+        let passed = now.saturating_sub(self.at);
+        Verdict {
+            wait: self.verdict.wait.saturating_sub(passed),
+            reset_after: self.verdict.reset_after.saturating_sub(passed),
+            keep_for: self.verdict.keep_for.saturating_sub(passed),
+            ..self.verdict
+        }
+    }
+}
+
+/// Forgets accounts when dropped.
+struct Forget<'a> {
+    denials: &'a Denials,
+    hits: &'a [Hit<'a>],
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.denials.forget(self.hits);
+    }
+}
+
+impl fmt::Debug for Denials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Denials").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,293 @@
+//! Step six: the hits of one request, one call a backend, in source order; and where they go when a
+//! backend fails.
+
+use smallvec::SmallVec;
+
+use super::{Candidate, Failure, Known, Receipt, Ruling};
+use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdicts};
+use crate::decision::Decision;
+use crate::error::Error;
+use crate::observe::Outcome;
+use crate::resilience::{self, Outage, Permits, Retry};
+use crate::subject::Subject;
+
+/// A hit on its way: to its own backend first, then to the fallbacks of its policy.
+#[derive(Clone, Copy)]
+struct Leg<'a> {
+    candidate: &'a Candidate<'a>,
+    backend: &'a SharedBackend,
+    /// How many of its backends have failed.
+    failed: usize,
+}
+
+type Legs<'a> = SmallVec<[Leg<'a>; 2]>;
+
+impl<'a> Leg<'a> {
+    fn new(candidate: &'a Candidate<'a>) -> Self {
+        Self { candidate, backend: candidate.backend.get(), failed: 0 }
+    }
+
+    fn next(self) -> Option<Self> {
+        let failed = self.failed + 1;
+        Some(Self { backend: self.candidate.asked(failed)?, failed, ..self })
+    }
+}
+
+/// What does not change while a request is decided.
+struct Request<'a> {
+    subject: &'a Subject<'a>,
+    known: &'a [Known<'a>],
+    op: Op,
+}
+
+/// Charges all candidates or none; those in shadow mode each by itself.
+pub(super) async fn all<'a>(
+    candidates: &'a [Candidate<'a>],
+    subject: &'a Subject<'a>,
+    known: &'a [Known<'a>],
+    op: Op,
+    ruling: &mut Ruling,
+) -> Result<(), Failure> {
+    let request = Request { subject, known, op };
+    let legs = candidates.iter().filter(|candidate| !candidate.shadow).map(Leg::new).collect();
+    if !together(legs, &request, ruling).await? {
+        for ruled in &mut ruling.each {
+            ruled.charged = None;
+        }
+        return Ok(());
+    }
+    // Shadows count by themselves: their refusal must not keep the others from being charged.
+    for candidate in candidates.iter().filter(|candidate| candidate.shadow) {
+        let legs = [Leg::new(candidate)].into_iter().collect();
+        if let Err(Failure { error, .. }) = together(legs, &request, ruling).await {
+            let uid = candidate.policy.get().uid();
+            tracing::warn!(target: "traffik", uid, outcome = "error", %error, "a throttle in shadow mode was not counted");
+        }
+    }
+    Ok(())
+}
+
+/// Charges all of these or none; says which.
+async fn together<'a>(
+    mut left: Legs<'a>,
+    request: &Request<'a>,
+    ruling: &mut Ruling,
+) -> Result<bool, Failure> {
+    let mut charged = Charged(SmallVec::new());
+    while let Some(first) = left.first() {
+        let mut batch = Batch::new(first.backend);
+        let mut permits = Permits::default();
+        let (mut later, mut shut) = (Legs::new(), Legs::new());
+        for leg in left {
+            if !leg.backend.same(batch.backend) {
+                later.push(leg);
+            } else if leg.failed > 0 || permits.admit(&leg.candidate.on_error) {
+                batch.add(leg, request);
+            } else {
+                shut.push(leg);
+            }
+        }
+        let mut outcome = detour(&shut, None, ruling, &mut later);
+        if outcome.is_ok() && !batch.members.is_empty() {
+            match resilience::ask(batch.backend, request.op, &batch.hits, batch.retry(), &mut permits).await {
+                Ok(verdicts) if !batch.rule(&verdicts, request.op, ruling) => {
+                    charged.give_back().await;
+                    return Ok(false);
+                }
+                Ok(_) if request.op == Op::Reset => later.extend(batch.legs().filter_map(Leg::next)),
+                Ok(_) if request.op == Op::Hit => charged.0.push(batch),
+                Ok(_) => {}
+                Err(error) => {
+                    let legs: Legs<'_> = batch.legs().collect();
+                    outcome = detour(&legs, Some(error), ruling, &mut later);
+                }
+            }
+        }
+        if let Err(failure) = outcome {
+            charged.give_back().await;
+            return Err(failure);
+        }
+        later.sort_by_key(|leg| leg.candidate.entry);
+        left = later;
+    }
+    charged.keep();
+    Ok(true)
+}
+
+/// Sends hits on whose backend failed, or may not be asked (`None`), to wherever their policy says.
+fn detour<'a>(
+    legs: &[Leg<'a>],
+    error: Option<BackendError>,
+    ruling: &mut Ruling,
+    later: &mut Legs<'a>,
+) -> Result<(), Failure> {
+    let Some(first) = legs.first() else { return Ok(()) };
+    let uid = first.candidate.policy.get().uid();
+    let mut lost: SmallVec<[Outage; 2]> = SmallVec::new();
+    for leg in legs {
+        if let Some(next) = leg.next() {
+            later.push(next);
+        } else {
+            let ruled = &mut ruling.each[leg.candidate.entry];
+            (ruled.outcome, ruled.failed) = (Some(Outcome::Failed), leg.failed);
+            lost.push(leg.candidate.on_error.outage());
+        }
+    }
+    let shut = error.is_none();
+    let error = error.unwrap_or_else(|| {
+        BackendError::new(format!(
+            "the {} backend is left alone, since it kept failing: its circuit breaker is open",
+            first.backend.get().name()
+        ))
+    });
+    if shut {
+        // The breaker has told that it opened; a line a request would be a flood.
+        tracing::debug!(target: "traffik", uid, outcome = "error", "a circuit breaker is open");
+    } else if lost.is_empty() {
+        tracing::warn!(target: "traffik", uid, outcome = "error", %error, "the backend could not decide; its fallback is asked");
+    } else {
+        return outage(error, uid, lost.into_iter()).map_or(Ok(()), Err);
+    }
+    strictest(lost.into_iter()).map_or(Ok(()), |outage| Err(Failure { error: Error::backend(error), outage }))
+}
+
+fn strictest(mut words: impl Iterator<Item = Outage>) -> Option<Outage> {
+    words.find(|outage| *outage != Outage::Pass)
+}
+
+/// What an outage means for the request: the first of its throttles that does not let it pass says.
+pub(super) fn outage(error: BackendError, uid: &str, words: impl Iterator<Item = Outage>) -> Option<Failure> {
+    let strictest = strictest(words);
+    tracing::warn!(target: "traffik", uid, outcome = "error", %error, passed = strictest.is_none(), "the backend could not decide");
+    strictest.map(|outage| Failure { error: Error::backend(error), outage })
+}
+
+/// The hits of one request on one backend.
+struct Batch<'a> {
+    backend: &'a SharedBackend,
+    hits: SmallVec<[Hit<'a>; 2]>,
+    /// Each leg with the place of its hit: equal keys share one.
+    members: SmallVec<[(Leg<'a>, usize); 2]>,
+    now: u64,
+}
+
+impl<'a> Batch<'a> {
+    fn new(backend: &'a SharedBackend) -> Self {
+        Self { backend, hits: SmallVec::new(), members: SmallVec::new(), now: 0 }
+    }
+
+    fn add(&mut self, leg: Leg<'a>, request: &Request<'a>) {
+        let candidate = leg.candidate;
+        let Some(known) = request.known.get(candidate.identity) else { return };
+        let who = request.subject.who().unwrap_or_else(|| known.identity.as_ref());
+        let hash = known.hash;
+        let hit = Hit::new(candidate.policy.get(), who, hash, candidate.scope.as_deref(), candidate.cost);
+        let place = match self.hits.iter().position(|other| other.hash == hit.hash) {
+            Some(place) => {
+                self.hits[place].cost = self.hits[place].cost.saturating_add(hit.cost);
+                place
+            }
+            None => {
+                self.hits.push(hit);
+                self.hits.len() - 1
+            }
+        };
+        self.members.push((leg, place));
+    }
+
+    fn legs(&self) -> impl Iterator<Item = Leg<'a>> {
+        self.members.iter().map(|(leg, _)| *leg)
+    }
+
+    /// As often as all of them agree to; fallbacks are asked once.
+    fn retry(&self) -> Option<Retry> {
+        let retries = self.legs().map(|leg| leg.candidate.on_error.retries().filter(|_| leg.failed == 0));
+        retries.min_by_key(|retry| retry.map_or(0, |retry| retry.times)).flatten()
+    }
+
+    /// Writes the verdicts into the ruling; says whether the batch was admitted.
+    fn rule(&mut self, verdicts: &Verdicts, op: Op, ruling: &mut Ruling) -> bool {
+        self.now = verdicts.now;
+        let admitted = verdicts.admitted();
+        for (Leg { candidate, failed, .. }, place) in &self.members {
+            let (Some(hit), Some(verdict)) = (self.hits.get(*place), verdicts.each.get(*place)) else {
+                continue;
+            };
+            let ruled = &mut ruling.each[candidate.entry];
+            ruled.shadow = candidate.shadow;
+            ruled.failed = *failed;
+            ruled.outcome = Some(Outcome::of(verdict, admitted, candidate.shadow));
+            ruled.decision = Decision::new(hit.policy, hit.cost, verdict);
+            ruled.period = hit.policy.rate().period_micros();
+            if admitted && op == Op::Hit && candidate.receipt {
+                ruled.charged = Some(Receipt::new(hit, self.backend, verdicts.now, candidate.cost));
+            }
+            if !verdict.admitted
+                && !candidate.shadow
+                && ruling.refused.is_none_or(|first| first > candidate.entry)
+            {
+                ruling.refused = Some(candidate.entry);
+            }
+        }
+        admitted
+    }
+}
+
+/// What was charged on several backends for a request that is not decided yet. Given back when a
+/// later one refuses, and also when the client goes away in between.
+struct Charged<'a>(SmallVec<[Batch<'a>; 1]>);
+
+impl Charged<'_> {
+    async fn give_back(&mut self) {
+        // One at a time, so that the rest is still given back if the client goes away here.
+        while let Some(batch) = self.0.last() {
+            let refund = Op::Refund { at: Some(batch.now) };
+            if let Err(error) = resilience::call(batch.backend, refund, &batch.hits).await {
+                tell_kept(&error);
+            }
+            self.0.pop();
+        }
+    }
+
+    fn keep(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Charged<'_> {
+    fn drop(&mut self) {
+        for batch in self.0.drain(..) {
+            let refund = Op::Refund { at: Some(batch.now) };
+            match batch.backend.decide_now(refund, &batch.hits) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => tell_kept(&error),
+                None => give_back_later(&batch),
+            }
+        }
+    }
+}
+
+fn tell_kept(error: &dyn std::fmt::Display) {
+    tracing::warn!(target: "traffik", %error, "a refused request stays charged on an earlier backend");
+}
+
+#[cfg(feature = "tokio")]
+fn give_back_later(batch: &Batch<'_>) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return tell_kept(&"its client went away, and no runtime is there to give it back");
+    };
+    let receipts: Vec<_> =
+        batch.hits.iter().map(|hit| Receipt::new(hit, batch.backend, batch.now, hit.cost)).collect();
+    runtime.spawn(async move {
+        for receipt in receipts {
+            if let Err(error) = receipt.give_back(receipt.cost).await {
+                tell_kept(&error);
+            }
+        }
+    });
+}
+
+#[cfg(not(feature = "tokio"))]
+fn give_back_later(_: &Batch<'_>) {
+    tell_kept(&"its client went away, and no runtime is there to give it back");
+}

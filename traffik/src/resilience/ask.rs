@@ -1,0 +1,135 @@
+//! Asking a backend: within its deadline, and again where that was asked for.
+
+use super::{Permits, Retry};
+use crate::backend::{Backend, BackendError, Hit, Op, SharedBackend, Verdicts};
+use crate::observe;
+
+#[cfg(feature = "tokio")]
+use tokio::time::Instant;
+
+/// One call of a backend, within its deadline.
+pub(crate) async fn call(
+    backend: &SharedBackend,
+    op: Op,
+    hits: &[Hit<'_>],
+) -> Result<Verdicts, BackendError> {
+    match backend.decide_now(op, hits) {
+        Some(verdicts) => checked(backend.get(), verdicts?, hits),
+        None => within(backend.get(), op, hits, Limit::of(backend.get())).await,
+    }
+}
+
+/// As [`call`], repeated as `retry` says: all of it within one deadline. The breakers learn of every
+/// outcome, and end the tries when they open.
+pub(crate) async fn ask(
+    backend: &SharedBackend,
+    op: Op,
+    hits: &[Hit<'_>],
+    retry: Option<Retry>,
+    permits: &mut Permits,
+) -> Result<Verdicts, BackendError> {
+    // Given twice, a refund would let somebody take more than the limit.
+    let retry = retry.filter(|_| !matches!(op, Op::Refund { .. }));
+    let Some(retry) = retry else {
+        let result = call(backend, op, hits).await;
+        permits.settle(result.is_ok());
+        return result;
+    };
+    let limit = Limit::of(backend.get());
+    let mut tried = 0;
+    loop {
+        let result = match backend.decide_now(op, hits) {
+            Some(verdicts) => verdicts.and_then(|verdicts| checked(backend.get(), verdicts, hits)),
+            None => within(backend.get(), op, hits, limit).await,
+        };
+        permits.settle(result.is_ok());
+        let wait = retry.wait(tried);
+        if result.is_ok() || tried >= retry.times || !limit.leaves(wait) || !permits.renew() {
+            return result;
+        }
+        pause(wait).await;
+        tried += 1;
+    }
+}
+
+fn checked(backend: &dyn Backend, verdicts: Verdicts, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
+    if verdicts.each.len() == hits.len() {
+        return Ok(verdicts);
+    }
+    Err(BackendError::new(format!(
+        "the {} backend answered {} verdicts to {} hits",
+        backend.name(),
+        verdicts.each.len(),
+        hits.len()
+    )))
+}
+
+/// Until when a backend may take its time.
+#[cfg(feature = "tokio")]
+#[derive(Clone, Copy)]
+struct Limit(Option<Instant>);
+
+#[cfg(feature = "tokio")]
+impl Limit {
+    fn of(backend: &dyn Backend) -> Self {
+        // Without a tokio runtime there is no timer to ask; such a store keeps its own deadline.
+        let timed = tokio::runtime::Handle::try_current().is_ok();
+        Self(backend.deadline().filter(|_| timed).and_then(|deadline| Instant::now().checked_add(deadline)))
+    }
+
+    /// Whether there is time left after `wait`.
+    fn leaves(self, wait: std::time::Duration) -> bool {
+        self.0.is_none_or(|end| Instant::now() + wait < end)
+    }
+}
+
+#[cfg(feature = "tokio")]
+async fn within(
+    backend: &dyn Backend,
+    op: Op,
+    hits: &[Hit<'_>],
+    limit: Limit,
+) -> Result<Verdicts, BackendError> {
+    let decide = backend.decide(op, hits);
+    let verdicts = observe::call(backend.name(), op, hits.len(), async {
+        match limit.0 {
+            None => decide.await,
+            Some(end) => tokio::time::timeout_at(end, decide).await.unwrap_or_else(|_| {
+                Err(BackendError::timeout(backend.name(), backend.deadline().unwrap_or_default()))
+            }),
+        }
+    });
+    checked(backend, verdicts.await?, hits)
+}
+
+#[cfg(feature = "tokio")]
+async fn pause(wait: std::time::Duration) {
+    if tokio::runtime::Handle::try_current().is_ok() {
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Without timers every store keeps its own deadline.
+#[cfg(not(feature = "tokio"))]
+#[derive(Clone, Copy)]
+struct Limit;
+
+#[cfg(not(feature = "tokio"))]
+impl Limit {
+    fn of(_: &dyn Backend) -> Self {
+        Self
+    }
+
+    fn leaves(self, _: std::time::Duration) -> bool {
+        true
+    }
+}
+
+#[cfg(not(feature = "tokio"))]
+async fn within(backend: &dyn Backend, op: Op, hits: &[Hit<'_>], _: Limit) -> Result<Verdicts, BackendError> {
+    let call = observe::call(backend.name(), op, hits.len(), backend.decide(op, hits));
+    checked(backend, call.await?, hits)
+}
+
+#[cfg(not(feature = "tokio"))]
+async fn pause(_: std::time::Duration) {}

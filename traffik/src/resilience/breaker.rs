@@ -1,0 +1,284 @@
+//! [`CircuitBreaker`]: leaves a backend alone that keeps failing (Nygard, "Release It!", 2007).
+//!
+//! ```text
+//! closed ── failures in a row reach the threshold ──▶ open
+//! open ──── cool-down over, the next call probes ──▶ half-open
+//! half-open ── the probe succeeds ──▶ closed
+//! half-open ── the probe fails ─────▶ open, for another cool-down
+//! half-open ── the probe's caller goes away ──▶ the next call probes
+//! ```
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::OnError;
+use crate::clock::{Clock, SystemClock, micros};
+
+/// Leaves a backend alone that keeps failing: while it is open, calls fail at once.
+///
+/// A cheap handle; clones are the same breaker. Closed at first, it opens after a number of
+/// failures in a row, and half-opens after the cool-down for a single call: its outcome closes the
+/// breaker or opens it for as long again. Outcomes of calls that were under way when it opened
+/// change nothing.
+#[derive(Clone)]
+pub struct CircuitBreaker(Arc<Inner>);
+
+struct Inner {
+    threshold: u32,
+    cool_down: u64,
+    clock: Arc<dyn Clock>,
+    /// Counts the changes of phase: an outcome counts only in the phase that its call began in.
+    era: AtomicU64,
+    /// Whether `state` is anything but closed and without failures: most calls look no further.
+    troubled: AtomicBool,
+    state: Mutex<State>,
+}
+
+struct State {
+    phase: Phase,
+    /// In a row.
+    failures: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Closed,
+    /// Until this instant no call goes out.
+    Open(u64),
+    /// One call is under way.
+    Probing,
+}
+
+/// Where a [`CircuitBreaker`] stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Calls go out.
+    Closed,
+    /// Calls fail at once.
+    Open,
+    /// The cool-down is over: one call may try, or is trying, and the others fail at once.
+    HalfOpen,
+}
+
+impl CircuitBreaker {
+    /// Opens after 5 failures in a row, for 5 s.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Sets threshold, cool-down and clock.
+    pub fn builder() -> CircuitBreakerBuilder {
+        CircuitBreakerBuilder {
+            threshold: 5,
+            cool_down: Duration::from_secs(5),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// Where it stands at present.
+    #[must_use]
+    pub fn state(&self) -> BreakerState {
+        match self.lock().phase {
+            Phase::Closed => BreakerState::Closed,
+            Phase::Open(until) if self.0.clock.now() < until => BreakerState::Open,
+            Phase::Open(_) | Phase::Probing => BreakerState::HalfOpen,
+        }
+    }
+
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Leave for one call; `None` while calls are to fail at once.
+    pub(crate) fn permit(&self) -> Option<Permit> {
+        // The era first: if the phase changes right after, the outcome is one of the past.
+        let mut era = self.0.era.load(Ordering::Acquire);
+        if self.0.troubled.load(Ordering::Acquire) {
+            let mut state = self.lock();
+            match state.phase {
+                Phase::Closed => {}
+                Phase::Open(until) if self.0.clock.now() >= until => self.turn(&mut state, Phase::Probing),
+                Phase::Open(_) | Phase::Probing => return None,
+            }
+            era = self.0.era.load(Ordering::Acquire);
+        }
+        Some(Permit { breaker: self.clone(), era, settled: false })
+    }
+
+    /// What came of a call that was given leave in `era`; `None` if its caller went away.
+    fn settle(&self, era: u64, succeeded: Option<bool>) {
+        if succeeded == Some(true) && !self.0.troubled.load(Ordering::Acquire) {
+            return;
+        }
+        let mut state = self.lock();
+        if era != self.0.era.load(Ordering::Acquire) {
+            return;
+        }
+        match (state.phase, succeeded) {
+            (Phase::Closed, Some(true)) => {
+                state.failures = 0;
+                self.0.troubled.store(false, Ordering::Release);
+            }
+            (Phase::Closed, Some(false)) => {
+                state.failures += 1;
+                self.0.troubled.store(true, Ordering::Release);
+                if state.failures >= self.0.threshold {
+                    self.open(&mut state);
+                }
+            }
+            (Phase::Probing, Some(true)) => {
+                state.failures = 0;
+                self.turn(&mut state, Phase::Closed);
+                tracing::info!(target: "traffik", "the backend answers again: the breaker closes");
+            }
+            (Phase::Probing, Some(false)) => self.open(&mut state),
+            (Phase::Probing, None) => self.turn(&mut state, Phase::Open(0)),
+            (Phase::Closed, None) | (Phase::Open(_), _) => {}
+        }
+    }
+
+    fn open(&self, state: &mut State) {
+        let until = self.0.clock.now().saturating_add(self.0.cool_down);
+        self.turn(state, Phase::Open(until));
+        tracing::warn!(
+            target: "traffik",
+            failures = state.failures,
+            cool_down_ms = self.0.cool_down / 1000,
+            "the backend keeps failing: the breaker opens"
+        );
+    }
+
+    fn turn(&self, state: &mut State, phase: Phase) {
+        state.phase = phase;
+        self.0.era.fetch_add(1, Ordering::AcqRel);
+        self.0.troubled.store(phase != Phase::Closed, Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that runs under this lock leaves the state half-changed, not even by a panic of
+        // an injected clock.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for CircuitBreaker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for CircuitBreaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CircuitBreaker")
+            .field("state", &self.state())
+            .field("failure_threshold", &self.0.threshold)
+            .field("cool_down", &Duration::from_micros(self.0.cool_down))
+            .finish()
+    }
+}
+
+/// Builds a [`CircuitBreaker`].
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct CircuitBreakerBuilder {
+    threshold: u32,
+    cool_down: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+impl CircuitBreakerBuilder {
+    /// How many failures in a row open it; at least 1, and 5 if not said.
+    pub fn failure_threshold(mut self, failures: u32) -> Self {
+        self.threshold = failures.max(1);
+        self
+    }
+
+    /// How long it stays open before a call may try again; 5 s if not said.
+    pub fn cool_down(mut self, cool_down: Duration) -> Self {
+        self.cool_down = cool_down;
+        self
+    }
+
+    /// Where the time comes from. The default is [`SystemClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The breaker, closed.
+    #[must_use]
+    pub fn build(self) -> CircuitBreaker {
+        CircuitBreaker(Arc::new(Inner {
+            threshold: self.threshold,
+            cool_down: micros(self.cool_down),
+            clock: self.clock,
+            era: AtomicU64::new(0),
+            troubled: AtomicBool::new(false),
+            state: Mutex::new(State { phase: Phase::Closed, failures: 0 }),
+        }))
+    }
+}
+
+/// Leave for one call. Dropped unsettled, its caller has gone away: nothing is known.
+pub(crate) struct Permit {
+    breaker: CircuitBreaker,
+    era: u64,
+    settled: bool,
+}
+
+impl Permit {
+    pub(crate) fn settle(&mut self, succeeded: bool) {
+        self.settled = true;
+        self.breaker.settle(self.era, Some(succeeded));
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.breaker.settle(self.era, None);
+        }
+    }
+}
+
+/// The leaves of one call, one a breaker: stacked throttles may bring several, or share one.
+#[derive(Default)]
+pub(crate) struct Permits(SmallVec<[Permit; 1]>);
+
+impl Permits {
+    /// Whether a throttle of this policy may take part in the call.
+    pub(crate) fn admit(&mut self, on_error: &OnError) -> bool {
+        let Some(breaker) = on_error.guard() else { return true };
+        if self.0.iter().any(|permit| permit.breaker.same(breaker)) {
+            return true;
+        }
+        let permit = breaker.permit();
+        let given = permit.is_some();
+        self.0.extend(permit);
+        given
+    }
+
+    pub(crate) fn settle(&mut self, succeeded: bool) {
+        self.0.iter_mut().for_each(|permit| permit.settle(succeeded));
+    }
+
+    /// Leave for the same call once more; false if any of the breakers has opened.
+    pub(crate) fn renew(&mut self) -> bool {
+        let renewed: Option<SmallVec<_>> = self.0.iter().map(|permit| permit.breaker.permit()).collect();
+        match renewed {
+            Some(renewed) => {
+                self.0 = renewed;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

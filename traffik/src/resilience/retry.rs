@@ -1,0 +1,53 @@
+//! [`Retry`]: how often to ask again, and how long to wait before.
+//!
+//! Exponential backoff with full jitter (Brooker, "Exponential Backoff And Jitter", AWS
+//! Architecture Blog, 2015): each wait is anywhere between nothing and a bound that doubles, so
+//! that callers who failed together do not come back together.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Retry {
+    pub(crate) times: u32,
+    /// The longest wait before the first repetition.
+    pub(crate) first: Duration,
+}
+
+impl Retry {
+    pub(crate) fn new(times: u32) -> Self {
+        Self { times, first: Duration::from_millis(10) }
+    }
+
+    /// The longest wait before repetition `n`, counted from 0.
+    pub(crate) fn bound(&self, n: u32) -> Duration {
+        self.first.saturating_mul(2_u32.saturating_pow(n))
+    }
+
+    /// The wait before repetition `n`: uniform up to its bound.
+    pub(crate) fn wait(&self, n: u32) -> Duration {
+        // Fresh keys make the hash of anything a random number.
+        let random = u128::from(RandomState::new().hash_one(n));
+        let nanos = self.bound(n).as_nanos().min(u128::from(u64::MAX));
+        Duration::from_nanos(u64::try_from((random * nanos) >> 64).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_and_are_spread_over_all_of_their_bound() {
+        let retry = Retry::new(9);
+        for n in 0..8 {
+            let bound = Duration::from_millis(10 << n);
+            assert_eq!(retry.bound(n), bound);
+            let waits: Vec<_> = (0..400).map(|_| retry.wait(n)).collect();
+            assert!(waits.iter().all(|wait| *wait < bound));
+            // Each half of the bound misses all of 400 once in 10^120 runs.
+            assert!(waits.iter().any(|wait| *wait < bound / 2) && waits.iter().any(|wait| *wait > bound / 2));
+        }
+        assert_eq!(retry.bound(u32::MAX), Duration::from_millis(10).saturating_mul(u32::MAX));
+    }
+}

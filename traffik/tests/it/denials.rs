@@ -1,0 +1,308 @@
+//! The denial cache: an attack costs the store one call a client and window, and nobody is told
+//! anything that the store would not have said.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use traffik::strategy::{
+    FixedWindow, Gcra, IntoStrategy, LeakyBucket, LeakyQueue, PriorityReserve, SlidingLog, SlidingWindow,
+    Strategy as Counting, Tiered, TokenBucket,
+};
+use traffik::test_kit::{FaultyBackend, ManualClock};
+use traffik::{
+    Backend, BackendError, BoxFuture, Decision, DenialCache, Hit, Identity, MemoryBackend, Op, Priority,
+    Registry, SharedBackend, Throttle, ThrottleBuilder, Verdicts, hit_all,
+};
+
+use crate::support::Result;
+
+type StdResult<T, E> = std::result::Result<T, E>;
+
+/// A store that counts its calls behind a cache, and the clock of both.
+struct Setup {
+    clock: ManualClock,
+    store: FaultyBackend,
+    cache: SharedBackend,
+    size: DenialCache,
+}
+
+fn setup(clients: usize) -> Setup {
+    let clock = ManualClock::new();
+    let store = FaultyBackend::new(MemoryBackend::builder().clock(clock.clone()).build());
+    let size = DenialCache::with_clock(store.clone(), clients, clock.clone());
+    Setup { clock, store, cache: size.clone().into(), size }
+}
+
+fn on(uid: &str, rate: &str, backend: &SharedBackend) -> ThrottleBuilder {
+    Throttle::builder(uid).rate(rate).backend(backend).registry(&Registry::new())
+}
+
+#[tokio::test]
+async fn an_attack_costs_one_call_a_client_and_window() -> Result {
+    let setup = setup(10_000);
+    let throttle = on("denial:attack", "3/min", &setup.cache).build()?;
+    for window in 1..=5_u64 {
+        for client in 0..100_u64 {
+            for _ in 0..3 {
+                assert!(throttle.hit(client).await?.is_allowed());
+            }
+        }
+        let before = setup.store.calls();
+        for round in 0..50_u64 {
+            setup.clock.advance(Duration::from_secs(1));
+            for client in 0..100_u64 {
+                let decision = throttle.hit(client).await?;
+                let refused = decision.throttled().ok_or("let through")?;
+                assert_eq!(refused.retry_after(), Some(Duration::from_secs(59 - round)), "it counts down");
+                assert_eq!((refused.stat().remaining, refused.stat().used, refused.stat().limit), (0, 3, 3));
+                assert_eq!(refused.stat().reset_after, Duration::from_secs(59 - round));
+            }
+        }
+        assert_eq!(setup.store.calls() - before, 100, "window {window}");
+        setup.clock.advance(Duration::from_secs(10));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_changes_an_account_makes_it_forgotten() -> Result {
+    let setup = setup(1000);
+    let throttle = on("denial:change", "3/min", &setup.cache).build()?;
+    let refused = async || -> Result<bool> { Ok(!throttle.hit("ann").cost(3).await?.is_allowed()) };
+    assert!(throttle.hit("ann").await?.is_allowed());
+    assert!(refused().await? && refused().await?);
+
+    throttle.refund("ann", 1).await?;
+    assert!(!refused().await?, "a refund");
+    assert!(refused().await? && refused().await?);
+    throttle.reset("ann").await?;
+    assert!(!refused().await?, "a reset");
+    assert!(refused().await? && refused().await?);
+    throttle.set_rate("6/min")?;
+    assert!(!refused().await?, "another rate");
+    assert!(refused().await? && refused().await?);
+    throttle.set_strategy(TokenBucket::new().burst(9))?;
+    assert!(!refused().await?, "another strategy");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refused_cost_says_nothing_about_another() -> Result {
+    let setup = setup(1000);
+    let throttle = on("denial:cost", "10/min", &setup.cache).strategy(TokenBucket::new()).build()?;
+    assert!(throttle.hit("ann").cost(5).await?.is_allowed());
+    for _ in 0..3 {
+        let refused = throttle.hit("ann").cost(10).await?;
+        let wait = refused.throttled().ok_or("let through")?.retry_after();
+        assert_eq!(wait, Some(Duration::from_secs(30)));
+    }
+    let before = setup.store.calls();
+    assert!(throttle.hit("ann").cost(5).await?.is_allowed(), "the cheaper fits");
+    let waits = [(10, 60), (7, 42), (1, 6)];
+    for (cost, seconds) in waits.into_iter().cycle().take(30) {
+        let refused = throttle.hit("ann").cost(cost).await?;
+        let wait = refused.throttled().ok_or("let through")?.retry_after();
+        assert_eq!(wait, Some(Duration::from_secs(seconds)), "cost {cost}");
+    }
+    assert_eq!(setup.store.calls() - before, 4, "one for the one that fits, one for each that does not");
+    assert!(!throttle.hit("bob").cost(11).await?.is_allowed());
+    assert!(throttle.hit("bob").cost(10).await?.is_allowed());
+    Ok(())
+}
+
+#[tokio::test]
+async fn tiers_and_priorities_are_clients_of_their_own() -> Result {
+    let setup = setup(1000);
+    let tiers = Tiered::new().tier("gold", 3);
+    let tiered = on("denial:tier", "1/min", &setup.cache).strategy(tiers).build()?;
+    let plain = || Identity::key("ann");
+    assert!(tiered.hit(plain()).await?.is_allowed());
+    assert!(!tiered.hit(plain()).await?.is_allowed());
+    assert!(tiered.hit(plain().tier("gold")).await?.is_allowed());
+    let reserve = on("denial:priority", "10/min", &setup.cache).strategy(PriorityReserve::new()).build()?;
+    let low = || plain().priority(Priority::Low);
+    while reserve.hit(low()).await?.is_allowed() {}
+    assert!(!reserve.hit(low()).await?.is_allowed());
+    assert!(reserve.hit(plain().priority(Priority::Critical)).await?.is_allowed());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stack_is_answered_only_if_all_of_it_is_known() -> Result {
+    let setup = setup(1000);
+    let burst = on("denial:burst", "5/s", &setup.cache).build()?;
+    let daily = on("denial:daily", "2/day", &setup.cache).build()?;
+    let both = async || -> Result<&'static str> {
+        let decision = hit_all([&burst, &daily], "ann").await?;
+        Ok(decision.throttled().map_or("passed", |refused| refused.uid()))
+    };
+    assert_eq!([both().await?, both().await?], ["passed", "passed"]);
+    let before = setup.store.calls();
+    for _ in 0..20 {
+        assert_eq!(both().await?, "denial:daily");
+    }
+    assert_eq!(setup.store.calls() - before, 1);
+    // The first in source order refuses too, from now on: that is what the store would report.
+    for _ in 0..3 {
+        assert!(burst.hit("ann").await?.is_allowed());
+    }
+    assert_eq!(both().await?, "denial:burst");
+    setup.clock.advance(Duration::from_secs(1));
+    assert_eq!(both().await?, "denial:daily");
+    Ok(())
+}
+
+#[tokio::test]
+async fn it_is_bounded_and_an_attacker_is_kept_longest() -> Result {
+    let setup = setup(100);
+    let (long, short) = (on("denial:long", "1/day", &setup.cache), on("denial:short", "1/s", &setup.cache));
+    let (long, short) = (long.build()?, short.build()?);
+    for _ in 0..2 {
+        let _ = long.hit("attacker").await?;
+    }
+    for client in 0..2_000_u64 {
+        for _ in 0..2 {
+            let _ = short.hit(client).await?;
+        }
+        assert!(setup.size.len() <= 100, "{}", setup.size.len());
+    }
+    let before = setup.store.calls();
+    assert!(!long.hit("attacker").await?.is_allowed());
+    assert_eq!(setup.store.calls(), before, "still remembered");
+    Ok(())
+}
+
+/// A store that decides hits at once and answers them late.
+#[derive(Debug)]
+struct Late(MemoryBackend);
+
+impl Backend for Late {
+    fn name(&self) -> &'static str {
+        "late"
+    }
+
+    fn decide<'a>(&'a self, op: Op, hits: &'a [Hit<'a>]) -> BoxFuture<'a, StdResult<Verdicts, BackendError>> {
+        Box::pin(async move {
+            let verdicts = self.0.decide(op, hits).await;
+            if op == Op::Hit {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            verdicts
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_meanwhile_keeps_a_refusal_from_being_remembered() -> Result {
+    let clock = ManualClock::new();
+    let late = Late(MemoryBackend::builder().clock(clock.clone()).build());
+    let cache = DenialCache::with_clock(late, 1000, clock).into();
+    let throttle = on("denial:race", "1/min", &cache).build()?;
+    assert!(throttle.hit("ann").await?.is_allowed());
+    let (refused, reset) = tokio::join!(throttle.hit("ann").into_future(), async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        throttle.reset("ann").await
+    });
+    reset?;
+    assert!(!refused?.is_allowed(), "decided before the reset, and told after it");
+    assert!(throttle.hit("ann").await?.is_allowed());
+    Ok(())
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    Hit(u64, u64),
+    Check(u64, u64),
+    Stack(u64),
+    Refund(u64, u64),
+    Reset(u64),
+    Rate(bool),
+    Wait(u64),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let (client, cost) = (0_u64..2, 1_u64..8);
+    prop_oneof![
+        6 => (client.clone(), cost.clone()).prop_map(|(client, cost)| Event::Hit(client, cost)),
+        2 => (client.clone(), cost.clone()).prop_map(|(client, cost)| Event::Check(client, cost)),
+        4 => client.clone().prop_map(Event::Stack),
+        1 => (client.clone(), cost).prop_map(|(client, cost)| Event::Refund(client, cost)),
+        1 => client.prop_map(Event::Reset),
+        1 => any::<bool>().prop_map(Event::Rate),
+        4 => (0_u64..900_000).prop_map(Event::Wait),
+    ]
+}
+
+/// What must be the same with and without a cache; and what remains, which must not be more.
+fn told(decision: &Decision) -> (bool, Option<(&'static str, Option<Duration>)>, u64) {
+    let refused = decision.throttled().map(|refused| (refused.uid(), refused.retry_after()));
+    (decision.is_allowed(), refused, decision.stat().map_or(0, |stat| stat.remaining))
+}
+
+fn all() -> Vec<Arc<dyn Counting>> {
+    vec![
+        FixedWindow::new().into_strategy(),
+        FixedWindow::new().staggered().into_strategy(),
+        SlidingWindow::new().into_strategy(),
+        SlidingLog::new().into_strategy(),
+        TokenBucket::new().into_strategy(),
+        TokenBucket::new().burst(9).debt(3).into_strategy(),
+        LeakyBucket::new().into_strategy(),
+        LeakyQueue::new().into_strategy(),
+        Gcra::new().burst(4).into_strategy(),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn nobody_hears_what_the_store_would_not_have_said(
+        which in 0..all().len(),
+        events in prop::collection::vec(event(), 1..80),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let setup = setup(1000);
+            let plain = MemoryBackend::builder().clock(setup.clock.clone()).build().into();
+            let strategy = all().swap_remove(which);
+            let pair = |backend| {
+                ["denial:one", "denial:two"].map(|uid| {
+                    on(uid, "5/s", backend).strategy(strategy.clone()).build().unwrap()
+                })
+            };
+            let (cached, plain) = (pair(&setup.cache), pair(&plain));
+            for event in events {
+                let mut heard = Vec::new();
+                for [one, two] in [&cached, &plain] {
+                    let decision = match event {
+                        Event::Hit(client, cost) => one.hit(client).cost(cost).await.unwrap(),
+                        Event::Check(client, cost) => one.check(client).cost(cost).await.unwrap(),
+                        Event::Stack(client) => hit_all([one, two], client).await.unwrap(),
+                        Event::Refund(client, units) => {
+                            one.refund(client, units).await.unwrap();
+                            Decision::Exempt
+                        }
+                        Event::Reset(client) => {
+                            one.reset(client).await.unwrap();
+                            Decision::Exempt
+                        }
+                        Event::Rate(more) => {
+                            one.set_rate(if more { "7/s" } else { "5/s" }).unwrap();
+                            Decision::Exempt
+                        }
+                        Event::Wait(_) => Decision::Exempt,
+                    };
+                    heard.push(told(&decision));
+                }
+                if let Event::Wait(micros) = event {
+                    setup.clock.advance(Duration::from_micros(micros));
+                }
+                let [cached, plain] = &heard[..] else { unreachable!() };
+                assert_eq!((cached.0, cached.1), (plain.0, plain.1), "{event:?} under {strategy:?}");
+                assert!(cached.2 <= plain.2, "{event:?} under {strategy:?}: {} left of {}", cached.2, plain.2);
+            }
+        });
+    }
+}
