@@ -1,13 +1,18 @@
-//! One throttle, three tenants, three places to count: two Redis namespaces and this process.
+//! One throttle, three tenants, three places to count: two Redis servers and this process.
 //!
-//! Run with `cargo run -p traffik-examples --bin multi_tenant`, or with
-//! `REDIS_URL=redis://127.0.0.1:6379` in front to count the paying tenants on a Redis, then
+//! Run with `cargo run -p traffik-examples --bin multi_tenant`, which starts two `redis-server`
+//! processes of its own, or with `REDIS_URL=redis://127.0.0.1:6379` in front to count the paying
+//! tenants there, each in a namespace of its own. Then
 //!
 //! ```sh
 //! for i in 1 2 3; do curl -s -o /dev/null -w '%{http_code} ' -H 'x-tenant: enterprise' localhost:3000/quota; done  # 200 200 429
 //! for i in 1 2 3; do curl -s -o /dev/null -w '%{http_code} ' -H 'x-tenant: premium' localhost:3000/quota; done     # 200 200 429
 //! for i in 1 2 3; do curl -s -o /dev/null -w '%{http_code} ' localhost:3000/quota; done                            # 200 200 429
 //! ```
+
+use std::error::Error;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use axum::{Router, routing::get};
 use traffik::{BackendLayer, MemoryBackend, Parts, RedisBackend, SharedBackend, throttle};
@@ -17,17 +22,43 @@ async fn quota() -> &'static str {
     "ok"
 }
 
-/// A namespace of the Redis there is, or a store of its own in memory.
-async fn tenant(namespace: &str) -> Result<SharedBackend, traffik::Error> {
-    match std::env::var("REDIS_URL") {
-        Ok(url) => Ok(RedisBackend::builder(url.as_str()).namespace(namespace).connect().await?.into()),
-        Err(_) => Ok(MemoryBackend::new().into()),
+/// A `redis-server` on a free port. Its shell ends it when this process has gone, however it went:
+/// the pipe that the shell reads from is closed then.
+fn own_redis() -> std::io::Result<(Child, String)> {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let script = r#"redis-server --port "$1" --bind 127.0.0.1 --save "" & read -r _; kill $!"#;
+    let shell = Command::new("sh")
+        .args(["-c", script, "sh", &port.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()?;
+    Ok((shell, format!("redis://127.0.0.1:{port}")))
+}
+
+/// A namespace of the Redis there is, or one on a Redis of its own.
+async fn tenant(namespace: &str, own: &mut Vec<Child>) -> Result<SharedBackend, Box<dyn Error>> {
+    if let Ok(url) = std::env::var("REDIS_URL") {
+        return Ok(RedisBackend::builder(url).namespace(namespace).connect().await?.into());
+    }
+    let (shell, url) = own_redis()?;
+    own.push(shell);
+    let mut tries = 0;
+    loop {
+        match RedisBackend::builder(url.as_str()).namespace(namespace).connect().await {
+            Ok(redis) => return Ok(redis.into()),
+            // It takes a moment to start.
+            Err(error) if error.is_backend() && tries < 100 => tries += 1,
+            Err(error) => return Err(format!("{error}; is redis-server installed?").into()),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (enterprise, premium) = (tenant("enterprise").await?, tenant("premium").await?);
+async fn main() -> Result<(), Box<dyn Error>> {
+    // Kept to the end: the servers live as long as the pipes to their shells.
+    let mut own = Vec::new();
+    let (enterprise, premium) = (tenant("enterprise", &mut own).await?, tenant("premium", &mut own).await?);
     let free = SharedBackend::from(MemoryBackend::new());
 
     let tenants = BackendLayer::resolve(move |req: &Parts| {

@@ -1,0 +1,93 @@
+//! An example as a process, and a client that speaks plain HTTP/1.1 to it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A running example, on a port of its own. Killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) address: String,
+}
+
+impl Running {
+    pub(crate) fn start(program: &str) -> Self {
+        let mut child = Command::new(program)
+            .env("ADDR", "127.0.0.1:0")
+            .env("RUST_LOG", "warn")
+            .env_remove("REDIS_URL")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program}: {error}"));
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let mut lines = BufReader::new(stdout);
+        while !line.contains("http://") {
+            line.clear();
+            let read = lines.read_line(&mut line).expect("a line of text");
+            assert!(read > 0, "{program} ended before it listened");
+        }
+        // What it writes later has a reader to the end.
+        std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+        let address = line.trim().split("http://").last().expect("an address").to_owned();
+        Self { child, address }
+    }
+
+    /// The answer as it came: status line, headers in lower case, body.
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut stream = TcpStream::connect(&self.address).expect("the example listens");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout above zero");
+        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
+        if !headers.iter().any(|(name, _)| *name == "connection") {
+            request += "connection: close\r\n";
+        }
+        for (name, value) in headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        request += &format!("content-length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(request.as_bytes()).expect("the example reads");
+        let mut reader = BufReader::new(stream);
+        let mut text = String::new();
+        while !text.ends_with("\r\n\r\n") {
+            let read = reader.read_line(&mut text).expect("the example answers");
+            assert!(read > 0, "the answer ended within its head: {text}");
+        }
+        // An upgraded connection stays open: its head is all there is to read.
+        let head = text.to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        match length.map(|length| length.parse().expect("a length")) {
+            Some(length) => reader.take(length).read_to_string(&mut text),
+            None if text.starts_with("HTTP/1.1 101") => Ok(0),
+            None => reader.read_to_string(&mut text),
+        }
+        .expect("an answer in UTF-8");
+        Answer(text)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only if it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) struct Answer(String);
+
+impl Answer {
+    pub(crate) fn status(&self) -> u16 {
+        self.0.get(9..12).and_then(|status| status.parse().ok()).expect("an HTTP/1.1 status line")
+    }
+
+    /// Whether head (in lower case) or body hold this.
+    pub(crate) fn holds(&self, text: &str) -> bool {
+        let (head, body) = self.0.split_once("\r\n\r\n").unwrap_or((&self.0, ""));
+        head.to_ascii_lowercase().contains(text) || body.contains(text)
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,118 @@
+//! Every example is started as its own first lines say, asked what they ask, and answers what they
+//! promise.
+
+// A test says what it proves by its name, and its helpers are tests too.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod chat;
+mod client;
+mod rows;
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use client::Running;
+use rows::{ROWS, Row, Step};
+
+/// Limits count by the wall clock's windows, and the examples cannot be told another time: a run
+/// during which the window turned proves nothing, and is made again.
+const TRIES: usize = 5;
+
+fn window(seconds: u64) -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / seconds
+}
+
+fn run(row: &Row) {
+    for _ in 0..TRIES {
+        let example = Running::start(row.program);
+        let (turn, started) = (window(row.window), Instant::now());
+        let outcome = steps(row, &example);
+        let late = row.within.is_some_and(|within| started.elapsed() > within);
+        if !late && turn == window(row.window) {
+            return outcome.unwrap_or_else(|error| panic!("{}: {error}", row.name));
+        }
+    }
+    panic!("{}: the window turned in each of {TRIES} runs", row.name);
+}
+
+fn steps(row: &Row, example: &Running) -> Result<(), String> {
+    for step in row.steps {
+        let Step { method, path, headers, body, statuses, holds } = *step;
+        for (expected, nth) in statuses.iter().zip(1..) {
+            let answer = example.ask(method, path, headers, body);
+            let asked = format!("{method} {path} {headers:?}, request {nth}");
+            if answer.status() != *expected {
+                return Err(format!("{asked}: expected {expected}, got {}", answer.text()));
+            }
+            if let Some(missing) =
+                holds.iter().find(|text| !answer.holds(text)).filter(|_| nth == statuses.len())
+            {
+                return Err(format!("{asked}: no {missing:?} in {}", answer.text()));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_example_has_a_row_and_says_how_to_run_it() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bin");
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    let rows: Vec<_> = ROWS.iter().map(|row| row.name).collect();
+    assert_eq!(names, rows, "rows.rs has one row an example, in alphabetical order");
+    for name in names {
+        let source = std::fs::read_to_string(format!("{folder}/{name}.rs")).unwrap();
+        let head = source.lines().take_while(|line| line.starts_with("//!")).collect::<Vec<_>>().join("\n");
+        assert!(head.contains(&format!("cargo run -p traffik-examples --bin {name}`")), "{name}: {head}");
+    }
+}
+
+macro_rules! each {
+    ($($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            run(ROWS.iter().find(|row| row.name == stringify!($name)).unwrap());
+        }
+    )*
+
+    #[test]
+    fn every_row_is_run() {
+        let run = [$(stringify!($name)),*];
+        assert!(ROWS.iter().all(|row| run.contains(&row.name)), "name the new example in each!");
+    }};
+}
+
+each! {
+    admin_kill_switch behind_proxy costs custom_backend custom_strategy degrade_gracefully exemptions layered
+    multi_tenant observability quickstart router_layer rules websocket_chat
+}
+
+#[test]
+fn a_chat_hears_everyone_until_it_is_too_much() {
+    let row = ROWS.iter().find(|row| row.name == "websocket_chat").unwrap();
+    for _ in 0..TRIES {
+        let example = Running::start(row.program);
+        let turn = window(10);
+        let heard = chat::talk(&example.address);
+        if turn == window(10) {
+            for (line, nth) in heard.iter().zip(1..) {
+                if nth <= 5 {
+                    assert_eq!(line, &format!("line {nth}"));
+                } else {
+                    assert!(
+                        line.starts_with(r#"{"type":"rate_limit","error":"Too many messages""#),
+                        "{line}"
+                    );
+                }
+            }
+            assert_eq!(heard.len(), 6);
+            return;
+        }
+    }
+    panic!("the window turned in each of {TRIES} runs");
+}
+
+const SECOND: Duration = Duration::from_secs(1);

@@ -1,0 +1,225 @@
+//! What each example is asked, and what it must answer.
+
+use std::time::Duration;
+
+use crate::SECOND;
+
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) program: &'static str,
+    /// The longest window that its limits turn with, in seconds.
+    pub(crate) window: u64,
+    /// The time that the steps may take, where a limit fills up by itself.
+    pub(crate) within: Option<Duration>,
+    pub(crate) steps: &'static [Step],
+}
+
+/// One request, made once for each of the statuses.
+#[derive(Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) headers: &'static [(&'static str, &'static str)],
+    pub(crate) body: &'static str,
+    pub(crate) statuses: &'static [u16],
+    /// What the last answer holds, headers in lower case.
+    pub(crate) holds: &'static [&'static str],
+}
+
+const fn get(path: &'static str, statuses: &'static [u16]) -> Step {
+    Step { method: "GET", path, headers: &[], body: "", statuses, holds: &[] }
+}
+
+impl Step {
+    const fn method(self, method: &'static str) -> Self {
+        Self { method, ..self }
+    }
+
+    const fn with(self, headers: &'static [(&'static str, &'static str)]) -> Self {
+        Self { headers, ..self }
+    }
+
+    const fn body(self, body: &'static str) -> Self {
+        Self { body, ..self }
+    }
+
+    const fn holds(self, holds: &'static [&'static str]) -> Self {
+        Self { holds, ..self }
+    }
+}
+
+macro_rules! row {
+    ($name:literal, $window:literal, $within:expr, [$($step:expr),* $(,)?]) => {
+        Row {
+            name: $name,
+            program: env!(concat!("CARGO_BIN_EXE_", $name)),
+            window: $window,
+            within: $within,
+            steps: &[$($step),*],
+        }
+    };
+}
+
+const UPGRADE: &[(&str, &str)] = &[
+    ("connection", "Upgrade"),
+    ("upgrade", "websocket"),
+    ("sec-websocket-version", "13"),
+    ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+];
+
+pub(crate) const ROWS: &[Row] = &[
+    row!(
+        "admin_kill_switch",
+        60,
+        None,
+        [
+            get("/orders", &[200, 200, 429]),
+            get("/admin/limits/orders/disable", &[200]).method("POST").holds(&["off"]),
+            get("/orders", &[200, 200, 200]),
+            get("/admin/limits/orders/enable", &[200]).method("POST").holds(&["on"]),
+            get("/admin/limits/orders/rate", &[200]).method("PUT").body("5/min").holds(&["5/min"]),
+            get("/admin/limits", &[200]).holds(&["orders: 5/min, fixed_window, on"]),
+            get("/admin/limits/orders/rate", &[400]).method("PUT").body("5/mins").holds(&["did you mean"]),
+            get("/admin/limits/nobody/disable", &[404]).method("POST"),
+        ]
+    ),
+    row!(
+        "behind_proxy",
+        60,
+        None,
+        [
+            get("/", &[200, 200, 429]).with(&[("x-forwarded-for", "203.0.113.9")]),
+            get("/", &[200]).with(&[("x-forwarded-for", "203.0.113.8")]),
+            get("/", &[429]).with(&[("x-forwarded-for", "198.51.100.1, 203.0.113.9")]),
+        ]
+    ),
+    row!(
+        "costs",
+        60,
+        None,
+        [
+            get("/export", &[200]).holds(&[r#"ratelimit: "export";r=90;"#]),
+            get("/translate", &[200])
+                .method("POST")
+                .body("one two three")
+                .holds(&[r#""translate";r=97;"#, "ONE TWO"]),
+            get("/search", &[200; 6]),
+            get("/search?fresh", &[200]).holds(&[r#""search";r=75;"#]),
+            get("/search?fresh", &[200, 200, 200, 429]),
+        ]
+    ),
+    row!(
+        "custom_backend",
+        3_600,
+        None,
+        [
+            get("/data", &[200, 200, 200, 429])
+                .holds(&[r#""notebook:minute";r=0"#, r#""notebook:hour";r=97"#]),
+            get("/kept", &[200]).holds(&["2\n"]),
+        ]
+    ),
+    row!(
+        "custom_strategy",
+        60,
+        Some(SECOND),
+        [
+            get("/sign-in", &[200, 200, 200, 429]).with(&[("x-user", "ann")]).holds(&["retry-after: 1\r\n"]),
+            get("/sign-in", &[200]).with(&[("x-user", "bob")]),
+        ]
+    ),
+    row!(
+        "degrade_gracefully",
+        60,
+        None,
+        [
+            get("/prices", &[200]).holds(&[r#""computed":1"#]),
+            get("/prices", &[200]).holds(&[r#""computed":2"#]),
+            get("/prices", &[200, 200]).holds(&[r#""computed":2"#, r#""stale":true"#]),
+        ]
+    ),
+    row!(
+        "exemptions",
+        60,
+        None,
+        [
+            get("/", &[200, 200, 200, 429]),
+            get("/", &[200; 9]).with(&[("x-admin-token", "s3cret")]),
+            get("/", &[200, 200, 200, 429]).with(&[("x-api-key", "ann")]),
+        ]
+    ),
+    row!(
+        "layered",
+        3_600,
+        None,
+        [
+            get("/data", &[200, 200, 200, 429, 429]).holds(&[
+                r#""burst";r=0"#,
+                r#""hourly";r=7"#,
+                "retry-after"
+            ]),
+            get("/left", &[200]).holds(&["burst 0 of 3\nhourly 7 of 10\n"]),
+        ]
+    ),
+    row!(
+        "multi_tenant",
+        60,
+        None,
+        [
+            get("/quota", &[200, 200, 429]).with(&[("x-tenant", "enterprise")]),
+            get("/quota", &[200, 200, 429]).with(&[("x-tenant", "premium")]),
+            get("/quota", &[200, 200, 429]),
+        ]
+    ),
+    row!(
+        "observability",
+        60,
+        None,
+        [
+            get("/orders", &[200, 200, 429]),
+            get("/reports", &[200, 200]),
+            get("/metrics", &[200]).holds(&[
+                r#"traffik_hits_total{uid="orders",backend="memory",outcome="allowed"} 2"#,
+                r#"traffik_hits_total{uid="orders",backend="memory",outcome="denied"} 1"#,
+                r#"traffik_hits_total{uid="reports",backend="memory",outcome="shadowed"} 1"#,
+                r#"traffik_units_total{uid="orders",backend="memory"} 2"#,
+                r#"traffik_retry_after_seconds_count{uid="orders",backend="memory"} 1"#,
+                "# HELP traffik_hits_total Hits, one a throttle and request",
+                "# TYPE traffik_hits_total counter",
+            ]),
+        ]
+    ),
+    row!(
+        "quickstart",
+        60,
+        None,
+        [
+            get("/api/data", &[200; 20]).holds(&["hello"]),
+            get("/api/data", &[429]).holds(&[
+                "retry-after",
+                r#""api:burst";r=0"#,
+                r#""api:sustained";r=480"#
+            ]),
+        ]
+    ),
+    row!(
+        "router_layer",
+        60,
+        None,
+        [
+            get("/notes", &[200, 200, 200, 429]).method("POST"),
+            get("/notes", &[200]).holds(&[r#""notes:all";r=96"#]),
+        ]
+    ),
+    row!(
+        "rules",
+        60,
+        None,
+        [
+            get("/api/users", &[200, 200, 429]),
+            get("/api/health", &[200; 4]),
+            get("/api/users", &[200; 4]).with(&[("x-batch-job", "nightly")]),
+            get("/about", &[200; 4]),
+        ]
+    ),
+    row!("websocket_chat", 60, None, [get("/chat", &[101, 101, 101, 429]).with(UPGRADE),]),
+];
