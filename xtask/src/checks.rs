@@ -1,5 +1,6 @@
 //! The checks themselves.
 
+use crate::outside;
 use crate::run::{Done, cargo, cargo_with, has};
 
 /// Feature sets of the library that people build, beside all of them at once.
@@ -51,13 +52,15 @@ pub(crate) fn ci(tested: bool) -> Done {
     Ok(())
 }
 
-/// Packs every published crate as it would be uploaded, and builds it from the packed files.
-fn packages() -> Done {
+/// Packs every published crate as it would be uploaded, builds it from the packed files, and a
+/// program on top of them.
+pub(crate) fn packages() -> Done {
     let mut args = vec!["package", "--allow-dirty"];
     for name in PUBLISHED {
         args.extend(["-p", name]);
     }
-    cargo(&args)
+    cargo(&args)?;
+    outside::check(PUBLISHED, env!("CARGO_PKG_VERSION"))
 }
 
 /// The benchmarks, which print and write their own table.

@@ -3,6 +3,9 @@
 mod checks;
 #[cfg(test)]
 mod messages;
+#[cfg(test)]
+mod msrv;
+mod outside;
 mod plots;
 mod run;
 mod setup;
@@ -14,8 +17,10 @@ cargo xtask <task>
 
   test    install what the tests need, then run all of them: unit, doc, ui, integration
   ci      fmt, clippy on every feature set that matters, test, docs, packaging
+          and a program built from the packed crates alone
           (--tested: the tests have just run, leave them out)
   bench   this library and its peers on the same work, in one table of ratios
+  package pack the published crates, and build a program from the packed files alone
   plots   draw the guide's pictures from the strategies themselves
   setup   only install what the tests need
 ";
@@ -27,6 +32,7 @@ fn main() -> ExitCode {
         "test" => setup::all().and_then(|()| checks::test(&rest)),
         "ci" => setup::all().and_then(|()| checks::ci(rest.iter().any(|flag| flag == "--tested"))),
         "bench" => checks::bench(&rest),
+        "package" => checks::packages(),
         "plots" => plots::write(),
         "setup" => setup::all(),
         _ => {

@@ -20,12 +20,17 @@ pub(crate) fn run(program: &str, args: &[&str]) -> Done {
 
 /// As [`run`], with variables set.
 pub(crate) fn run_with(program: &str, args: &[&str], variables: &[(&str, &str)]) -> Done {
+    run_in(&root(), program, args, variables)
+}
+
+/// As [`run_with`], elsewhere.
+fn run_in(folder: &Path, program: &str, args: &[&str], variables: &[(&str, &str)]) -> Done {
     let line = format!("{program} {}", args.join(" "));
     eprintln!("$ {line}");
     let status = Command::new(program)
         .args(args)
         .envs(variables.iter().copied())
-        .current_dir(root())
+        .current_dir(folder)
         .status()
         .map_err(|error| format!("`{line}` did not start: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("`{line}` failed: {status}")) }
@@ -39,6 +44,11 @@ pub(crate) fn cargo(args: &[&str]) -> Done {
 /// cargo with variables set.
 pub(crate) fn cargo_with(args: &[&str], variables: &[(&str, &str)]) -> Done {
     run_with(&env::var("CARGO").unwrap_or_else(|_| "cargo".into()), args, variables)
+}
+
+/// cargo with variables set, elsewhere.
+pub(crate) fn cargo_in(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Done {
+    run_in(folder, &env::var("CARGO").unwrap_or_else(|_| "cargo".into()), args, variables)
 }
 
 /// Whether a program starts at all.

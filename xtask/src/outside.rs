@@ -1,0 +1,46 @@
+//! The packed crates as a stranger's program gets them: unpacked elsewhere, built from nothing but
+//! what was packed, and run.
+
+use std::fs;
+use std::path::Path;
+
+use crate::run::{Done, cargo_in, root, run};
+
+/// A throttled server, asked by itself.
+const PROGRAM: &str = include_str!("outside/program.rs");
+const MANIFEST: &str = include_str!("outside/manifest.txt");
+
+/// Unpacks what `cargo package` has made, builds a program on it, runs that, and draws up the guide
+/// from the packed files.
+pub(crate) fn check(crates: &[&str], version: &str) -> Done {
+    let target = root().join("target");
+    let outside = target.join("outside");
+    let wrong = |error: std::io::Error| format!("{}: {error}", outside.display());
+    if outside.exists() {
+        fs::remove_dir_all(&outside).map_err(wrong)?;
+    }
+    fs::create_dir_all(outside.join("src")).map_err(wrong)?;
+    for name in crates {
+        let packed = target.join(format!("package/{name}-{version}.crate"));
+        run("tar", &["-xzf", &packed.display().to_string(), "-C", &outside.display().to_string()])?;
+        complete(&outside.join(format!("{name}-{version}")))?;
+    }
+    fs::write(outside.join("Cargo.toml"), MANIFEST.replace("VERSION", version)).map_err(wrong)?;
+    fs::write(outside.join("src/main.rs"), PROGRAM).map_err(wrong)?;
+    // The same releases of everything else, which are there already.
+    fs::copy(root().join("Cargo.lock"), outside.join("Cargo.lock")).map_err(wrong)?;
+    let target = target.display().to_string();
+    cargo_in(&outside, &["run", "--quiet", "--target-dir", &target], &[])?;
+    let docs = ["doc", "-p", "traffik", "--no-deps", "--all-features", "--target-dir", &target];
+    cargo_in(&outside, &docs, &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
+/// What every packed crate must hold.
+fn complete(folder: &Path) -> Done {
+    for file in ["README.md", "LICENSE-MIT", "LICENSE-APACHE", "src/lib.rs"] {
+        if !folder.join(file).is_file() {
+            return Err(format!("{} has no {file}", folder.display()));
+        }
+    }
+    Ok(())
+}
