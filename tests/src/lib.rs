@@ -14,3 +14,8 @@ pub use random::{Random, long_run, seeds};
 pub use redis_server::RedisServer;
 pub use requests::{eventually, request};
 pub use served::{Answer, Served};
+
+/// The README's samples.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
