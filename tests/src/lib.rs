@@ -4,12 +4,14 @@
 #![forbid(unsafe_code)]
 
 mod backends;
+mod proxy;
 mod random;
 mod redis_server;
 mod requests;
 mod served;
 
 pub use backends::{Counting, Mirror};
+pub use proxy::Proxy;
 pub use random::{Random, long_run, seeds};
 pub use redis_server::RedisServer;
 pub use requests::{eventually, request};

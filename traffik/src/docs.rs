@@ -70,7 +70,6 @@ chapters! {
     layers_and_rules;
     answers;
     websockets;
-    failure;
     observability;
     testing;
     writing_a_backend;
@@ -81,3 +80,7 @@ chapters! {
     faq;
     errors;
 }
+
+#[doc = include_str!("docs/failure.md")]
+#[doc = include_str!("docs/fault_table.md")]
+pub mod failure {}

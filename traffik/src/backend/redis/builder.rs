@@ -70,6 +70,34 @@ impl RedisBackendBuilder {
     /// this runs outside of a tokio runtime. A backend error when the server is not there, turns
     /// us away, or does not answer within half a second (or the timeout, if that is longer).
     pub async fn connect(self) -> Result<RedisBackend, Error> {
+        let client = self.checked()?;
+        let address = client.get_connection_info().addr().to_string();
+        let limit = CONNECT_WITHIN.max(self.timeout);
+        let choose_protocol = !self.url.contains("protocol=");
+        let link = match tokio::time::timeout(limit, Link::connect(client, choose_protocol)).await {
+            Ok(Ok(link)) => link,
+            Ok(Err(error)) => return Err(unreachable(&address, error)),
+            Err(_) => return Err(Error::backend(BackendError::timeout(NAME, limit))),
+        };
+        Ok(self.finish(Connection::Single(link), address))
+    }
+
+    /// As [`connect`](Self::connect), but without waiting for the server, so that a service can
+    /// start while Redis is down: decisions fail until it is there. Whether the URL's password is
+    /// right shows at the first decision only, and the protocol is the URL's (RESP2, unless it says
+    /// `?protocol=resp3`).
+    ///
+    /// # Errors
+    /// As `connect`, of configuration errors.
+    pub async fn connect_lazy(self) -> Result<RedisBackend, Error> {
+        let client = self.checked()?;
+        let address = client.get_connection_info().addr().to_string();
+        let link = Link::lazy(client).map_err(|error| unreachable(&address, error))?;
+        Ok(self.finish(Connection::Single(link), address))
+    }
+
+    /// Where to, if all that was said makes sense.
+    fn checked(&self) -> Result<Client, Error> {
         let client = Client::open(self.url.as_str()).map_err(|error| {
             // The crate's own message names no part of the URL; its detail may, so it is left out.
             Error::configuration(format!(
@@ -97,28 +125,24 @@ impl RedisBackendBuilder {
                 "RedisBackend connects within a tokio runtime only; call it from async code that tokio runs",
             ));
         }
+        Ok(client)
+    }
 
-        let address = client.get_connection_info().addr().to_string();
-        let limit = CONNECT_WITHIN.max(self.timeout);
-        let choose_protocol = !self.url.contains("protocol=");
-        let link = match tokio::time::timeout(limit, Link::connect(client, choose_protocol)).await {
-            Ok(Ok(link)) => link,
-            Ok(Err(error)) => {
-                let failure = BackendError::new(format!("no connection to Redis at {address}"));
-                return Err(Error::backend(failure.with_source(error)));
-            }
-            Err(_) => return Err(Error::backend(BackendError::timeout(NAME, limit))),
-        };
-        Ok(RedisBackend(Arc::new(Store {
-            connection: Connection::Single(link),
+    fn finish(self, connection: Connection, address: String) -> RedisBackend {
+        RedisBackend(Arc::new(Store {
+            connection,
             address,
             namespace: self.namespace,
             timeout: self.timeout,
             denials: Denials::some(self.remembered, self.clock.clone()),
             clock: self.clock,
             garbage_seen: AtomicBool::new(false),
-        })))
+        }))
     }
+}
+
+fn unreachable(address: &str, error: redis::RedisError) -> Error {
+    Error::backend(BackendError::new(format!("no connection to Redis at {address}")).with_source(error))
 }
 
 impl fmt::Debug for RedisBackendBuilder {

@@ -101,13 +101,23 @@ impl Link {
                 }
             },
         };
-        Ok(Self {
+        Ok(Self::of(client, slot))
+    }
+
+    /// Connects when the first command comes.
+    pub(super) fn lazy(client: Client) -> RedisResult<Self> {
+        let slot = Slot::lazy(&client)?;
+        Ok(Self::of(client, slot))
+    }
+
+    fn of(client: Client, slot: Slot) -> Self {
+        Self {
             client,
             slot: ArcSwap::from_pointee(slot),
             born: Instant::now(),
             quiet_until: AtomicU64::new(0),
             silent_since: AtomicU64::new(0),
-        })
+        }
     }
 
     async fn send(&self, command: &Cmd) -> RedisResult<Value> {

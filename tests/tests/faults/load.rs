@@ -1,0 +1,155 @@
+//! Requests that keep coming, through a router, and the count of what they were answered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::routing::get;
+use http::Request;
+use tokio::task::JoinHandle;
+use tower::ServiceExt;
+use traffik::{Identity, OnError, Registry, SharedBackend, Throttle, ThrottleLayer};
+
+/// What a decision may take. Below the latency that is injected.
+pub(crate) const DEADLINE: Duration = Duration::from_millis(150);
+/// By how much a request may exceed it.
+pub(crate) const GRACE: Duration = Duration::from_millis(50);
+/// A period of which no test sees the end.
+pub(crate) const FOREVER: &str = "36500 days";
+/// Requests under way at once, for each policy.
+const CLIENTS: usize = 4;
+
+/// Where the fault is: not yet, in the middle of it, mended and counting again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    Before,
+    /// The fault is coming or going.
+    Between,
+    During,
+    After,
+}
+
+/// What became of the requests of one policy.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Count {
+    pub(crate) sent: u64,
+    pub(crate) allowed: u64,
+    pub(crate) refused: u64,
+    pub(crate) failed: u64,
+    /// Of those, requests that began and ended during the fault: all, and the ones allowed.
+    pub(crate) during: u64,
+    pub(crate) during_allowed: u64,
+    pub(crate) longest: Duration,
+}
+
+impl Count {
+    fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.allowed += other.allowed;
+        self.refused += other.refused;
+        self.failed += other.failed;
+        self.during += other.during;
+        self.during_allowed += other.during_allowed;
+        self.longest = self.longest.max(other.longest);
+    }
+}
+
+/// Requests of several clients, until stopped.
+pub(crate) struct Load {
+    phase: Arc<AtomicU8>,
+    stop: Arc<AtomicBool>,
+    open: Vec<JoinHandle<Count>>,
+    closed: Vec<JoinHandle<Count>>,
+}
+
+pub(crate) fn throttle(uid: &str, limit: u64, backend: &SharedBackend, on_error: OnError) -> Throttle {
+    let builder = Throttle::builder(uid).rate(format!("{limit}/{FOREVER}")).registry(&Registry::new());
+    let builder = builder.identifier(|_: &traffik::Parts| Identity::from("load"));
+    builder.backend(backend).on_error(on_error).build().unwrap()
+}
+
+fn app(uid: &str, backend: &SharedBackend, on_error: OnError) -> Router {
+    let throttle = throttle(uid, 1_000_000_000, backend, on_error);
+    Router::new().route("/", get(async || "hello")).layer(ThrottleLayer::new([&throttle]))
+}
+
+impl Load {
+    pub(crate) fn start(backend: &SharedBackend, phase: Phase) -> Self {
+        let phase = Arc::new(AtomicU8::new(phase as u8));
+        let stop = Arc::new(AtomicBool::new(false));
+        let clients = |app: Router| {
+            let client = |_| tokio::spawn(client(app.clone(), phase.clone(), stop.clone()));
+            (0..CLIENTS).map(client).collect()
+        };
+        let open = clients(app("open", backend, OnError::allow()));
+        let closed = clients(app("closed", backend, OnError::throttle()));
+        Self { phase, stop, open, closed }
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::SeqCst);
+    }
+
+    /// What the fail-open and the fail-closed requests were answered.
+    pub(crate) async fn end(self) -> [Count; 2] {
+        self.stop.store(true, Ordering::SeqCst);
+        let mut counts = [Count::default(); 2];
+        for (count, clients) in counts.iter_mut().zip([self.open, self.closed]) {
+            for client in clients {
+                count.add(&client.await.expect("no client panics"));
+            }
+        }
+        counts
+    }
+}
+
+async fn client(app: Router, phase: Arc<AtomicU8>, stop: Arc<AtomicBool>) -> Count {
+    let mut count = Count::default();
+    while !stop.load(Ordering::SeqCst) {
+        let began = phase.load(Ordering::SeqCst);
+        let (status, took) = timed(&app).await;
+        let ended = phase.load(Ordering::SeqCst);
+        count.sent += 1;
+        count.longest = count.longest.max(took);
+        match status {
+            200 => count.allowed += 1,
+            429 => count.refused += 1,
+            503 => count.failed += 1,
+            other => panic!("answered {other}"),
+        }
+        if began == ended && began == Phase::During as u8 {
+            count.during += 1;
+            count.during_allowed += u64::from(status == 200);
+        } else if began == ended && (began == Phase::Before as u8 || began == Phase::After as u8) {
+            assert_eq!(status, 200, "without a fault");
+        }
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    count
+}
+
+/// A request, and how long it took: the deadline and a little more at most.
+///
+/// A sleep of the deadline's length runs beside it, so that a machine too busy to wake anyone is not
+/// held against the library.
+async fn timed(app: &Router) -> (u16, Duration) {
+    let began = Instant::now();
+    let mut answer = Box::pin(async {
+        let request = Request::get("/").body(axum::body::Body::empty()).unwrap();
+        let status = app.clone().oneshot(request).await.unwrap().status().as_u16();
+        (status, began.elapsed())
+    });
+    tokio::select! {
+        biased;
+        answer = &mut answer => answer,
+        () = tokio::time::sleep(DEADLINE) => {
+            let late = began.elapsed();
+            let answer = tokio::time::timeout(Duration::from_secs(10), answer).await;
+            let (status, took) = answer.expect("no request hangs");
+            assert!(took <= late + GRACE, "took {took:?}, {late:?} after the deadline's own timer");
+            (status, took)
+        }
+    }
+}
