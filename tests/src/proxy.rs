@@ -51,7 +51,7 @@ impl Proxy {
         self.how.latency_ms.store(latency.as_millis() as u64, Ordering::SeqCst);
     }
 
-    /// Whether replies of scripts (RESP arrays) are cut in half, and their connection with them.
+    /// Whether replies of scripts (RESP arrays) are cut after their first bytes, and their connection with them.
     pub fn cut(&self, cutting: bool) {
         self.how.cutting.store(cutting, Ordering::SeqCst);
     }
@@ -115,7 +115,8 @@ async fn pass_replies(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, how: &How
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         let reply = &buffer[..read];
         if how.cutting.load(Ordering::SeqCst) && reply.starts_with(b"*") {
-            let _ = to.write_all(&reply[..read / 2]).await;
+            // Within the first of those that may have come at once.
+            let _ = to.write_all(&reply[..read.min(12) / 2]).await;
             return;
         }
         let latency = Duration::from_millis(how.latency_ms.load(Ordering::SeqCst));
