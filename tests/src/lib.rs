@@ -6,6 +6,8 @@
 mod backends;
 mod proxy;
 mod random;
+mod redis_cluster;
+mod redis_sentinels;
 mod redis_server;
 mod requests;
 mod served;
@@ -13,6 +15,8 @@ mod served;
 pub use backends::{Counting, Mirror};
 pub use proxy::Proxy;
 pub use random::{Random, long_run, seeds};
+pub use redis_cluster::RedisCluster;
+pub use redis_sentinels::RedisSentinels;
 pub use redis_server::RedisServer;
 pub use requests::{eventually, request};
 pub use served::{Answer, Served};

@@ -19,6 +19,8 @@ pub struct RedisServer {
     port: u16,
     dir: PathBuf,
     options: Vec<String>,
+    /// A Sentinel's configuration, which has to be a file.
+    sentinel: Option<String>,
     child: Option<Child>,
 }
 
@@ -51,6 +53,22 @@ impl RedisServer {
         );
     }
 
+    /// Starts a Sentinel with these lines of configuration.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_sentinel(lines: &str) -> Self {
+        for _ in 0..5 {
+            let mut server = Self::stopped();
+            server.sentinel = Some(lines.to_owned());
+            if server.try_start() {
+                return server;
+            }
+        }
+        panic!("redis-server --sentinel exited at once, five times over, with: {lines}");
+    }
+
     /// A server on a free port that is not running yet.
     #[must_use]
     pub fn stopped() -> Self {
@@ -60,7 +78,7 @@ impl RedisServer {
         let name = format!("traffik-redis-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&dir).expect("a temporary directory");
-        Self { port, dir, options: Vec::new(), child: None }
+        Self { port, dir, options: Vec::new(), sentinel: None, child: None }
     }
 
     /// The server's port.
@@ -85,15 +103,17 @@ impl RedisServer {
 
     fn try_start(&mut self) -> bool {
         let log = std::fs::File::create(self.dir.join("log")).expect("a log file in a fresh directory");
-        let spawned = Command::new("redis-server")
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no", "--dir"])
-            .arg(&self.dir)
-            .args(&self.options)
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(Stdio::null())
-            .spawn();
+        let mut command = Command::new("redis-server");
+        if let Some(lines) = &self.sentinel {
+            let file = self.dir.join("sentinel.conf");
+            std::fs::write(&file, lines).expect("a file in a fresh directory");
+            command.arg(file).arg("--sentinel");
+        }
+        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--dir"]).arg(&self.dir);
+        if self.sentinel.is_none() {
+            command.args(["--save", "", "--appendonly", "no"]).args(&self.options);
+        }
+        let spawned = command.stdin(Stdio::null()).stdout(log).stderr(Stdio::null()).spawn();
         match spawned {
             Ok(child) => self.child = Some(child),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => panic!(

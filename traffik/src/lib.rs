@@ -85,6 +85,8 @@
 //! | `ws` | throttled messages on axum's WebSockets | no |
 //! | `aide` | throttled handlers in `aide`'s schemas, without the gate | no |
 //! | `redis` | `RedisBackend` | no |
+//! | `redis-cluster` | `RedisBackendBuilder::cluster` | no |
+//! | `redis-sentinel` | `RedisBackendBuilder::sentinel` | no |
 //! | `metrics` | counters, gauges and histograms through the `metrics` facade: [`metrics`] | no |
 //! | `test-kit` | a clock moved by hand, a backend that fails on demand | no |
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -4,8 +4,18 @@ use crate::outside;
 use crate::run::{Done, cargo, cargo_with, has};
 
 /// Feature sets of the library that people build, beside all of them at once.
-const FEATURE_SETS: &[&str] =
-    &["", "memory", "tower", "axum,memory", "redis", "metrics", "memory,redis,test-kit", "ws"];
+const FEATURE_SETS: &[&str] = &[
+    "",
+    "memory",
+    "tower",
+    "axum,memory",
+    "redis",
+    "redis-cluster",
+    "redis-sentinel",
+    "metrics",
+    "memory,redis,test-kit",
+    "ws",
+];
 
 /// The crates that are published, in the order in which they must be.
 const PUBLISHED: &[&str] = &["traffik-grammar", "traffik-macros", "traffik"];

@@ -9,12 +9,22 @@
 //! - `decide.rs`: a batch, as a script call
 //! - `swap.rs`: a batch, by compare-and-swap
 //! - `connection.rs`: one server, and what happens when it goes
+//! - `cluster.rs`, `sentinel.rs`: servers that change places; `renewal.rs`: when to look for them
+//! - `groups.rs`: a batch of several slots
 
 mod builder;
+#[cfg(feature = "redis-cluster")]
+mod cluster;
 mod connection;
 mod decide;
+#[cfg(feature = "redis-cluster")]
+mod groups;
 mod key;
+#[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
+mod renewal;
 mod scripts;
+#[cfg(feature = "redis-sentinel")]
+mod sentinel;
 mod swap;
 
 use std::fmt;
@@ -105,6 +115,16 @@ impl RedisBackend {
     }
 }
 
+impl RedisBackend {
+    async fn ask(&self, op: Op, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
+        #[cfg(feature = "redis-cluster")]
+        if let (true, Some(groups)) = (self.0.connection.has_slots(), groups::split(hits)) {
+            return groups::decide(&self.0, op, hits, &groups).await;
+        }
+        decide::decide(&self.0, op, hits).await
+    }
+}
+
 impl fmt::Debug for RedisBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisBackend")
@@ -125,12 +145,12 @@ impl Backend for RedisBackend {
     }
 
     fn decide<'a>(&'a self, op: Op, hits: &'a [Hit<'a>]) -> BoxFuture<'a, Result<Verdicts, BackendError>> {
-        let store = &*self.0;
+        let store = &self.0;
         let decide = async move {
             if tokio::runtime::Handle::try_current().is_err() {
                 return Err(BackendError::new("the redis backend needs a tokio runtime around the call"));
             }
-            tokio::time::timeout(store.timeout, decide::decide(store, op, hits))
+            tokio::time::timeout(store.timeout, self.ask(op, hits))
                 .await
                 .unwrap_or_else(|_| Err(BackendError::timeout(NAME, store.timeout)))
         };
@@ -156,9 +176,14 @@ impl Store {
         let mut reply = self.send(command).await?.extract_error();
         if reply.as_ref().is_err_and(is_missing) {
             // Nothing was charged, so this is the one thing that may be sent again.
-            let load = redis::cmd("SCRIPT").arg("LOAD").arg(&script.source).to_owned();
-            self.send(&load).await?.extract_error().map_err(|error| self.failure(error))?;
-            reply = self.send(command).await?.extract_error();
+            reply = if self.connection.has_slots() {
+                // The crate would load it on all masters, and fail if any is down.
+                self.send(&in_full(script, command)).await?.extract_error()
+            } else {
+                let load = redis::cmd("SCRIPT").arg("LOAD").arg(&script.source).to_owned();
+                self.send(&load).await?.extract_error().map_err(|error| self.failure(error))?;
+                self.send(command).await?.extract_error()
+            };
         }
         match reply {
             Ok(Value::Array(values)) => Ok(values),
@@ -195,6 +220,18 @@ impl Store {
             );
         }
     }
+}
+
+/// The same call with the script instead of its SHA1, which also leaves it there.
+fn in_full(script: &scripts::Script, command: &Cmd) -> Cmd {
+    let mut full = redis::cmd("EVAL");
+    full.arg(&script.source);
+    for argument in command.args_iter().skip(2) {
+        if let redis::Arg::Simple(bytes) = argument {
+            full.arg(bytes);
+        }
+    }
+    full
 }
 
 fn is_missing(error: &RedisError) -> bool {

@@ -7,10 +7,14 @@ use std::time::Duration;
 
 use redis::Client;
 
+#[cfg(feature = "redis-cluster")]
+use super::cluster::Cluster;
 use super::connection::{Connection, Link};
+#[cfg(feature = "redis-sentinel")]
+use super::sentinel::{Sentinel, Watchers};
 use super::{NAME, RedisBackend, Store, key};
 use crate::backend::denials::Denials;
-use crate::backend::{BackendError, DEFAULT_DEADLINE};
+use crate::backend::{BackendError, BoxFuture, DEFAULT_DEADLINE};
 use crate::clock::Clock;
 use crate::error::Error;
 
@@ -27,11 +31,30 @@ pub struct RedisBackendBuilder {
     timeout: Duration,
     clock: Option<Arc<dyn Clock>>,
     remembered: usize,
+    servers: Servers,
+}
+
+/// Where the keys are.
+#[derive(Clone)]
+enum Servers {
+    /// On the server of the URL.
+    One,
+    #[cfg(feature = "redis-cluster")]
+    Cluster(Vec<String>),
+    #[cfg(feature = "redis-sentinel")]
+    Sentinel(Vec<String>, String),
 }
 
 impl RedisBackendBuilder {
     pub(super) fn new(url: String) -> Self {
-        Self { url, namespace: "traffik".into(), timeout: DEFAULT_DEADLINE, clock: None, remembered: 0 }
+        Self {
+            url,
+            namespace: "traffik".into(),
+            timeout: DEFAULT_DEADLINE,
+            clock: None,
+            remembered: 0,
+            servers: Servers::One,
+        }
     }
 
     /// What every key begins with, so that several services can share a server. At most 32 bytes
@@ -63,6 +86,36 @@ impl RedisBackendBuilder {
         self
     }
 
+    /// A Redis Cluster, of which the builder's URL and these name some nodes: any one that answers
+    /// tells of all others. User and password are the first URL's.
+    ///
+    /// All accounts of one client live in one slot, so stacked throttles are one call as ever. A
+    /// request whose throttles are of several clients takes one call each to ask and one each to
+    /// charge; it is still all or nothing, and never is more admitted than a limit.
+    ///
+    /// A cluster replicates after it has answered: a master that dies can take the last moments'
+    /// counts with it.
+    #[cfg(feature = "redis-cluster")]
+    pub fn cluster<U: Into<String>>(mut self, urls: impl IntoIterator<Item = U>) -> Self {
+        self.servers = Servers::Cluster(urls.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The master that these Sentinels know by this name. The builder's URL says how to log in to it
+    /// (user, password, database); its host and port are not used. The Sentinels' own credentials
+    /// stand in their URLs.
+    ///
+    /// Replicas follow after a delay: a master that dies can take the last moments' counts with it.
+    #[cfg(feature = "redis-sentinel")]
+    pub fn sentinel<U: Into<String>>(
+        mut self,
+        urls: impl IntoIterator<Item = U>,
+        master: impl Into<String>,
+    ) -> Self {
+        self.servers = Servers::Sentinel(urls.into_iter().map(Into::into).collect(), master.into());
+        self
+    }
+
     /// Connects.
     ///
     /// # Errors
@@ -73,13 +126,36 @@ impl RedisBackendBuilder {
         let client = self.checked()?;
         let address = client.get_connection_info().addr().to_string();
         let limit = CONNECT_WITHIN.max(self.timeout);
-        let choose_protocol = !self.url.contains("protocol=");
-        let link = match tokio::time::timeout(limit, Link::connect(client, choose_protocol)).await {
-            Ok(Ok(link)) => link,
+        let connection = match tokio::time::timeout(limit, self.reach(client)?).await {
+            Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(unreachable(&address, error)),
             Err(_) => return Err(Error::backend(BackendError::timeout(NAME, limit))),
         };
-        Ok(self.finish(Connection::Single(link), address))
+        Ok(self.finish(connection, address))
+    }
+
+    /// The way to the servers, if it makes sense.
+    fn reach(&self, client: Client) -> Result<BoxFuture<'static, redis::RedisResult<Connection>>, Error> {
+        let choose_protocol = !self.url.contains("protocol=");
+        Ok(match &self.servers {
+            Servers::One => {
+                Box::pin(async move { Ok(Connection::Single(Link::connect(client, choose_protocol).await?)) })
+            }
+            #[cfg(feature = "redis-cluster")]
+            Servers::Cluster(urls) => {
+                let nodes: Vec<_> = std::iter::once(&self.url).chain(urls).cloned().collect();
+                let cluster =
+                    Cluster::client(&nodes, self.timeout).map_err(|error| wrong("cluster", urls, &error))?;
+                Box::pin(async move { Ok(Connection::Cluster(Cluster::connect(cluster).await?)) })
+            }
+            #[cfg(feature = "redis-sentinel")]
+            Servers::Sentinel(urls, name) => {
+                let login = client.get_connection_info().redis_settings().clone();
+                let watchers = Watchers { urls: urls.clone(), name: name.clone(), login, choose_protocol };
+                Sentinel::check(&watchers).map_err(|error| wrong("Sentinel", urls, &error))?;
+                Box::pin(async move { Ok(Connection::Sentinel(Sentinel::connect(watchers).await?)) })
+            }
+        })
     }
 
     /// As [`connect`](Self::connect), but without waiting for the server, so that a service can
@@ -91,6 +167,11 @@ impl RedisBackendBuilder {
     /// As `connect`, of configuration errors.
     pub async fn connect_lazy(self) -> Result<RedisBackend, Error> {
         let client = self.checked()?;
+        if !matches!(self.servers, Servers::One) {
+            return Err(Error::configuration(
+                "connect_lazy is for one Redis server; use connect with a cluster or Sentinels",
+            ));
+        }
         let address = client.get_connection_info().addr().to_string();
         let link = Link::lazy(client).map_err(|error| unreachable(&address, error))?;
         Ok(self.finish(Connection::Single(link), address))
@@ -139,6 +220,16 @@ impl RedisBackendBuilder {
             garbage_seen: AtomicBool::new(false),
         }))
     }
+}
+
+/// What is wrong with URLs, without what may be a secret.
+#[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
+fn wrong(of: &str, urls: &[String], error: &redis::RedisError) -> Error {
+    let urls: Vec<_> = urls.iter().map(|url| masked(url)).collect();
+    Error::configuration(format!(
+        "the {of} URLs {urls:?} cannot be used ({}); write each as redis://user:password@host:6379",
+        error.category(),
+    ))
 }
 
 fn unreachable(address: &str, error: redis::RedisError) -> Error {

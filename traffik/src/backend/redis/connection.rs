@@ -12,6 +12,10 @@ use redis::{Client, Cmd, ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisEr
 pub(super) enum Connection {
     /// One server.
     Single(Link),
+    #[cfg(feature = "redis-cluster")]
+    Cluster(super::cluster::Cluster),
+    #[cfg(feature = "redis-sentinel")]
+    Sentinel(super::sentinel::Sentinel),
 }
 
 impl Connection {
@@ -20,6 +24,19 @@ impl Connection {
     pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
         match self {
             Self::Single(link) => link.send(command).await,
+            #[cfg(feature = "redis-cluster")]
+            Self::Cluster(cluster) => cluster.send(command).await,
+            #[cfg(feature = "redis-sentinel")]
+            Self::Sentinel(sentinel) => sentinel.send(command).await,
+        }
+    }
+
+    /// Whether keys of several clients may live on several servers.
+    pub(super) fn has_slots(&self) -> bool {
+        match self {
+            #[cfg(feature = "redis-cluster")]
+            Self::Cluster(_) => true,
+            _ => false,
         }
     }
 }
@@ -120,7 +137,7 @@ impl Link {
         }
     }
 
-    async fn send(&self, command: &Cmd) -> RedisResult<Value> {
+    pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
         if self.quiet_until.load(Ordering::Relaxed) > self.elapsed() {
             return Err((ErrorKind::Io, "the connection was refused a moment ago").into());
         }

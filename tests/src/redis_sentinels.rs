@@ -1,0 +1,69 @@
+//! [`RedisSentinels`]: a master, two replicas and three Sentinels of the test's own.
+
+use std::time::{Duration, Instant};
+
+use crate::RedisServer;
+
+/// How long they may take to find each other.
+const FORMING: Duration = Duration::from_secs(30);
+
+/// A master called `mymaster`, its replicas, and the Sentinels that watch it. Killed when dropped.
+#[derive(Debug)]
+pub struct RedisSentinels {
+    /// The master first.
+    servers: Vec<RedisServer>,
+    sentinels: Vec<RedisServer>,
+}
+
+impl RedisSentinels {
+    /// Starts all of them and waits until each Sentinel knows of everybody.
+    ///
+    /// # Panics
+    /// When they don't find each other.
+    #[must_use]
+    pub fn start() -> Self {
+        let master = RedisServer::start();
+        let port = master.port().to_string();
+        let replica = || {
+            RedisServer::start_with(&["--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"])
+        };
+        let servers = vec![replica(), replica()];
+        let lines = format!(
+            "sentinel monitor mymaster 127.0.0.1 {port} 2\n\
+             sentinel down-after-milliseconds mymaster 500\n\
+             sentinel failover-timeout mymaster 3000\n"
+        );
+        let sentinels = (0..3).map(|_| RedisServer::start_sentinel(&lines)).collect();
+        let all = Self { servers: std::iter::once(master).chain(servers).collect(), sentinels };
+        let began = Instant::now();
+        let knows = |sentinel: &RedisServer| {
+            let info: String = sentinel.command(&["INFO", "sentinel"]);
+            info.contains("slaves=2") && info.contains("sentinels=3")
+        };
+        let linked = |server: &RedisServer| {
+            server.command::<String>(&["INFO", "replication"]).contains("master_link_status:up")
+        };
+        while !(all.sentinels.iter().all(knows) && all.servers[1..].iter().all(linked)) {
+            assert!(began.elapsed() < FORMING, "no Sentinels within {FORMING:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        all
+    }
+
+    /// The Sentinels' URLs.
+    #[must_use]
+    pub fn urls(&self) -> Vec<String> {
+        self.sentinels.iter().map(RedisServer::url).collect()
+    }
+
+    /// The servers; at the start the first is the master.
+    #[must_use]
+    pub fn servers(&self) -> &[RedisServer] {
+        &self.servers
+    }
+
+    /// Kills the first master.
+    pub fn kill_master(&mut self) {
+        self.servers[0].kill();
+    }
+}

@@ -1,0 +1,188 @@
+//! A cluster of three masters and three replicas.
+
+use std::time::{Duration, Instant};
+
+use traffik::{Identity, MemoryBackend, Parts, RedisBackend, Registry, SharedBackend, Throttle, hit_all};
+use traffik_tests::{Random, RedisCluster, eventually, request};
+
+use crate::load::{FOREVER, Load, exact, throttle};
+
+async fn connect(cluster: &RedisCluster, timeout: Duration) -> SharedBackend {
+    let [first, rest @ ..] = &cluster.urls()[..] else { unreachable!() };
+    let builder = RedisBackend::builder(first).cluster(rest.iter().cloned()).timeout(timeout);
+    builder.connect().await.unwrap().into()
+}
+
+fn header(name: &'static str) -> impl Fn(&Parts) -> Identity + Send + Sync + 'static {
+    move |parts| Identity::key(parts.headers[name].to_str().unwrap())
+}
+
+/// A throttle of whoever stands in this header.
+fn of(name: &'static str, limit: u64, backend: &SharedBackend) -> Throttle {
+    let builder = Throttle::builder(name).rate(format!("{limit}/{FOREVER}")).registry(&Registry::new());
+    builder.identifier(header(name)).backend(backend).build().unwrap()
+}
+
+fn decisions(cluster: &RedisCluster) -> u64 {
+    cluster.nodes()[..3].iter().map(|node| node.decisions()).sum()
+}
+
+/// One cluster for all that leaves it whole, since it takes seconds to start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster() {
+    let cluster = RedisCluster::start();
+    let patient = connect(&cluster, Duration::from_secs(5)).await;
+    one_call_and_one_slot_a_client(&cluster, &patient).await;
+    different_clients_are_all_or_nothing(&patient).await;
+    different_clients_at_once_are_never_over_the_limit(&patient).await;
+    slots_move_under_load(&cluster, &patient).await;
+}
+
+async fn one_call_and_one_slot_a_client(cluster: &RedisCluster, backend: &SharedBackend) {
+    let stack =
+        [throttle("one", 100, backend), throttle("two", 100, backend), throttle("three", 100, backend)];
+    for client in 0..60_u64 {
+        assert!(hit_all(&stack, client).await.unwrap().is_allowed());
+    }
+    cluster.nodes()[..3].iter().for_each(|node| node.reset_stats());
+    for client in 0..60_u64 {
+        assert!(hit_all(&stack, client).await.unwrap().is_allowed());
+    }
+    assert_eq!(decisions(cluster), 60, "a script call each");
+    let held: Vec<_> = cluster.nodes()[..3].iter().map(|node| node.keys()).collect();
+    assert!(held.iter().all(|keys| keys.len() > 9), "clients are spread over the masters");
+    for client in 0..60 {
+        let tag = format!("{{n:{client}}}");
+        let homes: Vec<_> =
+            held.iter().map(|keys| keys.iter().filter(|key| key.ends_with(&tag)).count()).collect();
+        assert_eq!(homes.iter().filter(|keys| **keys == 3).count(), 1, "{tag}: {homes:?}");
+    }
+    println!("cluster: 60 decisions of 3 throttles, 60 script calls");
+}
+
+/// Hits of two different clients each, decided as the in-memory store decides them.
+async fn different_clients_are_all_or_nothing(backend: &SharedBackend) {
+    let memory = SharedBackend::from(MemoryBackend::new());
+    let on = |backend| [of("user", 7, backend), of("tenant", 20, backend)];
+    let (there, here) = (on(backend), on(&memory));
+    let mut random = Random::new(5);
+    let (mut allowed, mut refused) = (0, 0);
+    for _ in 0..400 {
+        let [user, tenant] = [format!("user-{}", random.below(9)), format!("tenant-{}", random.below(3))];
+        let parts = request("/", &[("user", &user), ("tenant", &tenant)]);
+        let (one, other) = (hit_all(&there, &parts).await.unwrap(), hit_all(&here, &parts).await.unwrap());
+        let told = |decision: &traffik::Decision| decision.throttled().map(|refused| refused.uid());
+        assert_eq!(told(&one), told(&other), "{user} {tenant}");
+        if one.is_allowed() {
+            allowed += 1
+        } else {
+            refused += 1
+        }
+        for (there, here) in there.iter().zip(&here) {
+            let used = async |throttle: &Throttle| throttle.stat(&parts).await.unwrap().unwrap().used;
+            assert_eq!(used(there).await, used(here).await, "{user} {tenant} {}", there.uid());
+        }
+    }
+    assert!(allowed > 40 && refused > 100, "{allowed} {refused}");
+}
+
+async fn different_clients_at_once_are_never_over_the_limit(backend: &SharedBackend) {
+    let both = [of("user", 1000, backend), of("tenant", 50, backend)];
+    let mut hits = Vec::new();
+    for hit in 0..120 {
+        let both = both.clone();
+        hits.push(tokio::spawn(async move {
+            let user = format!("many-{}", hit % 10);
+            let parts = request("/", &[("user", &user), ("tenant", "all-at-once")]);
+            hit_all(&both, &parts).await.unwrap().is_allowed()
+        }));
+    }
+    let mut allowed = 0;
+    for hit in hits {
+        allowed += u64::from(hit.await.unwrap());
+    }
+    let used = async |user: &str, place: usize| {
+        let parts = request("/", &[("user", user), ("tenant", "all-at-once")]);
+        both[place].stat(&parts).await.unwrap().unwrap().used
+    };
+    let mut users = 0;
+    for user in 0..10 {
+        users += used(&format!("many-{user}"), 0).await;
+    }
+    assert_eq!((allowed, users, used("many-0", 1).await), (50, 50, 50), "whoever was refused paid nothing");
+}
+
+async fn slots_move_under_load(cluster: &RedisCluster, backend: &SharedBackend) {
+    let stack = [throttle("moving", 1_000_000, backend), throttle("along", 1_000_000, backend)];
+    // A client of each master, whose slot goes to the next one and on.
+    let clients: Vec<String> = (0..6).map(|client| format!("mover-{client}")).collect();
+    for client in &clients {
+        assert!(hit_all(&stack, client.as_str()).await.unwrap().is_allowed());
+    }
+    let load = Load::start(&stack, &clients);
+    let keys: Vec<String> = cluster.nodes()[..3].iter().flat_map(|node| node.keys()).collect();
+    let keys: Vec<_> = keys.into_iter().filter(|key| key.contains("|moving|")).collect();
+    assert_eq!(keys.len(), clients.len());
+    tokio::task::block_in_place(|| {
+        for key in &keys {
+            let slot = cluster.slot(key);
+            let home = cluster.first_home(slot);
+            for step in 0..2 {
+                let (from, to) = ((home + step) % 3, (home + step + 1) % 3);
+                cluster.reshard(slot, from, to, || std::thread::sleep(Duration::from_millis(50)));
+            }
+        }
+    });
+    let counts = load.end().await;
+    let mut allowed = 0;
+    for count in counts {
+        let known = count.allowed + 1;
+        for throttle in &stack {
+            let used = throttle.stat(count.client.as_str()).await.unwrap().unwrap().used;
+            assert!((known..=known + count.failed).contains(&used), "{count:?}: {used} used");
+        }
+        assert_eq!(count.failed, 0, "a slot on the move is followed: {count:?}");
+        allowed += count.allowed;
+    }
+    println!("cluster: {} slots moved twice; {allowed} hits allowed, 0 failed", keys.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_dies_and_its_replica_takes_over_under_load() {
+    let mut cluster = RedisCluster::start();
+    let backend = connect(&cluster, Duration::from_millis(150)).await;
+    let stack = [throttle("mortal", 1_000_000, &backend), throttle("too", 1_000_000, &backend)];
+    let clients: Vec<String> = (0..12).map(|client| format!("mortal-{client}")).collect();
+    let load = Load::start(&stack, &clients);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    cluster.kill(0);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let all_are_counted = async || {
+        for client in &clients {
+            let began = Instant::now();
+            let result = hit_all(&stack, client.as_str()).await;
+            assert!(began.elapsed() < Duration::from_secs(1), "a request hangs");
+            if result.is_err() {
+                return false;
+            }
+        }
+        true
+    };
+    let after = eventually(Duration::from_secs(15), all_are_counted).await;
+    for client in &clients {
+        eventually(Duration::from_secs(1), async || hit_all(&stack, client.as_str()).await.is_ok()).await;
+    }
+    let counts = load.end().await;
+    let sum = |of: fn(&crate::load::Count) -> u64| counts.iter().map(of).sum::<u64>();
+    let (allowed, failed) = (sum(|count| count.allowed), sum(|count| count.failed));
+    println!(
+        "cluster: a master killed; {allowed} hits allowed, 0 refused, {failed} failed; all counted again after {after:?}"
+    );
+    assert!(failed > 0, "nobody noticed");
+    let untouched = counts.iter().filter(|count| count.failed == 0).count();
+    assert!(untouched > 0, "clients of other masters notice nothing: {counts:?}");
+    let backend = connect(&cluster, Duration::from_secs(5)).await;
+    for client in 0..9 {
+        exact(&backend, &format!("fresh-{client}")).await;
+    }
+}

@@ -1,0 +1,9 @@
+//! Redis Cluster and Sentinel: real processes that move slots, die and are promoted, under load.
+
+#![forbid(unsafe_code)]
+// A test's helpers are tests too.
+#![allow(clippy::unwrap_used)]
+
+mod cluster;
+mod load;
+mod sentinel;
