@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod backends;
+pub mod fuzzed;
 mod proxy;
 mod random;
 mod redis_cluster;

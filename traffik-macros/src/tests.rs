@@ -302,3 +302,22 @@ fn a_cost_that_can_never_fit_is_refused() {
     assert!(!refused(r#"cost = 50, rate = "unlimited""#));
     assert!(!refused(r#"cost = 50, rate = const RATE"#));
 }
+
+/// The fuzz target over its corpus, each also cut short at every place.
+#[test]
+fn the_handler_survives_any_arguments() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/attribute");
+    let (mut run, mut parsed) = (0, 0);
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        for end in 0..=text.len() {
+            let Some(Ok(arguments)) = text.get(..end).map(str::parse::<TokenStream>) else { continue };
+            let item = parse_str("async fn handler() {}").unwrap();
+            let expanded = crate::expand::throttle(arguments, item).to_string();
+            assert!(expanded.contains("handler"), "{text}");
+            parsed += 1;
+        }
+        run += 1;
+    }
+    assert!(run > 9 && parsed > 100, "a corpus of {run}, {parsed} parsed");
+}

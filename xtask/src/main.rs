@@ -16,13 +16,14 @@ const HELP: &str = "\
 cargo xtask <task>
 
   test    install what the tests need, then run all of them: unit, doc, ui, integration
-  ci      fmt, clippy on every feature set that matters, test, docs, packaging
+  ci      fmt, clippy on every feature set that matters, test, docs, packaging,
+          licences, bans and advisories of dependencies,
           and a program built from the packed crates alone
           (--tested: the tests have just run, leave them out)
   bench   this library and its peers on the same work, in one table of ratios
   package pack the published crates, and build a program from the packed files alone
   plots   draw the guide's pictures from the strategies themselves
-  setup   only install what the tests need
+  setup   only install what the tests and the checks need
 ";
 
 fn main() -> ExitCode {
@@ -30,11 +31,11 @@ fn main() -> ExitCode {
     let rest: Vec<_> = std::env::args().skip(2).collect();
     let done = match task.as_str() {
         "test" => setup::all().and_then(|()| checks::test(&rest)),
-        "ci" => setup::all().and_then(|()| checks::ci(rest.iter().any(|flag| flag == "--tested"))),
+        "ci" => setup::with_checks().and_then(|()| checks::ci(rest.iter().any(|flag| flag == "--tested"))),
         "bench" => checks::bench(&rest),
         "package" => checks::packages(),
         "plots" => plots::write(),
-        "setup" => setup::all(),
+        "setup" => setup::with_checks(),
         _ => {
             eprint!("{HELP}");
             return ExitCode::from(2);

@@ -1,6 +1,6 @@
-//! What the tests need that cargo does not bring: `redis-server`.
+//! What tests and checks need that the workspace does not bring: `redis-server` and `cargo-deny`.
 
-use crate::run::{Done, has, run};
+use crate::run::{Done, cargo, has, run};
 
 /// A package manager, and how it installs Redis.
 struct Manager {
@@ -16,7 +16,17 @@ const MANAGERS: &[Manager] = &[
     Manager { program: "brew", steps: &[&["install", "redis"]] },
 ];
 
-/// Installs what is missing, and says so.
+/// Installs what the tests and the checks need.
+pub(crate) fn with_checks() -> Done {
+    all()?;
+    if has("cargo-deny") {
+        return Ok(());
+    }
+    eprintln!("cargo-deny is missing; installing it with cargo");
+    cargo(&["install", "cargo-deny", "--locked"])
+}
+
+/// Installs what the tests need, and says so.
 pub(crate) fn all() -> Done {
     if has("redis-server") {
         return Ok(());

@@ -7,6 +7,7 @@
 mod attribute;
 mod concurrency;
 mod conformance;
+mod corpus;
 mod costs;
 mod custom;
 mod denials;
