@@ -62,7 +62,7 @@ fn dependencies() -> Done {
         eprintln!("the advisory database cannot be had: known vulnerabilities were not looked for");
         return Ok(());
     }
-    cargo(&["deny", "check", "--disable-fetch", "advisories"])
+    cargo(&["deny", "check", "advisories"])
 }
 
 /// Packs every published crate as it would be uploaded, builds it from the packed files, and a

@@ -15,3 +15,4 @@ mod memory;
 mod metrics;
 mod policies;
 mod support;
+mod survival;

@@ -54,6 +54,30 @@ async fn a_flood_frees_nobody_who_is_refused() -> Result {
     Ok(())
 }
 
+/// Ten million clients with `TRAFFIK_LONG=1`, which is for release builds; a million otherwise.
+#[tokio::test]
+async fn millions_of_clients_stay_within_the_capacity() -> Result {
+    const CAPACITY: usize = 100_000;
+    let long = std::env::var("TRAFFIK_LONG").is_ok_and(|value| value == "1");
+    let clients: u64 = if long { 10_000_000 } else { 1_000_000 };
+    let memory = MemoryBackend::builder().capacity(CAPACITY).clock(ManualClock::new()).build();
+    let throttle = throttle("mem:millions", "2/hour", memory.clone());
+    for _ in 0..3 {
+        let _ = throttle.hit("refused before").await?;
+    }
+    for client in 0..clients {
+        let _ = throttle.hit(client).await?;
+        if client % 1_000 == 0 {
+            assert!(memory.len() <= CAPACITY);
+            assert!(!throttle.hit("refused before").await?.is_allowed(), "freed after {client} clients");
+        }
+    }
+    println!("{clients} clients: {} keys in {} bytes", memory.len(), memory.bytes());
+    assert!(memory.len() > CAPACITY / 2, "{} keys", memory.len());
+    assert!(memory.bytes() <= CAPACITY * 64, "{} bytes", memory.bytes());
+    Ok(())
+}
+
 #[tokio::test]
 async fn expired_keys_make_room_first() -> Result {
     let clock = ManualClock::new();
