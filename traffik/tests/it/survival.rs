@@ -129,3 +129,30 @@ fn panicking_identifiers_and_costs_charge_nothing_and_poison_nothing() {
         assert_eq!([used(&plain).await, used(&broken[0]).await, used(&broken[1]).await], [2, 1, 3].map(Some));
     });
 }
+
+#[tokio::test]
+async fn a_panicking_handler_has_been_charged_once_and_locks_nothing() -> Result {
+    use tower::ServiceExt;
+
+    let backend = SharedBackend::from(MemoryBackend::new());
+    let who = |_: &Parts| Identity::from("ann");
+    let builder = Throttle::builder("panic:handler").rate("3/day").identifier(who).registry(&Registry::new());
+    let limited = builder.backend(&backend).build()?;
+    let handler = async || {
+        assert!(std::hint::black_box(false), "a mistake of the user's");
+        "hello"
+    };
+    let app = axum::Router::new().route("/", axum::routing::get(handler));
+    let app = app.layer(traffik::ThrottleLayer::new([&limited]));
+    for hit in 1..=5 {
+        let request = http::Request::get("/").body(axum::body::Body::empty())?;
+        let served = tokio::spawn(app.clone().oneshot(request)).await;
+        if hit <= 3 {
+            assert!(served.is_err_and(|error| error.is_panic()), "hit {hit}");
+        } else {
+            assert_eq!(served??.status(), 429, "hit {hit}");
+        }
+        assert_eq!(limited.stat("ann").await?.ok_or("exempt")?.used, hit.min(3));
+    }
+    Ok(())
+}
