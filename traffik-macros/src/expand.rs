@@ -14,6 +14,9 @@ use crate::stack::Stack;
 use crate::validate;
 use crate::value::Closure;
 
+/// The extractor of what was charged, which costs something only where it is asked for.
+const CHARGE: &str = "Charge";
+
 /// Expands the attribute; if anything is wrong, every mistake is reported and the handler stays.
 pub(crate) fn throttle(args: TokenStream, item: TokenStream) -> TokenStream {
     let (mut attributes, item) = item::split(item);
@@ -110,6 +113,7 @@ impl Expansion<'_> {
         let Self { root, gate, .. } = self;
         let visibility = &self.handler.visibility;
         let throttles = throttles.iter().map(|throttle| self.throttle(throttle));
+        let charges = self.handler.mentions(CHARGE).then(|| quote_spanned!(Span::mixed_site()=> .charges()));
         // One handler has one gate, whoever put it there: its throttles are decided together.
         let start = match &self.handler.gate {
             None => quote_spanned!(Span::mixed_site()=> #root::private::Stack::new()),
@@ -128,7 +132,7 @@ impl Expansion<'_> {
                 fn stack() -> &'static #root::private::Stack {
                     static STACK: ::std::sync::LazyLock<#root::private::Stack> =
                         ::std::sync::LazyLock::new(|| {
-                            #start #(#throttles)*
+                            #start #(#throttles)* #charges
                         });
                     &STACK
                 }

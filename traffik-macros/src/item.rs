@@ -96,6 +96,21 @@ impl Parse for Handler {
     }
 }
 
+impl Handler {
+    /// Whether this word stands among the parameters, at any depth. A parameter that `#[cfg]` takes
+    /// away counts too.
+    pub(crate) fn mentions(&self, word: &str) -> bool {
+        fn holds(tokens: TokenStream, word: &str) -> bool {
+            tokens.into_iter().any(|tree| match tree {
+                TokenTree::Ident(found) => found == word,
+                TokenTree::Group(group) => holds(group.stream(), word),
+                TokenTree::Literal(_) | TokenTree::Punct(_) => false,
+            })
+        }
+        holds(self.parameters.clone(), word)
+    }
+}
+
 fn body(input: ParseStream<'_>) -> Result<Option<Body>> {
     if input.parse::<Option<Token![;]>>()?.is_some() {
         return Ok(None);

@@ -27,7 +27,7 @@ mod serve;
 mod socket;
 mod stack;
 
-pub use crate::tower::{Outcome, OutcomeRejection};
+pub use crate::tower::{Charge, ChargeRejection, Outcome, OutcomeRejection};
 pub use gate::{Gate, Gated, respond};
 pub use serve::{Serve, serve};
 #[cfg(feature = "ws")]

@@ -19,7 +19,7 @@ pub use crate::error::BackendError;
 use crate::identity::Who;
 use crate::key;
 use crate::policy::Policy;
-use crate::strategy::Ask;
+use crate::strategy::{Ask, State};
 
 /// A boxed future, for the paths where one may wait.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -92,6 +92,16 @@ pub enum Op {
         /// When the charge was made.
         at: Option<u64>,
     },
+    /// Correct what was charged at `at` to what was used in the end. A hit that
+    /// [gives back](Hit::gives_back) is a refund; any other takes as much of its cost as there is
+    /// room for, now, and is never refused: [`Verdict::admitted`] is always true, and
+    /// [`Verdict::wait`] counts the units that found no room.
+    ///
+    /// Strategies are not asked this: [`Hit::step`] takes it as checks, hits and refunds.
+    Settle {
+        /// When the charge was made.
+        at: u64,
+    },
     /// Forget the key.
     Reset,
 }
@@ -112,6 +122,8 @@ pub struct Hit<'a> {
     pub(crate) scope: Option<&'a str>,
     pub(crate) cost: u64,
     pub(crate) hash: u64,
+    /// Read in [`Op::Settle`] alone.
+    pub(crate) back: bool,
 }
 
 impl<'a> Hit<'a> {
@@ -124,7 +136,7 @@ impl<'a> Hit<'a> {
     ) -> Self {
         // Sums of independent hashes under a secret key: as hard to steer as each of them.
         let hash = policy.seed() ^ who_hash ^ scope.map_or(0, key::scope);
-        Self { policy, who, scope, cost, hash }
+        Self { policy, who, scope, cost, hash, back: false }
     }
 
     /// The policy.
@@ -151,6 +163,12 @@ impl<'a> Hit<'a> {
         self.cost
     }
 
+    /// In an [`Op::Settle`]: whether the cost is given back, rather than taken as far as there is room.
+    #[must_use]
+    pub fn gives_back(&self) -> bool {
+        self.back
+    }
+
     /// The key as 64 bits: uid, policy, scope and identity under a secret of this process. For
     /// stores that live no longer than the process.
     #[must_use]
@@ -160,12 +178,33 @@ impl<'a> Hit<'a> {
 
     /// Takes the strategy's step on `state` at instant `now` (microseconds since the Unix epoch).
     #[inline]
-    pub fn step(&self, op: Op, now: u64, state: &mut crate::strategy::State) -> Verdict {
+    pub fn step(&self, op: Op, now: u64, state: &mut State) -> Verdict {
+        if let Op::Settle { at } = op {
+            return self.settle(at, now, state);
+        }
+        self.policy.strategy().step(state, &self.asked(op, now, self.cost))
+    }
+
+    #[inline]
+    fn asked(&self, op: Op, now: u64, cost: u64) -> Ask<'a> {
+        Ask { op, now, rate: self.policy.rate(), cost, who: self.who, phase: self.phase() }
+    }
+
+    /// [`Op::Settle`], in the steps that every strategy knows.
+    #[cold]
+    fn settle(&self, at: u64, now: u64, state: &mut State) -> Verdict {
         let strategy = self.policy.strategy();
-        strategy.step(
-            state,
-            &Ask { op, now, rate: self.policy.rate(), cost: self.cost, who: self.who, phase: self.phase() },
-        )
+        if self.back {
+            return strategy.step(state, &self.asked(Op::Refund { at: Some(at) }, now, self.cost));
+        }
+        let room = strategy.step(state, &self.asked(Op::Check, now, self.cost));
+        let fits = if room.admitted { self.cost } else { room.remaining.min(self.cost) };
+        let taken = match fits {
+            0 => Verdict { admitted: false, ..room },
+            fits => strategy.step(state, &self.asked(Op::Hit, now, fits)),
+        };
+        let missing = self.cost - if taken.admitted { fits } else { 0 };
+        Verdict { admitted: true, wait: missing, ..taken }
     }
 
     /// See [`Ask::phase`].
@@ -193,7 +232,7 @@ pub struct Verdict {
     pub used: u64,
     /// What can still be taken at once after the step.
     pub remaining: u64,
-    /// 0 when admitted; else how long until the same step would be, with no other traffic;
+    /// 0 when admitted (see [`Op::Settle`] for its own meaning there); else how long until the same step would be, with no other traffic;
     /// [`Verdict::NEVER`] if waiting can't help.
     pub wait: u64,
     /// How long until the account is full again.

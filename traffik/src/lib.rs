@@ -120,6 +120,7 @@ mod policy;
 mod rate;
 mod registry;
 mod request_fn;
+mod reserve;
 mod resilience;
 mod settings;
 mod subject;
@@ -169,12 +170,13 @@ pub use policy::Policy;
 pub use rate::{IntoRate, Rate};
 pub use registry::Registry;
 pub use request_fn::{AsyncRequestFn, IntoRequestFn, RequestFn, Yields};
+pub use reserve::{OnCancel, Reservation, Reserve, ReserveError, Settled};
 pub use resilience::{BreakerState, CircuitBreaker, CircuitBreakerBuilder, OnError};
 pub use rules::{Rule, bypass_if, throttle_if};
 pub use subject::{IntoSubject, Subject};
 pub use throttle::{Throttle, ThrottleBuilder};
 #[cfg(feature = "tower")]
-pub use tower::{BackendLayer, Outcome, ThrottleLayer};
+pub use tower::{BackendLayer, Charge, Outcome, ThrottleLayer};
 #[cfg(feature = "macros")]
 pub use traffik_macros::throttle;
 

@@ -145,11 +145,15 @@ impl Receipt {
         }
     }
 
+    /// The same account, and other units.
+    pub(crate) fn hit(&self, units: u64) -> Hit<'_> {
+        let who = self.identity.as_ref();
+        Hit::new(&self.policy, who, key::identity(&who), self.scope.as_deref(), units)
+    }
+
     /// Gives `units` of the charge back, into the window it was made in.
     pub(crate) async fn give_back(&self, units: u64) -> Result<(), Error> {
-        let who = self.identity.as_ref();
-        let hits = [Hit::new(&self.policy, who, key::identity(&who), self.scope.as_deref(), units)];
-        resilience::call(&self.backend, Op::Refund { at: Some(self.at) }, &hits)
+        resilience::call(&self.backend, Op::Refund { at: Some(self.at) }, &[self.hit(units)])
             .await
             .map_err(Error::backend)?;
         Ok(())

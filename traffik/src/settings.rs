@@ -7,6 +7,7 @@ use crate::identity::Identity;
 use crate::policy::Policy;
 use crate::rate::Rate;
 use crate::request_fn::{RequestFn, Source};
+use crate::reserve::OnCancel;
 use crate::resilience::OnError;
 use crate::rules::Rule;
 use crate::strategy::Strategy;
@@ -24,6 +25,7 @@ pub(crate) struct Settings {
     pub(crate) on_error: Option<OnError>,
     pub(crate) rules: Arc<[Rule]>,
     pub(crate) shadow: bool,
+    pub(crate) on_cancel: OnCancel,
     /// Whether nothing up to the backend has to wait. Kept up by [`Settings::seal`].
     pub(crate) quick: bool,
     #[cfg(feature = "tower")]

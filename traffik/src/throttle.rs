@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::policy::Policy;
 use crate::rate::{IntoRate, Rate};
 use crate::request_fn::Source;
+use crate::reserve::{OnCancel, Reserve};
 use crate::rules::Rule;
 use crate::settings::{BackendSetting, RateSetting, Settings};
 use crate::strategy::{IntoStrategy, Strategy};
@@ -170,6 +171,15 @@ impl Throttle {
         StatOf::new(self, subject.into_subject())
     }
 
+    /// Charges a cost that is not known yet: what is likely, or the most that it can be. What was
+    /// used is told to the [`Reservation`](crate::Reservation) in the end.
+    ///
+    /// # Errors
+    /// When the subject is over its limit, and as [`hit`](Throttle::hit).
+    pub fn reserve<'a>(&'a self, subject: impl IntoSubject<'a>) -> Reserve<'a> {
+        Reserve::new(self, subject.into_subject())
+    }
+
     /// Gives units back: never above a full account, and only into the present window.
     ///
     /// # Errors
@@ -261,6 +271,16 @@ impl Throttle {
         // The change itself cannot fail.
         let _ = self.change(|settings| {
             settings.on_error = Some(on_error);
+            Ok(())
+        });
+    }
+
+    /// Changes what becomes of reservations that are dropped unsettled; those made before go by what
+    /// was said then.
+    pub fn set_on_cancel(&self, rule: OnCancel) {
+        // The change itself cannot fail.
+        let _ = self.change(|settings| {
+            settings.on_cancel = rule;
             Ok(())
         });
     }

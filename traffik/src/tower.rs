@@ -34,8 +34,10 @@
 mod admission;
 mod backend_layer;
 mod body;
+mod charge;
 mod marks;
 mod outcome;
+mod paid;
 mod throttle_future;
 mod throttle_layer;
 mod traffik_layer;
@@ -44,6 +46,9 @@ mod traffik_layer;
 pub(crate) use admission::{After, First, Use, admit, at_once};
 pub use backend_layer::{BackendFuture, BackendLayer, BackendService};
 pub use body::ThrottleBody;
+#[cfg(feature = "axum")]
+pub(crate) use charge::ready;
+pub use charge::{Charge, ChargeRejection};
 #[cfg(feature = "axum")]
 pub(crate) use marks::undo;
 pub use outcome::{Outcome, OutcomeRejection};

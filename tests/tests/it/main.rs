@@ -19,6 +19,7 @@ mod mirror;
 mod muldiv;
 mod one_call;
 mod outage;
+mod reserve;
 mod scripts;
 mod several;
 mod support;

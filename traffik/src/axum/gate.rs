@@ -11,7 +11,7 @@ use super::stack::Stack;
 use crate::Parts;
 use crate::resilience::Outage;
 use crate::response;
-use crate::tower::{After, First, admit, at_once, undo};
+use crate::tower::{After, First, admit, at_once, ready, undo};
 
 /// A handler's throttles. `#[throttle]` implements it on a type of its own per handler.
 pub trait Gated: 'static {
@@ -52,10 +52,14 @@ impl<G: Gated, S: Send + Sync> FromRequestParts<S> for Gate<G> {
             undo(parts).await;
             return Err(response::outage(Outage::Raise, Some(&parts.headers)));
         }
-        match at_once(&stack.uses, parts, false) {
-            First::In(after) => Ok(Self::with(after)),
-            First::Later(ruling) => admit(&stack.uses, parts, false, ruling).await.map(Self::with),
+        let after = match at_once(&stack.uses, parts, false) {
+            First::In(after) => after,
+            First::Later(ruling) => admit(&stack.uses, parts, false, ruling).await?,
+        };
+        if stack.charges {
+            ready(parts, &stack.uses);
         }
+        Ok(Self::with(after))
     }
 }
 

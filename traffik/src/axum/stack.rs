@@ -13,6 +13,8 @@ use crate::tower::Use;
 pub struct Stack {
     pub(super) uses: Vec<Use>,
     pub(super) error: Option<Error>,
+    /// Whether the handler takes a [`Charge`](crate::Charge).
+    pub(super) charges: bool,
 }
 
 /// One throttle in a stack, with what the attribute says differently from its declaration. What it
@@ -24,7 +26,7 @@ impl Stack {
     /// No throttles yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { uses: Vec::new(), error: None }
+        Self { uses: Vec::new(), error: None, charges: false }
     }
 
     /// Builds on the stack of another gate of the same handler, whose throttles come first.
@@ -47,6 +49,17 @@ impl Stack {
     #[must_use]
     pub fn shared(mut self, throttle: &'static Throttle, adjust: impl FnOnce(Applied) -> Applied) -> Self {
         self.uses.push(adjust(Applied(Use::new(throttle.clone()))).0);
+        self
+    }
+
+    /// Remembers what is charged, for the handler's [`Charge`](crate::Charge).
+    #[must_use]
+    pub fn charges(mut self) -> Self {
+        self.charges = true;
+        for one in &mut self.uses {
+            one.charges = true;
+            one.overrides().receipt = true;
+        }
         self
     }
 

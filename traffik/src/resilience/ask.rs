@@ -29,7 +29,7 @@ pub(crate) async fn ask(
     permits: &mut Permits,
 ) -> Result<Verdicts, BackendError> {
     // Given twice, a refund would let somebody take more than the limit.
-    let retry = retry.filter(|_| !matches!(op, Op::Refund { .. }));
+    let retry = retry.filter(|_| !matches!(op, Op::Refund { .. } | Op::Settle { .. }));
     let Some(retry) = retry else {
         let result = call(backend, op, hits).await;
         permits.settle(result.is_ok());

@@ -158,7 +158,7 @@ impl Strategy for Adaptive {
                 account.used += ask.cost;
                 (true, 0)
             }
-            Op::Check => (true, 0),
+            Op::Check | Op::Settle { .. } => (true, 0),
             Op::Refund { at } => {
                 if at.is_none_or(|at| at >= start) {
                     account.used = account.used.saturating_sub(ask.cost);

@@ -70,6 +70,7 @@ impl Bucket {
                 after = used.saturating_sub(ask.cost.saturating_mul(unit));
                 (true, 0)
             }
+            Op::Settle { .. } => (true, 0),
             Op::Reset => {
                 after = 0;
                 (true, 0)

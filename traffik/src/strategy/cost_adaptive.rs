@@ -160,7 +160,7 @@ impl Strategy for CostAdaptive {
                 false,
                 time_for(account.used.saturating_add(ask.cost.saturating_mul(unit)) - total, &account.costs),
             ),
-            Op::Check => (true, 0),
+            Op::Check | Op::Settle { .. } => (true, 0),
             Op::Hit => {
                 account.used += ask.cost * unit;
                 if ask.cost > 0 {

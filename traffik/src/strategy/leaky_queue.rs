@@ -71,7 +71,7 @@ impl Strategy for LeakyQueue {
                     queue.leaves(queue.end_of(first, level.saturating_add(ask.cost) - limit), ask.rate);
                 (false, gone.saturating_sub(ask.now))
             }
-            Op::Check => (true, 0),
+            Op::Check | Op::Settle { .. } => (true, 0),
             Op::Hit if ask.cost == 0 => (true, 0),
             Op::Hit => {
                 let mut bytes = take(state, level);

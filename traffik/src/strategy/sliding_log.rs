@@ -72,7 +72,7 @@ impl Strategy for SlidingLog {
                 }
                 (true, 0)
             }
-            Op::Check => (true, 0),
+            Op::Check | Op::Settle { .. } => (true, 0),
             Op::Refund { at } => {
                 let mut left = log.costs(first);
                 take_newest(&mut left, at.unwrap_or(now), ask.cost);

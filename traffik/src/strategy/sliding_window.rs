@@ -85,7 +85,7 @@ impl Strategy for SlidingWindow {
                 pair.newer += ask.cost;
                 (true, 0)
             }
-            Op::Check => (true, 0),
+            Op::Check | Op::Settle { .. } => (true, 0),
             Op::Refund { at } => {
                 pair.refund(at, ask);
                 (true, 0)

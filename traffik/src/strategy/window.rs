@@ -54,6 +54,7 @@ impl Window {
                 }
                 (true, 0)
             }
+            Op::Settle { .. } => (true, 0),
             Op::Reset => {
                 after = 0;
                 (true, 0)

@@ -23,10 +23,11 @@ use oracle::Suite;
 /// `make` is called once for each part of the suite and makes a backend whose time is the given
 /// clock's. It need not be empty: each run uses clients of its own. What is tested:
 ///
-/// - every strategy, on random traces of hits, checks, refunds, resets and changed limits
+/// - every strategy, on random traces of hits, checks, refunds, settles, resets and changed limits
 /// - batches of several throttles: all are charged, or none, and refusals are told as they stand
 /// - clients, throttles, scopes and rates that look alike, and are counted apart
-/// - a check changes nothing, a refund never lifts above full, a reset forgets, an idle account is
+/// - a check changes nothing, a refund never lifts above full, a settle takes what there is
+///   room for, a reset forgets, an idle account is
 ///   full again, and not before
 /// - exact totals when many hits are under way at once, and whole batches when some are dropped
 /// - a strategy of one's own, with words and with bytes

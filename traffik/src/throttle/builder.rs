@@ -11,6 +11,7 @@ use crate::policy::Policy;
 use crate::rate::{IntoRate, Rate};
 use crate::registry::Registry;
 use crate::request_fn::{IntoRequestFn, RequestFn, Source};
+use crate::reserve::OnCancel;
 use crate::resilience::OnError;
 use crate::rules::Rule;
 use crate::settings::{BackendSetting, RateSetting, Settings};
@@ -33,6 +34,7 @@ pub struct ThrottleBuilder {
     on_error: Option<OnError>,
     rules: Vec<Rule>,
     shadow: bool,
+    on_cancel: OnCancel,
     #[cfg(feature = "tower")]
     pub(crate) answers: crate::response::Answers,
 }
@@ -59,6 +61,7 @@ impl ThrottleBuilder {
             on_error: None,
             rules: Vec::new(),
             shadow: false,
+            on_cancel: OnCancel::Keep,
             #[cfg(feature = "tower")]
             answers: crate::response::Answers::default(),
         }
@@ -151,6 +154,13 @@ impl ThrottleBuilder {
         self
     }
 
+    /// What becomes of a [`Reservation`](crate::Reservation) that is dropped unsettled, such as when
+    /// the client goes away. [`OnCancel::Keep`] if not said.
+    pub fn on_cancel(mut self, rule: OnCancel) -> Self {
+        self.on_cancel = rule;
+        self
+    }
+
     /// Enters another registry than the process's, for tests and for several apps in one process.
     pub fn registry(mut self, registry: &Registry) -> Self {
         self.registry = Some(registry.clone());
@@ -213,6 +223,7 @@ impl ThrottleBuilder {
                 on_error: self.on_error,
                 rules: self.rules.into(),
                 shadow: self.shadow,
+                on_cancel: self.on_cancel,
                 quick: false,
                 #[cfg(feature = "tower")]
                 answers: self.answers,

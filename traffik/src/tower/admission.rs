@@ -6,8 +6,10 @@ mod after;
 use http::StatusCode;
 use smallvec::SmallVec;
 
+use super::charge::Charge;
 use super::marks::{GivenBack, Mark, Marks, undo};
 use super::outcome::Outcome;
+use super::paid::Paid;
 use crate::Parts;
 use crate::app::Traffik;
 use crate::backend::Op;
@@ -31,13 +33,15 @@ pub(crate) struct Use {
     pub(crate) throttle: Throttle,
     pub(crate) overrides: Option<Overrides>,
     pub(crate) answers: Answers,
+    /// Whether the handler wants to settle what is charged.
+    pub(crate) charges: bool,
 }
 
 impl Use {
     pub(crate) fn new(throttle: Throttle) -> Self {
         let refunds = throttle.settings().answers.refund_on.is_some();
         let overrides = refunds.then(|| Overrides { receipt: true, ..Overrides::default() });
-        Self { throttle, overrides, answers: Answers::default() }
+        Self { throttle, overrides, answers: Answers::default(), charges: false }
     }
 
     pub(crate) fn overrides(&mut self) -> &mut Overrides {
@@ -60,7 +64,8 @@ impl Use {
     /// Whether a request that passes leaves nothing to do or to tell.
     fn is_silent(&self, app: Option<&Headers>) -> bool {
         let settings = self.throttle.settings();
-        settings.answers.headers.as_ref().or(app).is_some_and(Headers::is_never)
+        !self.charges
+            && settings.answers.headers.as_ref().or(app).is_some_and(Headers::is_never)
             && self.refund_on(&settings).is_none()
             && !matches!(self.on_throttled(&settings), Some(OnThrottled::Continue))
     }
@@ -206,8 +211,8 @@ async fn adjusted<'a>(uses: &'a [Use], parts: &Parts) -> Adjusted<'a> {
             Some(Source::Of(function)) => function.call(parts).await,
             None => 0,
         };
-        // Without a receipt the layer let the request pass uncounted, and so it is here.
-        let charged = mark.receipt.as_ref().map_or(cost, |receipt| receipt.cost);
+        // Where nothing was paid the layer let the request pass uncounted, and so it is here.
+        let charged = mark.paid.as_ref().map_or(cost, Paid::cost);
         if cost > charged {
             adjusted
                 .push((one, Overrides { cost: Some(Source::Fixed(cost - charged)), ..overrides.clone() }));
@@ -245,7 +250,7 @@ fn report(one: &Use, ruled: &Ruled, parts: &Parts, refused: bool) -> Option<Repo
 /// The request goes in.
 fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Parts, layer: bool) -> After {
     let mut after = After::default();
-    let mut receipts: SmallVec<[_; 2]> = SmallVec::new();
+    let mut paid: SmallVec<[Option<Paid>; 2]> = SmallVec::new();
     let continues = waved.is_some() || counted.iter().any(|one| one.continues());
     let waved = waved.unwrap_or_default();
     waved.reports.into_iter().for_each(|report| after.report(report, 0));
@@ -253,18 +258,24 @@ fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Par
         if let Some(report) = report(one, &ruled, parts, waved.first.is_some()) {
             after.report(report, ruled.charged.as_ref().map_or(0, |receipt| receipt.cost));
         }
-        if let (Some(refund_on), Some(receipt)) = (one.refund_on(&one.throttle.settings()), &ruled.charged) {
-            after.refund(refund_on, receipt.clone());
+        let refund_on = one.refund_on(&one.throttle.settings());
+        // A layer's charge may be settled by a handler further in before it is given back.
+        let shared = one.charges || (layer && refund_on.is_some());
+        let made = ruled.charged.map(|receipt| Paid::new(receipt, &one.throttle, shared));
+        if let (Some(refund_on), Some(paid)) = (refund_on, &made) {
+            after.refund(refund_on, paid.clone());
         }
-        receipts.push(ruled.charged);
+        paid.push(made);
     }
+    let tabs = counted.iter().zip(&paid).filter(|(one, _)| one.charges);
+    Charge::leave(parts, tabs.filter_map(|(_, paid)| paid.as_ref()?.tab().cloned()));
     if continues {
         Outcome::leave(parts, waved.first);
     }
     if layer {
-        let waved = waved.marks.into_iter().map(|throttle| Mark { throttle, receipt: None });
-        let counted = counted.iter().zip(receipts);
-        let counted = counted.map(|(one, receipt)| Mark { throttle: one.throttle.clone(), receipt });
+        let waved = waved.marks.into_iter().map(|throttle| Mark { throttle, paid: None });
+        let counted = counted.iter().zip(paid);
+        let counted = counted.map(|(one, paid)| Mark { throttle: one.throttle.clone(), paid });
         Marks::leave(&mut parts.extensions, waved.chain(counted));
     }
     after

@@ -5,7 +5,10 @@ use http::Extensions;
 use smallvec::SmallVec;
 
 use crate::Parts;
-use crate::pipeline::Receipt;
+use std::sync::Arc;
+
+use super::paid::Paid;
+use crate::reserve::Tab;
 use crate::throttle::Throttle;
 
 /// A throttle that a layer has applied to this request.
@@ -13,7 +16,7 @@ use crate::throttle::Throttle;
 pub(super) struct Mark {
     pub(super) throttle: Throttle,
     /// `None`: it passed uncounted, or was refused and let pass.
-    pub(super) receipt: Option<Receipt>,
+    pub(super) paid: Option<Paid>,
 }
 
 /// All of them, outermost first.
@@ -28,6 +31,13 @@ impl Marks {
 
     pub(super) fn find(&self, throttle: &Throttle) -> Option<&Mark> {
         self.0.iter().find(|mark| mark.throttle.same(throttle))
+    }
+
+    /// What was paid, outermost first, as tabs: the same ones however often they are asked for.
+    pub(super) fn tabs(&mut self) -> impl Iterator<Item = (&Throttle, Arc<Tab>)> {
+        self.0
+            .iter_mut()
+            .filter_map(|Mark { throttle, paid }| Some((&*throttle, paid.as_mut()?.share(throttle))))
     }
 
     pub(super) fn leave(extensions: &mut Extensions, marks: impl Iterator<Item = Mark>) {
@@ -48,9 +58,9 @@ pub(super) struct GivenBack;
 /// there was anything.
 pub(crate) async fn undo(parts: &Parts) -> bool {
     let Some(marks) = Marks::of(&parts.extensions) else { return false };
-    for receipt in marks.0.iter().rev().filter_map(|mark| mark.receipt.as_ref()) {
-        if let Err(error) = receipt.give_back(receipt.cost).await {
-            let uid = receipt.policy.uid();
+    for paid in marks.0.iter().rev().filter_map(|mark| mark.paid.as_ref()) {
+        if let Err(error) = paid.give_back().await {
+            let uid = paid.uid();
             tracing::warn!(target: "traffik", uid, %error, "a refused request stays charged by an outer layer");
         }
     }

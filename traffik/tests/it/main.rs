@@ -14,5 +14,6 @@ mod memory;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod policies;
+mod reserve;
 mod support;
 mod survival;

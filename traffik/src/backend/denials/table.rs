@@ -90,7 +90,7 @@ impl Denials {
         hits: &[Hit<'_>],
         call: impl Future<Output = Result<Verdicts, BackendError>>,
     ) -> Result<Verdicts, BackendError> {
-        if matches!(op, Op::Refund { .. } | Op::Reset) {
+        if matches!(op, Op::Refund { .. } | Op::Settle { .. } | Op::Reset) {
             // Also if it fails or its caller goes away: it may have been carried out.
             let _forget = Forget { denials: self, hits };
             return call.await;

@@ -51,6 +51,7 @@ fn command(store: &Store, sha1: &str, op: Op, hits: &[Hit<'_>], calls: &[Call]) 
         Op::Hit => ("hit", None),
         Op::Check => ("check", None),
         Op::Refund { at } => ("refund", at),
+        Op::Settle { at } => ("settle", Some(at)),
         Op::Reset => ("reset", None),
     };
     command.arg(word);
@@ -60,7 +61,9 @@ fn command(store: &Store, sha1: &str, op: Op, hits: &[Hit<'_>], calls: &[Call]) 
     };
     for (hit, call) in hits.iter().zip(calls) {
         // No account holds 2^53, so a cost of that much is as good as any above it.
-        command.arg(call.name()).arg(hit.cost().min(EXACT));
+        let cost = hit.cost().min(EXACT).cast_signed();
+        let back = matches!(op, Op::Settle { .. }) && hit.gives_back();
+        command.arg(call.name()).arg(if back { -cost } else { cost });
         for argument in &call.args {
             command.arg(*argument);
         }

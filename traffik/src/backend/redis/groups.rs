@@ -124,7 +124,7 @@ impl Owned {
 
     fn hit(&self) -> Hit<'_> {
         let (policy, scope) = (&self.policy, self.scope.as_deref());
-        Hit { policy, who: self.identity.as_ref(), scope, cost: self.cost, hash: self.hash }
+        Hit { policy, who: self.identity.as_ref(), scope, cost: self.cost, hash: self.hash, back: false }
     }
 }
 

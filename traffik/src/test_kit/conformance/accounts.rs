@@ -103,6 +103,21 @@ pub(super) async fn given_back_and_forgotten(mut suite: Suite) {
         suite.require(left == full, || format!("{strategy:?}: {left} of {full} left after a reset"));
         suite.agree_on(Op::Reset, &client).await;
         suite.agree_on(Op::Refund { at: Some(0) }, &client).await;
+
+        // A settle gives back what was not used, and takes what was used besides, up to the limit.
+        let charged = suite.agree(Op::Hit, &[client.cost(cost)]).await.now;
+        let settle = Op::Settle { at: charged };
+        suite.agree_on(settle, &client.cost(cost - 1).back(true)).await;
+        let left = suite.agree_on(Op::Check, &client).await.remaining;
+        suite.require(left == full - 1, || format!("{strategy:?}: {left} of {full} left after 1 was used"));
+        let settled = suite.agree_on(settle, &client.cost(full + 6)).await;
+        suite.require(settled.admitted && settled.remaining == 0 && settled.wait == 7, || {
+            format!("{strategy:?}: a settle of {} into {left} came to {settled:?}", full + 6)
+        });
+        let settled = suite.agree_on(settle, &client.cost(1)).await;
+        suite.require(settled.admitted && settled.wait == 1, || {
+            format!("{strategy:?}: a settle into an account at its limit came to {settled:?}")
+        });
     }
 }
 

@@ -45,13 +45,14 @@ pub(super) async fn all_or_nothing(mut suite: Suite) {
             let mut asked: Vec<Asked> = Vec::new();
             for one in batch.iter().skip(from).chain(batch.iter().take(from)) {
                 let cost = [1, 1, 2, 3, 9, 60][suite.random.below(6) as usize];
-                asked.push(one.cost(cost));
+                asked.push(one.cost(cost).back(suite.random.below(2) == 0));
             }
             let op = match suite.random.below(16) {
                 0 => Op::Refund { at: Some(charged) },
                 1 => Op::Refund { at: None },
                 2 | 3 => Op::Check,
                 4 => Op::Reset,
+                5 | 6 => Op::Settle { at: charged },
                 _ => Op::Hit,
             };
             let verdicts = suite.agree(op, &asked).await;

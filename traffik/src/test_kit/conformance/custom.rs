@@ -31,7 +31,7 @@ impl Strategy for Budget {
         let used = state.words().map_or(0, |[_, rest]| MARK - rest);
         let limit = ask.rate.limit();
         let (admitted, after) = match ask.op {
-            Op::Check => (used + ask.cost <= limit, used),
+            Op::Check | Op::Settle { .. } => (used + ask.cost <= limit, used),
             Op::Hit if used + ask.cost > limit => (false, used),
             Op::Hit => (true, used + ask.cost),
             Op::Refund { .. } => (true, used.saturating_sub(ask.cost)),
@@ -69,7 +69,7 @@ impl Strategy for Instants {
             Op::Hit if !known => bytes.push(byte),
             Op::Refund { .. } => bytes.retain(|held| *held != byte),
             Op::Reset => bytes.clear(),
-            Op::Hit | Op::Check => {}
+            Op::Hit | Op::Check | Op::Settle { .. } => {}
         }
         let admitted = !matches!(ask.op, Op::Hit | Op::Check) || !known;
         let used = bytes.len() as u64;
@@ -105,6 +105,7 @@ pub(super) async fn own_strategies(mut suite: Suite) {
                 0 => Op::Check,
                 1 => Op::Refund { at: None },
                 2 if cost == 1 => Op::Reset,
+                3 => Op::Settle { at: 0 },
                 _ => Op::Hit,
             };
             suite.agree(op, asked).await;

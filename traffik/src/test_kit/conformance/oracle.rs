@@ -33,16 +33,23 @@ pub(super) struct Asked {
     pub(super) identity: Identity,
     pub(super) scope: Option<String>,
     pub(super) cost: u64,
+    /// In a settle: given back, rather than taken.
+    pub(super) back: bool,
 }
 
 impl Asked {
     pub(super) fn hit(&self) -> Hit<'_> {
         let who = self.identity.as_ref();
-        Hit::new(&self.policy, who, key::identity(&who), self.scope.as_deref(), self.cost)
+        let hit = Hit::new(&self.policy, who, key::identity(&who), self.scope.as_deref(), self.cost);
+        Hit { back: self.back, ..hit }
     }
 
     pub(super) fn cost(&self, cost: u64) -> Self {
         Self { cost, ..self.clone() }
+    }
+
+    pub(super) fn back(&self, back: bool) -> Self {
+        Self { back, ..self.clone() }
     }
 }
 
@@ -74,7 +81,7 @@ impl Suite {
 
     /// One client under one throttle.
     pub(super) fn asked(&self, policy: &Policy, identity: impl Into<Identity>, cost: u64) -> Asked {
-        Asked { policy: policy.clone(), identity: identity.into(), scope: None, cost }
+        Asked { policy: policy.clone(), identity: identity.into(), scope: None, cost, back: false }
     }
 
     /// Asks the backend, and the steps, and compares.

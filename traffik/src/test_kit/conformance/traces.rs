@@ -73,17 +73,19 @@ pub(super) async fn trace(suite: &mut Suite, strategy: &Arc<dyn Strategy>, rate:
                 }
                 continue;
             }
+            8 | 9 => Op::Settle { at: suite.random.pick(&charged) },
             _ => Op::Hit,
         };
         let policy = suite.policy("conformance:trace", rate, strategy);
         let choice = suite.random.below(8);
-        let asked = suite.asked(&policy, strategies::client(&name, choice), cost);
+        let back = suite.random.below(2) == 0;
+        let asked = suite.asked(&policy, strategies::client(&name, choice), cost).back(back);
         let verdicts = suite.agree(op, &[asked]).await;
         let Some(verdict) = verdicts.each.first() else { continue };
         if op == Op::Hit && verdict.admitted {
             charged.push(verdicts.now);
         }
         remaining = verdict.remaining;
-        wait = if verdict.wait == Verdict::NEVER { 0 } else { verdict.wait % (60 * period) };
+        wait = if verdict.wait == Verdict::NEVER || op != Op::Hit { 0 } else { verdict.wait % (60 * period) };
     }
 }

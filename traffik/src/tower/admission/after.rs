@@ -5,8 +5,8 @@ use smallvec::SmallVec;
 
 use crate::backend::BoxFuture;
 use crate::headers::{self, Report};
-use crate::pipeline::Receipt;
 use crate::tower::marks::GivenBack;
+use crate::tower::paid::Paid;
 
 /// For which statuses a charge is given back.
 type RefundOn = fn(StatusCode) -> bool;
@@ -20,7 +20,7 @@ struct Work {
     reports: SmallVec<[Report; 2]>,
     /// What each of the reports' throttles has charged.
     charged: SmallVec<[u64; 2]>,
-    refunds: SmallVec<[(RefundOn, Receipt); 1]>,
+    refunds: SmallVec<[(RefundOn, Paid); 1]>,
 }
 
 impl After {
@@ -30,8 +30,8 @@ impl After {
         work.charged.push(charged);
     }
 
-    pub(super) fn refund(&mut self, on: RefundOn, receipt: Receipt) {
-        self.0.get_or_insert_default().refunds.push((on, receipt));
+    pub(super) fn refund(&mut self, on: RefundOn, paid: Paid) {
+        self.0.get_or_insert_default().refunds.push((on, paid));
     }
 
     /// Writes the headers; what comes back, if anything, is still to be awaited.
@@ -54,9 +54,9 @@ impl After {
             return None;
         }
         Some(Box::pin(async move {
-            for (_, receipt) in &work.refunds {
-                if let Err(error) = receipt.give_back(receipt.cost).await {
-                    let uid = receipt.policy.uid();
+            for (_, paid) in &work.refunds {
+                if let Err(error) = paid.give_back().await {
+                    let uid = paid.uid();
                     tracing::warn!(target: "traffik", uid, %error, "the cost was not given back");
                 }
             }

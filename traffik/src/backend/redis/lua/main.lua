@@ -2,14 +2,16 @@
 --
 -- KEYS    one account per hit, all different.
 -- ARGV    [1]  now in µs since the Unix epoch, or '' to ask the server
---         [2]  hit | check | refund | reset
---         [3]  refund: when the charge was made (µs), or '' for now; else ''
+--         [2]  hit | check | refund | settle | reset
+--         [3]  refund, settle: when the charge was made (µs), or '' for now; else ''
 --         then for each key, in order:
---              the strategy's name, the cost (at most 2^53), and as many arguments as it takes
+--              the strategy's name, the cost (at most 2^53; settle: below 0 to be given back), and as
+--              many arguments as it takes
 -- Returns { now, unreadable, then for each key
 --           admitted (1 or 0), limit, used, remaining, wait (-1: never), reset_after, keep_for }
 --         `unreadable` counts the keys whose value was no state, and which were forgotten.
 --
+-- A settle gives back, or takes as much as there is room for; `wait` is then what found none.
 -- A hit charges every account, or none if one is refused; the verdicts then say how each stands.
 -- Whatever is written expires once it no longer matters: never sooner, and at most 1 s later.
 
@@ -55,13 +57,39 @@ end
 
 local reply = { now, unreadable }
 
+-- Corrects each account by itself, in the steps that every strategy knows: the twin of Hit::settle.
+local function settle(account)
+  local ask, step = account.ask, account.strategy.step
+  local cost = ask.cost
+  if cost < 0 then
+    ask.op, ask.cost = 'refund', -cost
+    return step(ask, account.state)
+  end
+  ask.op = 'check'
+  local verdict, next = step(ask, account.state)
+  local fits = verdict[1] == 1 and cost or math.min(verdict[4], cost)
+  if fits > 0 then
+    ask.op, ask.cost = 'hit', fits
+    verdict, next = step(ask, account.state)
+  else
+    verdict[1], next = 0, nil
+  end
+  local taken = verdict[1] == 1 and fits or 0
+  verdict[1], verdict[5] = 1, cost - taken
+  return verdict, next
+end
+
 -- Takes one step for every account; says whether all were admitted.
 local function round(kind)
   local all, size = true, 2
   for _, account in ipairs(accounts) do
-    account.ask.op = kind
     local verdict
-    verdict, account.next = account.strategy.step(account.ask, account.state)
+    if kind == 'settle' then
+      verdict, account.next = settle(account)
+    else
+      account.ask.op = kind
+      verdict, account.next = account.strategy.step(account.ask, account.state)
+    end
     account.keep_for = verdict[7]
     all = all and verdict[1] == 1
     for field = 1, 7 do

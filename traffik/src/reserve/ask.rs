@@ -1,0 +1,112 @@
+//! [`Reserve`]: a reservation that can still be told its cost, and is made when awaited.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::sync::Arc;
+
+use super::{Reservation, Tab};
+use crate::backend::{BoxFuture, Op};
+use crate::decision::{Decision, Throttled};
+use crate::error::Error;
+use crate::pipeline::{self, Entry, Overrides};
+use crate::subject::Subject;
+use crate::throttle::Throttle;
+
+/// A reservation about to be made. Await it.
+#[must_use = "nothing is reserved until this is awaited"]
+pub struct Reserve<'a> {
+    throttle: &'a Throttle,
+    subject: Subject<'a>,
+    units: Option<u64>,
+}
+
+impl<'a> Reserve<'a> {
+    pub(crate) fn new(throttle: &'a Throttle, subject: Subject<'a>) -> Self {
+        Self { throttle, subject, units: None }
+    }
+
+    /// What to charge up front, whatever the throttle says. 0 passes uncounted, as ever, and leaves
+    /// nothing to settle.
+    pub fn cost(mut self, units: u64) -> Self {
+        self.units = Some(units);
+        self
+    }
+
+    async fn ask(self) -> Result<Reservation, ReserveError> {
+        let overrides = Overrides { receipt: true, ..Overrides::default() };
+        let entries = [Entry { throttle: self.throttle, overrides: Some(&overrides) }];
+        let ruling = pipeline::decide(&entries, self.subject, Op::Hit, self.units).await;
+        let mut ruling = ruling.map_err(|failure| ReserveError::Failed(failure.error))?;
+        let on_cancel = self.throttle.settings().on_cancel;
+        let tabs = ruling.each.iter_mut().filter_map(|ruled| ruled.charged.take());
+        let tabs = tabs.map(|receipt| Arc::new(Tab::new(receipt, on_cancel)));
+        let reservation = Reservation::new(tabs.inspect(|tab| tab.hold()));
+        match ruling.into_decision() {
+            Decision::Denied(throttled) => Err(ReserveError::Throttled(throttled)),
+            Decision::Allowed(_) | Decision::Exempt => Ok(reservation),
+        }
+    }
+}
+
+impl<'a> IntoFuture for Reserve<'a> {
+    type Output = Result<Reservation, ReserveError>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.ask())
+    }
+}
+
+impl fmt::Debug for Reserve<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reserve").field("uid", &self.throttle.uid()).finish_non_exhaustive()
+    }
+}
+
+/// Why nothing was reserved. In axum a response: `429` for the one, `503` or `500` for the other.
+#[derive(Debug, Clone)]
+pub enum ReserveError {
+    /// The client is over its limit.
+    Throttled(Throttled),
+    /// No decision could be made.
+    Failed(Error),
+}
+
+impl ReserveError {
+    /// The refusal, if it is one.
+    #[must_use]
+    pub fn throttled(&self) -> Option<&Throttled> {
+        match self {
+            Self::Throttled(throttled) => Some(throttled),
+            Self::Failed(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for ReserveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Throttled(throttled) => throttled.fmt(f),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReserveError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Throttled(_) => None,
+            Self::Failed(error) => error.source(),
+        }
+    }
+}
+
+#[cfg(feature = "tower")]
+impl axum_core::response::IntoResponse for ReserveError {
+    fn into_response(self) -> axum_core::response::Response {
+        match self {
+            Self::Throttled(throttled) => throttled.into_response(),
+            Self::Failed(error) => error.into_response(),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Settling: all charges on one backend in one call.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::{Settled, Tab};
+use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdict};
+use crate::error::Error;
+use crate::resilience;
+use crate::strategy::EXACT;
+
+/// A charge, and what is to become of it.
+struct Correction<'a> {
+    tab: &'a Tab,
+    actual: u64,
+    hit: Hit<'a>,
+}
+
+impl<'a> Correction<'a> {
+    fn new(tab: &'a Tab, actual: u64) -> Self {
+        let charged = tab.charged();
+        let (back, cost) = match actual.checked_sub(charged) {
+            // No account holds 2^53, so what is more finds no room in any store.
+            Some(more) => (false, more.min(EXACT)),
+            None => (true, charged - actual),
+        };
+        Self { tab, actual, hit: Hit { back, ..tab.receipt.hit(cost) } }
+    }
+
+    fn begin(&self) {
+        if self.hit.back {
+            self.tab.sink(self.hit.cost);
+        }
+    }
+
+    fn finish(&self, verdict: &Verdict) -> Settled {
+        let missing = if self.hit.back {
+            0
+        } else {
+            let taken = self.hit.cost.saturating_sub(verdict.wait);
+            self.tab.rise(taken);
+            self.actual.saturating_sub(self.tab.receipt.cost).saturating_sub(taken)
+        };
+        match missing {
+            0 if verdict.used > verdict.limit => Settled::InDebt { units: verdict.used - verdict.limit },
+            0 => Settled::InFull,
+            missing => Settled::AtLimit { missing },
+        }
+    }
+}
+
+/// Settles each of these to `actual` units.
+pub(super) async fn all(tabs: &[Arc<Tab>], actual: u64) -> Result<Settled, Error> {
+    let open = tabs.iter().map(|tab| &**tab).filter(|tab| tab.close());
+    let mut left: SmallVec<[Correction<'_>; 2]> = open.map(|tab| Correction::new(tab, actual)).collect();
+    share(&mut left);
+    let (mut worst, mut failed) = (Settled::Nothing, None);
+    while let Some(first) = left.first() {
+        let backend = &first.tab.receipt.backend;
+        let (mut batch, mut later) = (SmallVec::new(), SmallVec::new());
+        for one in left {
+            // A batch never names a key twice.
+            let named = batch.iter().any(|other: &Correction<'_>| other.hit.hash == one.hit.hash);
+            let fits = !named && one.tab.receipt.backend.same(backend);
+            if fits { &mut batch } else { &mut later }.push(one);
+        }
+        left = later;
+        match together(backend, &batch).await {
+            Ok(settled) => worst = worst.max(settled),
+            Err(error) => failed = Some(error),
+        }
+    }
+    failed.map_or(Ok(worst), |error| Err(Error::backend(error)))
+}
+
+/// Several charges on one account share what was used: the last pays whatever exceeds the others.
+fn share(corrections: &mut [Correction<'_>]) {
+    for place in 1..corrections.len() {
+        let (before, rest) = corrections.split_at_mut(place);
+        let Some(one) = rest.first_mut() else { continue };
+        if let Some(other) = before.iter_mut().rfind(|other| other.hit.hash == one.hit.hash) {
+            let paid = other.actual.min(other.tab.charged());
+            *one = Correction::new(one.tab, other.actual - paid);
+            *other = Correction::new(other.tab, paid);
+        }
+    }
+}
+
+async fn together(backend: &SharedBackend, batch: &[Correction<'_>]) -> Result<Settled, BackendError> {
+    let hits: SmallVec<[Hit<'_>; 2]> = batch.iter().map(|one| one.hit).collect();
+    // The earliest of them: a refund into a window that has ended gives nothing, and so never too much.
+    let at = batch.iter().map(|one| one.tab.receipt.at).min().unwrap_or_default();
+    batch.iter().for_each(Correction::begin);
+    let verdicts = resilience::call(backend, Op::Settle { at }, &hits).await?;
+    let settled = batch.iter().zip(&verdicts.each).map(|(one, verdict)| one.finish(verdict));
+    Ok(settled.max().unwrap_or(Settled::Nothing))
+}

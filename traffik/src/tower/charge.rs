@@ -1,0 +1,161 @@
+//! [`Charge`]: what a handler's throttles have charged for its request, to be corrected by it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum_core::extract::FromRequestParts;
+use axum_core::response::{IntoResponse, Response};
+use http::StatusCode;
+use smallvec::SmallVec;
+
+use super::marks::Marks;
+use crate::Parts;
+use crate::error::Error;
+use crate::reserve::{Reservation, Settled, Tab};
+#[cfg(feature = "axum")]
+use crate::throttle::Throttle;
+
+/// What the handler's throttles have charged for this request, for a handler that knows only
+/// afterwards what it cost: an extractor.
+///
+/// The attribute sees from the parameter's type that the handler wants it, so write the name
+/// `Charge`, not an alias of it. Handlers that don't pay nothing for it.
+///
+/// [`settle`](Self::settle) speaks of the attributes' throttles, all with the same number; with
+/// several, [`of`](Self::of) names one, of the attributes or of a layer outside. A charge that is
+/// dropped unsettled goes by each throttle's [`OnCancel`](crate::OnCancel), also when the client goes
+/// away. It can be moved into a streamed body, and settled at its end.
+///
+/// ```
+/// # use traffik::{Charge, throttle};
+/// # async fn llm(prompt: String) -> (String, u64) { (prompt, 42) }
+/// #[throttle("docs:charge:requests", rate = "60/min")]
+/// #[throttle("docs:charge:tokens", rate = "100000/day", cost = 500)]     // reserves 500
+/// async fn complete(charge: Charge, prompt: String) -> String {
+///     let (answer, tokens) = llm(prompt).await;
+///     charge.of("docs:charge:tokens").settle(tokens).await.ok();
+///     answer
+/// }
+/// ```
+#[must_use = "a charge is settled or cancelled; a drop goes by the throttle's `OnCancel`"]
+pub struct Charge {
+    /// Of the attributes, or of the layers where there are no attributes.
+    own: SmallVec<[Arc<Tab>; 2]>,
+    outer: SmallVec<[Arc<Tab>; 1]>,
+}
+
+impl Charge {
+    /// The charge of one throttle. Empty, with a line in the log, if none of that uid stands here;
+    /// empty, too, where the client is exempt from it.
+    pub fn of(&self, uid: &str) -> Reservation {
+        let tabs = self.own.iter().chain(&self.outer).filter(|tab| tab.receipt.policy.uid() == uid);
+        let reservation = Reservation::new(tabs.cloned());
+        if reservation.is_empty() {
+            tracing::debug!(target: "traffik", uid, "nothing is charged under this uid that could be settled");
+        }
+        reservation
+    }
+
+    /// All of it as one reservation.
+    fn whole(&self) -> Reservation {
+        Reservation::new(self.own.iter().cloned())
+    }
+
+    /// Units charged at present; the sum of all throttles that [`settle`](Self::settle) speaks of.
+    #[must_use]
+    pub fn charged(&self) -> u64 {
+        self.whole().charged()
+    }
+
+    /// Whether nothing was charged that could be settled.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.own.is_empty()
+    }
+
+    /// Tells what was used, in units of cost; see [`Reservation::settle`]. Several throttles are all
+    /// settled to this number, in one call of each store; those settled before stay as they are.
+    ///
+    /// # Errors
+    /// As [`Reservation::settle`].
+    pub async fn settle(self, actual: u64) -> Result<Settled, Error> {
+        self.whole().settle(actual).await
+    }
+
+    /// Gives all of it back; see [`Reservation::cancel`].
+    ///
+    /// # Errors
+    /// As [`Reservation::settle`].
+    pub async fn cancel(self) -> Result<(), Error> {
+        self.whole().cancel().await
+    }
+
+    /// Leaves what a gate has charged for the handler.
+    pub(super) fn leave(parts: &mut Parts, tabs: impl Iterator<Item = Arc<Tab>>) {
+        let tabs: SmallVec<[Arc<Tab>; 2]> = tabs.collect();
+        if !tabs.is_empty() {
+            parts.extensions.insert(Left(tabs));
+        }
+    }
+}
+
+/// Shows uids and units, and nobody's identity.
+impl fmt::Debug for Charge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.whole().fmt(f)
+    }
+}
+
+/// What a gate has charged, on its way to the handler.
+#[derive(Debug, Clone)]
+struct Left(SmallVec<[Arc<Tab>; 2]>);
+
+/// Makes sure that the handler behind an open gate finds a charge, were it an empty one. What
+/// layers have charged in the place of its throttles counts as its own.
+#[cfg(feature = "axum")]
+pub(crate) fn ready(parts: &mut Parts, uses: &[super::Use]) {
+    let mut tabs = parts.extensions.remove::<Left>().map(|left| left.0).unwrap_or_default();
+    if let Some(marks) = parts.extensions.get_mut::<Marks>() {
+        let own = |throttle: &Throttle| uses.iter().any(|one| one.throttle.same(throttle));
+        tabs.extend(marks.tabs().filter(|(throttle, _)| own(throttle)).map(|(_, tab)| tab));
+    }
+    parts.extensions.insert(Left(tabs));
+}
+
+impl<S: Sync> FromRequestParts<S> for Charge {
+    type Rejection = ChargeRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ChargeRejection> {
+        let own = parts.extensions.get::<Left>().map(|left| left.0.clone());
+        let marks = parts.extensions.get_mut::<Marks>();
+        if own.is_none() && marks.is_none() {
+            return Err(ChargeRejection);
+        }
+        let outer: SmallVec<[Arc<Tab>; 1]> =
+            marks.into_iter().flat_map(Marks::tabs).map(|(_, tab)| tab).collect();
+        let charge = match own {
+            Some(own) => {
+                let outer = outer.into_iter().filter(|tab| !own.iter().any(|other| Arc::ptr_eq(tab, other)));
+                Self { outer: outer.collect(), own }
+            }
+            None => Self { own: outer.into_iter().collect(), outer: SmallVec::new() },
+        };
+        charge.own.iter().for_each(|tab| tab.hold());
+        Ok(charge)
+    }
+}
+
+/// A handler takes a [`Charge`], but no throttle stands here.
+#[derive(Debug, Clone, Copy)]
+pub struct ChargeRejection;
+
+impl IntoResponse for ChargeRejection {
+    fn into_response(self) -> Response {
+        tracing::error!(
+            target: "traffik",
+            "a handler takes a Charge, but no throttle left one: put #[throttle] on it, and write the parameter's \
+             type as Charge"
+        );
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    }
+}

@@ -1,0 +1,290 @@
+//! Any interleaving of reserving, settling, cancelling, dropping, hits and time: the units are those
+//! that a naive book-keeper finds, and never more than the account holds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use traffik::strategy::{
+    CostAdaptive, FixedWindow, Gcra, IntoStrategy, LeakyBucket, LeakyQueue, SlidingLog, SlidingWindow,
+    TokenBucket,
+};
+use traffik::test_kit::ManualClock;
+use traffik::{Clock, MemoryBackend, OnCancel, Registry, Reservation, Settled, Throttle};
+
+const LIMIT: u64 = 40;
+const PERIOD: u64 = 1_000_000;
+
+#[derive(Debug, Clone, Copy)]
+enum Move {
+    Advance(u64),
+    Hit(u64),
+    Reserve(u64),
+    /// Which of those that are open, and what was used.
+    Settle(usize, u64),
+    Cancel(usize),
+    Drop(usize),
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = prop_oneof![
+        prop_oneof![Just(0), 1..PERIOD / 4, Just(PERIOD), 1..3 * PERIOD].prop_map(Move::Advance),
+        (1..LIMIT / 2).prop_map(Move::Hit),
+        (1..LIMIT + 3).prop_map(Move::Reserve),
+        (any::<usize>(), 0..2 * LIMIT).prop_map(|(which, actual)| Move::Settle(which, actual)),
+        any::<usize>().prop_map(Move::Cancel),
+        any::<usize>().prop_map(Move::Drop),
+    ];
+    proptest::collection::vec(one, 1..80)
+}
+
+/// What a book-keeper knows of one account.
+trait Book {
+    fn room(&self, now: u64) -> u64;
+    fn charge(&mut self, now: u64, units: u64);
+    /// Gives back what was charged at `at`.
+    fn give_back(&mut self, now: u64, at: u64, units: u64);
+}
+
+/// So many in each window.
+#[derive(Default)]
+struct Windows(BTreeMap<u64, u64>);
+
+impl Book for Windows {
+    fn room(&self, now: u64) -> u64 {
+        LIMIT - self.0.get(&(now / PERIOD)).copied().unwrap_or(0)
+    }
+
+    fn charge(&mut self, now: u64, units: u64) {
+        *self.0.entry(now / PERIOD).or_default() += units;
+    }
+
+    fn give_back(&mut self, _: u64, at: u64, units: u64) {
+        if let Some(used) = self.0.get_mut(&(at / PERIOD)) {
+            *used = used.saturating_sub(units);
+        }
+    }
+}
+
+/// A level in millionths of a unit, of which each microsecond takes forty.
+struct Level {
+    level: u64,
+    last: u64,
+    most: u64,
+}
+
+impl Level {
+    fn at(&self, now: u64) -> u64 {
+        self.level.saturating_sub((now - self.last) * LIMIT)
+    }
+
+    fn set(&mut self, now: u64, level: u64) {
+        (self.level, self.last) = (level, now);
+    }
+}
+
+impl Book for Level {
+    fn room(&self, now: u64) -> u64 {
+        (self.most * PERIOD - self.at(now)) / PERIOD
+    }
+
+    fn charge(&mut self, now: u64, units: u64) {
+        self.set(now, self.at(now) + units * PERIOD);
+    }
+
+    fn give_back(&mut self, now: u64, _: u64, units: u64) {
+        self.set(now, self.at(now).saturating_sub(units * PERIOD));
+    }
+}
+
+/// Every charge by itself; the newest ones that had been made by then are given back.
+#[derive(Default)]
+struct Log(Vec<(u64, u64)>);
+
+impl Book for Log {
+    fn room(&self, now: u64) -> u64 {
+        let counts = self.0.iter().filter(|(at, _)| at + PERIOD > now);
+        LIMIT - counts.map(|(_, units)| units).sum::<u64>()
+    }
+
+    fn charge(&mut self, now: u64, units: u64) {
+        self.0.push((now, units));
+    }
+
+    fn give_back(&mut self, now: u64, at: u64, mut units: u64) {
+        for (_, charged) in self.0.iter_mut().rev().filter(|(when, _)| *when <= at && when + PERIOD > now) {
+            let taken = units.min(*charged);
+            (*charged, units) = (*charged - taken, units - taken);
+        }
+    }
+}
+
+struct Scene {
+    throttle: Throttle,
+    clock: ManualClock,
+    /// With when, and how much.
+    open: Vec<(Reservation, u64, u64)>,
+    book: Option<Box<dyn Book>>,
+    most: u64,
+    rule: OnCancel,
+}
+
+impl Scene {
+    fn new(strategy: impl IntoStrategy, book: Option<Box<dyn Book>>, most: u64, rule: OnCancel) -> Self {
+        let clock = ManualClock::new();
+        let memory = MemoryBackend::builder().clock(clock.clone()).build();
+        let builder = Throttle::builder("reserve:books").registry(&Registry::new()).backend(memory);
+        let rate = traffik::Rate::new(LIMIT, Duration::from_micros(PERIOD)).unwrap();
+        let throttle = builder.rate(rate).strategy(strategy).on_cancel(rule).build().unwrap();
+        Self { throttle, clock, open: Vec::new(), book, most, rule }
+    }
+
+    async fn used(&self) -> u64 {
+        self.throttle.stat("ann").await.unwrap().unwrap().used
+    }
+
+    fn book(&mut self, act: impl FnOnce(&mut dyn Book, u64)) {
+        let now = Clock::now(&self.clock);
+        if let Some(book) = &mut self.book {
+            act(&mut **book, now);
+        }
+    }
+
+    async fn take(&mut self, step: Move) -> Result<(), TestCaseError> {
+        let (now, before) = (Clock::now(&self.clock), self.used().await);
+        let room = self.book.as_ref().map(|book| book.room(now));
+        let some = |which: usize, open: &Vec<_>| which % open.len().max(1);
+        match step {
+            Move::Advance(micros) => self.clock.advance(Duration::from_micros(micros)),
+            Move::Hit(cost) => {
+                let passed = self.throttle.hit("ann").cost(cost).await.unwrap().is_allowed();
+                prop_assert_eq!(self.used().await, before + if passed { cost } else { 0 });
+                if let Some(room) = room {
+                    prop_assert_eq!(passed, cost <= room);
+                }
+                if passed {
+                    self.book(|book, now| book.charge(now, cost));
+                }
+            }
+            Move::Reserve(cost) => {
+                let made = self.throttle.reserve("ann").cost(cost).await.ok();
+                prop_assert_eq!(self.used().await, before + if made.is_some() { cost } else { 0 });
+                if let Some(room) = room {
+                    prop_assert_eq!(made.is_some(), cost <= room);
+                }
+                if let Some(made) = made {
+                    self.book(|book, now| book.charge(now, cost));
+                    self.open.push((made, now, cost));
+                }
+            }
+            Move::Settle(which, actual) if !self.open.is_empty() => {
+                let (reservation, at, cost) = self.open.swap_remove(some(which, &self.open));
+                let settled = reservation.settle(actual).await.unwrap();
+                self.corrected(before, at, cost, actual, settled).await?;
+            }
+            Move::Cancel(which) if !self.open.is_empty() => {
+                let (reservation, at, cost) = self.open.swap_remove(some(which, &self.open));
+                reservation.cancel().await.unwrap();
+                self.corrected(before, at, cost, 0, Settled::InFull).await?;
+            }
+            Move::Drop(which) if !self.open.is_empty() => {
+                let (reservation, at, cost) = self.open.swap_remove(some(which, &self.open));
+                drop(reservation);
+                let actual = if self.rule == OnCancel::Keep { cost } else { 0 };
+                self.corrected(before, at, cost, actual, Settled::InFull).await?;
+            }
+            Move::Settle(..) | Move::Cancel(_) | Move::Drop(_) => {}
+        }
+        let used = self.used().await;
+        prop_assert!(used <= self.most, "{used} of {}", self.most);
+        let now = Clock::now(&self.clock);
+        if let Some(book) = &self.book {
+            prop_assert_eq!(self.most - used, book.room(now), "after {:?}", step);
+        }
+        Ok(())
+    }
+
+    /// Whether the units that were charged are those that were used, but for what is told.
+    async fn corrected(
+        &mut self,
+        before: u64,
+        at: u64,
+        cost: u64,
+        actual: u64,
+        settled: Settled,
+    ) -> Result<(), TestCaseError> {
+        let after = self.used().await;
+        match actual.checked_sub(cost) {
+            Some(more) => {
+                let missing = settled.missing();
+                prop_assert_eq!(after, before + more - missing, "{} units found no room", missing);
+                prop_assert!(missing == 0 || after == self.most, "room was left");
+                self.book(|book, now| {
+                    assert_eq!(missing, more.saturating_sub(book.room(now)));
+                    book.charge(now, more - missing);
+                });
+            }
+            None => {
+                // A queue's entries leave whole: where one is shortened, the next may have left by now.
+                let whole = self.throttle.strategy().name() == "leaky_queue";
+                let most = if whole { before } else { cost - actual };
+                prop_assert!(after <= before && before - after <= most, "{before} to {after}");
+                // Where no time has passed at all, nothing has gone by itself.
+                let young = Clock::now(&self.clock) == Clock::now(&ManualClock::new());
+                prop_assert!(!young || before - after == cost - actual, "{before} to {after}");
+                self.book(|book, now| book.give_back(now, at, cost - actual));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn follow(mut scene: Scene, steps: &[Move]) -> Result<(), TestCaseError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        for step in steps {
+            scene.take(*step).await?;
+        }
+        Ok(())
+    })
+}
+
+fn rule(refund: bool) -> OnCancel {
+    if refund { OnCancel::Refund } else { OnCancel::Keep }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, rng_seed: RngSeed::Fixed(7), ..ProptestConfig::default() })]
+
+    #[test]
+    fn windows(steps in moves(), refund: bool) {
+        follow(Scene::new(FixedWindow::new(), Some(Box::new(Windows::default())), LIMIT, rule(refund)), &steps)?;
+    }
+
+    #[test]
+    fn buckets_with_debt(steps in moves(), refund: bool, debt in 0_u64..30) {
+        let most = LIMIT + debt;
+        let book = Level { level: 0, last: Clock::now(&ManualClock::new()), most };
+        follow(Scene::new(TokenBucket::new().debt(debt), Some(Box::new(book)), most, rule(refund)), &steps)?;
+    }
+
+    #[test]
+    fn logs(steps in moves(), refund: bool) {
+        follow(Scene::new(SlidingLog::new(), Some(Box::new(Log::default())), LIMIT, rule(refund)), &steps)?;
+    }
+
+    #[test]
+    fn all_others(steps in moves(), refund: bool, which in 0_usize..6) {
+        let others: [Arc<dyn traffik::strategy::Strategy>; 6] = [
+            SlidingWindow::new().into_strategy(),
+            LeakyBucket::new().into_strategy(),
+            LeakyQueue::new().into_strategy(),
+            Gcra::new().burst(LIMIT).into_strategy(),
+            CostAdaptive::new().into_strategy(),
+            FixedWindow::new().staggered().into_strategy(),
+        ];
+        follow(Scene::new(others[which].clone(), None, LIMIT, rule(refund)), &steps)?;
+    }
+}

@@ -1,0 +1,262 @@
+//! `Charge`, the extractor: what the gate and the layers have charged, settled by the handler.
+
+use std::sync::LazyLock;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::routing::get;
+use http::StatusCode;
+use traffik::test_kit::FaultyBackend;
+use traffik::{
+    Charge, EXEMPTED, MemoryBackend, OnCancel, Registry, Settled, Throttle, ThrottleLayer, Traffik, throttle,
+};
+
+use crate::support::{Result, get_from, isolated, send, statuses};
+
+async fn used(throttle: &Throttle, request: &http::Request<Body>) -> u64 {
+    let (parts, _) = http::Request::builder().body(()).unwrap().into_parts();
+    let mut parts = parts;
+    parts.extensions = request.extensions().clone();
+    throttle.stat(&parts).await.unwrap().map_or(0, |stat| stat.used)
+}
+
+fn on(uid: &str, rate: &str, memory: &MemoryBackend) -> traffik::ThrottleBuilder {
+    Throttle::builder(uid).rate(rate).registry(&Registry::new()).backend(memory.clone())
+}
+
+/// What this client has used, as the next answer's legacy header tells it.
+async fn remaining(app: &Router, path: &str) -> u64 {
+    let response = send(app, get_from(path, "192.0.2.1", &[])).await;
+    response.headers()["x-ratelimit-remaining"].to_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn one_throttle_is_settled_to_what_was_used() {
+    #[throttle("charge:one", rate = "1000/hour", cost = 100)]
+    async fn one(charge: Charge) -> String {
+        assert_eq!(charge.charged(), 100);
+        format!("{:?}", charge.settle(30).await.unwrap())
+    }
+    let (app, _) = isolated(Router::new().route("/", get(one)));
+    for before in [0, 30, 60] {
+        assert_eq!(remaining(&app, "/").await, 1_000 - before - 100);
+    }
+}
+
+#[tokio::test]
+async fn of_several_one_is_named() {
+    #[throttle("charge:requests", rate = "60/hour")]
+    #[throttle("charge:tokens", rate = "1000/hour", cost = 100)]
+    async fn two(charge: Charge) -> String {
+        assert_eq!(charge.charged(), 101);
+        let settled = charge.of("charge:tokens").settle(250).await.unwrap();
+        let again = charge.of("charge:tokens").settle(1_000).await.unwrap();
+        let unknown = charge.of("charge:nobody").settle(7).await.unwrap();
+        assert_eq!((again, unknown), (Settled::Nothing, Settled::Nothing), "settled once");
+        format!("{settled:?} {}", charge.charged())
+    }
+    let (app, _) = isolated(Router::new().route("/", get(two)));
+    let response = send(&app, get_from("/", "192.0.2.1", &[])).await;
+    assert_eq!(crate::support::body(response).await, "InFull 251");
+    let limits = send(&app, get_from("/", "192.0.2.1", &[])).await;
+    let limits = limits.headers()["ratelimit"].to_str().unwrap().to_owned();
+    assert!(
+        limits.contains(r#""charge:requests";r=58"#) && limits.contains(r#""charge:tokens";r=650"#),
+        "{limits}"
+    );
+}
+
+#[tokio::test]
+async fn a_stack_is_settled_in_one_call() -> Result {
+    #[throttle("charge:minute", rate = "500/min", cost = 100)]
+    #[throttle("charge:day", rate = "1000/day", cost = 300)]
+    async fn both(charge: Charge) -> String {
+        format!("{:?}", charge.settle(200).await.unwrap())
+    }
+    let calls = traffik_counting();
+    let app = Router::new().route("/", get(both));
+    let app = app.layer(Traffik::builder().backend(calls.clone()).build().layer());
+    let response = send(&app, get_from("/", "192.0.2.1", &[])).await;
+    assert_eq!(crate::support::body(response).await, "InFull");
+    assert_eq!(calls.calls(), 2, "one to decide, and one to settle");
+    let limits = send(&app, get_from("/", "192.0.2.1", &[])).await;
+    let limits = limits.headers()["ratelimit"].to_str().unwrap().to_owned();
+    assert!(
+        limits.contains(r#""charge:minute";r=200"#) && limits.contains(r#""charge:day";r=500"#),
+        "{limits}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_settlement_never_fails_the_response() {
+    static FAULTY: LazyLock<FaultyBackend> = LazyLock::new(|| FaultyBackend::new(MemoryBackend::new()));
+    #[throttle("charge:fails", rate = "1000/day", cost = 100)]
+    async fn fails(charge: Charge) -> &'static str {
+        let _armed = FAULTY.clone().fail_next(1);
+        charge.settle(30).await.ok();
+        "answered"
+    }
+    let app = Router::new().route("/", get(fails));
+    let app = app.layer(Traffik::builder().backend(FAULTY.clone()).build().layer());
+    let response = send(&app, get_from("/", "192.0.2.1", &[])).await;
+    assert_eq!(
+        (response.status(), crate::support::body(response).await.as_str()),
+        (StatusCode::OK, "answered")
+    );
+}
+
+#[tokio::test]
+async fn a_streamed_answer_settles_at_its_end() -> Result {
+    static TOKENS: LazyLock<Throttle> = LazyLock::new(|| {
+        let memory = MemoryBackend::new();
+        on("charge:streamed", "1000/day", &memory).on_cancel(OnCancel::Refund).cost(100).build().unwrap()
+    });
+    #[throttle(TOKENS)]
+    async fn streamed(charge: Charge) -> Body {
+        let pieces = futures_util::stream::unfold((Some(charge), 0), async |(charge, sent)| {
+            if sent < 3 {
+                return Some((Ok::<_, std::convert::Infallible>(Bytes::from("word ")), (charge, sent + 1)));
+            }
+            charge?.settle(sent).await.ok();
+            None
+        });
+        Body::from_stream(pieces)
+    }
+    let app = Router::new().route("/", get(streamed));
+    let request = || get_from("/", "192.0.2.1", &[]);
+    let response = send(&app, request()).await;
+    assert_eq!(used(&TOKENS, &request()).await, 100, "reserved until the end");
+    assert_eq!(crate::support::body(response).await, "word word word ");
+    assert_eq!(used(&TOKENS, &request()).await, 3);
+
+    drop(send(&app, request()).await);
+    assert_eq!(used(&TOKENS, &request()).await, 3, "the client went away, and the rule gives back");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_follows_the_rule() -> Result {
+    static KEEPS: LazyLock<Throttle> =
+        LazyLock::new(|| on("charge:keeps", "1000/day", &MemoryBackend::new()).cost(100).build().unwrap());
+    static REFUNDS: LazyLock<Throttle> = LazyLock::new(|| {
+        let builder = on("charge:refunds", "1000/day", &MemoryBackend::new());
+        builder.cost(100).on_cancel(OnCancel::Refund).build().unwrap()
+    });
+    #[throttle(KEEPS)]
+    #[throttle(REFUNDS)]
+    async fn hangs(charge: Charge) {
+        std::future::pending::<()>().await;
+        charge.settle(1).await.ok();
+    }
+    let app = Router::new().route("/", get(hangs));
+    let request = || get_from("/", "192.0.2.1", &[]);
+    let mut call = Box::pin(send(&app, request()));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(call.as_mut().poll(&mut cx).is_pending());
+    assert_eq!((used(&KEEPS, &request()).await, used(&REFUNDS, &request()).await), (100, 100));
+    drop(call);
+    assert_eq!((used(&KEEPS, &request()).await, used(&REFUNDS, &request()).await), (100, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn refund_on_gives_back_what_was_settled_and_no_more() -> Result {
+    static THROTTLE: LazyLock<Throttle> = LazyLock::new(|| {
+        on("charge:refund_on", "1000/day", &MemoryBackend::new()).cost(100).build().unwrap()
+    });
+    #[throttle(THROTTLE, refund_on = "5xx")]
+    async fn fails(charge: Charge) -> StatusCode {
+        charge.settle(30).await.unwrap();
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+    let request = || get_from("/", "192.0.2.1", &[]);
+    let app = Router::new().route("/", get(fails));
+    let inside = used(&THROTTLE, &request()).await;
+    let (mut parts, ()) = http::Request::builder().body(()).unwrap().into_parts();
+    parts.extensions = request().extensions().clone();
+    assert!(THROTTLE.hit(&parts).cost(50).await?.is_allowed());
+    send(&app, request()).await;
+    assert_eq!((inside, used(&THROTTLE, &request()).await), (0, 50), "others' units stay charged");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_layer_has_charged_can_be_settled_too() -> Result {
+    let global = on("charge:layer", "1000/day", &MemoryBackend::new()).cost(10).build()?;
+    let refunding = on("charge:layer:refunding", "1000/day", &MemoryBackend::new())
+        .cost(10)
+        .refund_on_status(|status| status.is_server_error())
+        .build()?;
+    #[throttle("charge:inside", rate = "1000/hour", cost = 100)]
+    async fn inside(charge: Charge) -> StatusCode {
+        charge.of("charge:layer").settle(4).await.unwrap();
+        charge.of("charge:layer:refunding").settle(25).await.unwrap();
+        assert_eq!(charge.charged(), 100, "the attribute's own");
+        charge.settle(7).await.unwrap();
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+    async fn bare(charge: Charge) {
+        charge.settle(1).await.unwrap();
+    }
+    let app = Router::new().route("/", get(inside)).route("/bare", get(bare));
+    let (app, _) = isolated(app.layer(ThrottleLayer::new([&global, &refunding])));
+    let request = || get_from("/", "192.0.2.1", &[]);
+    send(&app, request()).await;
+    assert_eq!((used(&global, &request()).await, used(&refunding, &request()).await), (4, 0));
+    send(&app, get_from("/bare", "192.0.2.1", &[])).await;
+    assert_eq!((used(&global, &request()).await, used(&refunding, &request()).await), (5, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_exempt_get_an_empty_charge_and_nobody_a_charge_without_a_throttle() {
+    fn nobody(_: &traffik::Parts) -> traffik::Identity {
+        EXEMPTED
+    }
+    #[throttle("charge:exempt", rate = "1/hour", cost = 1, identifier = nobody)]
+    async fn exempt(charge: Charge) -> String {
+        assert!(charge.is_empty());
+        format!("{:?}", charge.settle(1_000).await.unwrap())
+    }
+    async fn unthrottled(_: Charge) {}
+    let app = Router::new().route("/", get(exempt)).route("/unthrottled", get(unthrottled));
+    let (app, _) = isolated(app);
+    assert_eq!(statuses(&app, "/", "192.0.2.1", 3).await, [200; 3]);
+    assert_eq!(statuses(&app, "/unthrottled", "192.0.2.1", 1).await, [500]);
+}
+
+/// Counts the calls that reach a memory.
+fn traffik_counting() -> Counting {
+    Counting {
+        inner: MemoryBackend::builder().clock(traffik::test_kit::ManualClock::new()).build(),
+        calls: Default::default(),
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Counting {
+    inner: MemoryBackend,
+    calls: std::sync::Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl Counting {
+    fn calls(&self) -> u64 {
+        self.calls.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+impl traffik::Backend for Counting {
+    fn name(&self) -> &'static str {
+        "counting"
+    }
+
+    fn decide<'a>(
+        &'a self,
+        op: traffik::Op,
+        hits: &'a [traffik::Hit<'a>],
+    ) -> traffik::BoxFuture<'a, std::result::Result<traffik::Verdicts, traffik::BackendError>> {
+        self.calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        self.inner.decide(op, hits)
+    }
+}
