@@ -27,7 +27,7 @@ const fn shared(name: &'static str, example: &'static str) -> Key {
     Key { name, example, shared: true }
 }
 
-pub(crate) const KEYS: [Key; 13] = [
+pub(crate) const KEYS: [Key; 14] = [
     key("rate", r#"rate = "20/min""#),
     shared("cost", "cost = 10"),
     key("identifier", "identifier = client_key"),
@@ -40,6 +40,7 @@ pub(crate) const KEYS: [Key; 13] = [
     key("headers", r#"headers = "throttled""#),
     shared("mode", r#"mode = "shadow""#),
     shared("refund_on", r#"refund_on = "5xx""#),
+    key("on_cancel", r#"on_cancel = "refund""#),
     shared("crate", "crate = ::path::to::traffik"),
 ];
 

@@ -48,6 +48,8 @@ const REFUND_ON: [Word; 2] = [
     ("5xx", "refund_on_status", Use::Name("private::is_5xx")),
     ("error", "refund_on_status", Use::Name("private::is_error")),
 ];
+const ON_CANCEL: [Word; 2] =
+    [("keep", "", Use::Default), ("refund", "on_cancel", Use::Name("OnCancel::Refund"))];
 
 const REQUEST: &[Given] = &[Given::Parts];
 
@@ -96,6 +98,10 @@ pub(crate) fn call(setting: &Setting) -> Result<Option<Call>> {
         "refund_on" => setting.word_or(value, &REFUND_ON, "a function", |value| {
             setting.function("refund_on_status", value, &[Given::StatusCode], "a function")
         }),
+        "on_cancel" => {
+            let expected = alternatives(&ON_CANCEL, "");
+            setting.word_or(value, &ON_CANCEL, "", |value| Err(setting.expects(value, &expected)))
+        }
         // `crate` was read with the arguments, and unknown keys never get here.
         _ => Ok(None),
     }

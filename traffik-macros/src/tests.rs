@@ -70,6 +70,7 @@ fn every_value_becomes_its_call() {
         (r#"headers = "throttled""#, ".headers(::traffik::Headers::when_throttled())"),
         (r#"mode = "enforce""#, ""),
         (r#"mode = "shadow""#, ".shadow()"),
+        (r#"on_cancel = "refund""#, ".on_cancel(::traffik::OnCancel::Refund)"),
         (r#"refund_on = "5xx""#, ".refund_on_status(::traffik::private::is_5xx)"),
         (r#"refund_on = |s| s == 404"#, ".refund_on_status(|s:::traffik::private::StatusCode|s==404)"),
     ];

@@ -117,6 +117,7 @@ mod observe;
 #[cfg_attr(not(feature = "tower"), allow(dead_code))]
 mod pipeline;
 mod policy;
+mod quota;
 mod rate;
 mod registry;
 mod request_fn;
@@ -167,6 +168,7 @@ pub use headers::Headers;
 pub use identity::{ANONYMOUS, EXEMPTED, Identity, Priority, Who};
 pub use pipeline::hit_all;
 pub use policy::Policy;
+pub use quota::{BoxError, Quota, QuotaContext, QuotaError};
 pub use rate::{IntoRate, Rate};
 pub use registry::Registry;
 pub use request_fn::{AsyncRequestFn, IntoRequestFn, RequestFn, Yields};

@@ -115,6 +115,13 @@ impl Reservation {
         settle::all(&self.0, actual).await
     }
 
+    /// Lets it stand as it is, whatever the throttle's [`OnCancel`] says.
+    pub fn keep(self) {
+        for tab in &self.0 {
+            tab.close();
+        }
+    }
+
     /// Gives all of it back, into the window it was charged in: the work was not done.
     ///
     /// # Errors

@@ -110,6 +110,15 @@ impl<'a, T: Into<Identity>> IntoSubject<'a> for Option<T> {
 }
 
 impl Subject<'_> {
+    /// The same subject once more.
+    pub(crate) fn again(&self) -> Self {
+        Self(match &self.0 {
+            Repr::Request(parts) => Repr::Request(parts),
+            Repr::Str(key) => Repr::Str(key),
+            Repr::Identity(identity) => Repr::Identity(identity.clone()),
+        })
+    }
+
     /// Whether nothing is to be counted whatever the throttle.
     pub(crate) fn is_exempted(&self) -> bool {
         matches!(&self.0, Repr::Identity(Identity { kind: Kind::Exempted, .. }))

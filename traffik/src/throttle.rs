@@ -16,6 +16,7 @@ use crate::attempt::{Attempt, Check, StatOf};
 use crate::backend::{Op, SharedBackend};
 use crate::error::Error;
 use crate::policy::Policy;
+use crate::quota::Quota;
 use crate::rate::{IntoRate, Rate};
 use crate::request_fn::Source;
 use crate::reserve::{OnCancel, Reserve};
@@ -77,7 +78,6 @@ impl Throttle {
     }
 
     /// Whether both handles are one throttle.
-    #[cfg(feature = "tower")]
     pub(crate) fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -178,6 +178,11 @@ impl Throttle {
     /// When the subject is over its limit, and as [`hit`](Throttle::hit).
     pub fn reserve<'a>(&'a self, subject: impl IntoSubject<'a>) -> Reserve<'a> {
         Reserve::new(self, subject.into_subject())
+    }
+
+    /// Queues hits about one subject, to be charged together in the end, or not at all.
+    pub fn quota<'a>(&self, subject: impl IntoSubject<'a>) -> Quota<'a> {
+        Quota::new(self, subject)
     }
 
     /// Gives units back: never above a full account, and only into the present window.

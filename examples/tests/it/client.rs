@@ -45,7 +45,10 @@ impl Running {
         for (name, value) in headers {
             request += &format!("{name}: {value}\r\n");
         }
-        request += &format!("content-length: {}\r\n\r\n{body}", body.len());
+        if !headers.iter().any(|(name, _)| *name == "transfer-encoding") {
+            request += &format!("content-length: {}\r\n", body.len());
+        }
+        request += &format!("\r\n{body}");
         stream.write_all(request.as_bytes()).expect("the example reads");
         let mut reader = BufReader::new(stream);
         let mut text = String::new();

@@ -86,8 +86,8 @@ macro_rules! each {
 }
 
 each! {
-    admin_kill_switch behind_proxy costs custom_backend custom_strategy degrade_gracefully exemptions layered
-    multi_tenant observability quickstart router_layer rules websocket_chat
+    admin_kill_switch behind_proxy bulk_write costs custom_backend custom_strategy degrade_gracefully exemptions
+    layered llm_tokens multi_tenant observability quickstart report router_layer rules upload_bytes websocket_chat
 }
 
 #[test]

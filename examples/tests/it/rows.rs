@@ -60,6 +60,10 @@ macro_rules! row {
     };
 }
 
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+
+const CHUNKED: &[(&str, &str)] = &[("transfer-encoding", "chunked")];
+
 const UPGRADE: &[(&str, &str)] = &[
     ("connection", "Upgrade"),
     ("upgrade", "websocket"),
@@ -91,6 +95,26 @@ pub(crate) const ROWS: &[Row] = &[
             get("/", &[200, 200, 429]).with(&[("x-forwarded-for", "203.0.113.9")]),
             get("/", &[200]).with(&[("x-forwarded-for", "203.0.113.8")]),
             get("/", &[429]).with(&[("x-forwarded-for", "198.51.100.1, 203.0.113.9")]),
+        ]
+    ),
+    row!(
+        "bulk_write",
+        3_600,
+        None,
+        [
+            get("/rows", &[200])
+                .method("POST")
+                .with(JSON)
+                .body(r#"["ann", "", "bob"]"#)
+                .holds(&["wrote 2 of 3 rows"]),
+            get("/left", &[200]).holds(&["2 of 5 rows used"]),
+            get("/rows", &[429]).method("POST").with(JSON).body(r#"["a", "b", "c", "d"]"#),
+            get("/rows", &[200])
+                .method("POST")
+                .with(JSON)
+                .body(r#"["a", "b", "c"]"#)
+                .holds(&["wrote 3 of 3 rows"]),
+            get("/left", &[200]).holds(&["5 of 5 rows used"]),
         ]
     ),
     row!(
@@ -161,6 +185,21 @@ pub(crate) const ROWS: &[Row] = &[
         ]
     ),
     row!(
+        "llm_tokens",
+        60,
+        None,
+        [
+            get("/complete", &[200])
+                .method("POST")
+                .body("three short words")
+                .holds(&["THREE", "SHORT", "WORDS"]),
+            get("/left", &[200]).holds(&["3 of 1000 tokens used"]),
+            get("/complete", &[200]).method("POST").body("write 800").holds(&["word"]),
+            get("/left", &[200]).holds(&["803 of 1000 tokens used"]),
+            get("/complete", &[429]).method("POST").body("once more"),
+        ]
+    ),
+    row!(
         "multi_tenant",
         60,
         None,
@@ -202,6 +241,18 @@ pub(crate) const ROWS: &[Row] = &[
         ]
     ),
     row!(
+        "report",
+        3_600,
+        None,
+        [
+            get("/report/sales", &[200]).holds(&["sales: 42, 2 queries, 1 chart"]),
+            get("/report/broken", &[500]),
+            get("/left", &[200]).holds(&["queries: 2 of 4 used", "charts: 1 of 10 used"]),
+            get("/report/sales", &[200, 429]).holds(&["retry-after"]),
+            get("/left", &[200]).holds(&["queries: 4 of 4 used", "charts: 2 of 10 used"]),
+        ]
+    ),
+    row!(
         "router_layer",
         60,
         None,
@@ -219,6 +270,21 @@ pub(crate) const ROWS: &[Row] = &[
             get("/api/health", &[200; 4]),
             get("/api/users", &[200; 4]).with(&[("x-batch-job", "nightly")]),
             get("/about", &[200; 4]),
+        ]
+    ),
+    row!(
+        "upload_bytes",
+        3_600,
+        None,
+        [
+            get("/upload", &[200]).method("POST").body("nine byte").holds(&["read 9 bytes"]),
+            get("/left", &[200]).holds(&["9 of 10000 bytes used"]),
+            get("/upload", &[200])
+                .method("POST")
+                .with(CHUNKED)
+                .body("5\r\nfive \r\n0\r\n\r\n")
+                .holds(&["read 5 bytes"]),
+            get("/left", &[200]).holds(&["14 of 10000 bytes used"]),
         ]
     ),
     row!("websocket_chat", 60, None, [get("/chat", &[101, 101, 101, 429]).with(UPGRADE),]),

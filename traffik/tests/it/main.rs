@@ -14,6 +14,7 @@ mod memory;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod policies;
+mod quota;
 mod reserve;
 mod support;
 mod survival;

@@ -23,6 +23,7 @@ async fn refuse(_req: &Parts, _refused: &Throttled) -> (StatusCode, &'static str
     headers = "always",
     mode = "enforce",
     refund_on = "5xx",
+    on_cancel = "refund",
     crate = ::traffik,
 )]
 async fn handler() -> &'static str {

@@ -1,0 +1,57 @@
+//! Uploads by the byte: what the client announces is reserved, what was read is charged.
+//!
+//! Run with `cargo run -p traffik-examples --bin upload_bytes`, then
+//!
+//! ```sh
+//! curl -d 'nine byte' localhost:3000/upload                                  # read 9 bytes
+//! curl -d 'nine byte' -H 'transfer-encoding: chunked' localhost:3000/upload  # unannounced: reserves 1000
+//! curl localhost:3000/left                                                   # 18 of 10000 bytes used
+//! head -c 20000 /dev/zero | curl -i --data-binary @- localhost:3000/upload   # 429, unread: never fits
+//! ```
+
+use std::sync::LazyLock;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::{get, post};
+use futures_util::StreamExt;
+use traffik::{Charge, Parts, Settled, Throttle, throttle};
+
+/// What an upload that doesn't say how long it is sets aside.
+const UNANNOUNCED: u64 = 1_000;
+
+fn announced(req: &Parts) -> u64 {
+    let length = req.headers.get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
+    length.unwrap_or(UNANNOUNCED)
+}
+
+static BYTES: LazyLock<Throttle> = LazyLock::new(|| {
+    Throttle::builder("bytes").rate("10000/hour").cost_with(announced).build().expect("a valid throttle")
+});
+
+/// A client that breaks off pays for what it has sent.
+#[throttle(BYTES)]
+async fn upload(charge: Charge, body: Body) -> String {
+    let (mut pieces, mut read) = (body.into_data_stream(), 0);
+    while let Some(Ok(piece)) = pieces.next().await {
+        read += piece.len() as u64;
+    }
+    match charge.settle(read).await {
+        Ok(Settled::AtLimit { missing }) => format!("read {read} bytes, {missing} more than were left\n"),
+        _ => format!("read {read} bytes\n"),
+    }
+}
+
+async fn left(parts: Parts) -> Result<String, traffik::Error> {
+    let stat = BYTES.stat(&parts).await?;
+    Ok(stat.map_or_else(String::new, |stat| format!("{} of {} bytes used\n", stat.used, stat.limit)))
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let app = Router::new().route("/upload", post(upload)).route("/left", get(left));
+    let address = std::env::var("ADDR").unwrap_or_else(|_| "127.0.0.1:3000".into());
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    traffik::axum::serve(listener, app).await
+}

@@ -1,0 +1,269 @@
+//! [`Queue`]: what a context has yet to charge, what it holds, and what it has charged.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use smallvec::SmallVec;
+
+use super::{BoxError, QuotaError};
+use crate::backend::Op;
+use crate::decision::Decision;
+use crate::error::Error;
+use crate::pipeline::{self, Entry, Overrides};
+use crate::request_fn::Source;
+use crate::reserve::{Reservation, Tab};
+use crate::subject::Subject;
+use crate::throttle::Throttle;
+
+/// Which errors of the work are paid for.
+pub(super) struct ErrorRule(Box<dyn Fn(&BoxError) -> bool + Send + Sync>);
+
+impl ErrorRule {
+    pub(super) fn all() -> Self {
+        Self(Box::new(|_| true))
+    }
+
+    pub(super) fn of(pays: impl Fn(&BoxError) -> bool + Send + Sync + 'static) -> Self {
+        Self(Box::new(pays))
+    }
+}
+
+/// One hit to be. Its throttle may stand there again further on, after others.
+#[derive(Clone)]
+struct Item {
+    throttle: Throttle,
+    units: u64,
+}
+
+#[derive(Default)]
+struct State {
+    queued: Vec<Item>,
+    held: Vec<Reservation>,
+    /// Units held.
+    held_cost: u64,
+    applied: u64,
+    on_error: Option<ErrorRule>,
+}
+
+struct Inner<'a> {
+    subject: Subject<'a>,
+    bound: Option<Throttle>,
+    parent: Option<Queue<'a>>,
+    state: Mutex<State>,
+}
+
+/// A cheap handle; clones are the same queue.
+#[derive(Clone)]
+pub(super) struct Queue<'a>(Arc<Inner<'a>>);
+
+fn sum(items: &[Item]) -> u64 {
+    items.iter().fold(0, |sum, item| sum.saturating_add(item.units))
+}
+
+impl<'a> Queue<'a> {
+    pub(super) fn new(subject: Subject<'a>, bound: Option<Throttle>) -> Self {
+        Self(Arc::new(Inner { subject, bound, parent: None, state: Mutex::default() }))
+    }
+
+    pub(super) fn nested(&self) -> Self {
+        let Inner { subject, bound, .. } = &*self.0;
+        let (subject, bound, parent) = (subject.again(), bound.clone(), Some(self.clone()));
+        Self(Arc::new(Inner { subject, bound, parent, state: Mutex::default() }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change leaves a whole state behind.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add_bound(&self, units: u64) {
+        if let Some(throttle) = &self.0.bound {
+            self.add(throttle, units);
+        }
+    }
+
+    pub(super) fn add(&self, throttle: &Throttle, units: u64) {
+        let queued = &mut self.state().queued;
+        match queued.last_mut() {
+            Some(last) if last.throttle.same(throttle) => last.units = last.units.saturating_add(units),
+            _ => queued.push(Item { throttle: throttle.clone(), units }),
+        }
+    }
+
+    pub(super) fn on_error(&self, rule: ErrorRule) {
+        self.state().on_error = Some(rule);
+    }
+
+    pub(super) fn queued_cost(&self) -> u64 {
+        sum(&self.state().queued)
+    }
+
+    pub(super) fn applied_cost(&self) -> u64 {
+        self.state().applied
+    }
+
+    pub(super) fn active(&self) -> bool {
+        let state = self.state();
+        !state.queued.is_empty() || !state.held.is_empty()
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.0.parent.as_ref().map_or(0, |parent| parent.depth() + 1)
+    }
+
+    pub(super) async fn check(&self) -> Result<Decision, Error> {
+        let queued = self.state().queued.clone();
+        Ok(self.decide(Op::Check, &queued).await?.0)
+    }
+
+    pub(super) async fn apply(&self) -> Result<Decision, Error> {
+        if let Some(parent) = &self.0.parent {
+            let (queued, held, held_cost) = self.hand_over();
+            for item in queued {
+                parent.add(&item.throttle, item.units);
+            }
+            let mut state = parent.state();
+            state.held.extend(held);
+            state.held_cost = state.held_cost.saturating_add(held_cost);
+            return Ok(Decision::Exempt);
+        }
+        let (decision, reservation, units) = self.charge().await?;
+        if decision.is_allowed() {
+            let held = {
+                let mut state = self.state();
+                let kept = std::mem::take(&mut state.held_cost);
+                state.applied = state.applied.saturating_add(units).saturating_add(kept);
+                std::mem::take(&mut state.held)
+            };
+            held.into_iter().chain([reservation]).for_each(Reservation::keep);
+        }
+        Ok(decision)
+    }
+
+    pub(super) async fn reserve(&self) -> Result<Decision, Error> {
+        let (decision, reservation, units) = self.charge().await?;
+        if decision.is_allowed() && units > 0 {
+            let mut state = self.state();
+            state.held.push(reservation);
+            state.held_cost = state.held_cost.saturating_add(units);
+        }
+        Ok(decision)
+    }
+
+    pub(super) async fn cancel(&self) -> Result<(), Error> {
+        let held = {
+            let mut state = self.state();
+            state.queued.clear();
+            state.held_cost = 0;
+            std::mem::take(&mut state.held)
+        };
+        let mut failed = None;
+        for reservation in held {
+            if let Err(error) = reservation.cancel().await {
+                failed = Some(error);
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// What `run` does once the work is done.
+    pub(super) async fn end<T>(&self, outcome: Result<T, BoxError>) -> Result<T, QuotaError> {
+        let error = match outcome {
+            Ok(value) => {
+                return match self.apply().await.map_err(QuotaError::Failed)? {
+                    Decision::Allowed(_) | Decision::Exempt => Ok(value),
+                    Decision::Denied(throttled) => {
+                        self.give_up().await;
+                        Err(QuotaError::Throttled(throttled))
+                    }
+                };
+            }
+            Err(error) => error,
+        };
+        // Called without the lock: it is somebody else's code.
+        let rule = self.state().on_error.take();
+        let pays = rule.is_some_and(|ErrorRule(pays)| pays(&error));
+        let applied = if pays { Some(self.apply().await) } else { None };
+        match applied {
+            Some(Ok(Decision::Allowed(_) | Decision::Exempt)) => {}
+            Some(Ok(Decision::Denied(throttled))) => {
+                tracing::warn!(target: "traffik", uid = throttled.uid(), "failed work was to be paid for, and its quota is refused");
+                self.give_up().await;
+            }
+            Some(Err(failure)) => {
+                tracing::warn!(target: "traffik", error = %failure, "failed work was to be paid for, and could not be charged");
+                self.give_up().await;
+            }
+            None => self.give_up().await,
+        }
+        Err(QuotaError::of(error))
+    }
+
+    async fn give_up(&self) {
+        if let Err(error) = self.cancel().await {
+            tracing::warn!(target: "traffik", %error, "what a quota held was not given back");
+        }
+    }
+
+    /// All that is here, for the outer context.
+    fn hand_over(&self) -> (Vec<Item>, Vec<Reservation>, u64) {
+        let mut state = self.state();
+        let queued = std::mem::take(&mut state.queued);
+        let held_cost = std::mem::take(&mut state.held_cost);
+        state.applied = state.applied.saturating_add(sum(&queued)).saturating_add(held_cost);
+        (queued, std::mem::take(&mut state.held), held_cost)
+    }
+
+    /// Charges what is queued. It leaves the queue first, so that nothing is charged twice by two
+    /// calls at once, and comes back if it is refused. After a failure it may have been charged.
+    async fn charge(&self) -> Result<(Decision, Reservation, u64), Error> {
+        let taken = std::mem::take(&mut self.state().queued);
+        let units = sum(&taken);
+        let outcome = self.decide(Op::Hit, &taken).await;
+        if outcome.as_ref().is_ok_and(|(decision, _)| !decision.is_allowed()) {
+            self.state().queued.splice(0..0, taken);
+        }
+        outcome.map(|(decision, reservation)| (decision, reservation, units))
+    }
+
+    async fn decide(&self, op: Op, items: &[Item]) -> Result<(Decision, Reservation), Error> {
+        // One hit a throttle: a stack decides each once.
+        let mut all: SmallVec<[(&Throttle, Overrides); 2]> = SmallVec::new();
+        for Item { throttle, units } in items {
+            match all.iter_mut().find(|(other, _)| other.same(throttle)) {
+                Some((_, Overrides { cost: Some(Source::Fixed(sum)), .. })) => {
+                    *sum = sum.saturating_add(*units)
+                }
+                _ => {
+                    let cost = Some(Source::Fixed(*units));
+                    all.push((throttle, Overrides { cost, receipt: true, ..Overrides::default() }));
+                }
+            }
+        }
+        if all.is_empty() {
+            return Ok((Decision::Exempt, Reservation::default()));
+        }
+        let entries: SmallVec<[Entry<'_>; 2]> =
+            all.iter().map(|(throttle, overrides)| Entry { throttle, overrides: Some(overrides) }).collect();
+        let mut ruling = pipeline::decide(&entries, self.0.subject.again(), op, None).await?;
+        let tabs = all.iter().zip(&mut ruling.each).filter_map(|((throttle, _), ruled)| {
+            let tab = Tab::new(ruled.charged.take()?, throttle.settings().on_cancel);
+            tab.hold();
+            Some(Arc::new(tab))
+        });
+        let reservation = Reservation::new(tabs);
+        Ok((ruling.into_decision(), reservation))
+    }
+}
+
+impl fmt::Debug for Queue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        let queued: Vec<_> = state.queued.iter().map(|item| (item.throttle.uid(), item.units)).collect();
+        f.debug_struct("Queue")
+            .field("queued", &queued)
+            .field("held", &state.held)
+            .field("applied", &state.applied)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,379 @@
+//! Quotas: hits queued and charged together in the end, or not at all.
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use traffik::test_kit::{FaultyBackend, ManualClock};
+use traffik::{
+    EXEMPTED, MemoryBackend, OnCancel, Parts, QuotaContext, QuotaError, Registry, SharedBackend, Throttle,
+};
+
+use crate::support::{Result, get_from, send};
+
+fn memory() -> MemoryBackend {
+    MemoryBackend::builder().clock(ManualClock::new()).build()
+}
+
+fn on(uid: &str, rate: &str, backend: impl Into<SharedBackend>) -> Throttle {
+    Throttle::builder(uid).rate(rate).backend(backend).registry(&Registry::new()).build().unwrap()
+}
+
+async fn used(throttle: &Throttle) -> u64 {
+    throttle.stat("ann").await.unwrap().unwrap().used
+}
+
+#[tokio::test]
+async fn work_that_succeeds_is_charged_in_the_end() -> Result {
+    let rows = on("quota:ok", "10/hour", memory());
+    let answer = rows.quota("ann").run(async |q| {
+        q.add(3);
+        q.add(2);
+        assert_eq!((q.queued_cost(), q.applied_cost(), q.active(), q.depth()), (5, 0, true, 0));
+        assert_eq!(used(&rows).await, 0, "not before the end");
+        Ok("done")
+    });
+    assert_eq!(answer.await?, "done");
+    assert_eq!(used(&rows).await, 5);
+    Ok(())
+}
+
+#[tokio::test]
+async fn work_that_fails_is_not() -> Result {
+    let rows = on("quota:error", "10/hour", memory());
+    let failed = rows.quota("ann").run(async |q| {
+        q.add(3);
+        Err::<(), _>("no such table".into())
+    });
+    let error = failed.await.unwrap_err();
+    assert!(matches!(&error, QuotaError::Work(work) if work.to_string() == "no such table"), "{error}");
+    assert_eq!(used(&rows).await, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn all_or_chosen_errors_are_paid_for() -> Result {
+    let rows = on("quota:paid", "10/hour", memory());
+    let fail = async |q: traffik::Quota<'_>, units| {
+        let all = q.run(async |q| {
+            q.add(units);
+            Err::<(), _>(std::io::Error::from(std::io::ErrorKind::TimedOut).into())
+        });
+        assert!(matches!(all.await, Err(QuotaError::Work(_))));
+    };
+    fail(rows.quota("ann").apply_on_error(), 3).await;
+    assert_eq!(used(&rows).await, 3);
+    let of = |kind| {
+        move |error: &traffik::BoxError| {
+            error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == kind)
+        }
+    };
+    fail(rows.quota("ann").apply_on_error_if(of(std::io::ErrorKind::NotFound)), 2).await;
+    assert_eq!(used(&rows).await, 3);
+    fail(rows.quota("ann").apply_on_error_if(of(std::io::ErrorKind::TimedOut)), 2).await;
+    assert_eq!(used(&rows).await, 5);
+    fail(rows.quota("ann").apply_on_error(), 6).await;
+    assert_eq!(used(&rows).await, 5, "what does not fit is not charged, and the work's error stands");
+    Ok(())
+}
+
+#[tokio::test]
+async fn several_throttles_are_charged_all_or_none_in_one_call() -> Result {
+    let backend = memory();
+    let (rows, bytes) =
+        (on("quota:rows", "10/hour", backend.clone()), on("quota:bytes", "100/hour", backend.clone()));
+    let quota = QuotaContext::new("ann");
+    for (throttle, units) in [(&rows, 2), (&rows, 2), (&bytes, 50), (&rows, 1)] {
+        quota.add(throttle, units);
+    }
+    assert_eq!(quota.queued_cost(), 55);
+    let shown = format!("{quota:?}");
+    assert!(shown.contains(r#"[("quota:rows", 4), ("quota:bytes", 50), ("quota:rows", 1)]"#), "{shown}");
+    assert!(!shown.contains("ann"), "{shown}");
+    assert!(quota.check().await?.is_allowed());
+    assert_eq!((used(&rows).await, used(&bytes).await), (0, 0), "a check charges nothing");
+    assert!(quota.apply().await?.is_allowed());
+    assert_eq!((used(&rows).await, used(&bytes).await), (5, 50));
+    assert!(quota.apply().await?.is_allowed(), "and charges once");
+    assert_eq!((used(&rows).await, used(&bytes).await), (5, 50));
+    assert_eq!((quota.queued_cost(), quota.applied_cost(), quota.active()), (0, 55, false));
+
+    quota.add(&rows, 1);
+    quota.add(&bytes, 51);
+    let refused = quota.apply().await?;
+    assert_eq!(refused.throttled().map(traffik::Throttled::uid), Some("quota:bytes"));
+    assert_eq!((used(&rows).await, used(&bytes).await), (5, 50));
+    assert_eq!((quota.queued_cost(), quota.active()), (52, true), "a refusal leaves the queue as it was");
+    quota.cancel().await?;
+    assert_eq!((quota.queued_cost(), quota.active()), (0, false));
+    Ok(())
+}
+
+#[tokio::test]
+async fn work_whose_quota_is_refused_is_told() -> Result {
+    let rows = on("quota:refused", "4/hour", memory());
+    let refused = rows.quota("ann").run(async |q| {
+        q.add(5);
+        Ok(())
+    });
+    let error = refused.await.unwrap_err();
+    assert_eq!(error.throttled().map(traffik::Throttled::cost), Some(5));
+    assert_eq!(error.into_response().status(), 429);
+    assert_eq!(used(&rows).await, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refusal_within_the_work_is_told_as_one() -> Result {
+    let rows = on("quota:within", "4/hour", memory());
+    let refused = rows.quota("ann").run(async |q| {
+        q.nested()
+            .run(async |inner| {
+                inner.add(5);
+                inner.check().await?.into_result()?;
+                Ok(())
+            })
+            .await?;
+        Ok(())
+    });
+    assert_eq!(refused.await.unwrap_err().throttled().map(traffik::Throttled::cost), Some(5));
+    let reserved = rows.quota("ann").run(async |_| {
+        let _ = rows.reserve("ann").cost(5).await?;
+        Ok(())
+    });
+    assert!(reserved.await.unwrap_err().throttled().is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn nested_contexts_merge_into_the_outer_one() -> Result {
+    let rows = on("quota:nested", "10/hour", memory());
+    rows.quota("ann")
+        .run(async |outer| {
+            outer.add(1);
+            let inner = outer.nested();
+            assert_eq!(inner.depth(), 1);
+            inner
+                .run(async |inner| {
+                    inner.add(2);
+                    inner
+                        .nested()
+                        .run(async |innermost| {
+                            innermost.add(3);
+                            assert_eq!(innermost.depth(), 2);
+                            Ok(())
+                        })
+                        .await?;
+                    Ok(())
+                })
+                .await?;
+            let failed = outer.nested().run(async |inner| {
+                inner.add(4);
+                Err::<(), _>("only this part".into())
+            });
+            assert!(failed.await.is_err());
+            assert_eq!((outer.queued_cost(), used(&rows).await), (6, 0));
+            Ok(())
+        })
+        .await?;
+    assert_eq!(used(&rows).await, 6);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_held_is_taken_now_and_given_back_on_cancel() -> Result {
+    let rows = on("quota:held", "10/hour", memory());
+    let quota = rows.quota("ann");
+    quota.add(7);
+    assert!(quota.reserve().await?.is_allowed());
+    assert_eq!(
+        (used(&rows).await, quota.queued_cost(), quota.applied_cost(), quota.active()),
+        (7, 0, 0, true)
+    );
+    assert!(!rows.hit("ann").cost(4).await?.is_allowed(), "others see it taken");
+    quota.cancel().await?;
+    assert_eq!((used(&rows).await, quota.active()), (0, false));
+
+    quota.add(7);
+    assert!(quota.reserve().await?.is_allowed());
+    quota.add(2);
+    assert!(quota.apply().await?.is_allowed());
+    assert_eq!((used(&rows).await, quota.applied_cost()), (9, 9));
+    quota.cancel().await?;
+    assert_eq!(used(&rows).await, 9, "what is applied stays");
+
+    let failed = rows.quota("ann").run(async |q| {
+        q.add(1);
+        assert!(q.reserve().await?.is_allowed());
+        assert_eq!(used(&rows).await, 10);
+        Err::<(), _>("too late".into())
+    });
+    assert!(failed.await.is_err());
+    assert_eq!(used(&rows).await, 9);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hold_inside_is_the_outer_ones_to_decide() -> Result {
+    let rows = on("quota:held:nested", "10/hour", memory());
+    let outer = rows.quota("ann");
+    outer
+        .nested()
+        .run(async |inner| {
+            inner.add(7);
+            let _held = inner.reserve().await?;
+            Ok(())
+        })
+        .await?;
+    assert_eq!((used(&rows).await, outer.active()), (7, true));
+    outer.cancel().await?;
+    assert_eq!(used(&rows).await, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dropped_hold_goes_by_the_throttles_rule() -> Result {
+    for (rule, left) in [(OnCancel::Keep, 3), (OnCancel::Refund, 0)] {
+        let rows = on("quota:dropped", "10/hour", memory());
+        rows.set_on_cancel(rule);
+        let quota = rows.quota("ann");
+        quota.add(3);
+        assert!(quota.reserve().await?.is_allowed());
+        drop(quota);
+        assert_eq!(used(&rows).await, left, "{rule:?}");
+        let kept = rows.quota("ann");
+        kept.add(2);
+        assert!(kept.apply().await?.is_allowed());
+        drop(kept);
+        assert_eq!(used(&rows).await, left + 2, "what is applied stays, under {rule:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn after_an_outage_nothing_is_charged_twice() -> Result {
+    let faulty = FaultyBackend::new(memory());
+    let rows = on("quota:outage", "10/hour", faulty.clone());
+    let quota = rows.quota("ann");
+    quota.add(3);
+    faulty.fail();
+    assert!(quota.apply().await.unwrap_err().is_backend());
+    faulty.heal();
+    assert!(quota.apply().await?.is_allowed());
+    assert_eq!(
+        (used(&rows).await, quota.applied_cost()),
+        (0, 0),
+        "it may have been charged, and is not again"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_exempt_pay_nothing() -> Result {
+    let rows = on("quota:exempt", "1/hour", memory());
+    let quota = rows.quota(EXEMPTED);
+    quota.add(1_000);
+    assert!(quota.reserve().await?.is_allowed() && quota.apply().await?.is_allowed());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_handler_runs_its_work_under_a_quota() -> Result {
+    static ROWS: std::sync::LazyLock<Throttle> =
+        std::sync::LazyLock::new(|| on("quota:handler", "4/hour", memory()));
+    async fn write(parts: Parts) -> std::result::Result<String, QuotaError> {
+        ROWS.quota(&parts)
+            .run(async |q| {
+                q.add(3);
+                tokio::task::yield_now().await;
+                Ok(format!("{}", q.queued_cost()))
+            })
+            .await
+    }
+    let app: Router = Router::new().route("/", get(write));
+    for status in [200, 429] {
+        let response: http::Response<Body> = send(&app, get_from("/", "192.0.2.1", &[])).await;
+        assert_eq!(response.status(), status);
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Move {
+    Add(bool, u64),
+    Apply,
+    Reserve,
+    Cancel,
+    Hit(u64),
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = prop_oneof![
+        3 => (any::<bool>(), 0_u64..12).prop_map(|(first, units)| Move::Add(first, units)),
+        1 => Just(Move::Apply),
+        1 => Just(Move::Reserve),
+        1 => Just(Move::Cancel),
+        1 => (1_u64..6).prop_map(Move::Hit),
+    ];
+    proptest::collection::vec(one, 1..60)
+}
+
+/// Two accounts by name, and what a context of them should have queued, held and charged.
+async fn follow(steps: Vec<Move>) -> std::result::Result<(), TestCaseError> {
+    const LIMITS: [u64; 2] = [40, 60];
+    let backend = memory();
+    let throttles =
+        [on("quota:one", "40/hour", backend.clone()), on("quota:other", "60/hour", backend.clone())];
+    let quota = QuotaContext::new("ann");
+    let (mut queued, mut held, mut taken, mut applied) = ([0; 2], [0; 2], [0; 2], 0);
+    for step in steps {
+        let fits = || (0..2).all(|place| taken[place] + queued[place] <= LIMITS[place]);
+        match step {
+            Move::Add(first, units) => {
+                quota.add(&throttles[usize::from(first)], units);
+                queued[usize::from(first)] += units;
+            }
+            Move::Apply | Move::Reserve => {
+                let fits = fits();
+                let apply = matches!(step, Move::Apply);
+                let decision = if apply { quota.apply().await } else { quota.reserve().await };
+                prop_assert_eq!(decision.unwrap().is_allowed(), fits);
+                if fits {
+                    for place in 0..2 {
+                        taken[place] += queued[place];
+                        held[place] += queued[place];
+                    }
+                    queued = [0; 2];
+                    if apply {
+                        applied += held[0] + held[1];
+                        held = [0; 2];
+                    }
+                }
+            }
+            Move::Cancel => {
+                quota.cancel().await.unwrap();
+                (0..2).for_each(|place| taken[place] -= held[place]);
+                (queued, held) = ([0; 2], [0; 2]);
+            }
+            Move::Hit(cost) => {
+                let allowed = throttles[0].hit("ann").cost(cost).await.unwrap().is_allowed();
+                prop_assert_eq!(allowed, taken[0] + cost <= LIMITS[0]);
+                taken[0] += if allowed { cost } else { 0 };
+            }
+        }
+        prop_assert_eq!([used(&throttles[0]).await, used(&throttles[1]).await], taken);
+        prop_assert_eq!((quota.queued_cost(), quota.applied_cost()), (queued[0] + queued[1], applied));
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, rng_seed: RngSeed::Fixed(7), ..ProptestConfig::default() })]
+
+    #[test]
+    fn units_are_conserved(steps in moves()) {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(follow(steps))?;
+    }
+}
