@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [getting started](getting_started) | one dependency, one line, one server |
 //! | [request costs](costs) | what a request takes from the limit |
+//! | [reserve and settle](reserve_and_settle) | pay for what was used |
 //! | [several limits](several_limits) | one decision, all or nothing |
 //! | [exemptions] | clients that are not counted |
 //! | [context-aware backends](contexts) | each tenant on a store of its own |
@@ -49,6 +50,7 @@ macro_rules! chapters {
 chapters! {
     getting_started;
     costs;
+    reserve_and_settle;
     several_limits;
     exemptions;
     contexts;

@@ -104,7 +104,7 @@ macro_rules! quota {
             /// Runs the work, then [applies](Self::apply) on `Ok` and [cancels](Self::cancel) on `Err`.
             ///
             /// # Errors
-            /// The work's own as [`QuotaError::Work`]; [`QuotaError::Throttled`] when its quota was refused,
+            /// The work's own as [`QuotaError::Work`]; [`QuotaError::Refused`] when its quota was refused,
             /// in the end or (as [`Throttled`](crate::Throttled)) within the work;
             /// [`QuotaError::Failed`] when no decision could be made.
             pub async fn run<W, F, T>(self, work: W) -> Result<T, QuotaError>

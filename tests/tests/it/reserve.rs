@@ -13,7 +13,7 @@ use traffik::strategy::{
     Adaptive, CostAdaptive, FixedWindow, Gcra, LeakyBucket, LeakyQueue, Rollover, SlidingLog, SlidingWindow,
     Strategy, TimeOfDay, TokenBucket,
 };
-use traffik::{Charge, OnCancel, Settled, Throttle, Traffik};
+use traffik::{Charge, OnCancel, QuotaContext, Settled, Throttle, Traffik};
 use traffik_tests::RedisServer;
 
 use crate::support::{FOREVER, patient, throttle};
@@ -105,4 +105,33 @@ async fn a_stack_is_settled_by_one_script() {
     server.reset_stats();
     assert_eq!(send().await, "AtLimit { missing: 100 }");
     assert_eq!(server.commandstats().get("evalsha"), Some(&2), "one to decide, one to settle");
+}
+
+#[tokio::test]
+async fn a_quota_is_applied_and_cancelled_all_or_nothing() {
+    let server = RedisServer::start();
+    let backend = patient(&server).await;
+    let build = |uid, rate| throttle(uid, rate).backend(&backend).build().unwrap();
+    let (one, other) = (build("quota:one", "10/3650 days"), build("quota:other", "5/3650 days"));
+    let quota = QuotaContext::new("ann");
+    quota.add(&one, 3);
+    quota.add(&other, 2);
+    // The first call loads the script.
+    assert!(quota.check().await.unwrap().is_allowed());
+    server.reset_stats();
+    assert!(quota.apply().await.unwrap().is_allowed());
+    assert!(quota.apply().await.unwrap().is_allowed(), "charged once");
+    assert_eq!(server.commandstats().get("evalsha"), Some(&1));
+    assert_eq!((used(&one).await, used(&other).await), (3, 2));
+
+    quota.add(&one, 1);
+    quota.add(&other, 4);
+    assert!(!quota.reserve().await.unwrap().is_allowed());
+    assert_eq!((used(&one).await, used(&other).await), (3, 2), "all or nothing");
+    quota.cancel().await.unwrap();
+    quota.add(&other, 3);
+    assert!(quota.reserve().await.unwrap().is_allowed());
+    assert_eq!(used(&other).await, 5);
+    quota.cancel().await.unwrap();
+    assert_eq!(used(&other).await, 2);
 }

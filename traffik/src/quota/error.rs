@@ -14,7 +14,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug)]
 pub enum QuotaError {
     /// A quota refused, and nothing of it is charged: in the end, or already while the work asked.
-    Throttled(Throttled),
+    Refused(Throttled),
     /// No decision could be made.
     Failed(Error),
     /// The work failed by itself.
@@ -31,13 +31,13 @@ impl QuotaError {
         };
         let error = match error.downcast::<ReserveError>() {
             Ok(refused) => match *refused {
-                ReserveError::Throttled(throttled) => return Self::Throttled(throttled),
+                ReserveError::Refused(throttled) => return Self::Refused(throttled),
                 ReserveError::Failed(error) => return Self::Failed(error),
             },
             Err(error) => error,
         };
         match error.downcast::<Throttled>() {
-            Ok(throttled) => Self::Throttled(*throttled),
+            Ok(throttled) => Self::Refused(*throttled),
             Err(error) => error.downcast::<Error>().map_or_else(Self::Work, |error| Self::Failed(*error)),
         }
     }
@@ -46,7 +46,7 @@ impl QuotaError {
     #[must_use]
     pub fn throttled(&self) -> Option<&Throttled> {
         match self {
-            Self::Throttled(throttled) => Some(throttled),
+            Self::Refused(throttled) => Some(throttled),
             Self::Failed(_) | Self::Work(_) => None,
         }
     }
@@ -55,7 +55,7 @@ impl QuotaError {
 impl fmt::Display for QuotaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Throttled(throttled) => throttled.fmt(f),
+            Self::Refused(throttled) => throttled.fmt(f),
             Self::Failed(error) => error.fmt(f),
             Self::Work(error) => error.fmt(f),
         }
@@ -65,7 +65,7 @@ impl fmt::Display for QuotaError {
 impl std::error::Error for QuotaError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Throttled(_) => None,
+            Self::Refused(_) => None,
             Self::Failed(error) => error.source(),
             Self::Work(error) => Some(&**error),
         }
@@ -77,7 +77,7 @@ impl axum_core::response::IntoResponse for QuotaError {
     fn into_response(self) -> axum_core::response::Response {
         use crate::resilience::Outage;
         match self {
-            Self::Throttled(throttled) => throttled.into_response(),
+            Self::Refused(throttled) => throttled.into_response(),
             Self::Failed(error) => error.into_response(),
             Self::Work(error) => {
                 tracing::error!(target: "traffik", %error, "work under a quota failed");

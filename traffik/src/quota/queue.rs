@@ -174,7 +174,7 @@ impl<'a> Queue<'a> {
                     Decision::Allowed(_) | Decision::Exempt => Ok(value),
                     Decision::Denied(throttled) => {
                         self.give_up().await;
-                        Err(QuotaError::Throttled(throttled))
+                        Err(QuotaError::Refused(throttled))
                     }
                 };
             }

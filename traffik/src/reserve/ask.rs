@@ -42,7 +42,7 @@ impl<'a> Reserve<'a> {
         let tabs = tabs.map(|receipt| Arc::new(Tab::new(receipt, on_cancel)));
         let reservation = Reservation::new(tabs.inspect(|tab| tab.hold()));
         match ruling.into_decision() {
-            Decision::Denied(throttled) => Err(ReserveError::Throttled(throttled)),
+            Decision::Denied(throttled) => Err(ReserveError::Refused(throttled)),
             Decision::Allowed(_) | Decision::Exempt => Ok(reservation),
         }
     }
@@ -67,7 +67,7 @@ impl fmt::Debug for Reserve<'_> {
 #[derive(Debug, Clone)]
 pub enum ReserveError {
     /// The client is over its limit.
-    Throttled(Throttled),
+    Refused(Throttled),
     /// No decision could be made.
     Failed(Error),
 }
@@ -77,7 +77,7 @@ impl ReserveError {
     #[must_use]
     pub fn throttled(&self) -> Option<&Throttled> {
         match self {
-            Self::Throttled(throttled) => Some(throttled),
+            Self::Refused(throttled) => Some(throttled),
             Self::Failed(_) => None,
         }
     }
@@ -86,7 +86,7 @@ impl ReserveError {
 impl fmt::Display for ReserveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Throttled(throttled) => throttled.fmt(f),
+            Self::Refused(throttled) => throttled.fmt(f),
             Self::Failed(error) => error.fmt(f),
         }
     }
@@ -95,7 +95,7 @@ impl fmt::Display for ReserveError {
 impl std::error::Error for ReserveError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Throttled(_) => None,
+            Self::Refused(_) => None,
             Self::Failed(error) => error.source(),
         }
     }
@@ -105,7 +105,7 @@ impl std::error::Error for ReserveError {
 impl axum_core::response::IntoResponse for ReserveError {
     fn into_response(self) -> axum_core::response::Response {
         match self {
-            Self::Throttled(throttled) => throttled.into_response(),
+            Self::Refused(throttled) => throttled.into_response(),
             Self::Failed(error) => error.into_response(),
         }
     }
