@@ -14,7 +14,8 @@ use crate::rate::Rate;
 /// **When not:** where a fair price is enough: costs with [`TokenBucket`](super::TokenBucket) are
 /// that.
 ///
-/// A changed rate starts afresh. A refund gives tokens back; the mean keeps what was asked for.
+/// A changed rate starts afresh. A refund gives tokens back; the mean keeps what was asked for. What a
+/// settlement takes besides counts as another hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CostAdaptive {
     last: usize,
