@@ -124,6 +124,8 @@ pub struct Hit<'a> {
     pub(crate) hash: u64,
     /// Read in [`Op::Settle`] alone.
     pub(crate) back: bool,
+    /// See [`Ask::gone_at`].
+    pub(crate) gone_at: u64,
 }
 
 impl<'a> Hit<'a> {
@@ -136,7 +138,7 @@ impl<'a> Hit<'a> {
     ) -> Self {
         // Sums of independent hashes under a secret key: as hard to steer as each of them.
         let hash = policy.seed() ^ who_hash ^ scope.map_or(0, key::scope);
-        Self { policy, who, scope, cost, hash, back: false }
+        Self { policy, who, scope, cost, hash, back: false, gone_at: u64::MAX }
     }
 
     /// The policy.
@@ -169,6 +171,13 @@ impl<'a> Hit<'a> {
         self.back
     }
 
+    /// In a refund, or a settlement that [gives back](Self::gives_back): from when on nothing is left
+    /// of the charge, in microseconds since the Unix epoch. See [`Ask::gone_at`].
+    #[must_use]
+    pub fn gone_at(&self) -> u64 {
+        self.gone_at
+    }
+
     /// The key as 64 bits: uid, policy, scope and identity under a secret of this process. For
     /// stores that live no longer than the process.
     #[must_use]
@@ -187,7 +196,15 @@ impl<'a> Hit<'a> {
 
     #[inline]
     fn asked(&self, op: Op, now: u64, cost: u64) -> Ask<'a> {
-        Ask { op, now, rate: self.policy.rate(), cost, who: self.who, phase: self.phase() }
+        Ask {
+            op,
+            now,
+            rate: self.policy.rate(),
+            cost,
+            who: self.who,
+            phase: self.phase(),
+            gone_at: self.gone_at,
+        }
     }
 
     /// [`Op::Settle`], in the steps that every strategy knows.

@@ -129,6 +129,8 @@ pub(crate) struct Receipt {
     pub(crate) backend: SharedBackend,
     /// When, by the backend's clock.
     pub(crate) at: u64,
+    /// From when on nothing is left of it.
+    pub(crate) gone_at: u64,
     /// How much.
     pub(crate) cost: u64,
 }
@@ -141,6 +143,7 @@ impl Receipt {
             scope: hit.scope.map(Into::into),
             backend: backend.clone(),
             at,
+            gone_at: hit.gone_at,
             cost,
         }
     }
@@ -148,7 +151,8 @@ impl Receipt {
     /// The same account, and other units.
     pub(crate) fn hit(&self, units: u64) -> Hit<'_> {
         let who = self.identity.as_ref();
-        Hit::new(&self.policy, who, key::identity(&who), self.scope.as_deref(), units)
+        let hit = Hit::new(&self.policy, who, key::identity(&who), self.scope.as_deref(), units);
+        Hit { gone_at: self.gone_at, ..hit }
     }
 
     /// Gives `units` of the charge back, into the window it was made in.

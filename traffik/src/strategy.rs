@@ -141,13 +141,26 @@ pub struct Ask<'a> {
     /// A hash of the client, the same in every process, for strategies that are
     /// [`staggered`](Strategy::staggered); else 0.
     pub phase: u64,
+    /// In a refund: when the account, as the charge left it, would have been full again, in
+    /// microseconds since the Unix epoch. From then on nothing is left of the charge that could be
+    /// given back; `u64::MAX` where that is not known. What leaks away needs it, as windows need
+    /// [`Op::Refund`]'s `at`.
+    pub gone_at: u64,
 }
 
 impl<'a> Ask<'a> {
     /// A question about an anonymous client, for trying a strategy out by hand.
     #[must_use]
     pub fn new(op: Op, now: u64, rate: &'a Rate, cost: u64) -> Self {
-        Self { op, now, rate, cost, who: Who::of(crate::identity::KindRef::Anonymous), phase: 0 }
+        Self {
+            op,
+            now,
+            rate,
+            cost,
+            who: Who::of(crate::identity::KindRef::Anonymous),
+            phase: 0,
+            gone_at: u64::MAX,
+        }
     }
 }
 

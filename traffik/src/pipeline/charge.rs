@@ -209,6 +209,9 @@ impl<'a> Batch<'a> {
     fn rule(&mut self, verdicts: &Verdicts, op: Op, ruling: &mut Ruling) -> bool {
         self.now = verdicts.now;
         let admitted = verdicts.admitted();
+        for (hit, verdict) in self.hits.iter_mut().zip(&verdicts.each) {
+            hit.gone_at = verdicts.now.saturating_add(verdict.reset_after);
+        }
         for (Leg { candidate, failed, .. }, place) in &self.members {
             let (Some(hit), Some(verdict)) = (self.hits.get(*place), verdicts.each.get(*place)) else {
                 continue;

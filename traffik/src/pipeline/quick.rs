@@ -350,14 +350,17 @@ impl<'a> Quick<'a> {
             }
             let receipt =
                 admitted && self.entries[plan.entry].overrides.is_some_and(|overrides| overrides.receipt);
-            let hit = &self.hits[plan.hit];
+            let mut hit = self.hits[plan.hit];
+            if let Some((_, verdict)) = self.verdict(&plan) {
+                hit.gone_at = self.verdicts.now.saturating_add(verdict.reset_after);
+            }
             ruling.each[plan.entry] = Ruled {
                 decision,
                 shadow: false,
                 outcome: None,
                 failed: 0,
                 period: hit.policy.rate().period_micros(),
-                charged: receipt.then(|| Receipt::new(hit, self.backend, self.verdicts.now, plan.cost)),
+                charged: receipt.then(|| Receipt::new(&hit, self.backend, self.verdicts.now, plan.cost)),
             };
         }
         ruling

@@ -25,7 +25,7 @@ impl<'a> Correction<'a> {
             Some(more) => (false, more.min(EXACT)),
             None => (true, charged - actual),
         };
-        Self { tab, actual, hit: Hit { back, ..tab.receipt.hit(cost) } }
+        Self { tab, actual, hit: Hit { back, ..tab.hit(cost) } }
     }
 
     fn begin(&self) {
@@ -34,12 +34,12 @@ impl<'a> Correction<'a> {
         }
     }
 
-    fn finish(&self, verdict: &Verdict) -> Settled {
+    fn finish(&self, now: u64, verdict: &Verdict) -> Settled {
         let missing = if self.hit.back {
             0
         } else {
             let taken = self.hit.cost.saturating_sub(verdict.wait);
-            self.tab.rise(taken);
+            self.tab.rise(taken, now.saturating_add(verdict.reset_after));
             self.actual.saturating_sub(self.tab.receipt.cost).saturating_sub(taken)
         };
         match missing {
@@ -93,6 +93,6 @@ async fn together(backend: &SharedBackend, batch: &[Correction<'_>]) -> Result<S
     let at = batch.iter().map(|one| one.tab.receipt.at).min().unwrap_or_default();
     batch.iter().for_each(Correction::begin);
     let verdicts = resilience::call(backend, Op::Settle { at }, &hits).await?;
-    let settled = batch.iter().zip(&verdicts.each).map(|(one, verdict)| one.finish(verdict));
+    let settled = batch.iter().zip(&verdicts.each).map(|(one, verdict)| one.finish(verdicts.now, verdict));
     Ok(settled.max().unwrap_or(Settled::Nothing))
 }

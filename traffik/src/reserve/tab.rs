@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::OnCancel;
-use crate::backend::Op;
+use crate::backend::{Hit, Op};
 #[cfg(feature = "tower")]
 use crate::error::Error;
 use crate::pipeline::Receipt;
@@ -18,6 +18,8 @@ pub(crate) struct Tab {
     /// Never more than what is charged: it sinks before units are given back, and rises after they
     /// were taken.
     charged: AtomicU64,
+    /// From when on nothing is left of it; a settlement that takes more puts it off.
+    gone_at: AtomicU64,
     open: AtomicBool,
     /// Whether somebody holds it who could settle it.
     held: AtomicBool,
@@ -28,6 +30,7 @@ impl Tab {
     pub(crate) fn new(receipt: Receipt, on_cancel: OnCancel) -> Self {
         Self {
             charged: AtomicU64::new(receipt.cost),
+            gone_at: AtomicU64::new(receipt.gone_at),
             open: AtomicBool::new(true),
             held: AtomicBool::new(false),
             receipt,
@@ -54,8 +57,9 @@ impl Tab {
         self.update(|charged| charged.saturating_sub(units));
     }
 
-    /// Units were taken.
-    pub(super) fn rise(&self, units: u64) {
+    /// Units were taken, which are gone by then.
+    pub(super) fn rise(&self, units: u64, gone_at: u64) {
+        self.gone_at.fetch_max(gone_at, Ordering::AcqRel);
         self.update(|charged| charged.saturating_add(units));
     }
 
@@ -65,11 +69,21 @@ impl Tab {
             self.charged.fetch_update(Ordering::AcqRel, Ordering::Acquire, |charged| Some(change(charged)));
     }
 
+    /// The account, and units that are to be corrected.
+    pub(super) fn hit(&self, units: u64) -> Hit<'_> {
+        Hit { gone_at: self.gone_at.load(Ordering::Acquire), ..self.receipt.hit(units) }
+    }
+
+    /// What the receipt says by now.
+    fn present(&self) -> Receipt {
+        Receipt { gone_at: self.gone_at.load(Ordering::Acquire), ..self.receipt.clone() }
+    }
+
     /// Gives all of it back, settled or not. Nobody can settle it afterwards.
     #[cfg(feature = "tower")]
     pub(crate) async fn give_back(&self) -> Result<(), Error> {
         self.close();
-        self.receipt.give_back(self.charged.swap(0, Ordering::AcqRel)).await
+        self.present().give_back(self.charged.swap(0, Ordering::AcqRel)).await
     }
 }
 

@@ -67,7 +67,9 @@ impl Bucket {
                 }
             }
             Op::Refund { .. } => {
-                after = used.saturating_sub(ask.cost.saturating_mul(unit));
+                // What has leaked of the charge is gone; the rest of the level is newer.
+                let left = ask.gone_at.saturating_sub(now).saturating_mul(leak);
+                after = used.saturating_sub(ask.cost.saturating_mul(unit).min(left));
                 (true, 0)
             }
             Op::Settle { .. } => (true, 0),

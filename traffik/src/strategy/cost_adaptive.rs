@@ -1,5 +1,6 @@
 //! [`CostAdaptive`]: clients that ask for expensive things wait longer.
 
+use super::exact::muldiv;
 use super::{Ask, Op, State, Strategy, Verdict, skew};
 use crate::rate::Rate;
 
@@ -14,7 +15,8 @@ use crate::rate::Rate;
 /// **When not:** where a fair price is enough: costs with [`TokenBucket`](super::TokenBucket) are
 /// that.
 ///
-/// A changed rate starts afresh. A refund gives tokens back; the mean keeps what was asked for. What a
+/// A changed rate starts afresh. A refund gives back that share of its tokens for which there is
+/// still time until the charge would have come back by itself; the mean keeps what was asked for. What a
 /// settlement takes besides counts as another hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CostAdaptive {
@@ -171,8 +173,17 @@ impl Strategy for CostAdaptive {
                 }
                 (true, 0)
             }
-            Op::Refund { .. } => {
-                account.used = account.used.saturating_sub(ask.cost.saturating_mul(unit));
+            Op::Refund { at } => {
+                // The pace has changed since, so a charge counts as shrinking evenly until it is gone.
+                let back = ask.cost.saturating_mul(unit).min(total);
+                let until_gone = |from: u64| ask.gone_at.saturating_sub(from);
+                account.used =
+                    account.used.saturating_sub(match (until_gone(now), until_gone(at.unwrap_or(now))) {
+                        _ if ask.gone_at == u64::MAX => back,
+                        (0, _) => 0,
+                        (left, whole) if left < whole => muldiv(back, left, whole).0,
+                        _ => back,
+                    });
                 (true, 0)
             }
             Op::Reset => {

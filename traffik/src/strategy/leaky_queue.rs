@@ -16,8 +16,8 @@ use crate::rate::Rate;
 /// takes until it is finished. **When not:** otherwise: [`LeakyBucket`](super::LeakyBucket) gives
 /// room back bit by bit, at 16 bytes in all.
 ///
-/// A changed rate starts afresh. A refund shortens the queue from its end, unless the queue has
-/// been empty since the charge.
+/// A changed rate starts afresh. A refund shortens the queue from its end, unless the charge's
+/// own entry has left.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LeakyQueue;
 
@@ -84,7 +84,7 @@ impl Strategy for LeakyQueue {
             Op::Refund { at } => {
                 if level == 0 {
                     *state = State::Empty;
-                } else if at.is_none_or(|at| at >= queue.run) {
+                } else if ask.gone_at > now && at.is_none_or(|at| at >= queue.run) {
                     let mut bytes = take(state, level);
                     queue::shorten(&mut bytes, now, ask.cost, first);
                     let queue = Queue::of(&bytes);

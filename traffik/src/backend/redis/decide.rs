@@ -64,6 +64,12 @@ fn command(store: &Store, sha1: &str, op: Op, hits: &[Hit<'_>], calls: &[Call]) 
         let cost = hit.cost().min(EXACT).cast_signed();
         let back = matches!(op, Op::Settle { .. }) && hit.gives_back();
         command.arg(call.name()).arg(if back { -cost } else { cost });
+        if matches!(op, Op::Refund { .. } | Op::Settle { .. }) {
+            match hit.gone_at() {
+                u64::MAX => command.arg(""),
+                gone_at => command.arg(gone_at.min(EXACT)),
+            };
+        }
         for argument in &call.args {
             command.arg(*argument);
         }

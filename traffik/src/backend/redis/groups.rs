@@ -87,7 +87,9 @@ pub(super) async fn decide(
             asked.put(places, verdicts);
             return asked.verdicts(store);
         }
-        charged.groups.push((verdicts.now, members.iter().map(Owned::new).collect()));
+        let now = verdicts.now;
+        let owned = members.iter().zip(&verdicts.each).map(|(hit, verdict)| Owned::new(hit, now, verdict));
+        charged.groups.push((now, owned.collect()));
         gathered.put(places, verdicts);
     }
     charged.groups.clear();
@@ -109,22 +111,33 @@ struct Owned {
     scope: Option<String>,
     cost: u64,
     hash: u64,
+    gone_at: u64,
 }
 
 impl Owned {
-    fn new(hit: &Hit<'_>) -> Self {
+    /// What was charged at `now`, and stands as the verdict says.
+    fn new(hit: &Hit<'_>, now: u64, verdict: &Verdict) -> Self {
         Self {
             policy: hit.policy.clone(),
             identity: hit.who.to_identity(),
             scope: hit.scope.map(Into::into),
             cost: hit.cost,
             hash: hit.hash,
+            gone_at: now.saturating_add(verdict.reset_after),
         }
     }
 
     fn hit(&self) -> Hit<'_> {
         let (policy, scope) = (&self.policy, self.scope.as_deref());
-        Hit { policy, who: self.identity.as_ref(), scope, cost: self.cost, hash: self.hash, back: false }
+        Hit {
+            policy,
+            who: self.identity.as_ref(),
+            scope,
+            cost: self.cost,
+            hash: self.hash,
+            back: false,
+            gone_at: self.gone_at,
+        }
     }
 }
 

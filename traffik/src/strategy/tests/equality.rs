@@ -88,6 +88,7 @@ fn follow(case: &Case, rates: &[Rate], choice: usize, trace: &[Move]) -> Result<
     let strategy = &*case.strategy;
     let mut rate = rates[choice % rates.len()];
     let mut accounts: std::collections::BTreeMap<String, (State, Vec<Event>)> = Default::default();
+    let mut gone = std::collections::BTreeMap::new();
     let (mut now, mut wait) = (START, 0_u64);
     let mut last = strategy.capacity(&rate);
     for (number, step) in trace.iter().enumerate() {
@@ -131,19 +132,26 @@ fn follow(case: &Case, rates: &[Rate], choice: usize, trace: &[Move]) -> Result<
             continue;
         }
         let (state, history) = accounts.entry(strategy.tag(&rate)).or_default();
-        let charges: Vec<u64> = history.iter().map(|event| event.now).collect();
+        let charge = history.get(random as usize % history.len().max(1)).copied();
+        // When the account would have been full again, as the charge itself was told.
+        let known = charge.and_then(|charge| gone.get(&charge.now).copied());
+        let gone_at = match step.who % 4 {
+            0 => u64::MAX,
+            1 => now.saturating_add(random % period),
+            _ => known.unwrap_or(u64::MAX),
+        };
         let op = match step.op {
             0..=26 => Op::Hit,
             27..=31 => Op::Check,
             32..=33 => Op::Refund { at: None },
-            34..=36 => Op::Refund { at: charges.get(random as usize % charges.len().max(1)).copied() },
+            34..=36 => Op::Refund { at: charge.map(|charge| charge.now) },
             37 => Op::Refund { at: Some(now.saturating_sub(random % (2 * period))) },
             38 if way == 0 => Op::Reset,
             _ => Op::Hit,
         };
 
         let before = state.clone();
-        let verdict = strategy.step(state, &ask(op, now, &rate, cost, who));
+        let verdict = strategy.step(state, &Ask { gone_at, ..ask(op, now, &rate, cost, who) });
         let mut account = Account { case, rate, who, history: std::mem::take(history) };
         let context =
             || format!("{} {rate} step {number}: {op:?} cost {cost} at {now}, {before:?}", strategy.name());
@@ -151,9 +159,13 @@ fn follow(case: &Case, rates: &[Rate], choice: usize, trace: &[Move]) -> Result<
         prop_assert_eq!(verdict.admitted, !asked || account.passes(now, cost), "admitted: {}", context());
         if verdict.admitted {
             match op {
-                Op::Hit => account.history.push(Event { now, what: What::Charge, cost }),
+                Op::Hit => {
+                    account.history.push(Event { now, what: What::Charge, cost });
+                    gone.insert(now, now + verdict.reset_after);
+                }
                 Op::Refund { at } => {
-                    account.history.push(Event { now, what: What::Refund { at: at.unwrap_or(now) }, cost });
+                    let what = What::Refund { at: at.unwrap_or(now), gone_at };
+                    account.history.push(Event { now, what, cost });
                 }
                 Op::Reset => account.history.clear(),
                 Op::Check | Op::Settle { .. } => {}

@@ -13,7 +13,11 @@ pub(super) struct Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
     Charge,
-    Refund { at: u64 },
+    /// What was charged at one instant, and would have been gone by the other.
+    Refund {
+        at: u64,
+        gone_at: u64,
+    },
 }
 
 /// Everything that a definition may look at.
@@ -45,7 +49,7 @@ impl Scene<'_> {
     ) -> u128 {
         self.history.iter().fold(0, |used, event| match event.what {
             What::Charge if index(event.now) == window => used + u128::from(event.cost),
-            What::Refund { at } if target(index(at), index(event.now)) == Some(window) => {
+            What::Refund { at, .. } if target(index(at), index(event.now)) == Some(window) => {
                 used.saturating_sub(event.cost.into())
             }
             _ => used,
@@ -84,7 +88,7 @@ pub(super) fn sliding_log(scene: &Scene<'_>) -> bool {
     for event in scene.history {
         match event.what {
             What::Charge => log.push((event.now, event.cost)),
-            What::Refund { at } => {
+            What::Refund { at, .. } => {
                 let mut units = event.cost;
                 for (time, cost) in log.iter_mut().rev() {
                     let counts = *time <= at && u128::from(*time) + scene.period() > event.now.into();
@@ -110,7 +114,10 @@ pub(super) fn level(scene: &Scene<'_>, capacity: u64) -> bool {
         last = event.now;
         match event.what {
             What::Charge => level += u128::from(event.cost) * period,
-            What::Refund { .. } => level = level.saturating_sub(u128::from(event.cost) * period),
+            What::Refund { gone_at, .. } => {
+                let left = u128::from(gone_at.saturating_sub(event.now)) * limit;
+                level = level.saturating_sub((u128::from(event.cost) * period).min(left));
+            }
         }
     }
     level = leak(level, last, scene.now);
@@ -125,7 +132,10 @@ pub(super) fn gcra(scene: &Scene<'_>, burst: u64) -> bool {
         arrival = arrival.max(u128::from(event.now) * limit);
         match event.what {
             What::Charge => arrival += u128::from(event.cost) * period,
-            What::Refund { .. } => arrival = arrival.saturating_sub(u128::from(event.cost) * period),
+            What::Refund { gone_at, .. } => {
+                let left = u128::from(gone_at.saturating_sub(event.now)) * limit;
+                arrival = arrival.saturating_sub((u128::from(event.cost) * period).min(left));
+            }
         }
     }
     let now = u128::from(scene.now) * limit;
@@ -148,12 +158,12 @@ pub(super) fn leaky_queue(scene: &Scene<'_>) -> bool {
         match event.what {
             What::Charge if event.cost == 0 => {}
             What::Charge => queue.push((event.now, event.cost)),
-            What::Refund { at } => {
+            What::Refund { at, gone_at } => {
                 let leaves = leaving(&queue);
                 let starts =
                     |place: &usize| *place == 0 || leaves[place - 1] <= u128::from(queue[*place].0) * limit;
                 let run = (0..queue.len()).rev().find(starts).map_or(0, |place| queue[place].0);
-                let mut units = if at >= run { event.cost } else { 0 };
+                let mut units = if at >= run && gone_at > event.now { event.cost } else { 0 };
                 for place in (0..queue.len()).rev() {
                     if leaves[place] > u128::from(event.now) * limit {
                         let taken = units.min(queue[place].1);

@@ -82,8 +82,19 @@ pub(super) fn cost_adaptive(scene: &Scene<'_>, last: usize, normal: u128, floor:
                 level += u128::from(event.cost) * unit;
                 costs.push(event.cost);
             }
-            What::Refund { .. } => {
-                level = level.saturating_sub(u128::from(event.cost) * unit);
+            What::Refund { at, gone_at } => {
+                let mut back = u128::from(event.cost).min(scene.limit()) * unit;
+                // The share of it for which there is still time.
+                if gone_at <= event.now {
+                    back = 0;
+                } else if gone_at < u64::MAX && at < event.now {
+                    // Rounded as the state counts: in lowest terms.
+                    let (_, ticks) = scene.rate.reduced_terms();
+                    let times = scene.period() / u128::from(ticks);
+                    let (left, whole) = (u128::from(gone_at - event.now), u128::from(gone_at - at));
+                    back = back / times * left / whole * times;
+                }
+                level = level.saturating_sub(back);
                 level = leak(level, 0, &mut costs);
             }
         }

@@ -37,7 +37,7 @@ pub(super) async fn all_or_nothing(mut suite: Suite) {
     for round in 0..traces(30) {
         let name = suite.name(&round.to_string());
         let batch = random_batch(&mut suite, &name, round % 2);
-        let mut charged = Clock::now(&suite.clock);
+        let (mut charged, mut gone_at) = (Clock::now(&suite.clock), u64::MAX);
         for _ in 0..30 {
             let step = suite.random.below(4_000_000);
             suite.clock.advance(Duration::from_micros(if step < 2_000_000 { 0 } else { step }));
@@ -45,7 +45,7 @@ pub(super) async fn all_or_nothing(mut suite: Suite) {
             let mut asked: Vec<Asked> = Vec::new();
             for one in batch.iter().skip(from).chain(batch.iter().take(from)) {
                 let cost = [1, 1, 2, 3, 9, 60][suite.random.below(6) as usize];
-                asked.push(one.cost(cost).back(suite.random.below(2) == 0));
+                asked.push(one.cost(cost).back(suite.random.below(2) == 0).gone_at(gone_at));
             }
             let op = match suite.random.below(16) {
                 0 => Op::Refund { at: Some(charged) },
@@ -58,6 +58,7 @@ pub(super) async fn all_or_nothing(mut suite: Suite) {
             let verdicts = suite.agree(op, &asked).await;
             if op == Op::Hit && verdicts.admitted() {
                 charged = verdicts.now;
+                gone_at = charged + verdicts.each.first().map_or(0, |verdict| verdict.reset_after);
             }
         }
     }

@@ -35,13 +35,15 @@ pub(super) struct Asked {
     pub(super) cost: u64,
     /// In a settle: given back, rather than taken.
     pub(super) back: bool,
+    /// When nothing is left of what is given back.
+    pub(super) gone_at: u64,
 }
 
 impl Asked {
     pub(super) fn hit(&self) -> Hit<'_> {
         let who = self.identity.as_ref();
         let hit = Hit::new(&self.policy, who, key::identity(&who), self.scope.as_deref(), self.cost);
-        Hit { back: self.back, ..hit }
+        Hit { back: self.back, gone_at: self.gone_at, ..hit }
     }
 
     pub(super) fn cost(&self, cost: u64) -> Self {
@@ -50,6 +52,10 @@ impl Asked {
 
     pub(super) fn back(&self, back: bool) -> Self {
         Self { back, ..self.clone() }
+    }
+
+    pub(super) fn gone_at(&self, gone_at: u64) -> Self {
+        Self { gone_at, ..self.clone() }
     }
 }
 
@@ -81,7 +87,14 @@ impl Suite {
 
     /// One client under one throttle.
     pub(super) fn asked(&self, policy: &Policy, identity: impl Into<Identity>, cost: u64) -> Asked {
-        Asked { policy: policy.clone(), identity: identity.into(), scope: None, cost, back: false }
+        Asked {
+            policy: policy.clone(),
+            identity: identity.into(),
+            scope: None,
+            cost,
+            back: false,
+            gone_at: u64::MAX,
+        }
     }
 
     /// Asks the backend, and the steps, and compares.

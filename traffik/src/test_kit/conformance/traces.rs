@@ -25,7 +25,7 @@ pub(super) async fn trace(suite: &mut Suite, strategy: &Arc<dyn Strategy>, rate:
     let rates = strategies::rates(&**strategy);
     let mut rate = rates[rate];
     let name = suite.name(&format!("{}/{rate}/{round}", strategy.name()));
-    let mut charged = vec![Clock::now(&suite.clock)];
+    let mut charged = vec![(Clock::now(&suite.clock), u64::MAX)];
     let (mut remaining, mut wait) = (strategy.capacity(&rate), 0);
     for _ in 0..40 {
         let period = rate.period_micros();
@@ -60,9 +60,10 @@ pub(super) async fn trace(suite: &mut Suite, strategy: &Arc<dyn Strategy>, rate:
             8 => 1 + suite.random.below(capacity.div_ceil(3)),
             _ => 1 + suite.random.below(capacity),
         };
+        let (at, gone_at) = suite.random.pick(&charged);
         let op = match suite.random.below(20) {
             0 => Op::Refund { at: None },
-            1 | 2 => Op::Refund { at: Some(suite.random.pick(&charged)) },
+            1 | 2 => Op::Refund { at: Some(at) },
             3 if suite.random.below(3) == 0 => Op::Reset,
             4..=6 => Op::Check,
             7 => {
@@ -73,17 +74,17 @@ pub(super) async fn trace(suite: &mut Suite, strategy: &Arc<dyn Strategy>, rate:
                 }
                 continue;
             }
-            8 | 9 => Op::Settle { at: suite.random.pick(&charged) },
+            8 | 9 => Op::Settle { at },
             _ => Op::Hit,
         };
         let policy = suite.policy("conformance:trace", rate, strategy);
         let choice = suite.random.below(8);
         let back = suite.random.below(2) == 0;
-        let asked = suite.asked(&policy, strategies::client(&name, choice), cost).back(back);
+        let asked = suite.asked(&policy, strategies::client(&name, choice), cost).back(back).gone_at(gone_at);
         let verdicts = suite.agree(op, &[asked]).await;
         let Some(verdict) = verdicts.each.first() else { continue };
         if op == Op::Hit && verdict.admitted {
-            charged.push(verdicts.now);
+            charged.push((verdicts.now, verdicts.now + verdict.reset_after));
         }
         remaining = verdict.remaining;
         wait = if verdict.wait == Verdict::NEVER || op != Op::Hit { 0 } else { verdict.wait % (60 * period) };

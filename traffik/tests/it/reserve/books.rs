@@ -43,9 +43,10 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 /// What a book-keeper knows of one account.
 trait Book {
     fn room(&self, now: u64) -> u64;
-    fn charge(&mut self, now: u64, units: u64);
-    /// Gives back what was charged at `at`.
-    fn give_back(&mut self, now: u64, at: u64, units: u64);
+    /// Says what the account held afterwards, where that matters later.
+    fn charge(&mut self, now: u64, units: u64) -> u64;
+    /// Gives back what was charged at `at`, and left the account with `held`.
+    fn give_back(&mut self, now: u64, at: u64, held: u64, units: u64);
 }
 
 /// So many in each window.
@@ -57,11 +58,12 @@ impl Book for Windows {
         LIMIT - self.0.get(&(now / PERIOD)).copied().unwrap_or(0)
     }
 
-    fn charge(&mut self, now: u64, units: u64) {
+    fn charge(&mut self, now: u64, units: u64) -> u64 {
         *self.0.entry(now / PERIOD).or_default() += units;
+        0
     }
 
-    fn give_back(&mut self, _: u64, at: u64, units: u64) {
+    fn give_back(&mut self, _: u64, at: u64, _: u64, units: u64) {
         if let Some(used) = self.0.get_mut(&(at / PERIOD)) {
             *used = used.saturating_sub(units);
         }
@@ -90,12 +92,16 @@ impl Book for Level {
         (self.most * PERIOD - self.at(now)) / PERIOD
     }
 
-    fn charge(&mut self, now: u64, units: u64) {
+    fn charge(&mut self, now: u64, units: u64) -> u64 {
         self.set(now, self.at(now) + units * PERIOD);
+        self.level
     }
 
-    fn give_back(&mut self, now: u64, _: u64, units: u64) {
-        self.set(now, self.at(now).saturating_sub(units * PERIOD));
+    /// What was there when it was charged leaks before what came later, and only what is left of it
+    /// can be given back.
+    fn give_back(&mut self, now: u64, at: u64, held: u64, units: u64) {
+        let left = held.saturating_sub((now - at) * LIMIT);
+        self.set(now, self.at(now).saturating_sub((units * PERIOD).min(left)));
     }
 }
 
@@ -109,11 +115,12 @@ impl Book for Log {
         LIMIT - counts.map(|(_, units)| units).sum::<u64>()
     }
 
-    fn charge(&mut self, now: u64, units: u64) {
+    fn charge(&mut self, now: u64, units: u64) -> u64 {
         self.0.push((now, units));
+        0
     }
 
-    fn give_back(&mut self, now: u64, at: u64, mut units: u64) {
+    fn give_back(&mut self, now: u64, at: u64, _: u64, mut units: u64) {
         for (_, charged) in self.0.iter_mut().rev().filter(|(when, _)| *when <= at && when + PERIOD > now) {
             let taken = units.min(*charged);
             (*charged, units) = (*charged - taken, units - taken);
@@ -121,11 +128,18 @@ impl Book for Log {
     }
 }
 
+/// One that is open: when and how much was charged, and what the account held afterwards.
+struct Open {
+    reservation: Reservation,
+    at: u64,
+    cost: u64,
+    held: u64,
+}
+
 struct Scene {
     throttle: Throttle,
     clock: ManualClock,
-    /// With when, and how much.
-    open: Vec<(Reservation, u64, u64)>,
+    open: Vec<Open>,
     book: Option<Box<dyn Book>>,
     most: u64,
     rule: OnCancel,
@@ -145,11 +159,9 @@ impl Scene {
         self.throttle.stat("ann").await.unwrap().unwrap().used
     }
 
-    fn book(&mut self, act: impl FnOnce(&mut dyn Book, u64)) {
+    fn book<T: Default>(&mut self, act: impl FnOnce(&mut dyn Book, u64) -> T) -> T {
         let now = Clock::now(&self.clock);
-        if let Some(book) = &mut self.book {
-            act(&mut **book, now);
-        }
+        self.book.as_deref_mut().map(|book| act(book, now)).unwrap_or_default()
     }
 
     async fn take(&mut self, step: Move) -> Result<(), TestCaseError> {
@@ -174,26 +186,26 @@ impl Scene {
                 if let Some(room) = room {
                     prop_assert_eq!(made.is_some(), cost <= room);
                 }
-                if let Some(made) = made {
-                    self.book(|book, now| book.charge(now, cost));
-                    self.open.push((made, now, cost));
+                if let Some(reservation) = made {
+                    let held = self.book(|book, now| book.charge(now, cost));
+                    self.open.push(Open { reservation, at: now, cost, held });
                 }
             }
             Move::Settle(which, actual) if !self.open.is_empty() => {
-                let (reservation, at, cost) = self.open.swap_remove(some(which, &self.open));
-                let settled = reservation.settle(actual).await.unwrap();
-                self.corrected(before, at, cost, actual, settled).await?;
+                let one = self.open.swap_remove(some(which, &self.open));
+                let settled = one.reservation.settle(actual).await.unwrap();
+                self.corrected(before, (one.at, one.cost, one.held), actual, settled).await?;
             }
             Move::Cancel(which) if !self.open.is_empty() => {
-                let (reservation, at, cost) = self.open.swap_remove(some(which, &self.open));
-                reservation.cancel().await.unwrap();
-                self.corrected(before, at, cost, 0, Settled::InFull).await?;
+                let one = self.open.swap_remove(some(which, &self.open));
+                one.reservation.cancel().await.unwrap();
+                self.corrected(before, (one.at, one.cost, one.held), 0, Settled::InFull).await?;
             }
             Move::Drop(which) if !self.open.is_empty() => {
-                let (reservation, at, cost) = self.open.swap_remove(some(which, &self.open));
-                drop(reservation);
-                let actual = if self.rule == OnCancel::Keep { cost } else { 0 };
-                self.corrected(before, at, cost, actual, Settled::InFull).await?;
+                let one = self.open.swap_remove(some(which, &self.open));
+                drop(one.reservation);
+                let actual = if self.rule == OnCancel::Keep { one.cost } else { 0 };
+                self.corrected(before, (one.at, one.cost, one.held), actual, Settled::InFull).await?;
             }
             Move::Settle(..) | Move::Cancel(_) | Move::Drop(_) => {}
         }
@@ -210,8 +222,7 @@ impl Scene {
     async fn corrected(
         &mut self,
         before: u64,
-        at: u64,
-        cost: u64,
+        (at, cost, held): (u64, u64, u64),
         actual: u64,
         settled: Settled,
     ) -> Result<(), TestCaseError> {
@@ -234,7 +245,7 @@ impl Scene {
                 // Where no time has passed at all, nothing has gone by itself.
                 let young = Clock::now(&self.clock) == Clock::now(&ManualClock::new());
                 prop_assert!(!young || before - after == cost - actual, "{before} to {after}");
-                self.book(|book, now| book.give_back(now, at, cost - actual));
+                self.book(|book, now| book.give_back(now, at, held, cost - actual));
             }
         }
         Ok(())

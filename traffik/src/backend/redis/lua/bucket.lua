@@ -39,7 +39,12 @@ function strategies.bucket.step(ask, state)
       end
     end
   elseif op == 'refund' then
-    after = minus(used, cost * unit)
+    -- What has leaked of the charge is gone; the rest of the level is newer.
+    local back = cost * unit
+    if ask.gone_at then
+      back = math.min(back, minus(ask.gone_at, now) * leak)
+    end
+    after = minus(used, back)
   else
     after = 0
   end

@@ -115,7 +115,7 @@ function strategy.step(ask, queue)
   elseif op == 'refund' then
     if level == 0 then
       next = false
-    elseif not ask.at or ask.at >= queue.run then
+    elseif (not ask.gone_at or ask.gone_at > now) and (not ask.at or ask.at >= queue.run) then
       local count, total = shorten(queue, first, cost)
       after = total > drained(now) and minus(total, before(queue, first)) or 0
       empty_at = after > 0 and leaves(queue.start, total) or 0

@@ -5,8 +5,9 @@
 --         [2]  hit | check | refund | settle | reset
 --         [3]  refund, settle: when the charge was made (µs), or '' for now; else ''
 --         then for each key, in order:
---              the strategy's name, the cost (at most 2^53; settle: below 0 to be given back), and as
---              many arguments as it takes
+--              the strategy's name, the cost (at most 2^53; settle: below 0 to be given back), in a
+--              refund or settle when nothing is left of the charge (µs), or '' if that is not known,
+--              and as many arguments as the strategy takes
 -- Returns { now, unreadable, then for each key
 --           admitted (1 or 0), limit, used, remaining, wait (-1: never), reset_after, keep_for }
 --         `unreadable` counts the keys whose value was no state, and which were forgotten.
@@ -30,10 +31,15 @@ local accounts, place, unreadable = {}, 4, 0
 for index, key in ipairs(KEYS) do
   local strategy = strategies[ARGV[place]]
   local ask = { op = op, now = now, at = at, cost = tonumber(ARGV[place + 1]) }
-  for argument = 1, strategy.arity do
-    ask[argument] = tonumber(ARGV[place + 1 + argument])
+  place = place + 2
+  if op == 'refund' or op == 'settle' then
+    ask.gone_at = tonumber(ARGV[place])
+    place = place + 1
   end
-  place = place + 2 + strategy.arity
+  for argument = 1, strategy.arity do
+    ask[argument] = tonumber(ARGV[place + argument - 1])
+  end
+  place = place + strategy.arity
 
   -- A state that is opened is not read as a whole: its length says that it is there.
   local raw = redis.pcall(strategy.open and 'STRLEN' or 'GET', key)

@@ -12,7 +12,7 @@
 --   open(length, key)     its state, or nil if it cannot be read
 --   save(key, next, ttl)  stores what `step` gave, to be forgotten after `ttl` ms
 --   step(ask, state) -> verdict, next
---     ask      { op, now, at, cost, [1..arity] = arguments }
+--     ask      { op, now, at, gone_at, cost, [1..arity] = arguments }
 --     state    what `read` gave, or nil for an account that is full
 --     verdict  { admitted (1 or 0), limit, used, remaining, wait, reset_after, keep_for }
 --     next     nil: leave the state as it is; false: forget it; else the state to store
