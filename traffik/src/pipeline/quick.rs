@@ -351,7 +351,7 @@ impl<'a> Quick<'a> {
             let receipt =
                 admitted && self.entries[plan.entry].overrides.is_some_and(|overrides| overrides.receipt);
             let mut hit = self.hits[plan.hit];
-            if let Some((_, verdict)) = self.verdict(&plan) {
+            if let Some((_, verdict)) = self.verdict(plan) {
                 hit.gone_at = self.verdicts.now.saturating_add(verdict.reset_after);
             }
             ruling.each[plan.entry] = Ruled {
