@@ -37,8 +37,9 @@
 
 /// A chapter, and what follows it on its page.
 macro_rules! chapters {
-    ($($name:ident $(, $picture:literal as $title:literal)*;)*) => {$(
+    ($($name:ident $(+ $more:literal)* $(, $picture:literal as $title:literal)*;)*) => {$(
         #[doc = include_str!(concat!("docs/", stringify!($name), ".md"))]
+        $(#[doc = include_str!(concat!("docs/", $more, ".md"))])*
         $(
             #[doc = concat!("\n## ", $title, "\n")]
             #[doc = include_str!(concat!("docs/plots/", $picture, ".svg"))]
@@ -54,7 +55,7 @@ chapters! {
     several_limits;
     exemptions;
     contexts;
-    strategies,
+    strategies + "strategy_table" + "strategy_pictures",
         "fixed_window" as "FixedWindow",
         "sliding_window" as "SlidingWindow",
         "sliding_log" as "SlidingLog",

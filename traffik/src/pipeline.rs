@@ -157,9 +157,13 @@ impl Receipt {
 
     /// Gives `units` of the charge back, into the window it was made in.
     pub(crate) async fn give_back(&self, units: u64) -> Result<(), Error> {
-        resilience::call(&self.backend, Op::Refund { at: Some(self.at) }, &[self.hit(units)])
-            .await
-            .map_err(Error::backend)?;
+        self.refund(&self.hit(units)).await
+    }
+
+    /// The same, by a hit that knows of later corrections.
+    pub(crate) async fn refund(&self, hit: &Hit<'_>) -> Result<(), Error> {
+        let refund = Op::Refund { at: Some(self.at) };
+        resilience::call(&self.backend, refund, std::slice::from_ref(hit)).await.map_err(Error::backend)?;
         Ok(())
     }
 }

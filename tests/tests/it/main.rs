@@ -22,5 +22,6 @@ mod outage;
 mod reserve;
 mod scripts;
 mod several;
+mod strategy_table;
 mod support;
 mod tenants;

@@ -74,16 +74,11 @@ impl Tab {
         Hit { gone_at: self.gone_at.load(Ordering::Acquire), ..self.receipt.hit(units) }
     }
 
-    /// What the receipt says by now.
-    fn present(&self) -> Receipt {
-        Receipt { gone_at: self.gone_at.load(Ordering::Acquire), ..self.receipt.clone() }
-    }
-
     /// Gives all of it back, settled or not. Nobody can settle it afterwards.
     #[cfg(feature = "tower")]
     pub(crate) async fn give_back(&self) -> Result<(), Error> {
         self.close();
-        self.present().give_back(self.charged.swap(0, Ordering::AcqRel)).await
+        self.receipt.refund(&self.hit(self.charged.swap(0, Ordering::AcqRel))).await
     }
 }
 
