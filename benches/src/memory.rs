@@ -109,9 +109,15 @@ pub fn run(rows: &mut Vec<Row>) {
 
 /// A loop for profilers and instruction counters: one thread, one key.
 pub fn profile() {
-    let throttle = throttle();
-    for _ in 0..100_000 {
-        black_box("user:00000001".hit(&throttle));
+    let hits = std::env::args().nth(2).and_then(|n| n.parse().ok()).unwrap_or(100_000);
+    counted(&throttle(), hits);
+}
+
+/// What instruction counters are to look at: `valgrind --toggle-collect='*counted*'`.
+#[inline(never)]
+fn counted(throttle: &Throttle, hits: usize) {
+    for _ in 0..hits {
+        black_box("user:00000001".hit(throttle));
     }
 }
 

@@ -106,25 +106,27 @@ enum Asking<'a> {
 impl<'a> Asking<'a> {
     #[inline]
     fn poll(&mut self, op: Op, cx: &mut Context<'_>) -> Poll<Result<Decision, Error>> {
-        loop {
-            match self {
-                Self::New(throttle, subject, units) => {
-                    if let Some(decision) = pipeline::single(throttle, subject, op, *units) {
-                        *self = Self::Done;
-                        return Poll::Ready(decision.map_err(Error::from));
-                    }
-                    let (throttle, units) = (*throttle, *units);
-                    let Self::New(_, subject, _) = std::mem::replace(self, Self::Done) else { continue };
-                    *self = Self::Waiting(Box::pin(async move {
-                        Ok(pipeline::decide(&[Entry::new(throttle)], subject, op, units)
-                            .await?
-                            .into_decision())
-                    }));
-                }
-                Self::Waiting(future) => return future.as_mut().poll(cx),
-                // Polled again after it was ready: never, rather than a panic in a library.
-                Self::Done => return Poll::Pending,
-            }
+        if let Self::New(throttle, subject, units) = self
+            && let Some(decision) = pipeline::single(throttle, subject, op, *units)
+        {
+            *self = Self::Done;
+            return Poll::Ready(decision);
+        }
+        self.wait(op, cx)
+    }
+
+    #[cold]
+    fn wait(&mut self, op: Op, cx: &mut Context<'_>) -> Poll<Result<Decision, Error>> {
+        *self = match std::mem::replace(self, Self::Done) {
+            Self::New(throttle, subject, units) => Self::Waiting(Box::pin(async move {
+                Ok(pipeline::decide(&[Entry::new(throttle)], subject, op, units).await?.into_decision())
+            })),
+            waiting => waiting,
+        };
+        match self {
+            Self::Waiting(future) => future.as_mut().poll(cx),
+            // Polled again after it was ready: never, rather than a panic in a library.
+            Self::New(..) | Self::Done => Poll::Pending,
         }
     }
 }

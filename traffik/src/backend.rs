@@ -136,8 +136,7 @@ impl<'a> Hit<'a> {
         scope: Option<&'a str>,
         cost: u64,
     ) -> Self {
-        // Sums of independent hashes under a secret key: as hard to steer as each of them.
-        let hash = policy.seed() ^ who_hash ^ scope.map_or(0, key::scope);
+        let hash = key::of(policy, who_hash, scope);
         Self { policy, who, scope, cost, hash, back: false, gone_at: u64::MAX }
     }
 
@@ -190,6 +189,9 @@ impl<'a> Hit<'a> {
     pub fn step(&self, op: Op, now: u64, state: &mut State) -> Verdict {
         if let Op::Settle { at } = op {
             return self.settle(at, now, state);
+        }
+        if let Some(account) = self.policy.account() {
+            return account.step(state, op, now, self.cost, self.gone_at);
         }
         self.policy.strategy().step(state, &self.asked(op, now, self.cost))
     }
@@ -331,8 +333,17 @@ impl SharedBackend {
         }
     }
 
-    /// Decides a single hit, on a backend that is immediate.
+    /// The in-memory store, if that is what it is: immediate, and without failures.
     #[inline]
+    #[cfg(feature = "memory")]
+    pub(crate) fn memory(&self) -> Option<&memory::MemoryBackend> {
+        match &self.0 {
+            Repr::Memory(memory) => Some(memory),
+            Repr::Other(_) => None,
+        }
+    }
+
+    /// Decides a single hit, on a backend that is immediate.
     pub(crate) fn decide_one(&self, op: Op, hit: &Hit<'_>) -> Result<Verdict, BackendError> {
         match &self.0 {
             #[cfg(feature = "memory")]

@@ -88,13 +88,15 @@ pub struct Stat {
 }
 
 impl Stat {
+    #[inline]
     pub(crate) fn new(policy: &Policy, verdict: &Verdict) -> Self {
+        let retry_after = if verdict.wait == 0 { None } else { verdict.retry_after() };
         Self {
             uid: policy.uid(),
             limit: verdict.limit,
             remaining: verdict.remaining,
             used: verdict.used,
-            retry_after: verdict.retry_after().filter(|wait| !wait.is_zero()),
+            retry_after,
             reset_after: Duration::from_micros(verdict.reset_after),
         }
     }

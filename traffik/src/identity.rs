@@ -108,6 +108,11 @@ impl<'a> Who<'a> {
         Self { kind, tier: None, priority: Priority::Normal }
     }
 
+    #[inline]
+    pub(crate) fn is_exempted(&self) -> bool {
+        matches!(self.kind, KindRef::Exempted)
+    }
+
     /// The client's tier, if its identity names one.
     #[must_use]
     pub fn tier(&self) -> Option<&'a str> {

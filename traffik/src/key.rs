@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use siphasher::sip::SipHasher13;
 
 use crate::identity::{KindRef, Who};
+use crate::policy::Policy;
 
 /// What a hash is of. Equal bytes in different domains are different keys.
 #[derive(Clone, Copy)]
@@ -36,6 +37,13 @@ fn keyed(domain: Domain, bytes: &[u8]) -> u64 {
     let Secret(first, second) = secret();
     // Another key per domain, rather than a prefix: one pass over the bytes as they lie.
     SipHasher13::new_with_keys(first ^ domain as u64, *second).hash(bytes)
+}
+
+/// The whole key.
+#[inline]
+pub(crate) fn of(policy: &Policy, identity: u64, scope: Option<&str>) -> u64 {
+    // Sums of independent hashes under a secret key: as hard to steer as each of them.
+    policy.seed() ^ identity ^ scope.map_or(0, self::scope)
 }
 
 /// The part of a key that the throttle contributes. `parts` are hashed apart from each other.

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use tracing::level_filters::LevelFilter;
+
 use crate::backend::{BackendError, Op, SharedBackend, Verdict};
 use crate::throttle::Throttle;
 
@@ -61,7 +63,24 @@ pub(crate) fn hit(
     if op != Op::Hit {
         return;
     }
-    let (uid, word) = (throttle.uid(), outcome.word());
+    if is_listened_to() {
+        event(throttle.uid(), outcome, cost, remaining, wait);
+    }
+    #[cfg(feature = "metrics")]
+    throttle.meter().hit(throttle.uid(), backend.get().name(), outcome, cost, wait);
+    #[cfg(not(feature = "metrics"))]
+    let _ = backend;
+}
+
+/// Whether anybody may want to be told of single hits: one load, ahead of all that it takes to tell.
+#[inline]
+fn is_listened_to() -> bool {
+    LevelFilter::current() >= LevelFilter::DEBUG
+}
+
+#[cold]
+fn event(uid: &str, outcome: Outcome, cost: u64, remaining: u64, wait: Option<Duration>) {
+    let word = outcome.word();
     match outcome {
         Outcome::Denied | Outcome::Shadowed => {
             tracing::debug!(target: "traffik", uid, outcome = word, cost, retry_after = ?wait, "over the limit");
@@ -72,10 +91,6 @@ pub(crate) fn hit(
         // Told with its cause where it happened.
         Outcome::Failed => {}
     }
-    #[cfg(feature = "metrics")]
-    throttle.meter().hit(throttle.uid(), backend.get().name(), outcome, cost, wait);
-    #[cfg(not(feature = "metrics"))]
-    let _ = backend;
 }
 
 /// A hit that passed uncounted.
@@ -84,7 +99,9 @@ pub(crate) fn exempt(op: Op, throttle: &Throttle) {
     if op != Op::Hit {
         return;
     }
-    tracing::trace!(target: "traffik", uid = throttle.uid(), outcome = "exempt", "decided");
+    if is_listened_to() {
+        tracing::trace!(target: "traffik", uid = throttle.uid(), outcome = "exempt", "decided");
+    }
     #[cfg(feature = "metrics")]
     throttle.meter().exempt(throttle.uid());
 }

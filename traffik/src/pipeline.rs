@@ -13,9 +13,6 @@
 mod charge;
 mod quick;
 
-use std::sync::Arc;
-
-use arc_swap::Guard;
 use smallvec::SmallVec;
 
 use crate::Parts;
@@ -31,7 +28,7 @@ use crate::policy::Policy;
 use crate::request_fn::{RequestFn, Source};
 use crate::resilience::{self, OnError, Outage};
 use crate::rules;
-use crate::settings::{BackendSetting, RateSetting, Settings};
+use crate::settings::{BackendSetting, Present, RateSetting, Settings};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
@@ -257,8 +254,7 @@ pub(crate) async fn decide(
     op: Op,
     units: Option<u64>,
 ) -> Result<Ruling, Failure> {
-    let all: SmallVec<[Guard<Arc<Settings>>; 2]> =
-        entries.iter().map(|entry| entry.throttle.settings()).collect();
+    let all: SmallVec<[Present<'_>; 2]> = entries.iter().map(|entry| entry.throttle.settings()).collect();
     let mut candidates: SmallVec<[Candidate<'_>; 2]> = SmallVec::new();
     let mut known: SmallVec<[Known<'_>; 1]> = SmallVec::new();
     for (index, (entry, settings)) in entries.iter().zip(&all).enumerate() {

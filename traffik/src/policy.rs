@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::key;
 use crate::rate::Rate;
-use crate::strategy::Strategy;
+use crate::strategy::{Account, Bucket, Strategy, Twin};
 
 /// A throttle's uid, strategy and rate, checked against each other.
 ///
@@ -19,6 +19,8 @@ pub struct Policy {
     strategy: Arc<dyn Strategy>,
     /// Asked of the strategy once.
     staggered: bool,
+    /// Where the strategy is a bucket: its step with everything worked out.
+    account: Option<Account>,
     /// Shared, so that a copy of the policy is cheap.
     tag: Arc<str>,
     seed: u64,
@@ -34,7 +36,13 @@ impl Policy {
         }
         let tag: Arc<str> = strategy.tag(&rate).into();
         let seed = key::policy([uid, &tag]);
-        Ok(Self { uid, rate, staggered: strategy.staggered(), strategy, tag, seed })
+        let account = match strategy.twin() {
+            Some(Twin::Bucket { burst, debt }) if !rate.is_unlimited() => {
+                Some(Bucket { capacity: burst.unwrap_or(rate.limit()), debt }.at(&rate))
+            }
+            _ => None,
+        };
+        Ok(Self { uid, rate, staggered: strategy.staggered(), account, strategy, tag, seed })
     }
 
     /// The throttle's unique id.
@@ -69,6 +77,11 @@ impl Policy {
     #[inline]
     pub(crate) fn staggered(&self) -> bool {
         self.staggered
+    }
+
+    #[inline]
+    pub(crate) fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
     }
 
     /// The policy's part of a hashed key.

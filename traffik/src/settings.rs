@@ -1,6 +1,10 @@
 //! [`Settings`]: all that a throttle is set to at one instant. Replaced as a whole at run time.
 
+mod current;
+
 use std::sync::Arc;
+
+pub(crate) use current::{Current, Present};
 
 use crate::backend::SharedBackend;
 use crate::identity::Identity;

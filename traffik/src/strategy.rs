@@ -69,7 +69,7 @@ pub use tiered::Tiered;
 pub use time_of_day::TimeOfDay;
 pub use token_bucket::TokenBucket;
 
-pub(crate) use bucket::Bucket;
+pub(crate) use bucket::{Account, Bucket};
 use pair::Pair;
 use window::Window;
 

@@ -14,6 +14,8 @@ pub(crate) enum Repr<'a> {
     Request(&'a Parts),
     /// Borrowed, so that a hit on a `&str` allocates nothing.
     Str(&'a str),
+    Ip(IpAddr),
+    Number(u64),
     Identity(Identity),
 }
 
@@ -22,7 +24,7 @@ impl<'a> Subject<'a> {
     pub(crate) fn parts(&self) -> Option<&'a Parts> {
         match self.0 {
             Repr::Request(parts) => Some(parts),
-            Repr::Str(_) | Repr::Identity(_) => None,
+            Repr::Str(_) | Repr::Ip(_) | Repr::Number(_) | Repr::Identity(_) => None,
         }
     }
 
@@ -32,6 +34,8 @@ impl<'a> Subject<'a> {
         match &self.0 {
             Repr::Request(_) => None,
             Repr::Str(key) => Some(Who::of(KindRef::Key(key))),
+            Repr::Ip(ip) => Some(Who::of(KindRef::Ip(*ip))),
+            Repr::Number(number) => Some(Who::of(KindRef::Number(*number))),
             Repr::Identity(identity) => Some(identity.as_ref()),
         }
     }
@@ -89,6 +93,20 @@ impl<'a> IntoSubject<'a> for &Identity {
     }
 }
 
+impl<'a> IntoSubject<'a> for IpAddr {
+    #[inline]
+    fn into_subject(self) -> Subject<'a> {
+        Subject(Repr::Ip(self.to_canonical()))
+    }
+}
+
+impl<'a> IntoSubject<'a> for u64 {
+    #[inline]
+    fn into_subject(self) -> Subject<'a> {
+        Subject(Repr::Number(self))
+    }
+}
+
 macro_rules! identities {
     ($($type:ty),*) => {$(
         impl<'a> IntoSubject<'a> for $type {
@@ -100,7 +118,7 @@ macro_rules! identities {
     )*};
 }
 
-identities!(Identity, String, IpAddr, u64);
+identities!(Identity, String);
 
 impl<'a, T: Into<Identity>> IntoSubject<'a> for Option<T> {
     #[inline]
@@ -115,6 +133,8 @@ impl Subject<'_> {
         Self(match &self.0 {
             Repr::Request(parts) => Repr::Request(parts),
             Repr::Str(key) => Repr::Str(key),
+            Repr::Ip(ip) => Repr::Ip(*ip),
+            Repr::Number(number) => Repr::Number(*number),
             Repr::Identity(identity) => Repr::Identity(identity.clone()),
         })
     }

@@ -6,9 +6,7 @@ mod builder;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-
-use arc_swap::ArcSwap;
+use std::sync::{Arc, Weak};
 
 pub use builder::ThrottleBuilder;
 
@@ -21,7 +19,7 @@ use crate::rate::{IntoRate, Rate};
 use crate::request_fn::Source;
 use crate::reserve::{OnCancel, Reserve};
 use crate::rules::Rule;
-use crate::settings::{BackendSetting, RateSetting, Settings};
+use crate::settings::{BackendSetting, Current, Present, RateSetting, Settings};
 use crate::strategy::{IntoStrategy, Strategy};
 use crate::subject::IntoSubject;
 use crate::{pipeline, resilience::OnError};
@@ -38,9 +36,7 @@ struct Inner {
     enabled: AtomicBool,
     #[cfg(feature = "metrics")]
     meter: crate::metrics::Meter,
-    settings: ArcSwap<Settings>,
-    /// Held while settings are changed, so that no change is lost to another.
-    changing: Mutex<()>,
+    settings: Current,
 }
 
 pub(crate) struct WeakThrottle(Weak<Inner>);
@@ -68,8 +64,7 @@ impl Throttle {
             enabled: AtomicBool::new(true),
             #[cfg(feature = "metrics")]
             meter: crate::metrics::Meter::default(),
-            settings: ArcSwap::from_pointee(settings.seal()),
-            changing: Mutex::new(()),
+            settings: Current::new(settings),
         }))
     }
 
@@ -87,7 +82,8 @@ impl Throttle {
         &self.0.meter
     }
 
-    pub(crate) fn settings(&self) -> arc_swap::Guard<Arc<Settings>> {
+    #[inline]
+    pub(crate) fn settings(&self) -> Present<'_> {
         self.0.settings.load()
     }
 
@@ -209,12 +205,7 @@ impl Throttle {
 
     /// Changes the settings as a whole: a hit sees all of the change or none of it.
     fn change(&self, change: impl FnOnce(&mut Settings) -> Result<(), Error>) -> Result<(), Error> {
-        // Settings are replaced, never edited: a panic in `change` leaves the old ones standing.
-        let _changing = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut settings = Settings::clone(&self.0.settings.load());
-        change(&mut settings)?;
-        self.0.settings.store(Arc::new(settings.seal()));
-        Ok(())
+        self.0.settings.change(change)
     }
 
     /// Changes the rate. Whether what clients have used carries over is each strategy's to say.
@@ -310,7 +301,7 @@ impl fmt::Debug for Throttle {
         f.debug_struct("Throttle")
             .field("uid", &self.uid())
             .field("enabled", &self.is_enabled())
-            .field("settings", &**self.settings())
+            .field("settings", &*self.settings())
             .finish()
     }
 }

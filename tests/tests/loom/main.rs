@@ -8,6 +8,11 @@ mod sync;
 #[path = "../../../traffik/src/backend/memory/bucket.rs"]
 mod bucket;
 #[allow(dead_code)]
+#[path = "../../../traffik/src/backend/memory/growth.rs"]
+mod growth;
+#[path = "../../../traffik/src/backend/memory/lock.rs"]
+mod lock;
+#[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/reclaim.rs"]
 mod reclaim;
 #[allow(dead_code)]

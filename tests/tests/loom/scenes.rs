@@ -1,5 +1,7 @@
 //! Who does what at once, and what must hold afterwards.
 
+#![allow(unsafe_code)]
+
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,8 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use smallvec::SmallVec;
 use traffik::Rate;
+use traffik::strategy::State;
 
 use crate::backend::{Hit, Op, Verdict};
+use crate::lock::Lock;
+use crate::sync::UnsafeCell;
 use crate::table::Table;
 
 /// Noon of some day.
@@ -29,12 +34,15 @@ fn explore(scene: impl Fn() + Sync + Send + 'static) {
     println!("{} interleavings", tried.load(Ordering::Relaxed));
 }
 
-fn hit(tag: u64, limit: u64) -> Hit<'static> {
+/// Even keys stay in the first half of the buckets, odd ones go to the other.
+fn hit(key: u64, limit: u64) -> Hit<'static> {
+    let tag = key.rotate_right(1);
     Hit { tag, rate: Rate::per_hour(limit), lifetime: PhantomData }
 }
 
 fn ask(table: &Table, op: Op, now: u64, hit: &Hit<'_>) -> Verdict {
-    table.decide_one(op, now, hit, table.spot(hit.hash()))
+    table
+        .decide_one(hit.hash(), table.spot(hit.hash()), op, now, |state: &mut State| hit.step(op, now, state))
 }
 
 fn take(table: &Table, hit: &Hit<'_>) -> bool {
@@ -71,6 +79,49 @@ fn both<A: 'static, B>(
     let one = thread::spawn(move || one(&its));
     let other = other(table);
     (one.join().expect("a thread that does not panic"), other)
+}
+
+/// The lock by itself: one at a time, and what one has written the next one reads.
+#[test]
+fn the_lock_keeps_others_out() {
+    explore(|| {
+        let shared = Arc::new((Lock::new(), UnsafeCell::new(0)));
+        let add = |shared: &(Lock, UnsafeCell<u64>)| {
+            shared.0.lock();
+            // SAFETY: the lock is held, and loom panics if that orders nothing.
+            unsafe { *shared.1.get() += 1 };
+            shared.0.unlock();
+        };
+        let try_to_add = |shared: &(Lock, UnsafeCell<u64>)| {
+            let mine = shared.0.try_lock();
+            if mine {
+                // SAFETY: as above.
+                unsafe { *shared.1.get() += 1 };
+                shared.0.unlock();
+            }
+            u64::from(mine)
+        };
+        let its = Shared(Arc::clone(&shared));
+        let one = thread::spawn(move || add(its.get()));
+        let tried = try_to_add(&shared);
+        add(&shared);
+        one.join().expect("a thread that does not panic");
+        assert!(shared.0.try_lock());
+        // SAFETY: as above.
+        assert_eq!(unsafe { *shared.1.get() }, 2 + tried);
+    });
+}
+
+/// What is shared under a lock.
+struct Shared(Arc<(Lock, UnsafeCell<u64>)>);
+
+// SAFETY: the number is reached only by whoever holds the lock, which is what the scene is about.
+unsafe impl Send for Shared {}
+
+impl Shared {
+    fn get(&self) -> &(Lock, UnsafeCell<u64>) {
+        &self.0
+    }
 }
 
 #[test]

@@ -2,10 +2,17 @@
 
 #![allow(unsafe_code)]
 
-pub(super) use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Mutex as LoomMutex, MutexGuard};
 
-/// A lock without a guard: the guard is kept inside while the lock is held.
+pub(super) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+pub(super) use loom::thread::yield_now as give_way;
+pub(super) use loom::thread::yield_now as pause;
+
+/// Loom has one processor, and nobody else moves before it is given up.
+pub(super) const LOOKS: u32 = 0;
+
+/// What stands for the table's own lock, which has a scene of its own: loom knows how its mutexes
+/// block, and has far fewer interleavings to try. The guard is kept inside while the lock is held.
 pub(super) struct Lock {
     mutex: LoomMutex<()>,
     held: std::cell::UnsafeCell<Option<MutexGuard<'static, ()>>>,
@@ -39,10 +46,8 @@ impl Lock {
         }
     }
 
-    /// # Safety
-    /// The caller holds the lock.
-    pub(super) unsafe fn unlock(&self) {
-        // SAFETY: the mutex is held. The guard is moved out before it is dropped, since others may
+    pub(super) fn unlock(&self) {
+        // SAFETY: the mutex is held by the caller. The guard is moved out before it is dropped, since others may
         // hold the lock as soon as it is.
         let guard = unsafe { (*self.held.get()).take() };
         drop(guard);

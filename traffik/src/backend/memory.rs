@@ -6,6 +6,8 @@
 //! the background and no lock spans the table.
 
 mod bucket;
+mod growth;
+mod lock;
 mod reclaim;
 mod sync;
 mod table;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 
 use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
 use crate::clock::Clock;
+use crate::strategy::State;
 use table::Table;
 use time::Time;
 
@@ -106,13 +109,23 @@ impl MemoryBackend {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Decides a single hit; says when, too.
-    #[inline]
-    pub(crate) fn decide_one(&self, op: Op, hit: &Hit<'_>) -> (u64, Verdict) {
+    /// Takes one step on the state of a key; says when, too.
+    #[inline(always)]
+    pub(crate) fn step(
+        &self,
+        key: u64,
+        op: Op,
+        step: impl FnOnce(u64, &mut State) -> Verdict,
+    ) -> (u64, Verdict) {
         // The key's cache lines are on their way while the clock is read.
-        let spot = self.0.table.spot(hit.hash());
+        let spot = self.0.table.spot(key);
         let now = self.0.clock.now();
-        (now, self.0.table.decide_one(op, now, hit, spot))
+        (now, self.0.table.decide_one(key, spot, op, now, move |state: &mut State| step(now, state)))
+    }
+
+    /// Decides a single hit; says when, too.
+    pub(crate) fn decide_one(&self, op: Op, hit: &Hit<'_>) -> (u64, Verdict) {
+        self.step(hit.hash(), op, |now, state| hit.step(op, now, state))
     }
 
     #[inline]

@@ -5,25 +5,26 @@
 //! [`decide`](super::decide) from the start.
 
 use std::slice::from_ref;
-use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::Guard;
 use smallvec::SmallVec;
 
 use super::{Entry, Failure, Receipt, Ruled, Ruling, inherited};
+use crate::MemoryBackend;
 use crate::Parts;
 use crate::app::Traffik;
-use crate::backend::{Hit, Op, SharedBackend, Verdict, Verdicts};
+use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdict, Verdicts};
 use crate::client_ip::client_ip;
 use crate::decision::Decision;
-use crate::identity::{EXEMPTED, Identity};
+use crate::error::Error;
+use crate::identity::Identity;
 use crate::key;
 use crate::observe::{self, Outcome};
 use crate::policy::Policy;
 use crate::request_fn::{RequestFn, Source};
 use crate::resilience::Outage;
-use crate::settings::{BackendSetting, RateSetting, Settings};
+use crate::settings::{BackendSetting, Present, RateSetting, Settings};
+use crate::strategy::{Account, State};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
@@ -60,8 +61,7 @@ pub(crate) fn quick<T>(
     read: impl FnOnce(Quick<'_>) -> T,
 ) -> Option<Result<T, Failure>> {
     let parts = subject.parts();
-    let all: SmallVec<[Guard<Arc<Settings>>; 2]> =
-        entries.iter().map(|entry| entry.throttle.settings()).collect();
+    let all: SmallVec<[Present<'_>; 2]> = entries.iter().map(|entry| entry.throttle.settings()).collect();
     let backend = ready(entries, &all, parts)?;
 
     // Steps one to four.
@@ -144,7 +144,7 @@ pub(crate) fn single(
     subject: &Subject<'_>,
     op: Op,
     units: Option<u64>,
-) -> Option<Result<Decision, Failure>> {
+) -> Option<Result<Decision, Error>> {
     let (entry, settings, parts) = (Entry::new(throttle), throttle.settings(), subject.parts());
     let backend = ready(from_ref(&entry), from_ref(&settings), parts)?;
     let RateSetting::Fixed(policy) = &settings.rate else { return None };
@@ -164,7 +164,7 @@ pub(crate) fn single(
         }
         (None, None) => return None,
     };
-    if who.kind == EXEMPTED.as_ref().kind || policy.rate().is_unlimited() {
+    if who.is_exempted() || policy.rate().is_unlimited() {
         observe::exempt(op, throttle);
         return Some(Ok(Decision::Exempt));
     }
@@ -172,26 +172,45 @@ pub(crate) fn single(
         Some(Source::Fixed(scope)) => Some(scope.as_str()),
         _ => None,
     };
-    let hit = Hit::new(policy, who, key::identity(&who), scope, cost);
-    Some(match backend.decide_one(op, &hit) {
-        Ok(verdict) => {
-            let outcome = Outcome::of(&verdict, true, false);
-            observe::hit(op, throttle, backend, outcome, cost, verdict.remaining, wait(&verdict));
-            Ok(Decision::new(policy, cost, &verdict))
+    let hash = key::identity(&who);
+    let verdict = match bare(policy, backend) {
+        // What a bucket in memory has to know of a hit is numbers: nothing is put together for it.
+        Some((memory, account)) => {
+            let step = move |now, state: &mut State| account.step(state, op, now, cost, u64::MAX);
+            memory.step(key::of(policy, hash, scope), op, step).1
         }
-        Err(error) => {
-            observe::hit(op, throttle, backend, Outcome::Failed, cost, 0, None);
-            let on_error = std::iter::once(on_error(&settings, parts));
-            super::outage(error, policy.uid(), on_error).map_or(Ok(Decision::Exempt), Err)
-        }
-    })
+        None => match backend.decide_one(op, &Hit::new(policy, who, hash, scope, cost)) {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                observe::hit(op, throttle, backend, Outcome::Failed, cost, 0, None);
+                return Some(failed(error, policy, on_error(&settings, parts)));
+            }
+        },
+    };
+    let outcome = Outcome::of(&verdict, true, false);
+    observe::hit(op, throttle, backend, outcome, cost, verdict.remaining, wait(&verdict));
+    Some(Ok(Decision::new(policy, cost, &verdict)))
+}
+
+/// An account in memory, if that is all there is to it.
+#[inline]
+fn bare<'a>(policy: &'a Policy, backend: &'a SharedBackend) -> Option<(&'a MemoryBackend, &'a Account)> {
+    backend.memory().zip(policy.account())
+}
+
+#[cold]
+fn failed(error: BackendError, policy: &Policy, on_error: Outage) -> Result<Decision, Error> {
+    match super::outage(error, policy.uid(), std::iter::once(on_error)) {
+        Some(failure) => Err(failure.into()),
+        None => Ok(Decision::Exempt),
+    }
 }
 
 /// The one backend that all of the throttles count on, if none of this has to wait.
 #[inline]
 fn ready<'a>(
     entries: &[Entry<'_>],
-    all: &'a [Guard<Arc<Settings>>],
+    all: &'a [Present<'_>],
     parts: Option<&'a Parts>,
 ) -> Option<&'a SharedBackend> {
     let mut one: Option<&SharedBackend> = None;

@@ -39,26 +39,53 @@ impl Bucket {
         format!("{name}~{}~{}", rate.limit(), rate.period_micros())
     }
 
+    /// The account at a rate that it can count.
+    #[inline]
+    pub(crate) fn at(self, rate: &Rate) -> Account {
+        let (leak, unit) = rate.reduced_terms();
+        let most = self.capacity.saturating_add(self.debt);
+        Account { limit: self.capacity, most, total: most.saturating_mul(unit), leak, unit }
+    }
+
     #[inline]
     pub(crate) fn step(self, state: &mut State, ask: &Ask<'_>) -> Verdict {
-        let (leak, unit) = ask.rate.reduced_terms();
-        let most = self.capacity.saturating_add(self.debt);
-        let total = most.saturating_mul(unit);
+        self.at(ask.rate).step(state, ask.op, ask.now, ask.cost, ask.gone_at)
+    }
+}
 
+/// A bucket at a rate, worked out once: what a step needs and nothing else.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Account {
+    limit: u64,
+    /// Units that can be taken, debt included.
+    most: u64,
+    /// The same in `1 / p` of a unit.
+    total: u64,
+    /// What a microsecond takes, in `1 / p` of a unit.
+    leak: u64,
+    /// `p`.
+    unit: u64,
+}
+
+impl Account {
+    // Always: where `op` is known, most of it falls away.
+    #[inline(always)]
+    pub(crate) fn step(&self, state: &mut State, op: Op, asked_at: u64, cost: u64, gone_at: u64) -> Verdict {
+        let Self { limit, most, total, leak, unit } = *self;
         let (last, kept) = match state.words() {
-            Some([last, kept]) if skew::believable(last, ask.now, || total.div_ceil(leak)) => (last, kept),
-            _ => (ask.now, 0),
+            Some([last, kept]) if skew::believable(last, asked_at, || total.div_ceil(leak)) => (last, kept),
+            _ => (asked_at, 0),
         };
         // A clock that stepped back stands still for this client.
-        let now = last.max(ask.now);
-        let ahead = now - ask.now;
+        let now = last.max(asked_at);
+        let ahead = now - asked_at;
         let used = kept.min(total).saturating_sub((now - last).saturating_mul(leak));
 
         let mut after = used;
-        let (admitted, wait) = match ask.op {
-            Op::Hit | Op::Check if ask.cost > most => (false, Verdict::NEVER),
+        let (admitted, wait) = match op {
+            Op::Hit | Op::Check if cost > most => (false, Verdict::NEVER),
             Op::Hit | Op::Check => {
-                let wanted = used.saturating_add(ask.cost.saturating_mul(unit));
+                let wanted = used.saturating_add(cost.saturating_mul(unit));
                 if wanted <= total {
                     after = wanted;
                     (true, 0)
@@ -68,8 +95,8 @@ impl Bucket {
             }
             Op::Refund { .. } => {
                 // What has leaked of the charge is gone; the rest of the level is newer.
-                let left = ask.gone_at.saturating_sub(now).saturating_mul(leak);
-                after = used.saturating_sub(ask.cost.saturating_mul(unit).min(left));
+                let left = gone_at.saturating_sub(now).saturating_mul(leak);
+                after = used.saturating_sub(cost.saturating_mul(unit).min(left));
                 (true, 0)
             }
             Op::Settle { .. } => (true, 0),
@@ -78,15 +105,15 @@ impl Bucket {
                 (true, 0)
             }
         };
-        if admitted && ask.op.changes() {
+        if admitted && op.changes() {
             *state = if after == 0 { State::Empty } else { State::Words([now, after]) };
         }
-        let shown = if ask.op.changes() { after } else { used };
+        let shown = if op.changes() { after } else { used };
         let remaining = (total - shown) / unit;
         let reset_after = if shown == 0 { 0 } else { shown.div_ceil(leak) + ahead };
         Verdict {
             admitted,
-            limit: self.capacity,
+            limit,
             used: most - remaining,
             remaining,
             wait,

@@ -1,7 +1,7 @@
 //! [`Bucket`]: four keys in two cache lines, under one lock.
 //!
 //! The first line holds the lock, what tells the keys apart and when they expire; the second their
-//! states. Keys that find no room hang in boxed nodes behind, under the same lock.
+//! states. A key that finds no room hangs in a node of its own behind, under the same lock.
 
 #![allow(unsafe_code)]
 
@@ -22,6 +22,7 @@ pub(super) const REFUSED: u8 = PRESSURE;
 #[repr(C, align(128))]
 pub(super) struct Bucket {
     lock: Lock,
+    // Apart from the rest, so that they fill up the lock's word.
     marks: UnsafeCell<[u8; WAYS]>,
     body: UnsafeCell<Body>,
 }
@@ -32,50 +33,83 @@ unsafe impl Sync for Bucket {}
 
 #[derive(Default)]
 #[repr(C)]
-pub(super) struct Body {
-    next: Option<Box<Node>>,
+struct Body {
+    behind: Option<Box<Node>>,
     tags: [u64; WAYS],
     /// Seconds on the table's own count; 0 is a free slot.
     expiry: [u32; WAYS],
     states: [[u64; 2]; WAYS],
 }
 
+/// One key more.
 #[derive(Default)]
-struct Node {
-    marks: [u8; WAYS],
-    body: Body,
+pub(super) struct Node {
+    behind: Option<Box<Self>>,
+    tag: u64,
+    state: [u64; 2],
+    expiry: u32,
+    mark: u8,
 }
 
 impl Node {
-    fn parts(&mut self) -> (&mut [u8; WAYS], &mut Body) {
-        (&mut self.marks, &mut self.body)
+    fn slot(&mut self) -> Slot<'_> {
+        Slot { mark: &mut self.mark, tag: &mut self.tag, expiry: &mut self.expiry, state: &mut self.state }
     }
 }
 
-/// A node's boxed logs are freed with it.
 impl Drop for Node {
     fn drop(&mut self) {
-        free_logs(&mut self.marks, &mut self.body);
+        drop(self.slot().take_state());
+        // One after the other: a long chain must not use up the stack.
+        let mut behind = self.behind.take();
+        while let Some(mut node) = behind {
+            behind = node.behind.take();
+        }
     }
 }
 
 impl Drop for Bucket {
     fn drop(&mut self) {
-        free_logs(self.marks.get_mut(), self.body.get_mut());
+        let keys = Keys { marks: self.marks.get_mut(), body: self.body.get_mut() };
+        keys.each().take(WAYS).for_each(|mut slot| drop(slot.take_state()));
     }
 }
 
-fn free_logs(marks: &mut [u8; WAYS], body: &mut Body) {
-    for way in 0..WAYS {
-        drop(Slot { marks, body, way }.take_state());
+/// A bucket's keys: four side by side, and the rest behind.
+struct Keys<'a> {
+    marks: &'a mut [u8; WAYS],
+    body: &'a mut Body,
+}
+
+impl<'a> Keys<'a> {
+    #[inline]
+    fn slot(self, way: usize) -> Slot<'a> {
+        Slot {
+            mark: &mut self.marks[way],
+            tag: &mut self.body.tags[way],
+            expiry: &mut self.body.expiry[way],
+            state: &mut self.body.states[way],
+        }
+    }
+
+    /// Every slot, those behind last.
+    fn each(self) -> impl Iterator<Item = Slot<'a>> {
+        let Self { marks, body: Body { behind, tags, expiry, states } } = self;
+        let here = marks.iter_mut().zip(tags).zip(expiry).zip(states);
+        let here = here.map(|(((mark, tag), expiry), state)| Slot { mark, tag, expiry, state });
+        let mut link = behind.as_deref_mut();
+        here.chain(std::iter::from_fn(move || {
+            let Node { behind, tag, state, expiry, mark } = link.take()?;
+            link = behind.as_deref_mut();
+            Some(Slot { mark, tag, expiry, state })
+        }))
     }
 }
 
 impl Bucket {
     #[inline]
     pub(super) fn new() -> Self {
-        const FREE: Body = Body { next: None, tags: [0; WAYS], expiry: [0; WAYS], states: [[0; 2]; WAYS] };
-        Self { lock: Lock::new(), marks: UnsafeCell::new([0; WAYS]), body: UnsafeCell::new(FREE) }
+        Self { lock: Lock::new(), marks: UnsafeCell::new([0; WAYS]), body: UnsafeCell::new(Body::default()) }
     }
 
     /// Asks the processor for both cache lines.
@@ -110,128 +144,95 @@ pub(super) struct Guard<'a>(&'a Bucket);
 impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: this guard was made by a successful lock, and is dropped once.
-        unsafe { self.0.lock.unlock() }
+        // This guard was made by a successful lock, and is dropped once.
+        self.0.lock.unlock();
     }
 }
 
 /// One key's place.
 pub(super) struct Slot<'a> {
-    marks: &'a mut [u8; WAYS],
-    body: &'a mut Body,
-    way: usize,
+    mark: &'a mut u8,
+    tag: &'a mut u64,
+    expiry: &'a mut u32,
+    state: &'a mut [u64; 2],
 }
 
 impl Guard<'_> {
     #[inline]
-    fn parts(&mut self) -> (&mut [u8; WAYS], &mut Body) {
+    fn keys(&mut self) -> Keys<'_> {
         // SAFETY: the lock is held for as long as `self` lives, and `&mut self` makes these the
         // only references made through it.
-        unsafe { (&mut *self.0.marks.get(), &mut *self.0.body.get()) }
+        unsafe { Keys { marks: &mut *self.0.marks.get(), body: &mut *self.0.body.get() } }
     }
 
     /// The slot of `tag`.
     #[inline]
     pub(super) fn find(&mut self, tag: u64) -> Option<Slot<'_>> {
-        let (mut marks, mut body) = self.parts();
-        loop {
-            for way in 0..WAYS {
-                if body.tags[way] == tag && body.expiry[way] != 0 {
-                    return Some(Slot { marks, body, way });
-                }
-            }
-            let Body { next: Some(node), .. } = body else { return None };
-            (marks, body) = node.parts();
+        let keys = self.keys();
+        match (0..WAYS).find(|&way| keys.body.tags[way] == tag && keys.body.expiry[way] != 0) {
+            Some(way) => Some(keys.slot(way)),
+            None if keys.body.behind.is_none() => None,
+            None => keys.each().skip(WAYS).find(|slot| *slot.tag == tag && *slot.expiry != 0),
         }
     }
 
     /// A slot that is free or whose key has expired by `now`, and whether it was free.
     pub(super) fn vacant(&mut self, now: u32) -> Option<(Slot<'_>, bool)> {
-        let (mut marks, mut body) = self.parts();
-        loop {
-            for way in 0..WAYS {
-                if body.expiry[way] < now {
-                    let free = body.expiry[way] == 0;
-                    return Some((Slot { marks, body, way }, free));
-                }
-            }
-            let Body { next: Some(node), .. } = body else { return None };
-            (marks, body) = node.parts();
-        }
-    }
-
-    /// A fresh slot in a new node, put first behind the bucket.
-    pub(super) fn append(&mut self) -> Slot<'_> {
-        let (_, body) = self.parts();
-        let next = body.next.take();
-        let node =
-            body.next.insert(Box::new(Node { marks: [0; WAYS], body: Body { next, ..Body::default() } }));
-        Slot { marks: &mut node.marks, body: &mut node.body, way: 0 }
+        let slot = self.keys().each().find(|slot| *slot.expiry < now)?;
+        let free = *slot.expiry == 0;
+        Some((slot, free))
     }
 
     /// Shows every key (tag, expiry, pressure) to `keep`, and drops those it does not want. Nodes
     /// left empty go too. Says how many keys went and how many nodes.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(u64, u32, u8) -> bool) -> (usize, usize) {
-        let (mut keys, mut nodes) = (0, 0);
-        let (marks, body) = self.parts();
-        keys += retain_ways(marks, body, &mut keep);
-        let mut link = &mut body.next;
-        while let Some(mut node) = link.take() {
-            keys += retain_ways(&mut node.marks, &mut node.body, &mut keep);
-            if node.body.expiry == [0; WAYS] {
-                *link = node.body.next.take();
-                nodes += 1;
-            } else {
-                link = &mut link.insert(node).body.next;
+        let mut gone = 0;
+        for mut slot in self.keys().each().filter(|slot| *slot.expiry != 0) {
+            if !keep(*slot.tag, *slot.expiry, *slot.mark & PRESSURE) {
+                slot.clear();
+                gone += 1;
             }
         }
-        (keys, nodes)
+        (gone, self.prune())
     }
 
-    /// Takes out every key that `moves` picks, state and all.
-    pub(super) fn extract(&mut self, moves: impl Fn(u64) -> bool, mut out: impl FnMut(Entry)) -> usize {
-        let (mut marks, mut body) = self.parts();
-        loop {
-            for way in 0..WAYS {
-                if body.expiry[way] != 0 && moves(body.tags[way]) {
-                    let (tag, expiry, pressure) = (body.tags[way], body.expiry[way], marks[way] & PRESSURE);
-                    let mut slot = Slot { marks: &mut *marks, body: &mut *body, way };
-                    let state = slot.take_state();
-                    slot.clear();
-                    out(Entry { tag, expiry, pressure, state });
-                }
+    /// Drops empty nodes; says how many.
+    fn prune(&mut self) -> usize {
+        let (mut gone, mut link) = (0, &mut self.keys().body.behind);
+        while let Some(mut node) = link.take() {
+            if node.expiry == 0 {
+                *link = node.behind.take();
+                gone += 1;
+            } else {
+                link = &mut link.insert(node).behind;
             }
-            let Body { next: Some(node), .. } = body else { break };
-            (marks, body) = node.parts();
         }
-        // Only empty nodes go here: every key left is kept.
-        self.retain(|_, _, _| true).1
+        gone
+    }
+
+    /// Takes out every key that `moves` picks, state and all; says how many nodes went.
+    pub(super) fn extract(&mut self, moves: impl Fn(u64) -> bool, mut out: impl FnMut(Entry)) -> usize {
+        for mut slot in self.keys().each().filter(|slot| *slot.expiry != 0 && moves(*slot.tag)) {
+            let (tag, expiry, pressure) = (*slot.tag, *slot.expiry, *slot.mark & PRESSURE);
+            let state = slot.take_state();
+            slot.clear();
+            out(Entry { tag, expiry, pressure, state });
+        }
+        self.prune()
     }
 
     /// Puts a key in; says whether a node was added for it.
     pub(super) fn insert(&mut self, entry: Entry) -> bool {
-        let added = self.vacant(1).is_none();
-        let slot = if added { Some(self.append()) } else { self.vacant(1).map(|(slot, _)| slot) };
-        if let Some(mut slot) = slot {
+        if let Some((mut slot, _)) = self.vacant(1) {
             slot.put(entry);
+            return false;
         }
-        added
+        let behind = &mut self.keys().body.behind;
+        let mut node = Box::new(Node { behind: behind.take(), ..Node::default() });
+        node.slot().put(entry);
+        *behind = Some(node);
+        true
     }
-}
-
-fn retain_ways(
-    marks: &mut [u8; WAYS],
-    body: &mut Body,
-    keep: &mut impl FnMut(u64, u32, u8) -> bool,
-) -> usize {
-    let mut gone = 0;
-    for way in 0..WAYS {
-        if body.expiry[way] != 0 && !keep(body.tags[way], body.expiry[way], marks[way] & PRESSURE) {
-            Slot { marks: &mut *marks, body: &mut *body, way }.clear();
-            gone += 1;
-        }
-    }
-    gone
 }
 
 /// A key on the move from one bucket to another.
@@ -247,28 +248,26 @@ impl Slot<'_> {
     /// panics leaves nothing dangling.
     #[inline]
     pub(super) fn take_state(&mut self) -> State {
-        let words = self.body.states[self.way];
-        if self.marks[self.way] & BOXED == 0 {
-            return State::Words(words);
+        if *self.mark & BOXED == 0 {
+            return State::Words(*self.state);
         }
-        self.marks[self.way] &= PRESSURE;
-        self.body.states[self.way] = [0; 2];
+        *self.mark &= PRESSURE;
+        let [log, _] = std::mem::take(self.state);
         // SAFETY: `BOXED` is set only by `put_state`, together with a pointer from `Box::into_raw`
         // kept with its provenance exposed; the mark was cleared above, so it is taken once.
-        let log =
-            unsafe { Box::from_raw(std::ptr::with_exposed_provenance_mut::<Vec<u8>>(words[0] as usize)) };
+        let log = unsafe { Box::from_raw(std::ptr::with_exposed_provenance_mut::<Vec<u8>>(log as usize)) };
         State::Bytes(*log)
     }
 
     #[inline]
     fn put_state(&mut self, state: State) {
         match state {
-            State::Words(words) => self.body.states[self.way] = words,
-            State::Empty => self.body.states[self.way] = [0; 2],
+            State::Words(words) => *self.state = words,
+            State::Empty => *self.state = [0; 2],
             State::Bytes(bytes) => {
                 let log = Box::into_raw(Box::new(bytes));
-                self.body.states[self.way] = [log.expose_provenance() as u64, 0];
-                self.marks[self.way] |= BOXED;
+                *self.state = [log.expose_provenance() as u64, 0];
+                *self.mark |= BOXED;
             }
         }
     }
@@ -277,31 +276,29 @@ impl Slot<'_> {
     pub(super) fn put(&mut self, entry: Entry) {
         // An expired key's log must not leak under the newcomer.
         drop(self.take_state());
-        self.body.tags[self.way] = entry.tag;
-        self.body.expiry[self.way] = entry.expiry;
-        self.marks[self.way] = entry.pressure & PRESSURE;
-        self.put_state(entry.state);
+        *self.tag = entry.tag;
+        self.refresh(entry.state, entry.expiry, entry.pressure);
     }
 
     /// Puts back the state of the key that is here already.
     #[inline]
     pub(super) fn refresh(&mut self, state: State, expiry: u32, pressure: u8) {
-        self.body.expiry[self.way] = expiry;
-        self.marks[self.way] = pressure & PRESSURE;
+        *self.expiry = expiry;
+        *self.mark = pressure & PRESSURE;
         self.put_state(state);
     }
 
     /// When the key expires.
     #[inline]
     pub(super) fn expiry(&self) -> u32 {
-        self.body.expiry[self.way]
+        *self.expiry
     }
 
     /// Frees the slot.
     pub(super) fn clear(&mut self) {
         drop(self.take_state());
-        self.body.tags[self.way] = 0;
-        self.body.expiry[self.way] = 0;
-        self.marks[self.way] = 0;
+        *self.tag = 0;
+        *self.expiry = 0;
+        *self.mark = 0;
     }
 }

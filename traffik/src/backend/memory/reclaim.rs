@@ -14,7 +14,8 @@ const LOOK_FAR: usize = 64;
 impl Table {
     /// Drops the expired keys of one bucket, unless somebody holds it.
     pub(super) fn sweep(&self, index: usize, second: u32) -> usize {
-        self.bucket(index).try_lock().map_or(0, |mut guard| self.sweep_locked(&mut guard, second))
+        let guard = self.made(index).and_then(|bucket| bucket.try_lock());
+        guard.map_or(0, |mut guard| self.sweep_locked(&mut guard, second))
     }
 
     fn sweep_locked(&self, guard: &mut Guard<'_>, second: u32) -> usize {
@@ -30,7 +31,9 @@ impl Table {
 
     pub(super) fn sweep_all(&self, now: u64) -> usize {
         let second = self.second(now);
-        (0..self.size()).map(|index| self.sweep_locked(&mut self.bucket(index).lock(), second)).sum()
+        // All there ever were: the table may grow meanwhile.
+        let made = (0..self.growth.most()).filter_map(|index| self.made(index));
+        made.map(|bucket| self.sweep_locked(&mut bucket.lock(), second)).sum()
     }
 
     /// Drops at least one key to make room for another in bucket `home`, which the caller holds as
@@ -39,15 +42,16 @@ impl Table {
     /// The search begins where the new key goes in: keys leave each part of the table as fast as
     /// they come to it, and none of it runs empty while another overflows.
     pub(super) fn make_room(&self, home: usize, own: &mut Guard<'_>, second: u32) {
-        let size = self.size();
+        let shape = self.shape();
+        let (size, own_number) = (self.growth.size(shape), self.growth.number(shape, home));
         let mut best = Victim::default();
         if self.sweep_locked(own, second) > 0 {
             return;
         }
         best.look(home, own);
         for step in 1..LOOK_FAR.min(size) {
-            let index = (home + step) % size;
-            let Some(mut guard) = self.bucket(index).try_lock() else { continue };
+            let index = self.growth.place(shape, (own_number + step) % size);
+            let Some(mut guard) = self.made(index).and_then(|bucket| bucket.try_lock()) else { continue };
             if self.sweep_locked(&mut guard, second) > 0 {
                 return;
             }
@@ -97,8 +101,9 @@ impl Victim {
                 .key
                 .map_or(Ordering::Less, |(least, earliest, ..)| (pressure, expiry).cmp(&(least, earliest)));
             self.level = if order.is_lt() { 1 } else { self.level + u64::from(order.is_eq()) };
-            // Among equals each is as likely as any other; a tag is as random as a die.
-            if order.is_lt() || (order.is_eq() && (tag >> 32) % self.level == 0) {
+            // Among equals each is as likely as any other; a tag's low bits, which no bucket's keys
+            // have in common, are as random as a die.
+            if order.is_lt() || (order.is_eq() && tag % self.level == 0) {
                 self.key = Some((pressure, expiry, index, tag));
             }
             true

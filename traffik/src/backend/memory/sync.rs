@@ -3,40 +3,24 @@
 //! `tests/tests/loom` compiles `bucket.rs`, `table.rs` and `reclaim.rs` once more over the same names
 //! made of loom's parts, and has every interleaving tried.
 
-#![allow(unsafe_code)]
-
 pub(super) use std::cell::UnsafeCell;
 pub(super) use std::sync::OnceLock;
-pub(super) use std::sync::atomic::{AtomicUsize, Ordering};
+pub(super) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 pub(super) use parking_lot::Mutex;
-use parking_lot::RawMutex;
-use parking_lot::lock_api::RawMutex as _;
 
-/// A lock of one byte, which holds nothing.
-pub(super) struct Lock(RawMutex);
+pub(super) use super::lock::Lock;
 
-impl Lock {
-    #[inline]
-    pub(super) const fn new() -> Self {
-        Self(RawMutex::INIT)
-    }
+/// How often a waiting thread looks before it gives up its processor.
+pub(super) const LOOKS: u32 = 12;
 
-    #[inline]
-    pub(super) fn lock(&self) {
-        self.0.lock();
-    }
+/// Tells the processor that this thread waits for another.
+#[inline]
+pub(super) fn pause() {
+    std::hint::spin_loop();
+}
 
-    #[inline]
-    pub(super) fn try_lock(&self) -> bool {
-        self.0.try_lock()
-    }
-
-    /// # Safety
-    /// The caller holds the lock.
-    #[inline]
-    pub(super) unsafe fn unlock(&self) {
-        // SAFETY: the caller's promise is the one asked for.
-        unsafe { self.0.unlock() }
-    }
+/// Lets another thread have the processor.
+pub(super) fn give_way() {
+    std::thread::yield_now();
 }

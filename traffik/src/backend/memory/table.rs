@@ -1,28 +1,26 @@
-//! [`Table`]: buckets that multiply one at a time (Litwin, "Linear hashing", VLDB 1980).
+//! [`Table`]: buckets that multiply one at a time.
 //!
-//! The table has `size` buckets; a key lives in bucket `h mod 2^k`, or `h mod 2^(k-1)` where the
-//! first does not exist yet. Growing splits one bucket in two, so that no request ever waits for a
-//! whole table to be moved. Buckets stand in segments that are never moved or freed, so a reader
-//! needs no reclamation scheme: it locks the bucket it computed and looks again whether that still
-//! is the right one.
+//! Which bucket a key lives in is [`Growth`]'s to say. Growing moves the keys of one bucket at a time,
+//! so that no request ever waits for a whole table to be moved. Buckets stand in segments that are
+//! never moved or freed, so a reader needs no reclamation scheme: it locks the bucket it computed
+//! and looks again whether that still is the right one.
 //!
 //! Locks are taken in ascending order of bucket, or tried.
 
-#![allow(unsafe_code)]
-
 use smallvec::SmallVec;
 
-use super::bucket::{Bucket, Entry, Guard, REFUSED};
-use super::sync::{AtomicUsize, Mutex, OnceLock, Ordering};
+use super::bucket::{Bucket, Entry, Guard, Node, REFUSED, Slot};
+use super::growth::{Growth, Move, SMALLEST, Shape};
+use super::sync::{AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering};
 use crate::backend::{Hit, Op, Verdict};
 use crate::strategy::State;
 
-/// Keys per bucket that the table aims at: above it, it grows.
-const LOAD: usize = 4;
+/// Keys per two buckets that the table aims at: above it, it grows.
+const LOAD_OF_TWO: usize = 7;
 
 pub(super) struct Table {
-    /// How many buckets there are.
-    size: AtomicUsize,
+    pub(super) growth: Growth,
+    shape: AtomicU64,
     segments: Box<[OnceLock<Box<[Bucket]>>]>,
     /// log2 of the buckets in a segment.
     segment_bits: u32,
@@ -38,21 +36,28 @@ pub(super) struct Table {
     epoch: u64,
 }
 
-/// A bucket found for a tag while the table had `size` buckets.
+/// What is to be done with a state, under the lock of its bucket.
+pub(super) trait Step: FnOnce(&mut State) -> Verdict {}
+
+impl<F: FnOnce(&mut State) -> Verdict> Step for F {}
+
+/// A bucket found for a tag while the table had this shape.
 pub(super) struct Spot<'a> {
-    size: usize,
+    shape: Shape,
     index: usize,
     bucket: &'a Bucket,
 }
 
 impl Table {
     pub(super) fn new(capacity: usize, now: u64) -> Self {
-        let most = capacity / LOAD + 2;
+        let growth = Growth::new((capacity * 2).div_ceil(LOAD_OF_TWO));
+        let most = growth.most();
         // About a thousand segments: the directory stays in the first-level cache.
         let segment_bits = (most / 1024).next_power_of_two().max(16).trailing_zeros();
         let segments: Box<[_]> = (0..=(most >> segment_bits)).map(|_| OnceLock::new()).collect();
         let table = Self {
-            size: AtomicUsize::new(1),
+            growth,
+            shape: AtomicU64::new(SMALLEST),
             segments,
             segment_bits,
             capacity,
@@ -62,7 +67,7 @@ impl Table {
             growing: Mutex::new(()),
             epoch: (now / 1_000_000).saturating_sub(1),
         };
-        table.segment(0);
+        table.bucket(0);
         table
     }
 
@@ -77,43 +82,42 @@ impl Table {
     pub(super) fn bytes(&self) -> usize {
         let made = self.segments.iter().filter(|segment| segment.get().is_some()).count();
         let buckets = (made << self.segment_bits) * size_of::<Bucket>();
-        // A node is a bucket without its lock, rounded up to what allocators hand out.
-        let nodes = self.nodes.load(Ordering::Relaxed) * size_of::<Bucket>();
+        // Allocators take a word more.
+        let nodes = self.nodes.load(Ordering::Relaxed) * (size_of::<Node>() + size_of::<usize>());
         buckets + nodes + size_of_val(&*self.segments)
     }
 
+    pub(super) fn shape(&self) -> Shape {
+        self.shape.load(Ordering::Acquire)
+    }
+
+    /// How many buckets the keys are spread over.
     pub(super) fn size(&self) -> usize {
-        self.size.load(Ordering::Acquire)
+        self.growth.size(self.shape())
     }
 
-    /// Which of `size` buckets a tag belongs to.
-    #[inline]
-    fn home(tag: u64, size: usize) -> usize {
-        let mask = size.next_power_of_two() - 1;
-        let wide = tag as usize & mask;
-        if wide < size { wide } else { tag as usize & (mask >> 1) }
-    }
-
-    fn segment(&self, index: usize) -> &[Bucket] {
-        self.segments[index]
-            .get_or_init(|| (0..1_usize << self.segment_bits).map(|_| Bucket::new()).collect())
-    }
-
+    /// The bucket at a place that the present shape uses.
     #[inline]
     pub(super) fn bucket(&self, index: usize) -> &Bucket {
-        let segment = self.segment(index >> self.segment_bits);
+        let segment = self.segments[index >> self.segment_bits]
+            .get_or_init(|| (0..1_usize << self.segment_bits).map(|_| Bucket::new()).collect());
         &segment[index & ((1 << self.segment_bits) - 1)]
+    }
+
+    /// The same, unless nobody has needed it yet.
+    pub(super) fn made(&self, index: usize) -> Option<&Bucket> {
+        self.segments[index >> self.segment_bits].get()?.get(index & ((1 << self.segment_bits) - 1))
     }
 
     /// Where a tag's bucket is at present. Its cache lines are asked for, while the caller does
     /// something else.
     #[inline]
     pub(super) fn spot(&self, tag: u64) -> Spot<'_> {
-        let size = self.size();
-        let index = Self::home(tag, size);
+        let shape = self.shape();
+        let index = self.growth.home(shape, tag);
         let bucket = self.bucket(index);
         bucket.prefetch();
-        Spot { size, index, bucket }
+        Spot { shape, index, bucket }
     }
 
     /// Locks the bucket of a tag, wherever it is by now.
@@ -121,9 +125,8 @@ impl Table {
     fn lock<'a>(&'a self, tag: u64, mut spot: Spot<'a>) -> (usize, Guard<'a>) {
         loop {
             let guard = spot.bucket.lock();
-            // A split publishes the new size before it lets go of the bucket it split.
-            let size = self.size();
-            if size == spot.size || Self::home(tag, size) == spot.index {
+            // Whoever moves keys publishes the new shape before it lets go of their buckets.
+            if self.shape() == spot.shape || self.is_still(&spot, tag) {
                 return (spot.index, guard);
             }
             drop(guard);
@@ -131,15 +134,30 @@ impl Table {
         }
     }
 
+    #[cold]
+    fn is_still(&self, spot: &Spot<'_>, tag: u64) -> bool {
+        self.growth.home(self.shape(), tag) == spot.index
+    }
+
     /// Whole seconds on the table's count: the last in which something of `instant` is kept.
     pub(super) fn second(&self, instant: u64) -> u32 {
         u32::try_from((instant / 1_000_000).saturating_sub(self.epoch)).unwrap_or(u32::MAX).max(1)
     }
 
-    #[inline]
-    pub(super) fn decide_one(&self, op: Op, now: u64, hit: &Hit<'_>, spot: Spot<'_>) -> Verdict {
-        let (index, mut guard) = self.lock(hit.hash(), spot);
-        let (verdict, inserted) = self.apply(index, &mut guard, op, now, hit);
+    /// Takes one step on the state of a tag.
+    #[inline(always)]
+    pub(super) fn decide_one(&self, tag: u64, spot: Spot<'_>, op: Op, now: u64, step: impl Step) -> Verdict {
+        let (index, mut guard) = self.lock(tag, spot);
+        match guard.find(tag) {
+            Some(slot) => self.step(slot, op, now, step),
+            None => self.decide_new(index, guard, tag, now, step),
+        }
+    }
+
+    /// The same for a tag that is not known.
+    #[cold]
+    fn decide_new(&self, index: usize, mut guard: Guard<'_>, tag: u64, now: u64, step: impl Step) -> Verdict {
+        let (verdict, inserted) = self.enter(index, &mut guard, tag, now, step);
         drop(guard);
         if inserted {
             self.tend(index, now);
@@ -149,26 +167,29 @@ impl Table {
 
     pub(super) fn decide_batch(&self, op: Op, now: u64, hits: &[Hit<'_>], each: &mut SmallVec<[Verdict; 2]>) {
         if op != Op::Hit {
-            each.extend(hits.iter().map(|hit| self.decide_one(op, now, hit, self.spot(hit.hash()))));
+            each.extend(hits.iter().map(|hit| {
+                let tag = hit.hash();
+                self.decide_one(tag, self.spot(tag), op, now, |state: &mut State| hit.step(op, now, state))
+            }));
             return;
         }
         let mut indices: SmallVec<[usize; 4]> = SmallVec::new();
         let mut guards: SmallVec<[Guard<'_>; 4]> = SmallVec::new();
         loop {
-            let size = self.size();
-            let home = |hit: &Hit<'_>| Self::home(hit.hash(), size);
+            let shape = self.shape();
+            let home = |hit: &Hit<'_>| self.growth.home(shape, hit.hash());
             indices.clear();
             indices.extend(hits.iter().map(home));
             indices.sort_unstable();
             indices.dedup();
             guards.extend(indices.iter().map(|&index| self.bucket(index).lock()));
-            let size = self.size();
-            if hits.iter().all(|hit| indices.contains(&Self::home(hit.hash(), size))) {
+            let shape = self.shape();
+            if hits.iter().all(|hit| indices.contains(&self.growth.home(shape, hit.hash()))) {
                 break;
             }
             guards.clear();
         }
-        let size = self.size();
+        let shape = self.shape();
         let mut inserted = None;
         for round in [Op::Check, Op::Hit] {
             if round == Op::Hit && !each.iter().all(|verdict| verdict.admitted) {
@@ -176,7 +197,7 @@ impl Table {
             }
             each.clear();
             for hit in hits {
-                let index = Self::home(hit.hash(), size);
+                let index = self.growth.home(shape, hit.hash());
                 let Ok(place) = indices.binary_search(&index) else { continue };
                 let (verdict, new) = self.apply(index, &mut guards[place], round, now, hit);
                 if new {
@@ -192,25 +213,41 @@ impl Table {
     }
 
     /// Takes one step under the bucket's lock; says whether a key was added.
-    #[inline]
     fn apply(&self, home: usize, guard: &mut Guard<'_>, op: Op, now: u64, hit: &Hit<'_>) -> (Verdict, bool) {
-        let tag = hit.hash();
-        if let Some(mut slot) = guard.find(tag) {
-            let mut state = slot.take_state();
-            let verdict = hit.step(op, now, &mut state);
-            if state == State::Empty {
-                slot.clear();
-                self.count.fetch_sub(1, Ordering::Relaxed);
-            } else if verdict.admitted && op.changes() {
-                slot.refresh(state, self.second(now.saturating_add(verdict.keep_for)), pressure(&verdict));
-            } else {
-                let expiry = slot.expiry();
-                slot.refresh(state, expiry, pressure(&verdict));
-            }
-            return (verdict, false);
+        let (tag, step) = (hit.hash(), |state: &mut State| hit.step(op, now, state));
+        match guard.find(tag) {
+            Some(slot) => (self.step(slot, op, now, step), false),
+            None => self.enter(home, guard, tag, now, step),
         }
+    }
+
+    /// The step of a key that is there.
+    #[inline(always)]
+    fn step(&self, mut slot: Slot<'_>, op: Op, now: u64, step: impl Step) -> Verdict {
+        let mut state = slot.take_state();
+        let verdict = step(&mut state);
+        if state == State::Empty {
+            slot.clear();
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            return verdict;
+        }
+        let changed = verdict.admitted && op.changes();
+        let expiry = if changed { self.second(now.saturating_add(verdict.keep_for)) } else { slot.expiry() };
+        slot.refresh(state, expiry, pressure(&verdict));
+        verdict
+    }
+
+    /// The step of a key that is not there yet; says whether it was added.
+    fn enter(
+        &self,
+        home: usize,
+        guard: &mut Guard<'_>,
+        tag: u64,
+        now: u64,
+        step: impl Step,
+    ) -> (Verdict, bool) {
         let mut state = State::Empty;
-        let verdict = hit.step(op, now, &mut state);
+        let verdict = step(&mut state);
         if state == State::Empty {
             return (verdict, false);
         }
@@ -234,34 +271,42 @@ impl Table {
         }
     }
 
-    /// What an insertion owes the table: a look at one bucket for expired keys, and a split if the
-    /// buckets have become too full. Takes no lock while another is held.
+    /// What an insertion owes the table: a look at one bucket for expired keys, and some growth if
+    /// the buckets have become too full. Takes no lock while another is held.
     #[cold]
     fn tend(&self, index: usize, now: u64) {
-        let size = self.size();
+        let shape = self.shape();
+        let size = self.growth.size(shape);
         let hand = self.hand.fetch_add(1, Ordering::Relaxed) % size;
-        self.sweep(if hand == index { (hand + 1) % size } else { hand }, self.second(now));
-        if self.len() > size * LOAD && size < self.segments.len() << self.segment_bits {
-            self.split();
+        let own = self.growth.number(shape, index);
+        let hand = if hand == own { (hand + 1) % size } else { hand };
+        self.sweep(self.growth.place(shape, hand), self.second(now));
+        // One key more makes up for less than two buckets moved, so that growth keeps pace.
+        for _ in 0..2 {
+            if self.len() <= (self.size() * LOAD_OF_TWO).div_ceil(2) {
+                break;
+            }
+            self.grow();
         }
     }
 
-    fn split(&self) {
+    fn grow(&self) {
         // One at a time; whoever comes second leaves it to the first.
         let Some(_growing) = self.growing.try_lock() else { return };
-        let size = self.size();
-        if size >= self.segments.len() << self.segment_bits {
-            return;
-        }
-        let old = Self::home(size as u64, size);
-        let mut from = self.bucket(old).lock();
-        let mut into = self.bucket(size).lock();
+        let Some(Move { shape, from, to }) = self.growth.next(self.shape()) else { return };
+        let mut guard = self.bucket(from).lock();
+        // The lowest may go where they are.
+        let first = *to.start();
+        let mut guards: SmallVec<[Guard<'_>; 3]> =
+            to.filter(|&index| index != from).map(|index| self.bucket(index).lock()).collect();
+        let above = first + usize::from(first == from);
+        let home = |tag| self.growth.home(shape, tag);
         let mut added = 0;
-        let removed = from.extract(
-            |tag| Self::home(tag, size + 1) == size,
-            |entry| added += usize::from(into.insert(entry)),
+        let removed = guard.extract(
+            |tag| home(tag) != from,
+            |entry| added += usize::from(guards[home(entry.tag) - above].insert(entry)),
         );
-        self.size.store(size + 1, Ordering::Release);
+        self.shape.store(shape, Ordering::Release);
         self.nodes.fetch_add(added, Ordering::Relaxed);
         self.nodes.fetch_sub(removed, Ordering::Relaxed);
     }

@@ -1,0 +1,169 @@
+//! [`Growth`]: which bucket a tag lives in, while the table grows by a quarter at a time.
+//!
+//! A tag is read as a fraction of 2^64, and its bucket is that fraction of all buckets: buckets
+//! stand in the order of their tags. Growing from `old` buckets to `new` goes down from the last
+//! one, bucket by bucket. Its tags belong further up then, or where they are, and all that is
+//! further up has been moved before, so the table grows in place: nothing is ever moved at once
+//! that is more than a bucket.
+//!
+//! This is linear hashing (Litwin, VLDB 1980) with the order of tags kept. Doubling bucket by bucket,
+//! as he does, leaves those not yet split with twice the keys of the others; here it is a quarter
+//! more, so that buckets can be kept fuller.
+
+use std::ops::RangeInclusive;
+
+/// How far the table has grown: a generation, and how many of its old buckets are still to be
+/// moved. One word, so that it is read and replaced at once.
+pub(super) type Shape = u64;
+
+/// Bits of a [`Shape`] that count buckets.
+const COUNT: u32 = 56;
+
+/// The shape of a table of one bucket.
+pub(super) const SMALLEST: Shape = 1;
+
+/// The sizes that a table grows through: generation `g` goes from `sizes[g]` buckets to the next.
+pub(super) struct Growth {
+    sizes: Box<[u64]>,
+}
+
+/// One bucket's keys to be moved.
+pub(super) struct Move {
+    /// How the table stands afterwards.
+    pub(super) shape: Shape,
+    pub(super) from: usize,
+    /// Where they may go, in order; never below `from`.
+    pub(super) to: RangeInclusive<usize>,
+}
+
+impl Growth {
+    /// Up to at least `most` buckets.
+    pub(super) fn new(most: usize) -> Self {
+        let (most, mut sizes) = (most as u64, vec![1_u64, 2]);
+        let mut last = 2;
+        while last < most {
+            last += (last / 4).max(1);
+            sizes.push(last);
+        }
+        Self { sizes: sizes.into() }
+    }
+
+    /// Buckets before and after this generation, and how many are still to be moved.
+    #[inline]
+    fn read(&self, shape: Shape) -> (u64, u64, u64) {
+        // Shapes are made here alone, so that the generation is always one of these.
+        let sizes = &self.sizes[(shape >> COUNT) as usize..][..2];
+        (sizes[0], sizes[1], shape & ((1 << COUNT) - 1))
+    }
+
+    /// The bucket of a tag.
+    #[inline]
+    pub(super) fn home(&self, shape: Shape, tag: u64) -> usize {
+        let (old, new, left) = self.read(shape);
+        let (before, after) = (part(tag, old), part(tag, new));
+        (if before < left { before } else { after }) as usize
+    }
+
+    /// How many buckets the keys are spread over.
+    pub(super) fn size(&self, shape: Shape) -> usize {
+        let (old, new, left) = self.read(shape);
+        (left + new - part_of(left, new, old)) as usize
+    }
+
+    /// Where the `n`th of them stands. Between those still to be moved and those that have been,
+    /// there is a gap.
+    pub(super) fn place(&self, shape: Shape, n: usize) -> usize {
+        let (old, new, left) = self.read(shape);
+        let n = n as u64;
+        (if n < left { n } else { n - left + part_of(left, new, old) }) as usize
+    }
+
+    /// The other way round.
+    pub(super) fn number(&self, shape: Shape, place: usize) -> usize {
+        let (old, new, left) = self.read(shape);
+        let place = place as u64;
+        (if place < left { place } else { place + left - part_of(left, new, old) }) as usize
+    }
+
+    /// The most buckets that there can be.
+    pub(super) fn most(&self) -> usize {
+        self.sizes.last().map_or(0, |most| *most as usize)
+    }
+
+    /// What is to be moved next; `None` when the table cannot grow further.
+    pub(super) fn next(&self, shape: Shape) -> Option<Move> {
+        let (_, new, left) = self.read(shape);
+        let shape = match left {
+            0 if new as usize >= self.most() => return None,
+            0 => ((shape >> COUNT) + 1) << COUNT | new,
+            _ => shape,
+        };
+        let (old, new, left) = self.read(shape);
+        let from = left - 1;
+        let first = part_of(from, new, old);
+        // The last tag of this bucket is just below the first of the next.
+        let last = (u128::from(left) * u128::from(new)).div_ceil(u128::from(old)) as u64 - 1;
+        Some(Move { shape: shape - 1, from: from as usize, to: first as usize..=last as usize })
+    }
+}
+
+/// `tag / 2^64` of so many buckets.
+#[inline]
+fn part(tag: u64, buckets: u64) -> u64 {
+    ((u128::from(tag) * u128::from(buckets)) >> 64) as u64
+}
+
+/// `a · b / c`, rounded down, for `a ≤ c`.
+fn part_of(a: u64, b: u64, c: u64) -> u64 {
+    (u128::from(a) * u128::from(b) / u128::from(c)) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// Tags from all over, the ends of ranges among them.
+    fn tags() -> impl Iterator<Item = u64> {
+        let even = (0..=1_000_u64).map(|i| i * (u64::MAX / 1_000));
+        even.flat_map(|tag| [tag.saturating_sub(1), tag, tag.saturating_add(1)]).chain([0, u64::MAX])
+    }
+
+    /// Growing bucket by bucket moves every tag where [`Growth::home`] looks for it next, and no other.
+    #[test]
+    fn tags_are_moved_to_where_they_are_looked_for() {
+        let growth = Growth::new(500);
+        let mut shape = SMALLEST;
+        let mut placed: BTreeMap<u64, usize> = tags().map(|tag| (tag, growth.home(shape, tag))).collect();
+        let mut steps = 0;
+        while let Some(next) = growth.next(shape) {
+            assert!(*next.to.start() >= next.from && next.to.clone().count() <= 3, "{:?}", next.to);
+            for (&tag, place) in &mut placed {
+                let home = growth.home(next.shape, tag);
+                if *place == next.from && growth.home(shape, tag) == next.from {
+                    assert!(next.to.contains(&home), "{tag}: {home} is not in {:?}", next.to);
+                } else {
+                    assert_eq!(home, *place, "{tag} moved on its own");
+                }
+                *place = home;
+                let number = growth.number(next.shape, home);
+                assert!(number < growth.size(next.shape));
+                assert_eq!(growth.place(next.shape, number), home);
+            }
+            assert!(growth.size(next.shape) >= growth.size(shape));
+            (shape, steps) = (next.shape, steps + 1);
+        }
+        assert!(steps > 500 && growth.size(shape) == growth.most() && growth.most() >= 500);
+    }
+
+    #[test]
+    fn buckets_stand_in_the_order_of_their_tags() {
+        let growth = Growth::new(100);
+        let mut shape = SMALLEST;
+        while let Some(next) = growth.next(shape) {
+            shape = next.shape;
+            let homes: Vec<_> = tags().collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+            assert!(homes.is_sorted_by_key(|tag| growth.home(shape, *tag)));
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! [`Current`]: the settings that a throttle goes by at present.
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+
+use super::Settings;
+
+/// Settings that are read at every hit and hardly ever changed.
+///
+/// Those that a throttle was built with stay in place as long as it does, so that reading them is a
+/// plain reference. Only a throttle that was changed at run time counts its readers, which costs
+/// two atomic exchanges a hit.
+#[derive(Debug)]
+pub(crate) struct Current {
+    built: Settings,
+    changed: OnceLock<ArcSwap<Settings>>,
+    /// Held while settings are changed, so that no change is lost to another.
+    changing: Mutex<()>,
+}
+
+/// Settings as they stood when they were read.
+pub(crate) enum Present<'a> {
+    Built(&'a Settings),
+    Changed(Guard<Arc<Settings>>),
+}
+
+impl Current {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { built: settings.seal(), changed: OnceLock::new(), changing: Mutex::new(()) }
+    }
+
+    #[inline]
+    pub(crate) fn load(&self) -> Present<'_> {
+        match self.changed.get() {
+            None => Present::Built(&self.built),
+            Some(changed) => Present::Changed(changed.load()),
+        }
+    }
+
+    /// Changes the settings as a whole: a hit sees all of the change or none of it.
+    pub(crate) fn change<E>(&self, change: impl FnOnce(&mut Settings) -> Result<(), E>) -> Result<(), E> {
+        // Settings are replaced, never edited: a panic in `change` leaves the old ones standing.
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut settings = self.load().clone();
+        change(&mut settings)?;
+        let settings = Arc::new(settings.seal());
+        match self.changed.get() {
+            Some(changed) => changed.store(settings),
+            None => drop(self.changed.get_or_init(|| ArcSwap::new(settings))),
+        }
+        Ok(())
+    }
+}
+
+impl Deref for Present<'_> {
+    type Target = Settings;
+
+    #[inline]
+    fn deref(&self) -> &Settings {
+        match self {
+            Self::Built(settings) => settings,
+            Self::Changed(settings) => settings,
+        }
+    }
+}
