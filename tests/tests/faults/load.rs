@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -10,11 +10,10 @@ use http::Request;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 use traffik::{Identity, OnError, Registry, SharedBackend, Throttle, ThrottleLayer};
+use traffik_tests::timed;
 
 /// What a decision may take. Below the latency that is injected.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(150);
-/// By how much a request may exceed it.
-pub(crate) const GRACE: Duration = Duration::from_millis(50);
 /// A period of which no test sees the end.
 pub(crate) const FOREVER: &str = "36500 days";
 /// Requests under way at once, for each policy.
@@ -109,7 +108,7 @@ async fn client(app: Router, phase: Arc<AtomicU8>, stop: Arc<AtomicBool>) -> Cou
     let mut count = Count::default();
     while !stop.load(Ordering::SeqCst) {
         let began = phase.load(Ordering::SeqCst);
-        let (status, took) = timed(&app).await;
+        let (status, took) = answered(&app).await;
         let ended = phase.load(Ordering::SeqCst);
         count.sent += 1;
         count.longest = count.longest.max(took);
@@ -130,26 +129,11 @@ async fn client(app: Router, phase: Arc<AtomicU8>, stop: Arc<AtomicBool>) -> Cou
     count
 }
 
-/// A request, and how long it took: the deadline and a little more at most.
-///
-/// A sleep of the deadline's length runs beside it, so that a machine too busy to wake anyone is not
-/// held against the library.
-async fn timed(app: &Router) -> (u16, Duration) {
-    let began = Instant::now();
-    let mut answer = Box::pin(async {
+/// A request, and how long it took.
+async fn answered(app: &Router) -> (u16, Duration) {
+    timed(DEADLINE, async {
         let request = Request::get("/").body(axum::body::Body::empty()).unwrap();
-        let status = app.clone().oneshot(request).await.unwrap().status().as_u16();
-        (status, began.elapsed())
-    });
-    tokio::select! {
-        biased;
-        answer = &mut answer => answer,
-        () = tokio::time::sleep(DEADLINE) => {
-            let late = began.elapsed();
-            let answer = tokio::time::timeout(Duration::from_secs(10), answer).await;
-            let (status, took) = answer.expect("no request hangs");
-            assert!(took <= late + GRACE, "took {took:?}, {late:?} after the deadline's own timer");
-            (status, took)
-        }
-    }
+        app.clone().oneshot(request).await.unwrap().status().as_u16()
+    })
+    .await
 }

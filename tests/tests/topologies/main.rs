@@ -5,5 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cluster;
+mod failover;
+mod lazy;
 mod load;
 mod sentinel;
