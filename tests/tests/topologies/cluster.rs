@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use traffik::{Identity, MemoryBackend, Parts, RedisBackend, Registry, SharedBackend, Throttle, hit_all};
-use traffik_tests::{Random, RedisCluster, request};
+use traffik_tests::{Random, RedisCluster, eventually, request};
 
 use crate::failover;
 use crate::load::{FOREVER, Load, throttle};
@@ -36,6 +36,7 @@ async fn a_cluster() {
     one_call_and_one_slot_a_client(&cluster, &patient).await;
     different_clients_are_all_or_nothing(&patient).await;
     different_clients_at_once_are_never_over_the_limit(&patient).await;
+    dropped_requests_are_charged_everywhere_or_nowhere(&patient).await;
     slots_move_under_load(&cluster, &patient).await;
     cluster.settle();
     failover::a_master_dies_and_its_replica_takes_over(&mut cluster).await;
@@ -114,6 +115,29 @@ async fn different_clients_at_once_are_never_over_the_limit(backend: &SharedBack
         users += used(&format!("many-{user}"), 0).await;
     }
     assert_eq!((allowed, users, used("many-0", 1).await), (50, 50, 50), "whoever was refused paid nothing");
+}
+
+/// Requests of two clients each, whose callers go away at some moment of it.
+async fn dropped_requests_are_charged_everywhere_or_nowhere(backend: &SharedBackend) {
+    let both = [of("user", 1_000_000, backend), of("tenant", 1_000_000, backend)];
+    let parts = request("/", &[("user", "gone"), ("tenant", "gone-too")]);
+    let (mut allowed, mut dropped) = (0, 0);
+    for hit in 0..400 {
+        // Four calls of a fifth of a millisecond or so.
+        let patience = Duration::from_micros(hit * 5);
+        match tokio::time::timeout(patience, async { hit_all(&both, &parts).await }).await {
+            Ok(decision) => allowed += u64::from(decision.unwrap().is_allowed()),
+            Err(_) => dropped += 1,
+        }
+    }
+    let used = async |throttle: &Throttle| throttle.stat(&parts).await.unwrap().unwrap().used;
+    // What is given back is given back in the background.
+    let settled = async || used(&both[0]).await == allowed && used(&both[1]).await == allowed;
+    eventually(Duration::from_secs(5), settled).await;
+    assert!(dropped > 20, "{dropped}");
+    println!(
+        "cluster: of 400 requests of two clients {dropped} were dropped half-way and charged to neither"
+    );
 }
 
 async fn slots_move_under_load(cluster: &RedisCluster, backend: &SharedBackend) {
