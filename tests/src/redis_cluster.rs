@@ -188,6 +188,21 @@ impl RedisCluster {
         self.nodes[node].resurrect();
     }
 
+    /// Waits until a replica has become a master, of a whole cluster as far as it knows.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn wait_until_promoted(&self, node: usize) {
+        let began = Instant::now();
+        let node = &self.nodes[node];
+        while !(node.command::<String>(&["INFO", "replication"]).contains("role:master")
+            && node.command::<String>(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
+        {
+            assert!(began.elapsed() < FORMING, "not promoted within {FORMING:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Waits until all nodes run and are a whole cluster.
     ///
     /// # Panics

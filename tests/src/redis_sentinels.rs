@@ -58,6 +58,23 @@ impl RedisSentinels {
         }
     }
 
+    /// Waits until a Sentinel names another master than the first.
+    ///
+    /// # Panics
+    /// When none does.
+    pub fn wait_until_replaced(&self) {
+        let began = Instant::now();
+        let first = self.servers[0].port().to_string();
+        let named = |sentinel: &RedisServer| {
+            let address: Vec<String> = sentinel.command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster"]);
+            address.last().is_some_and(|port| *port != first)
+        };
+        while !self.sentinels.iter().any(named) {
+            assert!(began.elapsed() < FORMING, "no other master within {FORMING:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// The Sentinels' URLs.
     #[must_use]
     pub fn urls(&self) -> Vec<String> {

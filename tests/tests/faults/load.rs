@@ -37,7 +37,9 @@ pub(crate) struct Count {
     pub(crate) allowed: u64,
     pub(crate) refused: u64,
     pub(crate) failed: u64,
-    /// Of those, requests that began and ended during the fault: all, and the ones allowed.
+    /// Of the failed, those whose deadline had not passed.
+    pub(crate) failed_early: u64,
+    /// Of those sent, requests that began and ended during the fault: all, and the ones allowed.
     pub(crate) during: u64,
     pub(crate) during_allowed: u64,
     pub(crate) longest: Duration,
@@ -49,6 +51,7 @@ impl Count {
         self.allowed += other.allowed;
         self.refused += other.refused;
         self.failed += other.failed;
+        self.failed_early += other.failed_early;
         self.during += other.during;
         self.during_allowed += other.during_allowed;
         self.longest = self.longest.max(other.longest);
@@ -115,14 +118,18 @@ async fn client(app: Router, phase: Arc<AtomicU8>, stop: Arc<AtomicBool>) -> Cou
         match status {
             200 => count.allowed += 1,
             429 => count.refused += 1,
-            503 => count.failed += 1,
+            503 => {
+                count.failed += 1;
+                count.failed_early += u64::from(took < DEADLINE);
+            }
             other => panic!("answered {other}"),
         }
         if began == ended && began == Phase::During as u8 {
             count.during += 1;
             count.during_allowed += u64::from(status == 200);
         } else if began == ended && (began == Phase::Before as u8 || began == Phase::After as u8) {
-            assert_eq!(status, 200, "without a fault");
+            // On a machine too busy to answer in time the deadline is a fault of its own.
+            assert!(status == 200 || took >= DEADLINE, "{status} without a fault, after {took:?}");
         }
         tokio::time::sleep(Duration::from_millis(3)).await;
     }

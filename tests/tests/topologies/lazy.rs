@@ -6,6 +6,7 @@ use traffik::{RedisBackend, SharedBackend};
 use traffik_tests::{RedisCluster, RedisSentinels, RedisServer, Teller, eventually, timed};
 
 use crate::load::{DEADLINE, Load, Sum, all_counted, exact, stack, throttle};
+use crate::table;
 
 /// From one look at the slots to the next, at least.
 const APART: Duration = Duration::from_millis(200);
@@ -21,12 +22,13 @@ async fn starts_while_all_are_down(name: &str, backend: SharedBackend, mend: imp
         assert!(result.as_ref().is_err_and(traffik::Error::is_backend), "{result:?}");
     }
     tokio::task::block_in_place(mend);
-    let after = all_counted(&stack, &clients, Duration::from_secs(5)).await;
+    all_counted(&stack, &clients).await;
+    let after = began.elapsed();
     for client in 10..19 {
         exact(&backend, client).await;
     }
     let sum = Sum::of(&load.end().await);
-    sum.print(name, after);
+    table::put(name, &sum, after);
     assert!(sum.failed > 10, "{sum:?}");
 }
 
@@ -43,7 +45,7 @@ async fn a_service_starts_before_its_cluster() {
         (0..6).for_each(|node| cluster.resurrect(node));
         cluster.wait_until_whole();
     };
-    starts_while_all_are_down("cluster: down at the start", backend, mend).await;
+    starts_while_all_are_down("a cluster down at the start", backend, mend).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,7 +63,7 @@ async fn a_service_starts_before_its_sentinels() {
         sentinels.resurrect_all();
         sentinels.wait_until_whole();
     };
-    starts_while_all_are_down("sentinel: down at the start", backend, mend).await;
+    starts_while_all_are_down("a master and its Sentinels down at the start", backend, mend).await;
 }
 
 /// What a node tells may be old: the owner it names is dead. Nothing was sent then, so the hit waits

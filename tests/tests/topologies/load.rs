@@ -41,7 +41,7 @@ pub(crate) struct Count {
 pub(crate) struct Sum {
     pub(crate) allowed: u64,
     pub(crate) failed: u64,
-    longest: Duration,
+    pub(crate) longest: Duration,
 }
 
 impl Sum {
@@ -52,18 +52,6 @@ impl Sum {
             failed: sum(|count| count.failed),
             longest: counts.iter().map(|count| count.longest).max().unwrap(),
         }
-    }
-
-    /// A line for people. None is refused: a load that sees a refusal panics.
-    pub(crate) fn print(&self, fault: &str, counted_again: Duration) {
-        let Self { allowed, failed, longest } = self;
-        println!(
-            "{fault}; sent {}, allowed {allowed}, refused 0, failed {failed}; longest {} ms; all counted again \
-             after {} ms",
-            allowed + failed,
-            longest.as_millis(),
-            counted_again.as_millis()
-        );
     }
 }
 
@@ -113,8 +101,8 @@ impl Load {
     }
 }
 
-/// Waits until a hit of every client is counted; says how long that took.
-pub(crate) async fn all_counted(stack: &[Throttle; 2], clients: &[u64], within: Duration) -> Duration {
+/// Waits no more than a second until a hit of every client is counted.
+pub(crate) async fn all_counted(stack: &[Throttle; 2], clients: &[u64]) {
     let all = async || {
         for client in clients {
             if timed(DEADLINE, hit_all(stack, *client)).await.0.is_err() {
@@ -123,13 +111,27 @@ pub(crate) async fn all_counted(stack: &[Throttle; 2], clients: &[u64], within: 
         }
         true
     };
-    eventually(within, all).await
+    eventually(Duration::from_secs(1), all).await;
 }
 
 /// Of 30 hits of a fresh client exactly the 20 of its limit pass.
+///
+/// Where the machine is too busy to answer in time, what the call charged is unknown: then of
+/// another fresh client.
 pub(crate) async fn exact(backend: &SharedBackend, client: u64) {
     let limited = throttle("exact", 20, backend);
-    for hit in 0..30 {
-        assert_eq!(limited.hit(client).await.unwrap().is_allowed(), hit < 20, "{client}: hit {hit}");
+    'fresh: for attempt in 0..5 {
+        let client = client + attempt * 1_000_000;
+        for hit in 0..30 {
+            match limited.hit(client).await {
+                Ok(decision) => assert_eq!(decision.is_allowed(), hit < 20, "{client}: hit {hit}"),
+                Err(error) => {
+                    assert!(error.is_timeout(), "{client}: hit {hit}: {error}");
+                    continue 'fresh;
+                }
+            }
+        }
+        return;
     }
+    panic!("{client}: five times over, a call was not answered in time");
 }

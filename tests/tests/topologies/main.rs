@@ -8,4 +8,6 @@ mod cluster;
 mod failover;
 mod lazy;
 mod load;
+mod mistakes;
 mod sentinel;
+mod table;
