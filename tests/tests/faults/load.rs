@@ -1,7 +1,7 @@
 //! Requests that keep coming, through a router, and the count of what they were answered.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -10,7 +10,7 @@ use http::Request;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 use traffik::{Identity, OnError, Registry, SharedBackend, Throttle, ThrottleLayer};
-use traffik_tests::timed;
+use traffik_tests::{eventually, timed};
 
 /// What a decision may take. Below the latency that is injected.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(150);
@@ -62,6 +62,8 @@ impl Count {
 pub(crate) struct Load {
     phase: Arc<AtomicU8>,
     stop: Arc<AtomicBool>,
+    /// Requests that began and ended during the fault, fail-open and fail-closed.
+    seen: [Arc<AtomicU64>; 2],
     open: Vec<JoinHandle<Count>>,
     closed: Vec<JoinHandle<Count>>,
 }
@@ -81,13 +83,20 @@ impl Load {
     pub(crate) fn start(backend: &SharedBackend, phase: Phase) -> Self {
         let phase = Arc::new(AtomicU8::new(phase as u8));
         let stop = Arc::new(AtomicBool::new(false));
-        let clients = |app: Router| {
-            let client = |_| tokio::spawn(client(app.clone(), phase.clone(), stop.clone()));
+        let seen = [(); 2].map(|()| Arc::default());
+        let clients = |app: Router, seen: &Arc<AtomicU64>| {
+            let client = |_| tokio::spawn(client(app.clone(), phase.clone(), stop.clone(), seen.clone()));
             (0..CLIENTS).map(client).collect()
         };
-        let open = clients(app("open", backend, OnError::allow()));
-        let closed = clients(app("closed", backend, OnError::throttle()));
-        Self { phase, stop, open, closed }
+        let open = clients(app("open", backend, OnError::allow()), &seen[0]);
+        let closed = clients(app("closed", backend, OnError::throttle()), &seen[1]);
+        Self { phase, stop, seen, open, closed }
+    }
+
+    /// Waits until some requests of either policy have met the fault, however busy the machine.
+    pub(crate) async fn has_met_it(&self) {
+        let met = async || self.seen.iter().all(|seen| seen.load(Ordering::SeqCst) > 5);
+        eventually(Duration::from_secs(30), met).await;
     }
 
     pub(crate) fn enter(&self, phase: Phase) {
@@ -107,7 +116,7 @@ impl Load {
     }
 }
 
-async fn client(app: Router, phase: Arc<AtomicU8>, stop: Arc<AtomicBool>) -> Count {
+async fn client(app: Router, phase: Arc<AtomicU8>, stop: Arc<AtomicBool>, seen: Arc<AtomicU64>) -> Count {
     let mut count = Count::default();
     while !stop.load(Ordering::SeqCst) {
         let began = phase.load(Ordering::SeqCst);
@@ -126,6 +135,7 @@ async fn client(app: Router, phase: Arc<AtomicU8>, stop: Arc<AtomicBool>) -> Cou
         }
         if began == ended && began == Phase::During as u8 {
             count.during += 1;
+            seen.fetch_add(1, Ordering::SeqCst);
             count.during_allowed += u64::from(status == 200);
         } else if began == ended && (began == Phase::Before as u8 || began == Phase::After as u8) {
             // On a machine too busy to answer in time the deadline is a fault of its own.

@@ -67,6 +67,7 @@ async fn during(
     mend: impl AsyncFnOnce(),
 ) -> Row {
     fault(&load).await;
+    load.has_met_it().await;
     load.enter(Phase::Between);
     mend().await;
 
