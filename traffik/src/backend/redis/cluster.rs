@@ -44,9 +44,9 @@ struct Inner {
 }
 
 /// The nodes of these URLs; the first says how to log in to any.
-pub(super) fn nodes(urls: &[&String]) -> RedisResult<Vec<Client>> {
+pub(super) fn nodes(urls: &[&str]) -> RedisResult<Vec<Client>> {
     let clients = urls.iter().map(|url| {
-        let client = Client::open(url.as_str())?;
+        let client = Client::open(*url)?;
         address(client.get_connection_info())?;
         Ok(client)
     });

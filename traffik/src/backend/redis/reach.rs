@@ -32,13 +32,13 @@ pub(super) enum Reach {
 
 impl Reach {
     /// The way to the servers, if it makes sense.
-    pub(super) fn new(servers: &Servers, url: &String, client: Client) -> Result<Self, Error> {
+    pub(super) fn new(servers: &Servers, url: &str, client: Client) -> Result<Self, Error> {
         let choose_protocol = !url.contains("protocol=");
         Ok(match servers {
             Servers::One => Self::One(client, choose_protocol),
             #[cfg(feature = "redis-cluster")]
             Servers::Cluster(urls) => {
-                let all: Vec<_> = std::iter::once(url).chain(urls).collect();
+                let all: Vec<_> = std::iter::once(url).chain(urls.iter().map(String::as_str)).collect();
                 let nodes = cluster::nodes(&all).map_err(|error| wrong("cluster", urls, &error))?;
                 Self::Cluster(nodes, choose_protocol)
             }
