@@ -126,6 +126,46 @@ async fn dropped_at_every_await_point_between_backends() -> Result {
     Err("never finished".into())
 }
 
+/// The same through a router, whose handler waits too: whoever was let in has been charged by all.
+#[tokio::test]
+async fn dropped_at_every_await_point_of_a_request() -> Result {
+    use tower::ServiceExt;
+
+    let [one, two] = [(); 2].map(|()| SharedBackend::from(Slow(MemoryBackend::new())));
+    let who = |parts: &Parts| Identity::key(parts.uri.path());
+    let limit = |uid: &str, backend: &SharedBackend| {
+        let builder = Throttle::builder(uid).rate("100/day").registry(&Registry::new());
+        builder.identifier(who).backend(backend).build()
+    };
+    let stack = [limit("route:a", &one)?, limit("route:b", &two)?];
+    let handler = async || {
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        "hello"
+    };
+    let app = axum::Router::new().route("/{client}", axum::routing::get(handler));
+    let app = app.layer(traffik::ThrottleLayer::new([&stack[0], &stack[1]]));
+    let mut entered = 0;
+    for polls in 1..60_u64 {
+        let path = format!("/{polls}");
+        let request = http::Request::get(&path).body(axum::body::Body::empty())?;
+        let answered = polled(polls, app.clone().oneshot(request)).await;
+        settle().await;
+        let used = used(&stack, &path).await?;
+        if let Some(response) = answered {
+            assert_eq!((response?.status().as_u16(), used), (200, vec![1, 1]));
+            assert!(entered > 0, "no client went away while the handler was at work");
+            return Ok(());
+        }
+        match used[..] {
+            [0, 0] => assert_eq!(entered, 0, "after {polls} polls"),
+            [1, 1] => entered += 1,
+            _ => return Err(format!("{used:?} after {polls} polls").into()),
+        }
+    }
+    Err("never finished".into())
+}
+
 /// A refund that is under way when the client goes away is made once, and not again.
 #[tokio::test]
 async fn dropped_while_it_is_given_back() -> Result {
