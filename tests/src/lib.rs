@@ -12,6 +12,8 @@ mod redis_sentinels;
 mod redis_server;
 mod requests;
 mod served;
+mod teller;
+mod timed;
 
 pub use backends::{Counting, Mirror};
 pub use proxy::Proxy;
@@ -21,6 +23,8 @@ pub use redis_sentinels::RedisSentinels;
 pub use redis_server::RedisServer;
 pub use requests::{eventually, request};
 pub use served::{Answer, Served};
+pub use teller::Teller;
+pub use timed::{GRACE, timed};
 
 /// The README's samples.
 #[cfg(doctest)]

@@ -26,6 +26,15 @@ impl RedisCluster {
     /// When they don't become one.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same, with further options for every node.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with(further: &[&str]) -> Self {
         let mut nodes = Vec::new();
         let mut buses = Vec::new();
         for _ in 0..2 * MASTERS {
@@ -39,13 +48,13 @@ impl RedisCluster {
                 "yes",
                 "--cluster-node-timeout",
                 "1000",
-                "--cluster-require-full-coverage",
-                "no",
                 "--cluster-replica-validity-factor",
                 "0",
                 "--cluster-port",
             ];
-            nodes.push(RedisServer::start_with(&[&options[..], &[bus.to_string().as_str()]].concat()));
+            nodes.push(RedisServer::start_with(
+                &[&options[..], &[bus.to_string().as_str()], further].concat(),
+            ));
             buses.push(bus);
         }
         let cluster = Self { nodes };
@@ -98,9 +107,13 @@ impl RedisCluster {
     }
 
     /// The slot of a key.
+    ///
+    /// # Panics
+    /// When no node runs.
     #[must_use]
     pub fn slot(&self, key: &str) -> u16 {
-        self.nodes[0].command(&["CLUSTER", "KEYSLOT", key])
+        let node = self.nodes.iter().find(|node| node.is_running()).expect("a node that runs");
+        node.command(&["CLUSTER", "KEYSLOT", key])
     }
 
     /// The master that this slot was given to at the start.
@@ -133,9 +146,69 @@ impl RedisCluster {
         }
     }
 
+    /// Waits until every node that runs agrees on who serves what, and since which epoch.
+    ///
+    /// Who has imported a slot has a new epoch, and voters refuse a replica that stands for an older
+    /// one than they know of its master: a master that dies before its replica has heard is not
+    /// replaced.
+    ///
+    /// # Panics
+    /// When they don't.
+    pub fn settle(&self) {
+        let began = Instant::now();
+        let view = |node: &RedisServer| {
+            let nodes: String = node.command(&["CLUSTER", "NODES"]);
+            let masters = nodes.lines().filter_map(|line| {
+                let words: Vec<_> = line.split(' ').collect();
+                let [id, _, flags, _, _, _, epoch, _, slots @ ..] = &words[..] else { return None };
+                flags.contains("master").then(|| format!("{id} {epoch} {}", slots.join(" ")))
+            });
+            let mut masters: Vec<_> = masters.collect();
+            masters.sort();
+            masters
+        };
+        loop {
+            let mut views: Vec<_> = self.nodes.iter().filter(|node| node.is_running()).map(view).collect();
+            views.dedup();
+            if views.len() == 1 {
+                return;
+            }
+            assert!(began.elapsed() < FORMING, "no agreement within {FORMING:?}: {views:#?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Kills a node.
     pub fn kill(&mut self, node: usize) {
         self.nodes[node].kill();
+    }
+
+    /// Starts a killed node again; it remembers the cluster, and none of its keys.
+    pub fn resurrect(&mut self, node: usize) {
+        self.nodes[node].resurrect();
+    }
+
+    /// Waits until a replica has become a master, of a whole cluster as far as it knows.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn wait_until_promoted(&self, node: usize) {
+        let began = Instant::now();
+        let node = &self.nodes[node];
+        while !(node.command::<String>(&["INFO", "replication"]).contains("role:master")
+            && node.command::<String>(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
+        {
+            assert!(began.elapsed() < FORMING, "not promoted within {FORMING:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until all nodes run and are a whole cluster.
+    ///
+    /// # Panics
+    /// When they don't become one.
+    pub fn wait_until_whole(&self) {
+        self.wait_for("cluster_state:ok", |node| node.command(&["CLUSTER", "INFO"]));
     }
 }
 

@@ -35,6 +35,15 @@ impl RedisSentinels {
         );
         let sentinels = (0..3).map(|_| RedisServer::start_sentinel(&lines)).collect();
         let all = Self { servers: std::iter::once(master).chain(servers).collect(), sentinels };
+        all.wait_until_whole();
+        all
+    }
+
+    /// Waits until the Sentinels know of everybody, and the replicas have their master's data.
+    ///
+    /// # Panics
+    /// When they don't.
+    pub fn wait_until_whole(&self) {
         let began = Instant::now();
         let knows = |sentinel: &RedisServer| {
             let info: String = sentinel.command(&["INFO", "sentinel"]);
@@ -43,11 +52,27 @@ impl RedisSentinels {
         let linked = |server: &RedisServer| {
             server.command::<String>(&["INFO", "replication"]).contains("master_link_status:up")
         };
-        while !(all.sentinels.iter().all(knows) && all.servers[1..].iter().all(linked)) {
+        while !(self.sentinels.iter().all(knows) && self.servers[1..].iter().all(linked)) {
             assert!(began.elapsed() < FORMING, "no Sentinels within {FORMING:?}");
             std::thread::sleep(Duration::from_millis(50));
         }
-        all
+    }
+
+    /// Waits until a Sentinel names another master than the first.
+    ///
+    /// # Panics
+    /// When none does.
+    pub fn wait_until_replaced(&self) {
+        let began = Instant::now();
+        let first = self.servers[0].port().to_string();
+        let named = |sentinel: &RedisServer| {
+            let address: Vec<String> = sentinel.command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster"]);
+            address.last().is_some_and(|port| *port != first)
+        };
+        while !self.sentinels.iter().any(named) {
+            assert!(began.elapsed() < FORMING, "no other master within {FORMING:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The Sentinels' URLs.
@@ -65,5 +90,18 @@ impl RedisSentinels {
     /// Kills the first master.
     pub fn kill_master(&mut self) {
         self.servers[0].kill();
+    }
+
+    /// Kills all of them.
+    pub fn kill_all(&mut self) {
+        self.servers.iter_mut().chain(&mut self.sentinels).for_each(RedisServer::kill);
+    }
+
+    /// Starts all of them again as they were at first: the first server is the master.
+    ///
+    /// # Panics
+    /// When one does not start.
+    pub fn resurrect_all(&mut self) {
+        self.servers.iter_mut().chain(&mut self.sentinels).for_each(RedisServer::resurrect);
     }
 }

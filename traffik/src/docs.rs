@@ -86,4 +86,5 @@ chapters! {
 
 #[doc = include_str!("docs/failure.md")]
 #[doc = include_str!("docs/fault_table.md")]
+#[doc = include_str!("docs/failover_table.md")]
 pub mod failure {}

@@ -127,6 +127,7 @@ mod settings;
 mod subject;
 mod throttle;
 mod uid;
+mod unstopped;
 
 #[cfg(feature = "axum")]
 pub mod axum;

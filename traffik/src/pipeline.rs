@@ -11,6 +11,7 @@
 //! Attribute, layer, socket and direct calls all come through [`decide`].
 
 mod charge;
+mod paid;
 mod quick;
 
 use smallvec::SmallVec;

@@ -1,8 +1,8 @@
 //! Requests that keep coming, through a router, and the count of what they were answered.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -10,11 +10,10 @@ use http::Request;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 use traffik::{Identity, OnError, Registry, SharedBackend, Throttle, ThrottleLayer};
+use traffik_tests::{eventually, timed};
 
 /// What a decision may take. Below the latency that is injected.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(150);
-/// By how much a request may exceed it.
-pub(crate) const GRACE: Duration = Duration::from_millis(50);
 /// A period of which no test sees the end.
 pub(crate) const FOREVER: &str = "36500 days";
 /// Requests under way at once, for each policy.
@@ -38,7 +37,9 @@ pub(crate) struct Count {
     pub(crate) allowed: u64,
     pub(crate) refused: u64,
     pub(crate) failed: u64,
-    /// Of those, requests that began and ended during the fault: all, and the ones allowed.
+    /// Of the failed, those whose deadline had not passed.
+    pub(crate) failed_early: u64,
+    /// Of those sent, requests that began and ended during the fault: all, and the ones allowed.
     pub(crate) during: u64,
     pub(crate) during_allowed: u64,
     pub(crate) longest: Duration,
@@ -50,6 +51,7 @@ impl Count {
         self.allowed += other.allowed;
         self.refused += other.refused;
         self.failed += other.failed;
+        self.failed_early += other.failed_early;
         self.during += other.during;
         self.during_allowed += other.during_allowed;
         self.longest = self.longest.max(other.longest);
@@ -60,6 +62,8 @@ impl Count {
 pub(crate) struct Load {
     phase: Arc<AtomicU8>,
     stop: Arc<AtomicBool>,
+    /// Requests that began and ended during the fault, fail-open and fail-closed.
+    seen: [Arc<AtomicU64>; 2],
     open: Vec<JoinHandle<Count>>,
     closed: Vec<JoinHandle<Count>>,
 }
@@ -79,13 +83,20 @@ impl Load {
     pub(crate) fn start(backend: &SharedBackend, phase: Phase) -> Self {
         let phase = Arc::new(AtomicU8::new(phase as u8));
         let stop = Arc::new(AtomicBool::new(false));
-        let clients = |app: Router| {
-            let client = |_| tokio::spawn(client(app.clone(), phase.clone(), stop.clone()));
+        let seen = [(); 2].map(|()| Arc::default());
+        let clients = |app: Router, seen: &Arc<AtomicU64>| {
+            let client = |_| tokio::spawn(client(app.clone(), phase.clone(), stop.clone(), seen.clone()));
             (0..CLIENTS).map(client).collect()
         };
-        let open = clients(app("open", backend, OnError::allow()));
-        let closed = clients(app("closed", backend, OnError::throttle()));
-        Self { phase, stop, open, closed }
+        let open = clients(app("open", backend, OnError::allow()), &seen[0]);
+        let closed = clients(app("closed", backend, OnError::throttle()), &seen[1]);
+        Self { phase, stop, seen, open, closed }
+    }
+
+    /// Waits until some requests of either policy have met the fault, however busy the machine.
+    pub(crate) async fn has_met_it(&self) {
+        let met = async || self.seen.iter().all(|seen| seen.load(Ordering::SeqCst) > 5);
+        eventually(Duration::from_secs(30), met).await;
     }
 
     pub(crate) fn enter(&self, phase: Phase) {
@@ -105,51 +116,41 @@ impl Load {
     }
 }
 
-async fn client(app: Router, phase: Arc<AtomicU8>, stop: Arc<AtomicBool>) -> Count {
+async fn client(app: Router, phase: Arc<AtomicU8>, stop: Arc<AtomicBool>, seen: Arc<AtomicU64>) -> Count {
     let mut count = Count::default();
     while !stop.load(Ordering::SeqCst) {
         let began = phase.load(Ordering::SeqCst);
-        let (status, took) = timed(&app).await;
+        let (status, took) = answered(&app).await;
         let ended = phase.load(Ordering::SeqCst);
         count.sent += 1;
         count.longest = count.longest.max(took);
         match status {
             200 => count.allowed += 1,
             429 => count.refused += 1,
-            503 => count.failed += 1,
+            503 => {
+                count.failed += 1;
+                count.failed_early += u64::from(took < DEADLINE);
+            }
             other => panic!("answered {other}"),
         }
         if began == ended && began == Phase::During as u8 {
             count.during += 1;
+            seen.fetch_add(1, Ordering::SeqCst);
             count.during_allowed += u64::from(status == 200);
         } else if began == ended && (began == Phase::Before as u8 || began == Phase::After as u8) {
-            assert_eq!(status, 200, "without a fault");
+            // On a machine too busy to answer in time the deadline is a fault of its own.
+            assert!(status == 200 || took >= DEADLINE, "{status} without a fault, after {took:?}");
         }
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
     count
 }
 
-/// A request, and how long it took: the deadline and a little more at most.
-///
-/// A sleep of the deadline's length runs beside it, so that a machine too busy to wake anyone is not
-/// held against the library.
-async fn timed(app: &Router) -> (u16, Duration) {
-    let began = Instant::now();
-    let mut answer = Box::pin(async {
+/// A request, and how long it took.
+async fn answered(app: &Router) -> (u16, Duration) {
+    timed(DEADLINE, async {
         let request = Request::get("/").body(axum::body::Body::empty()).unwrap();
-        let status = app.clone().oneshot(request).await.unwrap().status().as_u16();
-        (status, began.elapsed())
-    });
-    tokio::select! {
-        biased;
-        answer = &mut answer => answer,
-        () = tokio::time::sleep(DEADLINE) => {
-            let late = began.elapsed();
-            let answer = tokio::time::timeout(Duration::from_secs(10), answer).await;
-            let (status, took) = answer.expect("no request hangs");
-            assert!(took <= late + GRACE, "took {took:?}, {late:?} after the deadline's own timer");
-            (status, took)
-        }
-    }
+        app.clone().oneshot(request).await.unwrap().status().as_u16()
+    })
+    .await
 }

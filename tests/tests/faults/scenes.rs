@@ -67,6 +67,7 @@ async fn during(
     mend: impl AsyncFnOnce(),
 ) -> Row {
     fault(&load).await;
+    load.has_met_it().await;
     load.enter(Phase::Between);
     mend().await;
 
@@ -82,18 +83,30 @@ async fn during(
     assert!(open.during > 5 && closed.during > 5, "{name}: {open:?} {closed:?}");
     match meets {
         Meets::Outage => assert_eq!(closed.during_allowed, 0, "{name}: {closed:?}"),
-        Meets::Loss => assert_eq!(closed.failed, 0, "{name}: {closed:?}"),
+        Meets::Loss => assert_eq!(closed.failed_early, 0, "{name}: {closed:?}"),
     }
     Row { name, open, closed, again }
 }
 
 /// Of 80 hits of one client exactly the 50 of its limit pass.
+///
+/// Where the machine is too busy to answer in time, what the call charged is unknown: then of another
+/// client.
 async fn exact(name: &str, backend: &SharedBackend) {
     let limited = throttle("exact", 50, backend, OnError::throttle());
-    for hit in 0..80 {
-        let decision = limited.hit("ann").await.unwrap_or_else(|error| panic!("{name}: hit {hit}: {error}"));
-        assert_eq!(decision.is_allowed(), hit < 50, "{name}: hit {hit}");
+    'fresh: for client in 0..5_u64 {
+        for hit in 0..80 {
+            match limited.hit(client).await {
+                Ok(decision) => assert_eq!(decision.is_allowed(), hit < 50, "{name}: hit {hit}"),
+                Err(error) => {
+                    assert!(error.is_timeout(), "{name}: hit {hit}: {error}");
+                    continue 'fresh;
+                }
+            }
+        }
+        return;
     }
+    panic!("{name}: five times over, a call was not answered in time");
 }
 
 /// The fault is there: it lasts.

@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::load::Count;
+use traffik_tests::GRACE;
+
+use crate::load::{Count, DEADLINE};
 
 /// What one fault came to.
 pub(crate) struct Row {
@@ -51,6 +53,8 @@ pub(crate) fn write(rows: &[Row]) {
                      | longest wait | counting again after |\n|---|---|---|---|---|\n"
             .to_owned();
     for row in rows {
+        let bound = (DEADLINE + GRACE).as_millis();
+        assert!(row.longest() <= bound, "this machine is too busy to write a table: its own timers are late");
         let Row { name, open, closed, again } = row;
         table.push_str(&format!(
             "| {name} | {} | {} | {} ms | {} ms |\n",

@@ -6,24 +6,53 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use traffik::{Registry, SharedBackend, Throttle, hit_all};
+use traffik_tests::{eventually, timed};
 
 /// A period of which no test sees the end.
 pub(crate) const FOREVER: &str = "36500 days";
+
+/// The deadline of backends whose servers die.
+pub(crate) const DEADLINE: Duration = Duration::from_millis(150);
 
 pub(crate) fn throttle(uid: &str, limit: u64, backend: &SharedBackend) -> Throttle {
     let builder = Throttle::builder(uid).rate(format!("{limit}/{FOREVER}")).registry(&Registry::new());
     builder.backend(backend).build().unwrap()
 }
 
+/// Two throttles that refuse nobody.
+pub(crate) fn stack(backend: &SharedBackend) -> [Throttle; 2] {
+    [throttle("generous", 1_000_000, backend), throttle("too", 1_000_000, backend)]
+}
+
 /// One client's hits, on two stacked throttles.
 #[derive(Debug, Default)]
 pub(crate) struct Count {
-    pub(crate) client: String,
+    pub(crate) client: u64,
     pub(crate) allowed: u64,
     pub(crate) failed: u64,
+    pub(crate) longest: Duration,
     /// For people.
     #[allow(dead_code)]
     pub(crate) last: Option<traffik::Error>,
+}
+
+/// Of all clients.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sum {
+    pub(crate) allowed: u64,
+    pub(crate) failed: u64,
+    pub(crate) longest: Duration,
+}
+
+impl Sum {
+    pub(crate) fn of(counts: &[Count]) -> Self {
+        let sum = |of: fn(&Count) -> u64| counts.iter().map(of).sum();
+        Self {
+            allowed: sum(|count| count.allowed),
+            failed: sum(|count| count.failed),
+            longest: counts.iter().map(|count| count.longest).max().unwrap(),
+        }
+    }
 }
 
 pub(crate) struct Load {
@@ -32,15 +61,18 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Hits both throttles for each client until stopped. None may be refused.
-    pub(crate) fn start(throttles: &[Throttle; 2], clients: &[String]) -> Self {
+    /// Hits both throttles for each client until stopped. None may be refused, and none may wait
+    /// longer than the deadline and a little.
+    pub(crate) fn start(throttles: &[Throttle; 2], clients: &[u64], deadline: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let client = |client: &String| {
-            let (client, stop, throttles) = (client.clone(), stop.clone(), throttles.clone());
+        let client = |client: &u64| {
+            let (client, stop, throttles) = (*client, stop.clone(), throttles.clone());
             tokio::spawn(async move {
                 let mut count = Count { client, ..Count::default() };
                 while !stop.load(Ordering::SeqCst) {
-                    match hit_all(&throttles, count.client.as_str()).await {
+                    let (result, took) = timed(deadline, hit_all(&throttles, client)).await;
+                    count.longest = count.longest.max(took);
+                    match result {
                         Ok(decision) => {
                             assert!(decision.is_allowed(), "refused");
                             count.allowed += 1;
@@ -69,10 +101,37 @@ impl Load {
     }
 }
 
+/// Waits no more than a second until a hit of every client is counted.
+pub(crate) async fn all_counted(stack: &[Throttle; 2], clients: &[u64]) {
+    let all = async || {
+        for client in clients {
+            if timed(DEADLINE, hit_all(stack, *client)).await.0.is_err() {
+                return false;
+            }
+        }
+        true
+    };
+    eventually(Duration::from_secs(1), all).await;
+}
+
 /// Of 30 hits of a fresh client exactly the 20 of its limit pass.
-pub(crate) async fn exact(backend: &SharedBackend, client: &str) {
+///
+/// Where the machine is too busy to answer in time, what the call charged is unknown: then of
+/// another fresh client.
+pub(crate) async fn exact(backend: &SharedBackend, client: u64) {
     let limited = throttle("exact", 20, backend);
-    for hit in 0..30 {
-        assert_eq!(limited.hit(client).await.unwrap().is_allowed(), hit < 20, "{client}: hit {hit}");
+    'fresh: for attempt in 0..5 {
+        let client = client + attempt * 1_000_000;
+        for hit in 0..30 {
+            match limited.hit(client).await {
+                Ok(decision) => assert_eq!(decision.is_allowed(), hit < 20, "{client}: hit {hit}"),
+                Err(error) => {
+                    assert!(error.is_timeout(), "{client}: hit {hit}: {error}");
+                    continue 'fresh;
+                }
+            }
+        }
+        return;
     }
+    panic!("{client}: five times over, a call was not answered in time");
 }

@@ -5,5 +5,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod cluster;
+mod failover;
+mod lazy;
 mod load;
+mod mistakes;
 mod sentinel;
+mod table;

@@ -8,8 +8,8 @@
 //! - `scripts.rs`: which Lua runs a strategy
 //! - `decide.rs`: a batch, as a script call
 //! - `swap.rs`: a batch, by compare-and-swap
-//! - `connection.rs`: one server, and what happens when it goes
-//! - `cluster.rs`, `sentinel.rs`: servers that change places; `renewal.rs`: when to look for them
+//! - `reach.rs`: the way to the servers; `connection.rs`: one server, and what happens when it goes
+//! - `cluster.rs` (`cluster/slots.rs`), `sentinel.rs`: servers that change places; `renewal.rs`: when to look for them
 //! - `groups.rs`: a batch of several slots
 
 mod builder;
@@ -20,6 +20,7 @@ mod decide;
 #[cfg(feature = "redis-cluster")]
 mod groups;
 mod key;
+mod reach;
 #[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
 mod renewal;
 mod scripts;
@@ -62,7 +63,8 @@ const NAME: &str = "redis";
 /// # Deadline
 ///
 /// No decision takes longer than [`timeout`](RedisBackendBuilder::timeout), 100 ms if not said.
-/// While the server refuses connections, decisions fail at once.
+/// While the server refuses connections, decisions fail at once; in a cluster or under Sentinels they
+/// wait for its successor, until then.
 ///
 /// # Strategies of your own
 ///

@@ -3,6 +3,7 @@
 
 use smallvec::SmallVec;
 
+use super::paid::{Charged, Underway};
 use super::{Candidate, Failure, Known, Receipt, Ruling};
 use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdicts};
 use crate::decision::Decision;
@@ -73,7 +74,7 @@ async fn together<'a>(
     request: &Request<'a>,
     ruling: &mut Ruling,
 ) -> Result<bool, Failure> {
-    let mut charged = Charged(SmallVec::new());
+    let mut charged = Charged::default();
     while let Some(first) = left.first() {
         let mut batch = Batch::new(first.backend);
         let mut permits = Permits::default();
@@ -89,13 +90,20 @@ async fn together<'a>(
         }
         let mut outcome = detour(&shut, None, ruling, &mut later);
         if outcome.is_ok() && !batch.members.is_empty() {
-            match resilience::ask(batch.backend, request.op, &batch.hits, batch.retry(), &mut permits).await {
+            // Of several backends none may be left charged if the client goes away meanwhile.
+            let several = request.op == Op::Hit && !(charged.is_empty() && later.is_empty());
+            let answer = if several && !batch.backend.is_immediate() {
+                Underway::new(&batch, permits).answer().await
+            } else {
+                resilience::ask(batch.backend, request.op, &batch.hits, batch.retry(), &mut permits).await
+            };
+            match answer {
                 Ok(verdicts) if !batch.rule(&verdicts, request.op, ruling) => {
                     charged.give_back().await;
                     return Ok(false);
                 }
                 Ok(_) if request.op == Op::Reset => later.extend(batch.legs().filter_map(Leg::next)),
-                Ok(_) if request.op == Op::Hit => charged.0.push(batch),
+                Ok(_) if request.op == Op::Hit => charged.add(batch),
                 Ok(_) => {}
                 Err(error) => {
                     let legs: Legs<'_> = batch.legs().collect();
@@ -163,12 +171,12 @@ pub(super) fn outage(error: BackendError, uid: &str, words: impl Iterator<Item =
 }
 
 /// The hits of one request on one backend.
-struct Batch<'a> {
-    backend: &'a SharedBackend,
-    hits: SmallVec<[Hit<'a>; 2]>,
+pub(super) struct Batch<'a> {
+    pub(super) backend: &'a SharedBackend,
+    pub(super) hits: SmallVec<[Hit<'a>; 2]>,
     /// Each leg with the place of its hit: equal keys share one.
     members: SmallVec<[(Leg<'a>, usize); 2]>,
-    now: u64,
+    pub(super) now: u64,
 }
 
 impl<'a> Batch<'a> {
@@ -200,7 +208,7 @@ impl<'a> Batch<'a> {
     }
 
     /// As often as all of them agree to; fallbacks are asked once.
-    fn retry(&self) -> Option<Retry> {
+    pub(super) fn retry(&self) -> Option<Retry> {
         let retries = self.legs().map(|leg| leg.candidate.on_error.retries().filter(|_| leg.failed == 0));
         retries.min_by_key(|retry| retry.map_or(0, |retry| retry.times)).flatten()
     }
@@ -234,63 +242,4 @@ impl<'a> Batch<'a> {
         }
         admitted
     }
-}
-
-/// What was charged on several backends for a request that is not decided yet. Given back when a
-/// later one refuses, and also when the client goes away in between.
-struct Charged<'a>(SmallVec<[Batch<'a>; 1]>);
-
-impl Charged<'_> {
-    async fn give_back(&mut self) {
-        // One at a time, so that the rest is still given back if the client goes away here.
-        while let Some(batch) = self.0.last() {
-            let refund = Op::Refund { at: Some(batch.now) };
-            if let Err(error) = resilience::call(batch.backend, refund, &batch.hits).await {
-                tell_kept(&error);
-            }
-            self.0.pop();
-        }
-    }
-
-    fn keep(&mut self) {
-        self.0.clear();
-    }
-}
-
-impl Drop for Charged<'_> {
-    fn drop(&mut self) {
-        for batch in self.0.drain(..) {
-            let refund = Op::Refund { at: Some(batch.now) };
-            match batch.backend.decide_now(refund, &batch.hits) {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => tell_kept(&error),
-                None => give_back_later(&batch),
-            }
-        }
-    }
-}
-
-fn tell_kept(error: &dyn std::fmt::Display) {
-    tracing::warn!(target: "traffik", %error, "a refused request stays charged on an earlier backend");
-}
-
-#[cfg(feature = "tokio")]
-fn give_back_later(batch: &Batch<'_>) {
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        return tell_kept(&"its client went away, and no runtime is there to give it back");
-    };
-    let receipts: Vec<_> =
-        batch.hits.iter().map(|hit| Receipt::new(hit, batch.backend, batch.now, hit.cost)).collect();
-    runtime.spawn(async move {
-        for receipt in receipts {
-            if let Err(error) = receipt.give_back(receipt.cost).await {
-                tell_kept(&error);
-            }
-        }
-    });
-}
-
-#[cfg(not(feature = "tokio"))]
-fn give_back_later(_: &Batch<'_>) {
-    tell_kept(&"its client went away, and no runtime is there to give it back");
 }

@@ -47,43 +47,164 @@ fn throttle(uid: &str, backend: &SharedBackend) -> Throttle {
     builder.backend(backend).build().expect("a valid throttle")
 }
 
+/// Polls a future so often, and drops it then; its outcome, if it came to one.
+async fn polled<T>(polls: u64, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut polled = 0;
+    poll_fn(|context| {
+        polled += 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending if polled == polls => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Lets the background come to its end: the test's runtime is one thread, and nothing but yields is
+/// ever waited for.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn used(stack: &[Throttle], who: &str) -> Result<Vec<u64>> {
+    let mut used = Vec::new();
+    for throttle in stack {
+        used.push(throttle.stat(who).await?.ok_or("exempt")?.used);
+    }
+    Ok(used)
+}
+
 #[tokio::test]
-async fn dropped_at_every_await_point() -> Result {
-    let [one, two] = [(); 2].map(|()| SharedBackend::from(Slow(MemoryBackend::new())));
-    let stack = [throttle("drop:a", &one), throttle("drop:b", &one), throttle("drop:c", &two)];
-    let mut finished_after = None;
+async fn dropped_at_every_await_point_of_one_backend() -> Result {
+    let slow = SharedBackend::from(Slow(MemoryBackend::new()));
+    let stack = [throttle("drop:a", &slow), throttle("drop:b", &slow)];
     for polls in 1..60_u64 {
         let who = format!("client {polls}");
-        let finished = {
-            let mut hit = pin!(async { hit_all(&stack, who.as_str()).await });
-            let mut polled = 0;
-            poll_fn(|context| {
-                polled += 1;
-                match hit.as_mut().poll(context) {
-                    Poll::Ready(decision) => Poll::Ready(Some(decision)),
-                    Poll::Pending if polled == polls => Poll::Ready(None),
-                    Poll::Pending => Poll::Pending,
-                }
-            })
-            .await
-        };
-        // What is given back is given back in the background.
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        let mut used = Vec::new();
-        for throttle in &stack {
-            used.push(throttle.stat(who.as_str()).await?.ok_or("exempt")?.used);
-        }
+        let finished = polled(polls, async { hit_all(&stack, who.as_str()).await }).await;
+        settle().await;
+        let used = used(&stack, &who).await?;
         if let Some(decision) = finished {
-            assert!(decision?.is_allowed());
-            assert_eq!(used, [1, 1, 1]);
-            finished_after = Some(polls);
-            break;
+            assert!(decision?.is_allowed() && polls > 4, "{polls}");
+            assert_eq!(used, [1, 1]);
+            return Ok(());
         }
-        assert_eq!(used[0], used[1], "of one backend all or nothing, after {polls} polls");
+        assert_eq!(used[0], used[1], "all or nothing, after {polls} polls");
         // Nothing is locked: the same client goes on.
         assert!(hit_all(&stack, who.as_str()).await?.is_allowed());
     }
-    assert!(finished_after.is_some_and(|polls| polls > 5), "{finished_after:?}");
+    Err("never finished".into())
+}
+
+#[tokio::test]
+async fn dropped_at_every_await_point_between_backends() -> Result {
+    let [one, two, three] = [(); 3].map(|()| SharedBackend::from(Slow(MemoryBackend::new())));
+    let memory = SharedBackend::from(MemoryBackend::new());
+    let stack = [
+        throttle("drop:a", &one),
+        throttle("drop:b", &one),
+        throttle("drop:c", &memory),
+        throttle("drop:d", &two),
+        throttle("drop:e", &three),
+    ];
+    for polls in 1..60_u64 {
+        let who = format!("client {polls}");
+        let finished = polled(polls, async { hit_all(&stack, who.as_str()).await }).await;
+        settle().await;
+        let used = used(&stack, &who).await?;
+        if let Some(decision) = finished {
+            assert!(decision?.is_allowed() && polls > 12, "{polls}");
+            assert_eq!(used, [1; 5]);
+            return Ok(());
+        }
+        assert_eq!(used, [0; 5], "nobody got an answer, after {polls} polls");
+        assert!(hit_all(&stack, who.as_str()).await?.is_allowed());
+    }
+    Err("never finished".into())
+}
+
+/// The same through a router, whose handler waits too: whoever was let in has been charged by all.
+#[tokio::test]
+async fn dropped_at_every_await_point_of_a_request() -> Result {
+    use tower::ServiceExt;
+
+    let [one, two] = [(); 2].map(|()| SharedBackend::from(Slow(MemoryBackend::new())));
+    let who = |parts: &Parts| Identity::key(parts.uri.path());
+    let limit = |uid: &str, backend: &SharedBackend| {
+        let builder = Throttle::builder(uid).rate("100/day").registry(&Registry::new());
+        builder.identifier(who).backend(backend).build()
+    };
+    let stack = [limit("route:a", &one)?, limit("route:b", &two)?];
+    let handler = async || {
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        "hello"
+    };
+    let app = axum::Router::new().route("/{client}", axum::routing::get(handler));
+    let app = app.layer(traffik::ThrottleLayer::new([&stack[0], &stack[1]]));
+    let mut entered = 0;
+    for polls in 1..60_u64 {
+        let path = format!("/{polls}");
+        let request = http::Request::get(&path).body(axum::body::Body::empty())?;
+        let answered = polled(polls, app.clone().oneshot(request)).await;
+        settle().await;
+        let used = used(&stack, &path).await?;
+        if let Some(response) = answered {
+            assert_eq!((response?.status().as_u16(), used), (200, vec![1, 1]));
+            assert!(entered > 0, "no client went away while the handler was at work");
+            return Ok(());
+        }
+        match used[..] {
+            [0, 0] => assert_eq!(entered, 0, "after {polls} polls"),
+            [1, 1] => entered += 1,
+            _ => return Err(format!("{used:?} after {polls} polls").into()),
+        }
+    }
+    Err("never finished".into())
+}
+
+/// A refund that is under way when the client goes away is made once, and not again.
+#[tokio::test]
+async fn dropped_while_it_is_given_back() -> Result {
+    let [one, two, three] = [(); 3].map(|()| SharedBackend::from(Slow(MemoryBackend::new())));
+    let stack = [throttle("back:a", &one), throttle("back:b", &two), throttle("back:c", &three)];
+    for polls in 1..60_u64 {
+        let who = format!("client {polls}");
+        for (throttle, cost) in stack.iter().zip([5, 5, 100]) {
+            assert!(throttle.hit(who.as_str()).cost(cost).await?.is_allowed());
+        }
+        let refused = polled(polls, async { hit_all(&stack, who.as_str()).await }).await;
+        settle().await;
+        assert_eq!(used(&stack, &who).await?, [5, 5, 100], "after {polls} polls");
+        if let Some(decision) = refused {
+            assert_eq!(decision?.throttled().map(|refusal| refusal.uid()), Some("back:c"));
+            assert!(polls > 16, "given back without waiting: {polls}");
+            return Ok(());
+        }
+    }
+    Err("never finished".into())
+}
+
+/// The client goes away while the second backend is asked: whatever that one says, the first is given
+/// back what it was charged.
+#[tokio::test(start_paused = true)]
+async fn dropped_before_a_backend_answers_or_fails() -> Result {
+    use traffik::test_kit::FaultyBackend;
+
+    for failures in [0, 1] {
+        let one = SharedBackend::from(MemoryBackend::new());
+        let faulty = FaultyBackend::new(MemoryBackend::new()).delay(Duration::from_millis(20));
+        let two = SharedBackend::from(faulty.clone().fail_next(failures));
+        let stack = [throttle("late:a", &one), throttle("late:b", &two)];
+        assert!(polled(1, async { hit_all(&stack, "ann").await }).await.is_none());
+        assert_eq!(faulty.calls(), 1, "it was asked before the client went away");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(used(&stack, "ann").await?, [0, 0], "{failures} failures");
+        assert_eq!(faulty.calls(), 3 - failures, "asked, given back where it had charged, looked at");
+    }
     Ok(())
 }
 

@@ -7,14 +7,11 @@ use std::time::Duration;
 
 use redis::Client;
 
-#[cfg(feature = "redis-cluster")]
-use super::cluster::Cluster;
-use super::connection::{Connection, Link};
-#[cfg(feature = "redis-sentinel")]
-use super::sentinel::{Sentinel, Watchers};
+use super::connection::Connection;
+use super::reach::{Reach, Servers, masked};
 use super::{NAME, RedisBackend, Store, key};
 use crate::backend::denials::Denials;
-use crate::backend::{BackendError, BoxFuture, DEFAULT_DEADLINE};
+use crate::backend::{BackendError, DEFAULT_DEADLINE};
 use crate::clock::Clock;
 use crate::error::Error;
 
@@ -32,17 +29,6 @@ pub struct RedisBackendBuilder {
     clock: Option<Arc<dyn Clock>>,
     remembered: usize,
     servers: Servers,
-}
-
-/// Where the keys are.
-#[derive(Clone)]
-enum Servers {
-    /// On the server of the URL.
-    One,
-    #[cfg(feature = "redis-cluster")]
-    Cluster(Vec<String>),
-    #[cfg(feature = "redis-sentinel")]
-    Sentinel(Vec<String>, String),
 }
 
 impl RedisBackendBuilder {
@@ -126,7 +112,12 @@ impl RedisBackendBuilder {
         let client = self.checked()?;
         let address = client.get_connection_info().addr().to_string();
         let limit = CONNECT_WITHIN.max(self.timeout);
-        let connection = match tokio::time::timeout(limit, self.reach(client)?).await {
+        let connection = match tokio::time::timeout(
+            limit,
+            Reach::new(&self.servers, &self.url, client)?.connect(),
+        )
+        .await
+        {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(unreachable(&address, error)),
             Err(_) => return Err(Error::backend(BackendError::timeout(NAME, limit))),
@@ -134,47 +125,20 @@ impl RedisBackendBuilder {
         Ok(self.finish(connection, address))
     }
 
-    /// The way to the servers, if it makes sense.
-    fn reach(&self, client: Client) -> Result<BoxFuture<'static, redis::RedisResult<Connection>>, Error> {
-        let choose_protocol = !self.url.contains("protocol=");
-        Ok(match &self.servers {
-            Servers::One => {
-                Box::pin(async move { Ok(Connection::Single(Link::connect(client, choose_protocol).await?)) })
-            }
-            #[cfg(feature = "redis-cluster")]
-            Servers::Cluster(urls) => {
-                let nodes: Vec<_> = std::iter::once(&self.url).chain(urls).cloned().collect();
-                let cluster =
-                    Cluster::client(&nodes, self.timeout).map_err(|error| wrong("cluster", urls, &error))?;
-                Box::pin(async move { Ok(Connection::Cluster(Cluster::connect(cluster).await?)) })
-            }
-            #[cfg(feature = "redis-sentinel")]
-            Servers::Sentinel(urls, name) => {
-                let login = client.get_connection_info().redis_settings().clone();
-                let watchers = Watchers { urls: urls.clone(), name: name.clone(), login, choose_protocol };
-                Sentinel::check(&watchers).map_err(|error| wrong("Sentinel", urls, &error))?;
-                Box::pin(async move { Ok(Connection::Sentinel(Sentinel::connect(watchers).await?)) })
-            }
-        })
-    }
-
-    /// As [`connect`](Self::connect), but without waiting for the server, so that a service can
-    /// start while Redis is down: decisions fail until it is there. Whether the URL's password is
-    /// right shows at the first decision only, and the protocol is the URL's (RESP2, unless it says
-    /// `?protocol=resp3`).
+    /// As [`connect`](Self::connect), but without waiting for anybody, so that a service can start
+    /// while Redis, its cluster or its Sentinels are down: decisions fail until they are there.
+    /// Whether the URL's password is right shows at the first decision only, and the protocol of one
+    /// server or of a cluster's nodes is the URL's (RESP2, unless it says `?protocol=resp3`).
     ///
     /// # Errors
     /// As `connect`, of configuration errors.
     pub async fn connect_lazy(self) -> Result<RedisBackend, Error> {
         let client = self.checked()?;
-        if !matches!(self.servers, Servers::One) {
-            return Err(Error::configuration(
-                "connect_lazy is for one Redis server; use connect with a cluster or Sentinels",
-            ));
-        }
         let address = client.get_connection_info().addr().to_string();
-        let link = Link::lazy(client).map_err(|error| unreachable(&address, error))?;
-        Ok(self.finish(Connection::Single(link), address))
+        let connection = Reach::new(&self.servers, &self.url, client)?
+            .lazy()
+            .map_err(|error| unreachable(&address, error))?;
+        Ok(self.finish(connection, address))
     }
 
     /// Where to, if all that was said makes sense.
@@ -222,16 +186,6 @@ impl RedisBackendBuilder {
     }
 }
 
-/// What is wrong with URLs, without what may be a secret.
-#[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
-fn wrong(of: &str, urls: &[String], error: &redis::RedisError) -> Error {
-    let urls: Vec<_> = urls.iter().map(|url| masked(url)).collect();
-    Error::configuration(format!(
-        "the {of} URLs {urls:?} cannot be used ({}); write each as redis://user:password@host:6379",
-        error.category(),
-    ))
-}
-
 fn unreachable(address: &str, error: redis::RedisError) -> Error {
     Error::backend(BackendError::new(format!("no connection to Redis at {address}")).with_source(error))
 }
@@ -244,18 +198,6 @@ impl fmt::Debug for RedisBackendBuilder {
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
-}
-
-/// A URL without what may be a secret: credentials, and the query, where a socket's URL has them.
-///
-/// By cutting, not by parsing, since it may be the parsing that failed: everything before the last
-/// `@` goes, so that an unescaped `/` or `@` in a password gives nothing away.
-fn masked(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
-    let (credentials, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("***@", rest));
-    let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?***"));
-    let separator = if scheme.is_empty() { "" } else { "://" };
-    format!("{scheme}{separator}{credentials}{rest}{query}")
 }
 
 #[cfg(test)]

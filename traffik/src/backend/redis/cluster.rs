@@ -1,22 +1,26 @@
 //! [`Cluster`]: a Redis Cluster. Follows a moved slot, and sends nothing twice that may have been
 //! carried out.
 //!
-//! The `redis` crate knows the slots and keeps the connections. Its retries are off, since they also
-//! cover lost connections; redirections are followed here, where a reply proves that nothing was
-//! done. `ASKING` and the command go as one packet: the crate sends them apart, and on a shared
-//! connection another command may come between.
+//! Every node has a [`Link`] of its own, so that one which is down or silent holds up nobody else's
+//! clients. (The `redis` crate's cluster client serves all nodes by one task, which stands still
+//! while it looks for lost ones.) Redirections are followed, since they prove that nothing was done;
+//! where there was nobody to send a command to, it waits for the next look at the slots and is sent
+//! then.
+
+mod slots;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use redis::aio::ConnectionLike;
-use redis::cluster::{ClusterClient, ClusterClientBuilder};
-use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
-use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{
+    Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value,
+};
+use tokio::task::JoinSet;
 
-use super::renewal::{Renew, Renewal, Waiting};
+use super::connection::{Link, unsent};
+use super::renewal::{self, Renew, Renewal, Waiting};
+use slots::{Address, Node, Range, Slots};
 
 /// How many redirections are followed. The deadline bounds them too, and alone bounds the waits for a
 /// slot on the move.
@@ -25,37 +29,159 @@ const HOPS: u32 = 16;
 /// The wait before a command is sent again that met a slot on the move.
 const ON_THE_MOVE: Duration = Duration::from_millis(5);
 
+/// How long a node may take to say who serves which slot.
+const TELLING: Duration = Duration::from_secs(1);
+
 pub(super) struct Cluster(Arc<Inner>);
 
 struct Inner {
-    client: ClusterClient,
-    live: ArcSwap<ClusterConnection>,
+    /// How to reach any node and to log in to it, but for its address.
+    pattern: ConnectionInfo,
+    /// The nodes that we were told of. They are asked again even when the cluster forgets them.
+    told: Vec<Address>,
+    slots: ArcSwap<Slots>,
     renewal: Renewal,
 }
 
+/// The nodes of these URLs; the first says how to log in to any.
+pub(super) fn nodes(urls: &[&str]) -> RedisResult<Vec<Client>> {
+    let clients = urls.iter().map(|url| {
+        let client = Client::open(*url)?;
+        address(client.get_connection_info())?;
+        Ok(client)
+    });
+    clients.collect()
+}
+
+fn address(info: &ConnectionInfo) -> RedisResult<Address> {
+    match info.addr() {
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+            Ok(Address { host: host.clone(), port: *port })
+        }
+        _ => Err((ErrorKind::InvalidClientConfig, "a node of a cluster has a host and a port").into()),
+    }
+}
+
 impl Cluster {
-    /// How to reach it from these nodes; any one that answers will do.
-    pub(super) fn client(nodes: &[String], timeout: Duration) -> RedisResult<ClusterClient> {
-        let builder = ClusterClientBuilder::new(nodes.iter().map(String::as_str));
-        builder.retries(0).connection_timeout(Duration::from_secs(1)).response_timeout(timeout).build()
+    /// Knows where to look when the first command comes.
+    pub(super) fn lazy(nodes: &[Client]) -> RedisResult<Self> {
+        let Some(first) = nodes.first() else { return Err(nobody()) };
+        Self::of(nodes, first.get_connection_info().clone())
     }
 
-    /// Connects. The caller bounds the time.
-    pub(super) async fn connect(client: ClusterClient) -> RedisResult<Self> {
-        let live = ArcSwap::from_pointee(client.get_async_connection().await?);
-        Ok(Self(Arc::new(Inner { client, live, renewal: Renewal::new() })))
+    /// Asks for the slots. The caller bounds the time.
+    pub(super) async fn connect(nodes: Vec<Client>, choose_protocol: bool) -> RedisResult<Self> {
+        let mut reached = JoinSet::new();
+        for node in nodes.clone() {
+            // As the first says how to log in, each is reached that way.
+            let info = like(nodes[0].get_connection_info(), &address(node.get_connection_info())?);
+            let client = Client::open(info)?;
+            reached.spawn(async move { Link::connect(client, choose_protocol).await });
+        }
+        let cluster = Self::of(&nodes, first_of(reached).await?.login().clone())?;
+        cluster.0.look().await?;
+        Ok(cluster)
+    }
+
+    fn of(nodes: &[Client], pattern: ConnectionInfo) -> RedisResult<Self> {
+        let told = nodes.iter().map(|node| address(node.get_connection_info()));
+        let told = told.collect::<RedisResult<Vec<_>>>()?;
+        let known = told.iter().map(|address| node(&pattern, address)).collect::<RedisResult<Vec<_>>>()?;
+        let slots = ArcSwap::from_pointee(Slots::of(known));
+        Ok(Self(Arc::new(Inner { pattern, told, slots, renewal: Renewal::new() })))
     }
 
     pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
         let mut waiting = Waiting { of: &self.0, answered: false };
-        let connection = ClusterConnection::clone(&self.0.live.load());
-        let result = follow(connection, command).await;
+        let result = follow(&self.0, command).await;
         waiting.answered = match &result {
+            // Part of the cluster is missing.
+            Ok(Value::ServerError(error)) => error.code() != "CLUSTERDOWN",
             Ok(_) => true,
-            Err(error) => redirection(error).is_some(),
+            Err(_) => false,
         };
         result
     }
+}
+
+/// Another node of the same cluster.
+fn like(pattern: &ConnectionInfo, Address { host, port }: &Address) -> ConnectionInfo {
+    let addr = match pattern.addr() {
+        ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
+            host: host.clone(),
+            port: *port,
+            insecure: *insecure,
+            tls_params: tls_params.clone(),
+        },
+        _ => ConnectionAddr::Tcp(host.clone(), *port),
+    };
+    pattern.clone().set_addr(addr)
+}
+
+fn node(pattern: &ConnectionInfo, address: &Address) -> RedisResult<Node> {
+    let link = Link::lazy(Client::open(like(pattern, address))?)?;
+    Ok(Node { address: address.clone(), link: Arc::new(link) })
+}
+
+fn nobody() -> RedisError {
+    (ErrorKind::ClusterConnectionNotFound, "no node of the cluster has told who serves this slot").into()
+}
+
+/// The first of several answers that is no error; the others go on by themselves.
+async fn first_of<T: 'static>(mut answers: JoinSet<RedisResult<T>>) -> RedisResult<T> {
+    let mut failed = None;
+    while let Some(answer) = answers.join_next().await {
+        match answer {
+            Ok(Ok(answer)) => {
+                answers.detach_all();
+                return Ok(answer);
+            }
+            Ok(Err(error)) => failed = Some(error),
+            // Nothing in it panics, and nobody ends it.
+            Err(_) => {}
+        }
+    }
+    Err(failed.unwrap_or_else(nobody))
+}
+
+impl Inner {
+    /// Asks all known nodes at once: whoever answers first is believed. What it does not know yet is
+    /// found by redirections, and by the next look.
+    async fn look(&self) -> RedisResult<()> {
+        let known = self.slots.load_full();
+        let mut asked = JoinSet::new();
+        for node in &known.nodes {
+            asked.spawn(ask(node.clone()));
+        }
+        let ranges = first_of(asked).await?;
+        let slots = Slots::clone(&known).told(ranges, &self.told, |address| node(&self.pattern, address))?;
+        self.slots.store(Arc::new(slots));
+        Ok(())
+    }
+
+    /// The node of a redirection, which may be new to us.
+    fn node(&self, address: &Address) -> RedisResult<Node> {
+        if let Some(node) = self.slots.load().node(address) {
+            return Ok(node.clone());
+        }
+        let new = node(&self.pattern, address)?;
+        self.slots.rcu(|slots| {
+            let mut slots = Slots::clone(slots);
+            if slots.node(address).is_none() {
+                slots.nodes.push(new.clone());
+            }
+            slots
+        });
+        Ok(new)
+    }
+}
+
+async fn ask(node: Node) -> RedisResult<Vec<Range>> {
+    let command = redis::cmd("CLUSTER").arg("SLOTS").to_owned();
+    let Ok(reply) = tokio::time::timeout(TELLING, node.link.send(&command)).await else {
+        return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+    };
+    slots::read(&reply?.extract_error()?, &node.address.host).ok_or_else(nobody)
 }
 
 impl Renew for Inner {
@@ -64,61 +190,70 @@ impl Renew for Inner {
     }
 
     async fn look(&self) {
-        // Asks the nodes that we were told of, so that one which fell silent is not waited for.
-        if let Ok(fresh) = self.client.get_async_connection().await {
-            self.live.store(Arc::new(fresh));
-        }
+        // Without an answer everything stays as it was.
+        let _ = self.look().await;
     }
 }
 
 /// Where a command goes next that was not carried out.
-enum Next {
-    To(SingleNodeRoutingInfo),
-    Asking(SingleNodeRoutingInfo),
-    Again,
+enum Way {
+    /// To whoever serves the slot.
+    Owner,
+    Moved(Address),
+    Asking(Address),
 }
 
-fn redirection(error: &RedisError) -> Option<Next> {
-    let node = || {
-        let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
-        Some(SingleNodeRoutingInfo::ByAddress { host: host.into(), port: port.parse().ok()? })
-    };
+fn redirection(error: &RedisError, told_by: &str) -> Option<Way> {
+    let node = || Address::read(error.redirect_node()?.0, told_by);
     match error.kind() {
-        ErrorKind::Server(ServerErrorKind::Moved) => node().map(Next::To),
-        ErrorKind::Server(ServerErrorKind::Ask) => node().map(Next::Asking),
-        ErrorKind::Server(ServerErrorKind::TryAgain) => Some(Next::Again),
+        ErrorKind::Server(ServerErrorKind::Moved) => node().map(Way::Moved),
+        ErrorKind::Server(ServerErrorKind::Ask) => node().map(Way::Asking),
+        ErrorKind::Server(ServerErrorKind::TryAgain) => Some(Way::Owner),
         _ => None,
     }
 }
 
-async fn follow(mut connection: ClusterConnection, command: &Cmd) -> RedisResult<Value> {
-    let mut result = connection.req_packed_command(command).await;
+async fn follow(cluster: &Arc<Inner>, command: &Cmd) -> RedisResult<Value> {
+    let Some(slot) = slots::of_script(command) else {
+        return Err((ErrorKind::Client, "only scripts with keys are sent to a cluster").into());
+    };
+    let mut way = Way::Owner;
     let mut hops = 0;
-    while hops < HOPS {
-        // As a value or as an error: the crate gives both.
-        let next = match &result {
-            Ok(Value::ServerError(error)) => redirection(&RedisError::from(error.clone())),
-            Ok(_) => None,
-            Err(error) => redirection(error),
+    loop {
+        let node = match &way {
+            Way::Owner => cluster.slots.load().owner(slot).cloned(),
+            Way::Moved(address) | Way::Asking(address) => Some(cluster.node(address)?),
         };
-        result = match next {
-            None => return result,
-            Some(Next::Again) => {
-                tokio::time::sleep(ON_THE_MOVE).await;
-                connection.req_packed_command(command).await
-            }
-            Some(Next::To(node)) => {
-                hops += 1;
-                connection.route_command(command.clone(), RoutingInfo::SingleNode(node)).await
-            }
-            Some(Next::Asking(node)) => {
-                hops += 1;
-                let mut both = redis::pipe();
-                both.cmd("ASKING").add_command(command.clone());
-                let replies = connection.route_pipeline(both, 1, 1, node).await;
-                replies.map(|mut replies| replies.pop().unwrap_or(Value::Nil))
-            }
+        let Some(node) = node else {
+            renewal::looked(cluster).await;
+            continue;
         };
+        let result = match way {
+            Way::Asking(_) => node.link.send_asking(command).await,
+            Way::Owner | Way::Moved(_) => node.link.send(command).await,
+        };
+        way = match &result {
+            Ok(Value::ServerError(error)) if hops < HOPS => {
+                match redirection(&RedisError::from(error.clone()), &node.address.host) {
+                    None => return result,
+                    Some(next) => next,
+                }
+            }
+            Err(error) if unsent(error) => {
+                renewal::looked(cluster).await;
+                way = Way::Owner;
+                continue;
+            }
+            _ => return result,
+        };
+        match way {
+            // Bounded by the deadline only.
+            Way::Owner => tokio::time::sleep(ON_THE_MOVE).await,
+            Way::Asking(_) => hops += 1,
+            Way::Moved(_) => {
+                hops += 1;
+                renewal::begin(cluster);
+            }
+        }
     }
-    result
 }

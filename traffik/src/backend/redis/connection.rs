@@ -1,5 +1,6 @@
 //! [`Connection`]: where commands go. Sends a command once, and says what came back.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -70,8 +71,22 @@ pub(super) struct Link {
     born: Instant,
     /// In ms since `born`: until when commands fail at once; 0 for not at all.
     quiet_until: AtomicU64,
+    /// Whether that is because nobody listened there.
+    refused: AtomicBool,
     /// In ms since `born`: since when no command was answered; 0 while they are.
     silent_since: AtomicU64,
+}
+
+/// What is sent at once.
+enum Packet<'a> {
+    Command(&'a Cmd),
+    #[cfg(feature = "redis-cluster")]
+    Asking(redis::Pipeline),
+}
+
+/// Whether an error proves that nothing was sent: nobody listens there.
+pub(super) fn unsent(error: &RedisError) -> bool {
+    error.is_connection_refusal()
 }
 
 /// A manager, and whether it has lost its connection since it was made.
@@ -92,8 +107,16 @@ impl Slot {
         Ok(Self { manager: ConnectionManager::new_lazy_with_config(client.clone(), config)?, lost })
     }
 
-    async fn send(&self, command: &Cmd) -> RedisResult<Value> {
-        self.manager.clone().send_packed_command(command).await
+    async fn send(&self, packet: &Packet<'_>) -> RedisResult<Value> {
+        let mut manager = self.manager.clone();
+        match packet {
+            Packet::Command(command) => manager.send_packed_command(command).await,
+            #[cfg(feature = "redis-cluster")]
+            Packet::Asking(both) => {
+                let replies = manager.send_packed_commands(both, 1, 1).await;
+                replies.map(|mut replies| replies.pop().unwrap_or(Value::Nil))
+            }
+        }
     }
 }
 
@@ -133,30 +156,55 @@ impl Link {
             slot: ArcSwap::from_pointee(slot),
             born: Instant::now(),
             quiet_until: AtomicU64::new(0),
+            refused: AtomicBool::new(false),
             silent_since: AtomicU64::new(0),
         }
     }
 
+    /// How this server is reached.
+    #[cfg(feature = "redis-cluster")]
+    pub(super) fn login(&self) -> &redis::ConnectionInfo {
+        self.client.get_connection_info()
+    }
+
     pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
+        self.send_as(Packet::Command(command)).await
+    }
+
+    /// As [`send`](Self::send), to a node of a cluster that is about to serve the command's slot. In
+    /// one packet: others use the connection too, and `ASKING` is for whatever comes next.
+    #[cfg(feature = "redis-cluster")]
+    pub(super) async fn send_asking(&self, command: &Cmd) -> RedisResult<Value> {
+        let mut both = redis::pipe();
+        both.cmd("ASKING").add_command(command.clone());
+        self.send_as(Packet::Asking(both)).await
+    }
+
+    async fn send_as(&self, command: Packet<'_>) -> RedisResult<Value> {
         if self.quiet_until.load(Ordering::Relaxed) > self.elapsed() {
-            return Err((ErrorKind::Io, "the connection was refused a moment ago").into());
+            return Err(if self.refused.load(Ordering::Relaxed) {
+                io::Error::new(io::ErrorKind::ConnectionRefused, "the connection was refused a moment ago")
+                    .into()
+            } else {
+                (ErrorKind::Io, "the server turned us away a moment ago").into()
+            });
         }
         let mut slot = self.slot.load_full();
         if slot.lost.load(Ordering::Relaxed) {
             slot = self.replace(&slot)?;
         }
         let mut waiting = Waiting { link: self, slot: &slot, since: self.elapsed(), answered: false };
-        let mut result = slot.send(command).await;
+        let mut result = slot.send(&command).await;
         if let Err(error) = &result {
-            if error.is_connection_refusal() {
+            if unsent(error) {
                 // Nothing was sent. The refusal may be an old one, of an attempt in the background.
-                result = self.replace(&slot)?.send(command).await;
-                if result.as_ref().is_err_and(RedisError::is_connection_refusal) {
-                    self.be_quiet();
+                result = self.replace(&slot)?.send(&command).await;
+                if result.as_ref().is_err_and(unsent) {
+                    self.be_quiet(true);
                 }
             } else if !error.is_io_error() {
                 self.replace(&slot)?;
-                self.be_quiet();
+                self.be_quiet(false);
             }
         }
         waiting.answered = result.is_ok();
@@ -169,7 +217,8 @@ impl Link {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
     }
 
-    fn be_quiet(&self) {
+    fn be_quiet(&self, refused: bool) {
+        self.refused.store(refused, Ordering::Relaxed);
         self.quiet_until.store(self.elapsed().saturating_add(QUIET), Ordering::Relaxed);
     }
 

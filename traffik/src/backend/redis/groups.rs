@@ -10,9 +10,10 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::{Store, decide};
-use crate::backend::{BackendError, Hit, Op, Verdict, Verdicts};
+use crate::backend::{BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
 use crate::identity::Identity;
 use crate::policy::Policy;
+use crate::unstopped::Unstopped;
 
 /// The places of one client's hits in the batch.
 type Places = SmallVec<[usize; 4]>;
@@ -77,19 +78,17 @@ pub(super) async fn decide(
     let mut charged = Charged { store, groups: Vec::new() };
     let mut gathered = Gathered::new(hits.len());
     for places in groups {
-        let members = of(hits, places);
-        let verdicts = decide::decide(store, Op::Hit, &members).await?;
-        let admitted = verdicts.each.iter().all(|verdict| verdict.admitted);
-        if !admitted {
+        let owned = of(hits, places).iter().map(Owned::new).collect();
+        let Answer { result, charge, .. } = charge(store.clone(), owned).await;
+        let verdicts = result?;
+        if !verdicts.admitted() {
             charged.give_back().await;
             // As all of them stand now, but for the refusal, which may have passed meanwhile.
             let mut asked = ask(store, Op::Check, hits, groups).await?;
             asked.put(places, verdicts);
             return asked.verdicts(store);
         }
-        let now = verdicts.now;
-        let owned = members.iter().zip(&verdicts.each).map(|(hit, verdict)| Owned::new(hit, now, verdict));
-        charged.groups.push((now, owned.collect()));
+        charged.groups.push(charge);
         gathered.put(places, verdicts);
     }
     charged.groups.clear();
@@ -111,19 +110,19 @@ struct Owned {
     scope: Option<String>,
     cost: u64,
     hash: u64,
+    /// From when on nothing is left of it, once it is charged.
     gone_at: u64,
 }
 
 impl Owned {
-    /// What was charged at `now`, and stands as the verdict says.
-    fn new(hit: &Hit<'_>, now: u64, verdict: &Verdict) -> Self {
+    fn new(hit: &Hit<'_>) -> Self {
         Self {
             policy: hit.policy.clone(),
             identity: hit.who.to_identity(),
             scope: hit.scope.map(Into::into),
             cost: hit.cost,
             hash: hit.hash,
-            gone_at: now.saturating_add(verdict.reset_after),
+            gone_at: hit.gone_at,
         }
     }
 
@@ -144,6 +143,42 @@ impl Owned {
 /// When, and what.
 type Charge = (u64, Vec<Owned>);
 
+/// What came of charging one client.
+struct Answer {
+    store: Arc<Store>,
+    result: Result<Verdicts, BackendError>,
+    charge: Charge,
+}
+
+/// Charges one client. If the caller goes away meanwhile (as it does at its deadline) the answer is
+/// waited for all the same, and what was charged is given back.
+fn charge(store: Arc<Store>, mut hits: Vec<Owned>) -> Unstopped<Answer> {
+    let work = async move {
+        let asked: SmallVec<[Hit<'_>; 4]> = hits.iter().map(Owned::hit).collect();
+        let decide = decide::decide(&store, Op::Hit, &asked);
+        let result = tokio::time::timeout(store.timeout, decide).await;
+        drop(asked);
+        let result = result.unwrap_or_else(|_| Err(BackendError::timeout(super::NAME, store.timeout)));
+        let mut now = 0;
+        if let Ok(verdicts) = &result {
+            now = verdicts.now;
+            for (hit, verdict) in hits.iter_mut().zip(&verdicts.each) {
+                hit.gone_at = now.saturating_add(verdict.reset_after);
+            }
+        }
+        Answer { store, result, charge: (now, hits) }
+    };
+    let undo = |Answer { store, result, charge }: Answer| -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            // Whether a failed call has charged anything is unknown, and then it stays.
+            if result.is_ok_and(|verdicts| verdicts.admitted()) {
+                give_back(&store, &charge).await;
+            }
+        })
+    };
+    Unstopped::new(work, undo, cut)
+}
+
 /// What was charged so far. Given back when dropped.
 struct Charged<'a> {
     store: &'a Arc<Store>,
@@ -151,28 +186,24 @@ struct Charged<'a> {
 }
 
 impl Charged<'_> {
-    async fn give_back(&mut self) {
-        while let Some(charge) = self.groups.last() {
-            give_back(self.store, charge).await;
-            self.groups.pop();
-        }
+    /// A refund that was begun is neither left nor repeated: given twice it would let somebody take
+    /// more than the limit.
+    fn give_back(&mut self) -> Unstopped<()> {
+        let (store, groups) = (self.store.clone(), std::mem::take(&mut self.groups));
+        let work = async move {
+            for charge in &groups {
+                give_back(&store, charge).await;
+            }
+        };
+        Unstopped::new(work, |()| Box::pin(std::future::ready(())), cut)
     }
 }
 
 impl Drop for Charged<'_> {
     fn drop(&mut self) {
-        if self.groups.is_empty() {
-            return;
+        if !self.groups.is_empty() {
+            drop(self.give_back());
         }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return tell(&"its client went away, and no runtime is there to give it back");
-        };
-        let (store, groups) = (self.store.clone(), std::mem::take(&mut self.groups));
-        runtime.spawn(async move {
-            for charge in &groups {
-                give_back(&store, charge).await;
-            }
-        });
     }
 }
 
@@ -184,6 +215,10 @@ async fn give_back(store: &Store, (at, hits): &Charge) {
         Ok(Err(error)) => tell(&error),
         Err(_) => tell(&BackendError::timeout(super::NAME, store.timeout)),
     }
+}
+
+fn cut() {
+    tell(&"its client went away, and no runtime is there to give it back");
 }
 
 fn tell(error: &dyn std::fmt::Display) {

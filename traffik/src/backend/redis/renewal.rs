@@ -1,7 +1,10 @@
 //! [`Renewal`]: when to look again where the servers are.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
 
 /// From one look to the next, at least.
 const APART: u64 = 200;
@@ -15,22 +18,33 @@ pub(super) struct Renewal {
     /// In ms since `born`.
     next: AtomicU64,
     running: AtomicBool,
+    ended: Notify,
 }
 
 impl Renewal {
     pub(super) fn new() -> Self {
-        Self { born: Instant::now(), next: AtomicU64::new(0), running: AtomicBool::new(false) }
+        Self {
+            born: Instant::now(),
+            next: AtomicU64::new(0),
+            running: AtomicBool::new(false),
+            ended: Notify::new(),
+        }
+    }
+
+    /// How long until a look may begin.
+    fn due_in(&self) -> Duration {
+        Duration::from_millis(self.next.load(Ordering::Relaxed).saturating_sub(self.elapsed()))
     }
 
     /// Whether to begin a look now; if so, [`ended`](Self::ended) must follow.
     fn begins(&self) -> bool {
-        let due = self.next.load(Ordering::Relaxed) <= self.elapsed();
-        due && !self.running.swap(true, Ordering::Acquire)
+        self.due_in().is_zero() && !self.running.swap(true, Ordering::Acquire)
     }
 
     fn ended(&self) {
         self.next.store(self.elapsed().saturating_add(APART), Ordering::Relaxed);
         self.running.store(false, Ordering::Release);
+        self.ended.notify_waiters();
     }
 
     fn elapsed(&self) -> u64 {
@@ -46,24 +60,47 @@ pub(super) trait Renew: Send + Sync + 'static {
     fn look(&self) -> impl Future<Output = ()> + Send;
 }
 
+/// Begins a look in the background, if one is due and none is under way.
+pub(super) fn begin<T: Renew>(of: &Arc<T>) {
+    // A command can be dropped outside of any runtime; the next one will do.
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    if !of.renewal().begins() {
+        return;
+    }
+    let of = of.clone();
+    runtime.spawn(async move {
+        // Without success what there was stays.
+        let _ = tokio::time::timeout(WITHIN, of.look()).await;
+        of.renewal().ended();
+    });
+}
+
+/// Waits until somebody has looked, who began no earlier than the look that is under way. For a
+/// command that was not sent, since there was nobody to send it to; its deadline ends the wait.
+pub(super) async fn looked<T: Renew>(of: &Arc<T>) {
+    let renewal = of.renewal();
+    loop {
+        // Before the look is begun, so that its end is not missed.
+        let ended = renewal.ended.notified();
+        begin(of);
+        if renewal.running.load(Ordering::Acquire) {
+            return ended.await;
+        }
+        // A pause of at least 1 ms, for the moment in which one has ended and none is due yet.
+        tokio::time::sleep(renewal.due_in().max(Duration::from_millis(1))).await;
+    }
+}
+
 /// A command on its way. Without an answer, be it that the deadline passed, somebody looks again.
 pub(super) struct Waiting<'a, T: Renew> {
-    pub(super) of: &'a std::sync::Arc<T>,
+    pub(super) of: &'a Arc<T>,
     pub(super) answered: bool,
 }
 
 impl<T: Renew> Drop for Waiting<'_, T> {
     fn drop(&mut self) {
-        // A command can be dropped outside of any runtime; the next one will do.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        if self.answered || !self.of.renewal().begins() {
-            return;
+        if !self.answered {
+            begin(self.of);
         }
-        let of = self.of.clone();
-        runtime.spawn(async move {
-            // Without success what there was stays.
-            let _ = tokio::time::timeout(WITHIN, of.look()).await;
-            of.renewal().ended();
-        });
     }
 }

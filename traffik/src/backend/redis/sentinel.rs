@@ -1,23 +1,30 @@
 //! [`Sentinel`]: the master that Sentinels watch, whichever server that is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
-use redis::{Client, Cmd, RedisConnectionInfo, RedisResult, Value};
+use redis::{Client, Cmd, ErrorKind, RedisConnectionInfo, RedisResult, Value};
+use tokio::task::JoinSet;
 
-use super::connection::Link;
-use super::renewal::{Renew, Renewal, Waiting};
+use super::connection::{Link, unsent};
+use super::renewal::{self, Renew, Renewal, Waiting};
+
+/// How long a Sentinel may take to name the master, and that one to say that it is.
+const TELLING: Duration = Duration::from_secs(1);
 
 pub(super) struct Sentinel(Arc<Inner>);
 
 struct Inner {
     watchers: Watchers,
-    master: ArcSwap<Master>,
+    /// None as long as no Sentinel has named one.
+    master: ArcSwapOption<Master>,
     renewal: Renewal,
 }
 
 /// Whom to ask, and for what.
+#[derive(Clone)]
 pub(super) struct Watchers {
     pub(super) urls: Vec<String>,
     /// What the Sentinels call the master.
@@ -34,36 +41,69 @@ struct Master {
 }
 
 impl Watchers {
-    fn ask(&self) -> RedisResult<SentinelClient> {
+    fn client(&self, urls: &[String]) -> RedisResult<SentinelClient> {
         let login = SentinelNodeConnectionInfo::default().set_redis_connection_info(self.login.clone());
-        let urls = self.urls.iter().map(String::as_str).collect();
+        let urls = urls.iter().map(String::as_str).collect();
         SentinelClient::build(urls, self.name.clone(), Some(login), SentinelServerType::Master)
     }
 
+    /// Asks all of them at once, so that one which is silent is not waited for. The first that
+    /// names a server is believed: the server itself has confirmed that it is a master.
     async fn find(&self) -> RedisResult<(String, Client)> {
-        let client = self.ask()?.async_get_client().await?;
-        Ok((client.get_connection_info().addr().to_string(), client))
+        let mut asked = JoinSet::new();
+        for url in &self.urls {
+            let mut client = self.client(std::slice::from_ref(url))?;
+            asked.spawn(async move {
+                match tokio::time::timeout(TELLING, client.async_get_client()).await {
+                    Ok(found) => found,
+                    Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+                }
+            });
+        }
+        let mut failed = None;
+        while let Some(answer) = asked.join_next().await {
+            match answer {
+                Ok(Ok(client)) => return Ok((client.get_connection_info().addr().to_string(), client)),
+                Ok(Err(error)) => failed = Some(error),
+                // Nothing in it panics, and nobody ends it.
+                Err(_) => {}
+            }
+        }
+        Err(failed.unwrap_or_else(|| (ErrorKind::EmptySentinelList, "there are no Sentinels to ask").into()))
     }
 }
 
 impl Sentinel {
     /// Whether the Sentinels' URLs make sense.
     pub(super) fn check(watchers: &Watchers) -> RedisResult<()> {
-        watchers.ask().map(drop)
+        watchers.client(&watchers.urls).map(drop)
+    }
+
+    /// Asks when the first command comes.
+    pub(super) fn lazy(watchers: Watchers) -> Self {
+        Self(Arc::new(Inner { watchers, master: ArcSwapOption::empty(), renewal: Renewal::new() }))
     }
 
     /// Asks for the master and connects to it. The caller bounds the time.
     pub(super) async fn connect(watchers: Watchers) -> RedisResult<Self> {
-        let (address, client) = watchers.find().await?;
-        let link = Link::connect(client, watchers.choose_protocol).await?;
-        let master = ArcSwap::from_pointee(Master { address, link });
-        Ok(Self(Arc::new(Inner { watchers, master, renewal: Renewal::new() })))
+        let sentinel = Self::lazy(watchers);
+        sentinel.0.look().await?;
+        Ok(sentinel)
     }
 
     pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
         let mut waiting = Waiting { of: &self.0, answered: false };
-        let master = self.0.master.load_full();
-        let result = master.link.send(command).await;
+        let result = loop {
+            let master = self.0.master.load_full();
+            if let Some(master) = master {
+                let result = master.link.send(command).await;
+                if !result.as_ref().is_err_and(unsent) {
+                    break result;
+                }
+            }
+            // There was nobody to send it to, so it is sent to whom the Sentinels name next.
+            renewal::looked(&self.0).await;
+        };
         waiting.answered = match &result {
             // A master no more.
             Ok(Value::ServerError(error)) => !matches!(error.code(), "READONLY" | "MASTERDOWN" | "LOADING"),
@@ -74,19 +114,26 @@ impl Sentinel {
     }
 }
 
+impl Inner {
+    async fn look(&self) -> RedisResult<()> {
+        let (address, client) = self.watchers.find().await?;
+        // The same server comes back by itself.
+        if self.master.load().as_ref().is_some_and(|master| master.address == address) {
+            return Ok(());
+        }
+        let link = Link::connect(client, self.watchers.choose_protocol).await?;
+        self.master.store(Some(Arc::new(Master { address, link })));
+        Ok(())
+    }
+}
+
 impl Renew for Inner {
     fn renewal(&self) -> &Renewal {
         &self.renewal
     }
 
     async fn look(&self) {
-        let Ok((address, client)) = self.watchers.find().await else { return };
-        // The same server comes back by itself.
-        if address == self.master.load().address {
-            return;
-        }
-        if let Ok(link) = Link::connect(client, self.watchers.choose_protocol).await {
-            self.master.store(Arc::new(Master { address, link }));
-        }
+        // Without an answer everything stays as it was.
+        let _ = self.look().await;
     }
 }

@@ -1,0 +1,207 @@
+//! [`Slots`]: which node of a cluster serves which slot.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use redis::{Arg, Cmd, Value};
+
+use super::super::connection::Link;
+
+/// How many slots a cluster has.
+const SLOTS: u16 = 16_384;
+
+/// Where a node listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+impl Address {
+    /// The `host:port` of a redirection. Without a host it is another port of who told.
+    pub(super) fn read(text: &str, told_by: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        Self::new(host, port.parse().ok()?, told_by)
+    }
+
+    fn new(host: &str, port: u16, told_by: &str) -> Option<Self> {
+        match host {
+            // It has none that it would tell.
+            "?" => None,
+            "" => Some(Self { host: told_by.into(), port }),
+            host => Some(Self { host: host.into(), port }),
+        }
+    }
+}
+
+/// A node, and the way to it.
+#[derive(Clone)]
+pub(super) struct Node {
+    pub(super) address: Address,
+    pub(super) link: Arc<Link>,
+}
+
+/// Slots, and the nodes that serve them, masters first.
+pub(super) type Range = (RangeInclusive<u16>, Vec<Address>);
+
+/// The nodes that are known, and who serves what.
+#[derive(Clone, Default)]
+pub(super) struct Slots {
+    pub(super) nodes: Vec<Node>,
+    /// With the place of each master.
+    ranges: Vec<(RangeInclusive<u16>, usize)>,
+}
+
+impl Slots {
+    /// These nodes, and nothing known of slots.
+    pub(super) fn of(nodes: Vec<Node>) -> Self {
+        Self { nodes, ranges: Vec::new() }
+    }
+
+    /// What was told, and for nodes that are not known yet whatever `make` makes.
+    pub(super) fn told<E>(
+        mut self,
+        ranges: Vec<Range>,
+        keep: &[Address],
+        make: impl Fn(&Address) -> Result<Node, E>,
+    ) -> Result<Self, E> {
+        let told = |address: &Address| ranges.iter().any(|(_, nodes)| nodes.contains(address));
+        self.nodes.retain(|node| keep.contains(&node.address) || told(&node.address));
+        self.ranges.clear();
+        for (slots, nodes) in ranges {
+            for (rank, address) in nodes.iter().enumerate() {
+                let place = match self.nodes.iter().position(|node| node.address == *address) {
+                    Some(place) => place,
+                    None => {
+                        self.nodes.push(make(address)?);
+                        self.nodes.len() - 1
+                    }
+                };
+                if rank == 0 {
+                    self.ranges.push((slots.clone(), place));
+                }
+            }
+        }
+        Ok(self)
+    }
+
+    pub(super) fn owner(&self, slot: u16) -> Option<&Node> {
+        let (_, place) = self.ranges.iter().find(|(slots, _)| slots.contains(&slot))?;
+        self.nodes.get(*place)
+    }
+
+    pub(super) fn node(&self, address: &Address) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.address == *address)
+    }
+}
+
+/// The reply to `CLUSTER SLOTS`, if it tells of any.
+pub(super) fn read(reply: &Value, told_by: &str) -> Option<Vec<Range>> {
+    let Value::Array(ranges) = reply else { return None };
+    let ranges = ranges.iter().map(|range| {
+        let Value::Array(range) = range else { return None };
+        let [Value::Int(first), Value::Int(last), nodes @ ..] = &range[..] else { return None };
+        let slots = u16::try_from(*first).ok()?..=u16::try_from(*last).ok()?;
+        let nodes = nodes.iter().filter_map(|node| {
+            let Value::Array(node) = node else { return None };
+            let port = match node.get(1)? {
+                Value::Int(port) => u16::try_from(*port).ok()?,
+                _ => return None,
+            };
+            match node.first()? {
+                Value::BulkString(host) => Address::new(std::str::from_utf8(host).ok()?, port, told_by),
+                Value::Nil => Address::new("", port, told_by),
+                _ => None,
+            }
+        });
+        Some((slots, nodes.collect()))
+    });
+    ranges.collect::<Option<Vec<Range>>>().filter(|ranges| !ranges.is_empty())
+}
+
+/// The slot of a script's first key; all its keys share it.
+pub(super) fn of_script(command: &Cmd) -> Option<u16> {
+    match command.args_iter().nth(3)? {
+        Arg::Simple(key) => Some(of_key(key)),
+        _ => None,
+    }
+}
+
+/// The slot of a key: of what stands in its first braces, if they hold anything.
+fn of_key(key: &[u8]) -> u16 {
+    let open = key.iter().position(|byte| *byte == b'{');
+    let tag = open.and_then(|open| {
+        let rest = &key[open + 1..];
+        let close = rest.iter().position(|byte| *byte == b'}')?;
+        (close > 0).then(|| &rest[..close])
+    });
+    crc16(tag.unwrap_or(key)) % SLOTS
+}
+
+/// CRC-16/XMODEM, as the cluster's specification has it. Bit by bit: keys' tags are short, and a
+/// round trip follows.
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc: u16, byte| {
+        (0..8).fold(
+            crc ^ u16::from(*byte) << 8,
+            |crc, _| {
+                if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 }
+            },
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The values of the specification, and of `CLUSTER KEYSLOT`.
+    #[test]
+    fn slots_are_those_of_redis() {
+        assert_eq!(crc16(b"123456789"), 0x31c3);
+        for (key, slot) in [("foo", 12182), ("{foo}bar", 12182), ("a{foo}{bar}", 12182), ("bar", 5061)] {
+            assert_eq!(of_key(key.as_bytes()), slot, "{key}");
+        }
+        for whole in ["{}foo", "{foo", "}foo{"] {
+            assert_eq!(of_key(whole.as_bytes()), crc16(whole.as_bytes()) % SLOTS, "{whole}");
+        }
+        let script = redis::cmd("EVALSHA").arg("sha").arg(2).arg("x{foo}").arg("y{foo}").to_owned();
+        assert_eq!(of_script(&script), Some(12182));
+        assert_eq!(of_script(&redis::cmd("PING")), None);
+    }
+
+    fn node(host: &str, port: i64) -> Value {
+        Value::Array(vec![Value::BulkString(host.into()), Value::Int(port), Value::BulkString("id".into())])
+    }
+
+    #[test]
+    fn nodes_without_a_host_are_where_the_answer_came_from() {
+        let range = |first, last, nodes: Vec<Value>| {
+            Value::Array([vec![Value::Int(first), Value::Int(last)], nodes].concat())
+        };
+        let reply = Value::Array(vec![
+            range(0, 99, vec![node("a", 1), node("", 2)]),
+            range(100, 16_383, vec![Value::Array(vec![Value::Nil, Value::Int(3)]), node("?", 4)]),
+        ]);
+        let address = |host: &str, port| Address { host: host.into(), port };
+        let told = read(&reply, "me").unwrap();
+        assert_eq!(told[0], (0..=99, vec![address("a", 1), address("me", 2)]));
+        assert_eq!(told[1], (100..=16_383, vec![address("me", 3)]));
+        assert_eq!(read(&Value::Array(vec![]), "me"), None, "a node that knows of no cluster");
+        for odd in [Value::Nil, Value::Array(vec![Value::Int(1)]), Value::Array(vec![range(-1, 3, vec![])])] {
+            assert_eq!(read(&odd, "me"), None, "{odd:?}");
+        }
+        assert_eq!(Address::read("::1:6379", "me"), Some(address("::1", 6379)));
+        assert_eq!(Address::read(":6379", "me"), Some(address("me", 6379)));
+        for odd in ["", "host", "host:", "host:70000", "?:1"] {
+            assert_eq!(Address::read(odd, "me"), None, "{odd}");
+        }
+    }
+}

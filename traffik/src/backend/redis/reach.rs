@@ -1,0 +1,102 @@
+//! [`Reach`]: the way to the servers that a builder was told of.
+
+use redis::{Client, RedisResult};
+
+#[cfg(feature = "redis-cluster")]
+use super::cluster::{self, Cluster};
+use super::connection::{Connection, Link};
+#[cfg(feature = "redis-sentinel")]
+use super::sentinel::{Sentinel, Watchers};
+use crate::error::Error;
+
+/// Where the keys are.
+#[derive(Clone)]
+pub(super) enum Servers {
+    /// On the server of the URL.
+    One,
+    #[cfg(feature = "redis-cluster")]
+    Cluster(Vec<String>),
+    #[cfg(feature = "redis-sentinel")]
+    Sentinel(Vec<String>, String),
+}
+
+/// All it takes to reach the servers.
+pub(super) enum Reach {
+    /// And whether to try RESP3 first.
+    One(Client, bool),
+    #[cfg(feature = "redis-cluster")]
+    Cluster(Vec<Client>, bool),
+    #[cfg(feature = "redis-sentinel")]
+    Sentinel(Watchers),
+}
+
+impl Reach {
+    /// The way to the servers, if it makes sense.
+    pub(super) fn new(servers: &Servers, url: &str, client: Client) -> Result<Self, Error> {
+        let choose_protocol = !url.contains("protocol=");
+        Ok(match servers {
+            Servers::One => Self::One(client, choose_protocol),
+            #[cfg(feature = "redis-cluster")]
+            Servers::Cluster(urls) => {
+                let all: Vec<_> = std::iter::once(url).chain(urls.iter().map(String::as_str)).collect();
+                let nodes = cluster::nodes(&all).map_err(|error| wrong("cluster", urls, &error))?;
+                Self::Cluster(nodes, choose_protocol)
+            }
+            #[cfg(feature = "redis-sentinel")]
+            Servers::Sentinel(urls, name) => {
+                let login = client.get_connection_info().redis_settings().clone();
+                let watchers = Watchers { urls: urls.clone(), name: name.clone(), login, choose_protocol };
+                Sentinel::check(&watchers).map_err(|error| wrong("Sentinel", urls, &error))?;
+                Self::Sentinel(watchers)
+            }
+        })
+    }
+
+    /// Connects. The caller bounds the time.
+    pub(super) async fn connect(self) -> RedisResult<Connection> {
+        Ok(match self {
+            Self::One(client, choose_protocol) => {
+                Connection::Single(Link::connect(client, choose_protocol).await?)
+            }
+            #[cfg(feature = "redis-cluster")]
+            Self::Cluster(nodes, choose_protocol) => {
+                Connection::Cluster(Cluster::connect(nodes, choose_protocol).await?)
+            }
+            #[cfg(feature = "redis-sentinel")]
+            Self::Sentinel(watchers) => Connection::Sentinel(Sentinel::connect(watchers).await?),
+        })
+    }
+
+    /// Connects when the first command comes.
+    pub(super) fn lazy(self) -> RedisResult<Connection> {
+        Ok(match self {
+            Self::One(client, _) => Connection::Single(Link::lazy(client)?),
+            #[cfg(feature = "redis-cluster")]
+            Self::Cluster(nodes, _) => Connection::Cluster(Cluster::lazy(&nodes)?),
+            #[cfg(feature = "redis-sentinel")]
+            Self::Sentinel(watchers) => Connection::Sentinel(Sentinel::lazy(watchers)),
+        })
+    }
+}
+
+/// What is wrong with URLs, without what may be a secret.
+#[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
+fn wrong(of: &str, urls: &[String], error: &redis::RedisError) -> Error {
+    let urls: Vec<_> = urls.iter().map(|url| masked(url)).collect();
+    Error::configuration(format!(
+        "the {of} URLs {urls:?} cannot be used ({}); write each as redis://user:password@host:6379",
+        error.category(),
+    ))
+}
+
+/// A URL without what may be a secret: credentials, and the query, where a socket's URL has them.
+///
+/// By cutting, not by parsing, since it may be the parsing that failed: everything before the last
+/// `@` goes, so that an unescaped `/` or `@` in a password gives nothing away.
+pub(super) fn masked(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let (credentials, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("***@", rest));
+    let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?***"));
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{separator}{credentials}{rest}{query}")
+}

@@ -1,0 +1,133 @@
+//! What a request is charged on several backends, until it is decided: all of it is kept, or all of
+//! it is given back, also if the client goes away at any moment in between.
+
+use smallvec::SmallVec;
+
+use super::Receipt;
+use super::charge::Batch;
+use crate::backend::{BackendError, BoxFuture, Op, SharedBackend, Verdicts};
+use crate::resilience::{self, Permits, Retry};
+use crate::unstopped::Unstopped;
+
+/// What was charged so far, for a request that is not decided yet. Given back when dropped.
+#[derive(Default)]
+pub(super) struct Charged<'a>(SmallVec<[Batch<'a>; 1]>);
+
+impl<'a> Charged<'a> {
+    pub(super) fn add(&mut self, batch: Batch<'a>) {
+        self.0.push(batch);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn keep(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) async fn give_back(&mut self) {
+        if let Some(rest) = self.begin_giving_back() {
+            rest.await;
+        }
+    }
+
+    /// Gives back what takes no waiting. A refund that was begun is neither left nor repeated: given
+    /// twice it would let somebody take more than the limit.
+    fn begin_giving_back(&mut self) -> Option<Unstopped<()>> {
+        let mut rest = Vec::new();
+        for batch in self.0.drain(..) {
+            match batch.backend.decide_now(Op::Refund { at: Some(batch.now) }, &batch.hits) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => tell_kept(&error),
+                None => rest.push(receipts(&batch)),
+            }
+        }
+        if rest.is_empty() {
+            return None;
+        }
+        let work = async move {
+            for receipts in &rest {
+                refund(receipts).await;
+            }
+        };
+        Some(Unstopped::new(work, |()| Box::pin(std::future::ready(())), cut))
+    }
+}
+
+impl Drop for Charged<'_> {
+    fn drop(&mut self) {
+        drop(self.begin_giving_back());
+    }
+}
+
+/// A call of one of several backends. If the client goes away meanwhile it is waited for all the
+/// same, and what it charged is given back.
+pub(super) struct Underway {
+    backend: SharedBackend,
+    receipts: Vec<Receipt>,
+    retry: Option<Retry>,
+    permits: Permits,
+}
+
+/// What came of it, and what it charged if it did.
+struct Answer {
+    receipts: Vec<Receipt>,
+    result: Result<Verdicts, BackendError>,
+}
+
+impl Underway {
+    pub(super) fn new(batch: &Batch<'_>, permits: Permits) -> Self {
+        Self { backend: batch.backend.clone(), receipts: receipts(batch), retry: batch.retry(), permits }
+    }
+
+    pub(super) async fn answer(self) -> Result<Verdicts, BackendError> {
+        Unstopped::new(self.ask(), Answer::undo, cut).await.result
+    }
+
+    async fn ask(mut self) -> Answer {
+        let hits: SmallVec<[_; 2]> = self.receipts.iter().map(|one| one.hit(one.cost)).collect();
+        let result = resilience::ask(&self.backend, Op::Hit, &hits, self.retry, &mut self.permits).await;
+        drop(hits);
+        Answer { receipts: self.receipts, result }
+    }
+}
+
+impl Answer {
+    fn undo(mut self) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            // Whether a failed call has charged anything is unknown, and then it stays.
+            let Ok(verdicts) = self.result else { return };
+            if !verdicts.admitted() {
+                return;
+            }
+            for (receipt, verdict) in self.receipts.iter_mut().zip(&verdicts.each) {
+                receipt.at = verdicts.now;
+                receipt.gone_at = verdicts.now.saturating_add(verdict.reset_after);
+            }
+            refund(&self.receipts).await;
+        })
+    }
+}
+
+/// What outlives the request.
+fn receipts(batch: &Batch<'_>) -> Vec<Receipt> {
+    batch.hits.iter().map(|hit| Receipt::new(hit, batch.backend, batch.now, hit.cost)).collect()
+}
+
+/// Gives the charges of one call back, in one call.
+async fn refund(receipts: &[Receipt]) {
+    let Some(Receipt { backend, at, .. }) = receipts.first() else { return };
+    let hits: SmallVec<[_; 2]> = receipts.iter().map(|one| one.hit(one.cost)).collect();
+    if let Err(error) = resilience::call(backend, Op::Refund { at: Some(*at) }, &hits).await {
+        tell_kept(&error);
+    }
+}
+
+fn cut() {
+    tell_kept(&"its client went away, and no runtime is there to give it back");
+}
+
+fn tell_kept(error: &dyn std::fmt::Display) {
+    tracing::warn!(target: "traffik", %error, "a refused request stays charged on an earlier backend");
+}
