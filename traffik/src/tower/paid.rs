@@ -9,13 +9,13 @@ use crate::throttle::Throttle;
 
 #[derive(Debug, Clone)]
 pub(super) enum Paid {
-    Receipt(Receipt),
+    Receipt(Box<Receipt>),
     Tab(Arc<Tab>),
 }
 
 impl Paid {
     pub(super) fn new(receipt: Receipt, throttle: &Throttle, shared: bool) -> Self {
-        if shared { Self::Tab(Self::open(receipt, throttle)) } else { Self::Receipt(receipt) }
+        if shared { Self::Tab(Self::open(receipt, throttle)) } else { Self::Receipt(receipt.into()) }
     }
 
     fn open(receipt: Receipt, throttle: &Throttle) -> Arc<Tab> {
@@ -34,7 +34,7 @@ impl Paid {
         match self {
             Self::Tab(tab) => tab.clone(),
             Self::Receipt(receipt) => {
-                let tab = Self::open(receipt.clone(), throttle);
+                let tab = Self::open(Receipt::clone(receipt), throttle);
                 *self = Self::Tab(tab.clone());
                 tab
             }
