@@ -89,13 +89,22 @@ async fn a_full_log_is_not_rewritten() {
         }
         let took = begun.elapsed();
         let stats = server.commandstats();
+        let info: String = server.command(&["INFO", "commandstats"]);
         let calls = |command: &str| stats.get(command).copied().unwrap_or(0);
         assert_eq!(calls("evalsha"), 1_000);
         assert_eq!(calls("get"), 0, "{name}: {stats:?}");
         assert!(calls("set") <= 2, "{name} was rewritten: {stats:?}");
         assert!(calls("getrange") <= 40 * 1_000, "{name}: {stats:?}");
         assert!(calls("append") >= 400, "{name}: {stats:?}");
-        let info: String = server.command(&["INFO", "commandstats"]);
+        // A refund looks for its place as a hit does, and writes once, however much it takes.
+        let used = async || throttle.stat("ann").await.unwrap().unwrap().used;
+        let before = used().await;
+        server.reset_stats();
+        throttle.refund("ann", LIMIT / 4).await.unwrap();
+        let stats = server.commandstats();
+        assert_eq!(used().await, before - LIMIT / 4, "{name}");
+        let reads = stats.get("getrange").copied().unwrap_or(0);
+        assert!(reads <= 80 && stats.get("set") == Some(&1), "{name}: {stats:?}");
         let evalsha = info.lines().find(|line| line.contains("evalsha:")).unwrap_or_default();
         #[allow(clippy::print_stdout)]
         {

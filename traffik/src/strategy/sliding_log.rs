@@ -16,7 +16,7 @@ use crate::rate::Rate;
 /// is near at 16 bytes in all.
 ///
 /// A changed limit keeps what was used; a changed period starts afresh. A refund takes the newest
-/// charges back, of those made no later than the one that is refunded.
+/// charges back, of those made no later than the one that is refunded, and moves what was charged later.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SlidingLog;
 
@@ -75,11 +75,16 @@ impl Strategy for SlidingLog {
             }
             Op::Check | Op::Settle { .. } => (true, 0),
             Op::Refund { at } => {
-                let mut left = log.costs(first);
-                take_newest(&mut left, at.unwrap_or(now), ask.cost);
-                after = left.iter().map(|(_, cost)| cost).sum();
-                keep = left.last().map_or(0, |(time, _)| leaves(*time));
-                *state = Log::write(&left);
+                let past = log.first_later(first, at.unwrap_or(now));
+                after = used.saturating_sub(ask.cost.min(log.sum_between(first, past)));
+                match std::mem::take(state) {
+                    State::Bytes(mut bytes) if after > 0 => {
+                        log::take_newest(&mut bytes, first, past, ask.cost);
+                        keep = leaves(Log::of(&bytes).newest().unwrap_or(0));
+                        *state = State::Bytes(bytes);
+                    }
+                    _ => keep = 0,
+                }
                 (true, 0)
             }
             Op::Reset => {
@@ -102,14 +107,4 @@ impl Strategy for SlidingLog {
     fn twin(&self) -> Option<Twin> {
         Some(Twin::SlidingLog)
     }
-}
-
-/// Takes `units` off the newest charges that are not later than `at`.
-fn take_newest(charges: &mut Vec<(u64, u64)>, at: u64, mut units: u64) {
-    for (_, cost) in charges.iter_mut().rev().filter(|(time, _)| *time <= at) {
-        let taken = units.min(*cost);
-        *cost -= taken;
-        units -= taken;
-    }
-    charges.retain(|(_, cost)| *cost > 0);
 }
