@@ -201,11 +201,7 @@ fn run(cases: Vec<Case>) {
     for case in cases {
         let rates = case.rates();
         let traces = (any::<usize>(), proptest::collection::vec(moves(), 1..60));
-        let mut runner = proptest::test_runner::TestRunner::new(config(case.traces));
-        let outcome = runner.run(&traces, |(choice, trace)| follow(&case, &rates, choice, &trace));
-        if let Err(error) = outcome {
-            panic!("{:?}, seed {}: {error}", case.strategy, config(0).rng_seed);
-        }
+        prove(&case, case.traces, &traces, |(choice, trace)| follow(&case, &rates, choice, &trace));
     }
 }
 

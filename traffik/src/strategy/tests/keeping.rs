@@ -12,8 +12,7 @@ fn what_is_kept_is_forgotten_without_a_trace() {
         let rates = case.rates();
         let moves = proptest::collection::vec((any::<u64>(), any::<u64>(), any::<u8>()), 1..20);
         let input = (any::<usize>(), moves, any::<u64>());
-        let mut runner = proptest::test_runner::TestRunner::new(config(60));
-        let outcome = runner.run(&input, |(choice, moves, random)| {
+        prove(&case, 60, &input, |(choice, moves, random)| {
             let rate = &rates[choice % rates.len()];
             let (state, now, verdict) = account(&case, rate, &moves);
             let capacity = strategy.capacity(rate);
@@ -44,8 +43,5 @@ fn what_is_kept_is_forgotten_without_a_trace() {
             }
             Ok(())
         });
-        if let Err(error) = outcome {
-            panic!("{:?}: {error}", case.strategy);
-        }
     }
 }
