@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use traffik::strategy::{FixedWindow, Gcra, IntoStrategy, TokenBucket};
+use traffik::strategy::{CostAdaptive, IntoStrategy, TokenBucket};
 use traffik::test_kit::ManualClock;
 use traffik::{MemoryBackend, Rate, RedisBackend, SharedBackend, Throttle, hit_all};
-use traffik_tests::{Mirror, Random, RedisServer, seeds};
+use traffik_tests::{Mirror, Random, RedisServer, seeds, strategies};
 
 use crate::support::throttle;
 
@@ -28,14 +28,10 @@ const RATES: [&str; 12] = [
 
 fn strategy(random: &mut Random) -> std::sync::Arc<dyn traffik::strategy::Strategy> {
     let some = random.below(40) + 1;
-    match random.below(7) {
-        0 => FixedWindow::new().into_strategy(),
-        1 => FixedWindow::new().staggered().into_strategy(),
-        2 => TokenBucket::new().into_strategy(),
-        3 => TokenBucket::new().burst(some).into_strategy(),
-        4 => TokenBucket::new().burst(some).debt(random.below(20)).into_strategy(),
-        5 => Gcra::new().into_strategy(),
-        _ => Gcra::new().burst(some).into_strategy(),
+    match random.below(4) {
+        0 => TokenBucket::new().burst(some).debt(random.below(20)).into_strategy(),
+        1 => CostAdaptive::new().last(1 + random.below(5) as usize).normal(some).into_strategy(),
+        _ => random.pick(&strategies(some)).1.clone(),
     }
 }
 
