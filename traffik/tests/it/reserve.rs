@@ -1,6 +1,5 @@
 //! Reservations: charged up front, corrected afterwards.
 
-mod books;
 mod charge;
 
 use std::time::Duration;
