@@ -9,7 +9,7 @@ use crate::rate::Rate;
 /// of the limit in force was used it becomes `reduction` percent of itself, but never less than
 /// `floor`; after any other it grows by `recovery`, up to 100.
 ///
-/// State: the factor and what was used, in two words. Round trips: 1 in memory, 2 on Redis.
+/// State, 16 bytes a client: the factor and what was used, in two words. Round trips: 0 in memory, 2 on Redis.
 ///
 /// **When:** clients that keep hammering at their limit should be slowed until they calm down.
 /// **When not:** to react to the load of the *server*: this sees nothing but the client's own hits.

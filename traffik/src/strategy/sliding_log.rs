@@ -6,10 +6,10 @@ use crate::rate::Rate;
 
 /// The exact sliding window: the costs of all hits with `t > now − P`, plus `c`, are at most `L`.
 ///
-/// State: the instant and the running sum of each hit, 16 bytes, of at most `L` hits that count
+/// State, up to 32 · `L` bytes a client: the instant and the running sum of each hit, of at most `L` that count
 /// (hits at one microsecond share an entry) and at most as many that no longer do. A hit looks for
 /// the oldest entry that counts in `O(log n)`, appends in amortised `O(1)`, and never rewrites the
-/// log. One command per hit.
+/// log. Round trips: 0 in memory, 1 on Redis.
 ///
 /// **When:** small limits that must hold over any period whatsoever: logins, payments. **When not:**
 /// large limits, where each client may cost `32 · L` bytes; [`SlidingWindow`](super::SlidingWindow)
