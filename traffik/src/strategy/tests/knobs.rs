@@ -114,7 +114,7 @@ fn every_file_says_what_it_costs_and_when_to_take_it() {
         let head = text[..before].replace("\n///", "");
         for part in [
             "//! [`",
-            "/// State, ",
+            " State, ",
             "bytes a client: ",
             "ound trip",
             "**When:**",
