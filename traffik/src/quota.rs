@@ -18,7 +18,8 @@ use crate::throttle::Throttle;
 macro_rules! quota {
     ($name:ident) => {
         impl<'a> $name<'a> {
-            /// Would what is queued pass? Charges nothing. [`Decision::Exempt`] if nothing is queued.
+            /// Would what is queued pass, with what is queued in the contexts outside? Charges nothing.
+            /// [`Decision::Exempt`] if nothing is queued.
             ///
             /// # Errors
             /// As [`Throttle::check`].
@@ -60,7 +61,7 @@ macro_rules! quota {
             /// A context inside this one. What it applies joins the queue here; what it cancels does not.
             #[must_use]
             pub fn nested(&self) -> Self {
-                Self(self.0.nested())
+                Self(self.0.nested(), self.1.clone())
             }
 
             /// Units queued and not yet charged.
@@ -112,7 +113,7 @@ macro_rules! quota {
                 W: FnOnce(Self) -> F,
                 F: Future<Output = Result<T, BoxError>>,
             {
-                let outcome = work(Self(self.0.clone())).await;
+                let outcome = work(Self(self.0.clone(), self.1.clone())).await;
                 self.0.end(outcome).await
             }
         }
@@ -142,7 +143,7 @@ macro_rules! quota {
 /// assert_eq!(rows.stat("user:42").await?.map(|stat| stat.used), Some(5));
 /// # Ok(()) }
 /// ```
-pub struct Quota<'a>(Queue<'a>);
+pub struct Quota<'a>(Queue<'a>, Throttle);
 
 /// Hits of several throttles, queued, and decided as one.
 ///
@@ -162,26 +163,26 @@ pub struct Quota<'a>(Queue<'a>);
 /// }
 /// # Ok(()) }
 /// ```
-pub struct QuotaContext<'a>(Queue<'a>);
+pub struct QuotaContext<'a>(Queue<'a>, ());
 
 quota!(Quota);
 quota!(QuotaContext);
 
 impl<'a> Quota<'a> {
     pub(crate) fn new(throttle: &Throttle, subject: impl IntoSubject<'a>) -> Self {
-        Self(Queue::new(subject.into_subject(), Some(throttle.clone())))
+        Self(Queue::new(subject.into_subject()), throttle.clone())
     }
 
     /// Queues units.
     pub fn add(&self, units: u64) {
-        self.0.add_bound(units);
+        self.0.add(&self.1, units);
     }
 }
 
 impl<'a> QuotaContext<'a> {
     /// An empty context about this subject.
     pub fn new(subject: impl IntoSubject<'a>) -> Self {
-        Self(Queue::new(subject.into_subject(), None))
+        Self(Queue::new(subject.into_subject()), ())
     }
 
     /// Queues units of a throttle. Neighbours of one throttle become one hit.

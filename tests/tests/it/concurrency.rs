@@ -6,7 +6,7 @@ use traffik::strategy::TokenBucket;
 use traffik::{Throttle, hit_all};
 use traffik_tests::{RedisServer, insist, strategies};
 
-use crate::support::{FOREVER, patient, throttle};
+use crate::support::{FOREVER, memory, patient, throttle};
 
 /// What a full account holds, of which nothing comes back while a test runs.
 const LIMIT: u64 = 200;
@@ -50,6 +50,51 @@ async fn tasks_over_several_connections() {
             admitted += task.await.unwrap();
         }
         assert_eq!(admitted, full, "{name}: of {} hits", 4 * EACH);
+    }
+}
+
+/// In memory by threads, which also take and give back all the while.
+#[test]
+fn threads() {
+    for (name, strategy) in strategies(LIMIT) {
+        let (_, backend) = memory();
+        let rate = format!("{LIMIT}/{FOREVER}");
+        let throttle = throttle(name, &rate).strategy(strategy).backend(backend).build().unwrap();
+        let run = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let used = || run().block_on(async { throttle.stat("everyone").await }).unwrap().unwrap().used;
+        let full = run().block_on(async { throttle.stat("everyone").await }).unwrap().unwrap().remaining;
+        // While there is room for all, whatever is taken and given back leaves no trace.
+        let threads = |each: &(dyn Fn() -> u64 + Sync)| -> u64 {
+            std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(each)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+            })
+        };
+        let settled = threads(&|| {
+            run().block_on(async {
+                for round in 0..200 {
+                    let held = throttle.reserve("everyone").cost(3).await.unwrap();
+                    if round % 2 == 0 {
+                        drop(held.settle(0).await.unwrap())
+                    } else {
+                        held.cancel().await.unwrap()
+                    }
+                }
+                throttle.reserve("everyone").cost(3).await.unwrap().settle(5).await.unwrap();
+                5
+            })
+        });
+        assert_eq!(used(), settled, "{name}: settled by four threads at once");
+        let hits = threads(&|| {
+            run().block_on(async {
+                let mut admitted = 0;
+                for _ in 0..EACH {
+                    admitted += u64::from(throttle.hit("everyone").await.unwrap().is_allowed());
+                }
+                admitted
+            })
+        });
+        assert_eq!(hits, full - settled, "{name}: of {} hits of four threads", 4 * EACH);
     }
 }
 

@@ -47,7 +47,6 @@ struct State {
 
 struct Inner<'a> {
     subject: Subject<'a>,
-    bound: Option<Throttle>,
     parent: Option<Queue<'a>>,
     state: Mutex<State>,
 }
@@ -61,25 +60,18 @@ fn sum(items: &[Item]) -> u64 {
 }
 
 impl<'a> Queue<'a> {
-    pub(super) fn new(subject: Subject<'a>, bound: Option<Throttle>) -> Self {
-        Self(Arc::new(Inner { subject, bound, parent: None, state: Mutex::default() }))
+    pub(super) fn new(subject: Subject<'a>) -> Self {
+        Self(Arc::new(Inner { subject, parent: None, state: Mutex::default() }))
     }
 
     pub(super) fn nested(&self) -> Self {
-        let Inner { subject, bound, .. } = &*self.0;
-        let (subject, bound, parent) = (subject.again(), bound.clone(), Some(self.clone()));
-        Self(Arc::new(Inner { subject, bound, parent, state: Mutex::default() }))
+        let (subject, parent) = (self.0.subject.again(), Some(self.clone()));
+        Self(Arc::new(Inner { subject, parent, state: Mutex::default() }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change leaves a whole state behind.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn add_bound(&self, units: u64) {
-        if let Some(throttle) = &self.0.bound {
-            self.add(throttle, units);
-        }
     }
 
     pub(super) fn add(&self, throttle: &Throttle, units: u64) {
@@ -112,8 +104,7 @@ impl<'a> Queue<'a> {
     }
 
     pub(super) async fn check(&self) -> Result<Decision, Error> {
-        let queued = self.state().queued.clone();
-        Ok(self.decide(Op::Check, &queued).await?.0)
+        Ok(self.decide(Op::Check, &self.waiting()).await?.0)
     }
 
     pub(super) async fn apply(&self) -> Result<Decision, Error> {
@@ -203,6 +194,13 @@ impl<'a> Queue<'a> {
         if let Err(error) = self.cancel().await {
             tracing::warn!(target: "traffik", %error, "what a quota held was not given back");
         }
+    }
+
+    /// What is queued here and in the contexts outside: it is decided together in the end.
+    fn waiting(&self) -> Vec<Item> {
+        let mut all = self.0.parent.as_ref().map_or_else(Vec::new, Self::waiting);
+        all.extend_from_slice(&self.state().queued);
+        all
     }
 
     /// All that is here, for the outer context.

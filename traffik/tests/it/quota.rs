@@ -181,6 +181,20 @@ async fn nested_contexts_merge_into_the_outer_one() -> Result {
 }
 
 #[tokio::test]
+async fn a_check_inside_counts_what_is_queued_outside() -> Result {
+    let rows = on("quota:check:nested", "5/hour", memory());
+    let outer = rows.quota("ann");
+    outer.add(3);
+    let inner = outer.nested();
+    inner.add(2);
+    assert!(inner.check().await?.is_allowed());
+    inner.add(1);
+    assert!(!inner.check().await?.is_allowed(), "3 outside and 3 inside, decided together");
+    assert!(outer.check().await?.is_allowed(), "what is inside may yet be cancelled");
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_held_is_taken_now_and_given_back_on_cancel() -> Result {
     let rows = on("quota:held", "10/hour", memory());
     let quota = rows.quota("ann");
