@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use traffik::strategy::TokenBucket;
-use traffik::{Throttle, hit_all};
+use traffik::{Settled, Throttle, hit_all};
 use traffik_tests::{RedisServer, insist, strategies};
 
 use crate::support::{FOREVER, memory, patient, throttle};
@@ -75,9 +75,9 @@ fn threads() {
                 for round in 0..200 {
                     let held = throttle.reserve("everyone").cost(3).await.unwrap();
                     if round % 2 == 0 {
-                        drop(held.settle(0).await.unwrap())
+                        assert_eq!(held.settle(0).await.unwrap(), Settled::InFull);
                     } else {
-                        held.cancel().await.unwrap()
+                        held.cancel().await.unwrap();
                     }
                 }
                 throttle.reserve("everyone").cost(3).await.unwrap().settle(5).await.unwrap();
