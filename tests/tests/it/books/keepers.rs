@@ -34,7 +34,7 @@ impl Book for Windows {
     }
 }
 
-/// A level in millionths of a unit, of which each microsecond takes forty.
+/// A level in fractions of a unit, as many as a period has microseconds, of which each takes forty.
 pub(super) struct Level {
     pub(super) level: u64,
     pub(super) last: u64,

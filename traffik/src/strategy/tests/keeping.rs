@@ -33,6 +33,16 @@ fn what_is_kept_is_forgotten_without_a_trace() {
                     prop_assert_eq!(kept, forgotten, "{} {:?} at {}: {:?}", rate, state, ask.now, verdict);
                 }
             }
+            // Nor does it matter to another limit that shares it.
+            let other = rate.with_limit(1 + random % (2 * rate.limit()).min(1 << 40));
+            if strategy.validate(&other).is_ok() && strategy.tag(&other) == strategy.tag(rate) {
+                for cost in [1, 1 + random % strategy.capacity(&other)] {
+                    let ask = ask(Op::Check, now + verdict.keep_for, &other, cost, who(11));
+                    let (kept, forgotten) =
+                        (peek(strategy, &state, &ask), peek(strategy, &State::Empty, &ask));
+                    prop_assert_eq!(kept, forgotten, "{} after {} {:?}: {:?}", other, rate, state, verdict);
+                }
+            }
             // Not a microsecond too long, either: the account is not full before.
             if verdict.keep_for == verdict.reset_after && verdict.keep_for > 0 && !case.fickle {
                 let look = |state: &State| {
