@@ -2,13 +2,15 @@
 //! all.
 
 mod error;
+mod paid;
 mod queue;
 
 use std::fmt;
 use std::future::Future;
 
 pub use error::{BoxError, QuotaError};
-use queue::{ErrorRule, Queue};
+pub use paid::PaidErrors;
+use queue::Queue;
 
 use crate::decision::Decision;
 use crate::error::Error;
@@ -88,17 +90,12 @@ macro_rules! quota {
                 self.0.depth()
             }
 
-            /// Applies in the end of [`run`](Self::run) on an error, too: the work was done all the same.
+            /// Which errors of the work are [applied](Self::apply) for in the end of [`run`](Self::run) all
+            /// the same, since the work was done: `true` for all of them, or
+            /// `|error: &BoxError| error.is::<Timeout>()`.
             #[must_use]
-            pub fn apply_on_error(self) -> Self {
-                self.0.on_error(ErrorRule::all());
-                self
-            }
-
-            /// Applies in the end of [`run`](Self::run) on those errors of which this says yes.
-            #[must_use]
-            pub fn apply_on_error_if(self, pays: impl Fn(&BoxError) -> bool + Send + Sync + 'static) -> Self {
-                self.0.on_error(ErrorRule::of(pays));
+            pub fn apply_on_error(self, errors: impl PaidErrors + 'static) -> Self {
+                self.0.on_error(Box::new(errors));
                 self
             }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use smallvec::SmallVec;
 
-use super::{BoxError, QuotaError};
+use super::{BoxError, PaidErrors, QuotaError};
 use crate::backend::Op;
 use crate::decision::Decision;
 use crate::error::Error;
@@ -14,19 +14,6 @@ use crate::request_fn::Source;
 use crate::reserve::{Reservation, Tab};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
-
-/// Which errors of the work are paid for.
-pub(super) struct ErrorRule(Box<dyn Fn(&BoxError) -> bool + Send + Sync>);
-
-impl ErrorRule {
-    pub(super) fn all() -> Self {
-        Self(Box::new(|_| true))
-    }
-
-    pub(super) fn of(pays: impl Fn(&BoxError) -> bool + Send + Sync + 'static) -> Self {
-        Self(Box::new(pays))
-    }
-}
 
 /// One hit to be. Its throttle may stand there again further on, after others.
 #[derive(Clone)]
@@ -42,7 +29,7 @@ struct State {
     /// Units held.
     held_cost: u64,
     applied: u64,
-    on_error: Option<ErrorRule>,
+    on_error: Option<Box<dyn PaidErrors>>,
 }
 
 struct Inner<'a> {
@@ -82,8 +69,8 @@ impl<'a> Queue<'a> {
         }
     }
 
-    pub(super) fn on_error(&self, rule: ErrorRule) {
-        self.state().on_error = Some(rule);
+    pub(super) fn on_error(&self, errors: Box<dyn PaidErrors>) {
+        self.state().on_error = Some(errors);
     }
 
     pub(super) fn queued_cost(&self) -> u64 {
@@ -172,8 +159,8 @@ impl<'a> Queue<'a> {
             Err(error) => error,
         };
         // Called without the lock: it is somebody else's code.
-        let rule = self.state().on_error.take();
-        let pays = rule.is_some_and(|ErrorRule(pays)| pays(&error));
+        let errors = self.state().on_error.take();
+        let pays = errors.is_some_and(|errors| errors.pays(&error));
         let applied = if pays { Some(self.apply().await) } else { None };
         match applied {
             Some(Ok(Decision::Allowed(_) | Decision::Exempt)) => {}

@@ -61,18 +61,21 @@ async fn all_or_chosen_errors_are_paid_for() -> Result {
         });
         assert!(matches!(all.await, Err(QuotaError::Work(_))));
     };
-    fail(rows.quota("ann").apply_on_error(), 3).await;
+    fail(rows.quota("ann").apply_on_error(true), 3).await;
     assert_eq!(used(&rows).await, 3);
     let of = |kind| {
         move |error: &traffik::BoxError| {
             error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == kind)
         }
     };
-    fail(rows.quota("ann").apply_on_error_if(of(std::io::ErrorKind::NotFound)), 2).await;
+    fail(rows.quota("ann").apply_on_error(of(std::io::ErrorKind::NotFound)), 2).await;
     assert_eq!(used(&rows).await, 3);
-    fail(rows.quota("ann").apply_on_error_if(of(std::io::ErrorKind::TimedOut)), 2).await;
+    fail(rows.quota("ann").apply_on_error(of(std::io::ErrorKind::TimedOut)), 2).await;
     assert_eq!(used(&rows).await, 5);
-    fail(rows.quota("ann").apply_on_error(), 6).await;
+    fail(rows.quota("ann").apply_on_error(false), 2).await;
+    fail(rows.quota("ann").apply_on_error(|_: &traffik::BoxError| false), 2).await;
+    assert_eq!(used(&rows).await, 5);
+    fail(rows.quota("ann").apply_on_error(true), 6).await;
     assert_eq!(used(&rows).await, 5, "what does not fit is not charged, and the work's error stands");
     Ok(())
 }
