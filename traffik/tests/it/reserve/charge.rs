@@ -209,6 +209,40 @@ async fn what_a_layer_has_charged_can_be_settled_too() -> Result {
     Ok(())
 }
 
+/// A layer has charged one throttle, and its attribute, where it costs more, the rest: two charges on
+/// one account, and one number for both.
+#[tokio::test]
+async fn what_a_layer_and_an_attribute_have_charged_together_is_settled_to_one_number() -> Result {
+    static SHARED: LazyLock<Throttle> = LazyLock::new(|| {
+        let builder = on("charge:topped_up", "1000/day", &MemoryBackend::new());
+        builder.backend(traffik_counting()).cost(10).build().unwrap()
+    });
+    #[throttle(SHARED, cost = 30)]
+    async fn dear(axum::extract::Path(actual): axum::extract::Path<u64>, charge: Charge) -> String {
+        assert_eq!(charge.charged(), 30);
+        format!("{:?}", charge.settle(actual).await.unwrap())
+    }
+    #[throttle(SHARED, cost = 30)]
+    async fn named(axum::extract::Path(actual): axum::extract::Path<u64>, charge: Charge) -> String {
+        format!("{:?}", charge.of("charge:topped_up").settle(actual).await.unwrap())
+    }
+    let app = Router::new().route("/all/{actual}", get(dear)).route("/of/{actual}", get(named));
+    let app = app.layer(ThrottleLayer::new([&*SHARED]));
+    let mut sum = 0;
+    for actual in [0, 5, 10, 18, 30, 31, 100] {
+        for path in ["all", "of"] {
+            let request = || get_from(&format!("/{path}/{actual}"), "192.0.2.1", &[]);
+            assert_eq!(crate::support::body(send(&app, request()).await).await, "InFull");
+            sum += actual;
+            assert_eq!(used(&SHARED, &request()).await, sum, "{path}, settled to {actual}");
+        }
+    }
+    let request = || get_from("/all/2000", "192.0.2.1", &[]);
+    let told = crate::support::body(send(&app, request()).await).await;
+    assert_eq!(told, format!("AtLimit {{ missing: {} }}", 2_000 - (1_000 - sum)));
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_exempt_get_an_empty_charge_and_nobody_a_charge_without_a_throttle() {
     fn nobody(_: &traffik::Parts) -> traffik::Identity {
@@ -226,7 +260,7 @@ async fn the_exempt_get_an_empty_charge_and_nobody_a_charge_without_a_throttle()
     assert_eq!(statuses(&app, "/unthrottled", "192.0.2.1", 1).await, [500]);
 }
 
-/// Counts the calls that reach a memory.
+/// Counts the calls that reach a memory, and sees to it that none names a key twice.
 fn traffik_counting() -> Counting {
     Counting {
         inner: MemoryBackend::builder().clock(traffik::test_kit::ManualClock::new()).build(),
@@ -257,6 +291,8 @@ impl traffik::Backend for Counting {
         hits: &'a [traffik::Hit<'a>],
     ) -> traffik::BoxFuture<'a, std::result::Result<traffik::Verdicts, traffik::BackendError>> {
         self.calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let keys: std::collections::BTreeSet<u64> = hits.iter().map(traffik::Hit::hash).collect();
+        assert_eq!(keys.len(), hits.len(), "{op:?} of {hits:?}");
         self.inner.decide(op, hits)
     }
 }
