@@ -1,12 +1,14 @@
 //! `Charge`, the extractor: what the gate and the layers have charged, settled by the handler.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::routing::get;
 use http::StatusCode;
-use traffik::test_kit::FaultyBackend;
+use traffik::strategy::TokenBucket;
+use traffik::test_kit::{FaultyBackend, ManualClock};
 use traffik::{
     Charge, EXEMPTED, MemoryBackend, OnCancel, Registry, Settled, Throttle, ThrottleLayer, Traffik, throttle,
 };
@@ -178,6 +180,27 @@ async fn refund_on_gives_back_what_was_settled_and_no_more() -> Result {
     assert!(THROTTLE.hit(&parts).cost(50).await?.is_allowed());
     send(&app, request()).await;
     assert_eq!((inside, used(&THROTTLE, &request()).await), (0, 50), "others' units stay charged");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_settlement_takes_besides_can_be_given_back_for_longer() -> Result {
+    static CLOCK: LazyLock<ManualClock> = LazyLock::new(ManualClock::new);
+    static LEAKS: LazyLock<Throttle> = LazyLock::new(|| {
+        let memory = MemoryBackend::builder().clock(CLOCK.clone()).build();
+        on("charge:leaks", "10/10s", &memory).strategy(TokenBucket::new()).build().unwrap()
+    });
+    #[throttle(LEAKS, refund_on = "5xx")]
+    async fn fails(charge: Charge) -> StatusCode {
+        // One unit is gone after a second, five after five.
+        charge.settle(5).await.unwrap();
+        CLOCK.advance(Duration::from_secs(3));
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+    let app = Router::new().route("/", get(fails));
+    let request = || get_from("/", "192.0.2.1", &[]);
+    send(&app, request()).await;
+    assert_eq!(used(&LEAKS, &request()).await, 0, "of five, two were left");
     Ok(())
 }
 
