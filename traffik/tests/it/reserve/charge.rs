@@ -285,10 +285,7 @@ async fn the_exempt_get_an_empty_charge_and_nobody_a_charge_without_a_throttle()
 
 /// Counts the calls that reach a memory, and sees to it that none names a key twice.
 fn traffik_counting() -> Counting {
-    Counting {
-        inner: MemoryBackend::builder().clock(traffik::test_kit::ManualClock::new()).build(),
-        calls: Default::default(),
-    }
+    Counting { inner: MemoryBackend::builder().clock(ManualClock::new()).build(), calls: Default::default() }
 }
 
 #[derive(Debug, Clone)]
