@@ -37,7 +37,7 @@ async fn used(throttle: &Throttle) -> u64 {
     throttle.stat("ann").await.unwrap().unwrap().used
 }
 
-static MEMORY: LazyLock<MemoryBackend> = LazyLock::new(MemoryBackend::new);
+static MEMORY: LazyLock<MemoryBackend> = LazyLock::new(crate::support::still);
 static REFUNDS: LazyLock<Throttle> = LazyLock::new(|| on("refunds:refunds", &MEMORY));
 static KEEPS: LazyLock<Throttle> = LazyLock::new(|| on("refunds:keeps", &MEMORY));
 

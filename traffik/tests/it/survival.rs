@@ -13,7 +13,7 @@ use traffik::{
     Throttle, Verdicts, hit_all,
 };
 
-use crate::support::Result;
+use crate::support::{Result, still};
 
 /// Waits twice before it decides, and twice after.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ fn throttle(uid: &str, backend: &SharedBackend) -> Throttle {
 
 #[tokio::test]
 async fn dropped_at_every_await_point() -> Result {
-    let [one, two] = [(); 2].map(|()| SharedBackend::from(Slow(MemoryBackend::new())));
+    let [one, two] = [(); 2].map(|()| SharedBackend::from(Slow(still())));
     let stack = [throttle("drop:a", &one), throttle("drop:b", &one), throttle("drop:c", &two)];
     let mut finished_after = None;
     for polls in 1..60_u64 {
@@ -101,7 +101,7 @@ fn panicking_identifiers_and_costs_charge_nothing_and_poison_nothing() {
         perhaps();
         3
     }
-    let backend = SharedBackend::from(MemoryBackend::new());
+    let backend = SharedBackend::from(still());
     let build = |builder: traffik::ThrottleBuilder| {
         builder.rate("10/day").registry(&Registry::new()).backend(&backend).build().expect("a valid throttle")
     };
@@ -134,7 +134,7 @@ fn panicking_identifiers_and_costs_charge_nothing_and_poison_nothing() {
 async fn a_panicking_handler_has_been_charged_once_and_locks_nothing() -> Result {
     use tower::ServiceExt;
 
-    let backend = SharedBackend::from(MemoryBackend::new());
+    let backend = SharedBackend::from(still());
     let who = |_: &Parts| Identity::from("ann");
     let builder = Throttle::builder("panic:handler").rate("3/day").identifier(who).registry(&Registry::new());
     let limited = builder.backend(&backend).build()?;

@@ -13,7 +13,7 @@ use traffik::{
     Charge, EXEMPTED, MemoryBackend, OnCancel, Registry, Settled, Throttle, ThrottleLayer, Traffik, throttle,
 };
 
-use crate::support::{Result, get_from, isolated, send, statuses};
+use crate::support::{Result, get_from, isolated, send, statuses, still};
 
 async fn used(throttle: &Throttle, request: &http::Request<Body>) -> u64 {
     let (parts, _) = http::Request::builder().body(()).unwrap().into_parts();
@@ -92,7 +92,7 @@ async fn a_stack_is_settled_in_one_call() -> Result {
 
 #[tokio::test]
 async fn a_settlement_never_fails_the_response() {
-    static FAULTY: LazyLock<FaultyBackend> = LazyLock::new(|| FaultyBackend::new(MemoryBackend::new()));
+    static FAULTY: LazyLock<FaultyBackend> = LazyLock::new(|| FaultyBackend::new(still()));
     #[throttle("charge:fails", rate = "1000/day", cost = 100)]
     async fn fails(charge: Charge) -> &'static str {
         let _armed = FAULTY.clone().fail_next(1);
@@ -111,7 +111,7 @@ async fn a_settlement_never_fails_the_response() {
 #[tokio::test]
 async fn a_streamed_answer_settles_at_its_end() -> Result {
     static TOKENS: LazyLock<Throttle> = LazyLock::new(|| {
-        let memory = MemoryBackend::new();
+        let memory = still();
         on("charge:streamed", "1000/day", &memory).on_cancel(OnCancel::Refund).cost(100).build().unwrap()
     });
     #[throttle(TOKENS)]
@@ -140,9 +140,9 @@ async fn a_streamed_answer_settles_at_its_end() -> Result {
 #[tokio::test]
 async fn a_client_that_goes_away_follows_the_rule() -> Result {
     static KEEPS: LazyLock<Throttle> =
-        LazyLock::new(|| on("charge:keeps", "1000/day", &MemoryBackend::new()).cost(100).build().unwrap());
+        LazyLock::new(|| on("charge:keeps", "1000/day", &still()).cost(100).build().unwrap());
     static REFUNDS: LazyLock<Throttle> = LazyLock::new(|| {
-        let builder = on("charge:refunds", "1000/day", &MemoryBackend::new());
+        let builder = on("charge:refunds", "1000/day", &still());
         builder.cost(100).on_cancel(OnCancel::Refund).build().unwrap()
     });
     #[throttle(KEEPS)]
@@ -164,9 +164,8 @@ async fn a_client_that_goes_away_follows_the_rule() -> Result {
 
 #[tokio::test]
 async fn refund_on_gives_back_what_was_settled_and_no_more() -> Result {
-    static THROTTLE: LazyLock<Throttle> = LazyLock::new(|| {
-        on("charge:refund_on", "1000/day", &MemoryBackend::new()).cost(100).build().unwrap()
-    });
+    static THROTTLE: LazyLock<Throttle> =
+        LazyLock::new(|| on("charge:refund_on", "1000/day", &still()).cost(100).build().unwrap());
     #[throttle(THROTTLE, refund_on = "5xx")]
     async fn fails(charge: Charge) -> StatusCode {
         charge.settle(30).await.unwrap();
@@ -206,8 +205,8 @@ async fn what_a_settlement_takes_besides_can_be_given_back_for_longer() -> Resul
 
 #[tokio::test]
 async fn what_a_layer_has_charged_can_be_settled_too() -> Result {
-    let global = on("charge:layer", "1000/day", &MemoryBackend::new()).cost(10).build()?;
-    let refunding = on("charge:layer:refunding", "1000/day", &MemoryBackend::new())
+    let global = on("charge:layer", "1000/day", &still()).cost(10).build()?;
+    let refunding = on("charge:layer:refunding", "1000/day", &still())
         .cost(10)
         .refund_on_status(|status| status.is_server_error())
         .build()?;
@@ -237,7 +236,7 @@ async fn what_a_layer_has_charged_can_be_settled_too() -> Result {
 #[tokio::test]
 async fn what_a_layer_and_an_attribute_have_charged_together_is_settled_to_one_number() -> Result {
     static SHARED: LazyLock<Throttle> = LazyLock::new(|| {
-        let builder = on("charge:topped_up", "1000/day", &MemoryBackend::new());
+        let builder = on("charge:topped_up", "1000/day", &still());
         builder.backend(traffik_counting()).cost(10).build().unwrap()
     });
     #[throttle(SHARED, cost = 30)]
