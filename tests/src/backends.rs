@@ -1,7 +1,7 @@
 //! Backends that watch other backends.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use traffik::{Backend, BackendError, BoxFuture, Hit, Op, SharedBackend, Verdicts};
@@ -34,6 +34,45 @@ impl Backend for Counting {
     fn decide<'a>(&'a self, op: Op, hits: &'a [Hit<'a>]) -> BoxFuture<'a, Result<Verdicts, BackendError>> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.inner.get().decide(op, hits)
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        self.inner.get().deadline()
+    }
+}
+
+/// Notes how long the store has to keep what the last call was about. Clones share the note.
+#[derive(Debug, Clone)]
+pub struct Noted {
+    inner: SharedBackend,
+    keep_for: Arc<Mutex<Duration>>,
+}
+
+impl Noted {
+    /// Watches `inner`.
+    pub fn new(inner: impl Into<SharedBackend>) -> Self {
+        Self { inner: inner.into(), keep_for: Arc::default() }
+    }
+
+    /// [`traffik::strategy::Verdict::keep_for`] of the last call's first hit.
+    #[must_use]
+    pub fn keep_for(&self) -> Duration {
+        *self.keep_for.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Backend for Noted {
+    fn name(&self) -> &'static str {
+        "noted"
+    }
+
+    fn decide<'a>(&'a self, op: Op, hits: &'a [Hit<'a>]) -> BoxFuture<'a, Result<Verdicts, BackendError>> {
+        Box::pin(async move {
+            let verdicts = self.inner.get().decide(op, hits).await?;
+            let keep = verdicts.each.first().map_or(0, |verdict| verdict.keep_for);
+            *self.keep_for.lock().unwrap_or_else(PoisonError::into_inner) = Duration::from_micros(keep);
+            Ok(verdicts)
+        })
     }
 
     fn deadline(&self) -> Option<Duration> {

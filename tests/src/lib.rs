@@ -12,17 +12,19 @@ mod redis_sentinels;
 mod redis_server;
 mod requests;
 mod served;
+mod strategies;
 mod teller;
 mod timed;
 
-pub use backends::{Counting, Mirror};
+pub use backends::{Counting, Mirror, Noted};
 pub use proxy::Proxy;
 pub use random::{Random, long_run, seeds};
 pub use redis_cluster::RedisCluster;
 pub use redis_sentinels::RedisSentinels;
 pub use redis_server::RedisServer;
-pub use requests::{eventually, request};
+pub use requests::{eventually, insist, request};
 pub use served::{Answer, Served};
+pub use strategies::strategies;
 pub use teller::Teller;
 pub use timed::{GRACE, timed};
 

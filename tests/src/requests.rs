@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use traffik::Parts;
+use traffik::{Error, Parts, Throttle};
 
 /// The head of `GET path` with these headers.
 ///
@@ -28,4 +28,19 @@ pub async fn eventually(within: Duration, mut ask: impl AsyncFnMut() -> bool) ->
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     began.elapsed()
+}
+
+/// Hits until there is an answer: a strategy without a script may find the keys changed too often,
+/// and has charged nothing then. Says whether it passed.
+///
+/// # Errors
+/// When the store fails in any other way.
+pub async fn insist(throttle: &Throttle, who: &str) -> Result<bool, Error> {
+    loop {
+        match throttle.hit(who).await {
+            Ok(decision) => return Ok(decision.is_allowed()),
+            Err(error) if format!("{error:?} {error}").contains("changed the same keys") => {}
+            Err(error) => return Err(error),
+        }
+    }
 }

@@ -169,7 +169,7 @@ pub use headers::Headers;
 pub use identity::{ANONYMOUS, EXEMPTED, Identity, Priority, Who};
 pub use pipeline::hit_all;
 pub use policy::Policy;
-pub use quota::{BoxError, Quota, QuotaContext, QuotaError};
+pub use quota::{BoxError, PaidErrors, Quota, QuotaContext, QuotaError};
 pub use rate::{IntoRate, Rate};
 pub use registry::Registry;
 pub use request_fn::{AsyncRequestFn, IntoRequestFn, RequestFn, Yields};

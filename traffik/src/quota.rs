@@ -2,13 +2,15 @@
 //! all.
 
 mod error;
+mod paid;
 mod queue;
 
 use std::fmt;
 use std::future::Future;
 
 pub use error::{BoxError, QuotaError};
-use queue::{ErrorRule, Queue};
+pub use paid::PaidErrors;
+use queue::Queue;
 
 use crate::decision::Decision;
 use crate::error::Error;
@@ -18,7 +20,8 @@ use crate::throttle::Throttle;
 macro_rules! quota {
     ($name:ident) => {
         impl<'a> $name<'a> {
-            /// Would what is queued pass? Charges nothing. [`Decision::Exempt`] if nothing is queued.
+            /// Would what is queued pass, with what is queued in the contexts outside? Charges nothing.
+            /// [`Decision::Exempt`] if nothing is queued.
             ///
             /// # Errors
             /// As [`Throttle::check`].
@@ -60,7 +63,7 @@ macro_rules! quota {
             /// A context inside this one. What it applies joins the queue here; what it cancels does not.
             #[must_use]
             pub fn nested(&self) -> Self {
-                Self(self.0.nested())
+                Self(self.0.nested(), self.1.clone())
             }
 
             /// Units queued and not yet charged.
@@ -87,17 +90,12 @@ macro_rules! quota {
                 self.0.depth()
             }
 
-            /// Applies in the end of [`run`](Self::run) on an error, too: the work was done all the same.
+            /// Which errors of the work are [applied](Self::apply) for in the end of [`run`](Self::run) all
+            /// the same, since the work was done: `true` for all of them, or
+            /// `|error: &BoxError| error.is::<Timeout>()`.
             #[must_use]
-            pub fn apply_on_error(self) -> Self {
-                self.0.on_error(ErrorRule::all());
-                self
-            }
-
-            /// Applies in the end of [`run`](Self::run) on those errors of which this says yes.
-            #[must_use]
-            pub fn apply_on_error_if(self, pays: impl Fn(&BoxError) -> bool + Send + Sync + 'static) -> Self {
-                self.0.on_error(ErrorRule::of(pays));
+            pub fn apply_on_error(self, errors: impl PaidErrors + 'static) -> Self {
+                self.0.on_error(Box::new(errors));
                 self
             }
 
@@ -112,7 +110,7 @@ macro_rules! quota {
                 W: FnOnce(Self) -> F,
                 F: Future<Output = Result<T, BoxError>>,
             {
-                let outcome = work(Self(self.0.clone())).await;
+                let outcome = work(Self(self.0.clone(), self.1.clone())).await;
                 self.0.end(outcome).await
             }
         }
@@ -142,7 +140,7 @@ macro_rules! quota {
 /// assert_eq!(rows.stat("user:42").await?.map(|stat| stat.used), Some(5));
 /// # Ok(()) }
 /// ```
-pub struct Quota<'a>(Queue<'a>);
+pub struct Quota<'a>(Queue<'a>, Throttle);
 
 /// Hits of several throttles, queued, and decided as one.
 ///
@@ -162,26 +160,26 @@ pub struct Quota<'a>(Queue<'a>);
 /// }
 /// # Ok(()) }
 /// ```
-pub struct QuotaContext<'a>(Queue<'a>);
+pub struct QuotaContext<'a>(Queue<'a>, ());
 
 quota!(Quota);
 quota!(QuotaContext);
 
 impl<'a> Quota<'a> {
     pub(crate) fn new(throttle: &Throttle, subject: impl IntoSubject<'a>) -> Self {
-        Self(Queue::new(subject.into_subject(), Some(throttle.clone())))
+        Self(Queue::new(subject.into_subject()), throttle.clone())
     }
 
     /// Queues units.
     pub fn add(&self, units: u64) {
-        self.0.add_bound(units);
+        self.0.add(&self.1, units);
     }
 }
 
 impl<'a> QuotaContext<'a> {
     /// An empty context about this subject.
     pub fn new(subject: impl IntoSubject<'a>) -> Self {
-        Self(Queue::new(subject.into_subject(), None))
+        Self(Queue::new(subject.into_subject()), ())
     }
 
     /// Queues units of a throttle. Neighbours of one throttle become one hit.

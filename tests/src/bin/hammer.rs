@@ -5,10 +5,8 @@
 #![forbid(unsafe_code)]
 
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
-use traffik::strategy::{FixedWindow, Gcra, Strategy, TokenBucket};
 use traffik::{RedisBackend, Throttle};
 
 #[tokio::main(flavor = "current_thread")]
@@ -17,18 +15,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [url, uid, rate, strategy, hits] = args.as_slice() else {
         return Err("usage: hammer <url> <uid> <rate> <strategy> <hits>".into());
     };
-    let strategy: Arc<dyn Strategy> = match strategy.as_str() {
-        "fixed_window" => Arc::new(FixedWindow::new()),
-        "token_bucket" => Arc::new(TokenBucket::new()),
-        "gcra" => Arc::new(Gcra::new().burst(500)),
-        other => return Err(format!("unknown strategy {other}").into()),
-    };
     // Many at once on few cores: what is measured is the count, not the time.
     let redis = RedisBackend::builder(url).timeout(Duration::from_secs(10)).connect().await?;
+    let limit = rate.parse::<traffik::Rate>()?.limit();
+    let named = traffik_tests::strategies(limit).into_iter().find(|(name, _)| name == strategy);
+    let (_, strategy) = named.ok_or_else(|| format!("unknown strategy {strategy}"))?;
     let throttle = Throttle::builder(uid).rate(rate).strategy(strategy).backend(redis).build()?;
     let mut admitted = 0;
     for _ in 0..hits.parse::<u32>()? {
-        admitted += u32::from(throttle.hit("everyone").await?.is_allowed());
+        admitted += u32::from(traffik_tests::insist(&throttle, "everyone").await?);
     }
     writeln!(std::io::stdout(), "{admitted}")?;
     Ok(())

@@ -1,66 +1,119 @@
 //! Every key expires once its state no longer matters: not sooner, and at most a second later.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use traffik::strategy::{FixedWindow, Gcra, Strategy, TokenBucket};
-use traffik::{Decision, Throttle};
-use traffik_tests::RedisServer;
+use traffik::test_kit::ManualClock;
+use traffik::{RedisBackend, Throttle};
+use traffik_tests::{Noted, RedisServer, strategies};
 
 use crate::support::{patient, throttle};
 
-/// Checks the one key's expiry against how long its account takes to be full again.
-async fn check(server: &RedisServer, throttle: &Throttle, what: &str) {
-    let asked = Instant::now();
-    let Some(key) = server.keys().pop() else {
-        assert_eq!(
-            throttle.stat("ann").await.unwrap().unwrap().used,
-            0,
-            "{what}: no key, and yet something is used"
-        );
-        return;
+const RATES: [&str; 5] = ["20/min", "100/s", "20/day", "1_000_000/day", "40/s"];
+
+/// Whose time it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// The server's, which goes on meanwhile.
+    Server,
+    /// The argument's, which stands still.
+    Argument,
+}
+
+struct Scene<'a> {
+    server: &'a RedisServer,
+    noted: &'a Noted,
+    throttle: Throttle,
+    mode: Mode,
+}
+
+impl Scene<'_> {
+    /// Checks the one key's expiry against how long its state still matters. `began` is before the
+    /// operation.
+    async fn expires(&self, began: Instant, what: &str) {
+        let key = self.server.keys().pop();
+        let left: i64 = match &key {
+            Some(key) => self.server.command(&["PTTL", key]),
+            None => -2,
+        };
+        assert_ne!(left, -1, "{what}: {key:?} never expires");
+        let stat = self.throttle.stat("ann").await.unwrap().unwrap();
+        let need = self.noted.keep_for();
+        assert!(need >= stat.reset_after, "{what}: {need:?} of {stat:?}");
+        // -2: there is none, or it has expired since it was seen.
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+        let (late, second) = (began.elapsed(), Duration::from_secs(1));
+        match self.mode {
+            // The key was looked at first: what it is needed for since then is less.
+            Mode::Server => {
+                let need = Duration::from_millis(need.as_millis() as u64);
+                assert!(left >= need && left <= need + late + second, "{what}: {left:?} left of {need:?}");
+            }
+            Mode::Argument => {
+                assert!(left + late >= need && left <= need + second, "{what}: {left:?} left of {need:?}");
+            }
+        }
+    }
+
+    async fn take(&self, operation: &str) {
+        let (word, units) = operation.split_once(' ').unwrap_or((operation, "1"));
+        let units: u64 = units.parse().unwrap();
+        let reserve = async || self.throttle.reserve("ann").cost(2).await.unwrap();
+        match word {
+            "refund" => self.throttle.refund("ann", units).await.unwrap(),
+            "settle" => drop(reserve().await.settle(units).await.unwrap()),
+            "cancel" => reserve().await.cancel().await.unwrap(),
+            "reset" => self.throttle.reset("ann").await.unwrap(),
+            "check" => assert!(self.throttle.check("ann").await.unwrap().is_allowed()),
+            "refused" => assert!(!self.throttle.hit("ann").cost(u64::MAX).await.unwrap().is_allowed()),
+            _ => assert!(self.throttle.hit("ann").cost(units).await.unwrap().is_allowed(), "{operation}"),
+        }
+    }
+}
+
+async fn after_every_operation(mode: Mode) {
+    const OPERATIONS: [&str; 11] = [
+        "hit",
+        "hit 3",
+        "refused",
+        "check",
+        "refund 2",
+        "settle 1",
+        "settle 3",
+        "cancel",
+        "settle 99999999",
+        "refund 1",
+        "reset",
+    ];
+    let server = &RedisServer::start();
+    let backend = match mode {
+        Mode::Server => patient(server).await,
+        Mode::Argument => {
+            let redis = RedisBackend::builder(server.url()).clock(ManualClock::new());
+            redis.timeout(Duration::from_secs(10)).connect().await.unwrap().into()
+        }
     };
-    let left: i64 = server.command(&["PTTL", &key]);
-    assert_ne!(left, -1, "{what}: {key} never expires");
-    let need = throttle.stat("ann").await.unwrap().unwrap().reset_after.as_millis();
-    let late = asked.elapsed().as_millis();
-    // -2: it has expired since it was seen.
-    let left = u128::try_from(left).unwrap_or(0);
-    // The key was looked at first: what it is needed for since then is less by `late`.
-    assert!(left >= need, "{what}: {left} ms left, needed for {need}");
-    assert!(left <= need + late + 1000, "{what}: {left} ms left, needed for {need} only");
+    let noted = &Noted::new(backend);
+    for (name, strategy) in strategies(10) {
+        for rate in RATES {
+            let builder = throttle(name, rate).strategy(strategy.clone()).backend(noted.clone());
+            let throttle = builder.build().unwrap();
+            let scene = Scene { server, noted, throttle, mode };
+            for operation in OPERATIONS {
+                let began = Instant::now();
+                scene.take(operation).await;
+                scene.expires(began, &format!("{name} at {rate} after {operation}, time by {mode:?}")).await;
+            }
+            assert_eq!(server.keys(), Vec::<String>::new(), "{name} at {rate} after a reset");
+        }
+    }
 }
 
 #[tokio::test]
-async fn after_every_operation() {
-    let server = RedisServer::start();
-    let backend = patient(&server).await;
-    let strategies: [(&str, Arc<dyn Strategy>); 5] = [
-        ("window", Arc::new(FixedWindow::new())),
-        ("staggered", Arc::new(FixedWindow::new().staggered())),
-        ("bucket", Arc::new(TokenBucket::new())),
-        ("credit", Arc::new(TokenBucket::new().burst(10).debt(5))),
-        ("paced", Arc::new(Gcra::new().burst(10))),
-    ];
-    for (name, strategy) in strategies {
-        for rate in ["20/min", "100/s", "10/day", "1_000_000/day"] {
-            let throttle = throttle(name, rate).strategy(strategy.clone()).backend(&backend).build().unwrap();
-            let what = |operation: &str| format!("{name} at {rate} after {operation}");
-            let hit = async |cost| -> Decision { throttle.hit("ann").cost(cost).await.unwrap() };
+async fn by_the_servers_time() {
+    after_every_operation(Mode::Server).await;
+}
 
-            assert!(hit(1).await.is_allowed());
-            check(&server, &throttle, &what("a hit")).await;
-            assert!(hit(5).await.is_allowed());
-            check(&server, &throttle, &what("a second hit")).await;
-            assert!(!hit(u64::MAX).await.is_allowed());
-            check(&server, &throttle, &what("a refusal")).await;
-            assert!(throttle.check("ann").await.unwrap().is_allowed());
-            check(&server, &throttle, &what("a check")).await;
-            throttle.refund("ann", 2).await.unwrap();
-            check(&server, &throttle, &what("a refund")).await;
-            throttle.reset("ann").await.unwrap();
-            check(&server, &throttle, &what("a reset")).await;
-            assert_eq!(server.keys(), Vec::<String>::new());
-        }
-    }
+#[tokio::test]
+async fn by_the_time_that_is_passed_in() {
+    after_every_operation(Mode::Argument).await;
 }

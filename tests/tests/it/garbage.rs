@@ -1,8 +1,11 @@
 //! What is no state of ours, under a key of ours: taken for empty and replaced.
 
-use traffik::Throttle;
-use traffik::strategy::TokenBucket;
-use traffik_tests::RedisServer;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use traffik::test_kit::ManualClock;
+use traffik::{RedisBackend, Throttle};
+use traffik_tests::{RedisServer, strategies};
 
 use crate::support::{FOREVER, patient, throttle};
 
@@ -45,12 +48,11 @@ async fn is_replaced() {
     let server = RedisServer::start();
     let backend = patient(&server).await;
     let rate = format!("10/{FOREVER}");
-    for throttle in [
-        throttle("window", &rate).backend(&backend).build().unwrap(),
-        throttle("bucket", &rate).strategy(TokenBucket::new()).backend(&backend).build().unwrap(),
-    ] {
+    for (name, strategy) in strategies(10) {
+        server.command::<()>(&["FLUSHALL"]);
+        let throttle = throttle(name, &rate).strategy(strategy).backend(&backend).build().unwrap();
         assert!(throttle.hit("ann").await.unwrap().is_allowed());
-        let key = server.keys().into_iter().find(|key| key.contains(throttle.uid())).unwrap();
+        let key = server.keys().pop().unwrap();
         for value in VALUES {
             server.command::<()>(&["SET", &key, value]);
             recovers(&server, &throttle, &key, value).await;
@@ -65,20 +67,115 @@ async fn is_replaced() {
     }
 }
 
+/// A state cut off at any byte: an answer, no more units than a full account has, and what is refused
+/// is refused no longer than a full account would be.
+#[tokio::test]
+async fn cut_off_states_are_states_or_none() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let server = RedisServer::start();
+    let clock = ManualClock::new();
+    let redis = RedisBackend::builder(server.url()).clock(clock.clone()).timeout(Duration::from_secs(10));
+    let backend = redis.connect().await.unwrap();
+    for (name, strategy) in strategies(10) {
+        server.command::<()>(&["FLUSHALL"]);
+        let throttle = throttle(name, "10/min").strategy(strategy).backend(backend.clone()).build().unwrap();
+        let full = throttle.stat("ann").await.unwrap().unwrap().remaining;
+        for _ in 0..4 {
+            assert!(throttle.hit("ann").await.unwrap().is_allowed());
+            clock.advance(Duration::from_micros(1));
+        }
+        let key = server.keys().pop().unwrap();
+        let whole: Vec<u8> = server.command(&["GET", &key]);
+        for length in 0..whole.len() {
+            redis::cmd("SET").arg(&key).arg(&whole[..length]).exec(&mut server.connection()).unwrap();
+            let what = format!("{name}: {length} bytes of {whole:?}");
+            assert!(throttle.stat("ann").await.unwrap().unwrap().remaining <= full, "{what}");
+            let decision = throttle.hit("ann").await.unwrap();
+            if let Some(refused) = decision.throttled() {
+                assert!(
+                    refused.retry_after().unwrap() <= DAY + Duration::from_secs(600),
+                    "{what}: {refused}"
+                );
+            }
+            clock.advance(DAY + Duration::from_secs(600));
+            assert!(throttle.hit("ann").await.unwrap().is_allowed(), "{what}: still refused");
+            let left: i64 = server.command(&["PTTL", &key]);
+            assert!(left > 0, "{what} was replaced by something that expires");
+        }
+    }
+}
+
 #[tokio::test]
 async fn far_ahead_of_the_clock_does_not_last() {
     let server = RedisServer::start();
     let backend = patient(&server).await;
-    let rate = "10/min";
-    let window = throttle("window", rate).backend(&backend).build().unwrap();
-    let bucket = throttle("bucket", rate).strategy(TokenBucket::new()).backend(&backend).build().unwrap();
-    for throttle in [window, bucket] {
+    for (name, strategy) in strategies(10) {
+        server.command::<()>(&["FLUSHALL"]);
+        let throttle = throttle(name, "10/min").strategy(strategy).backend(&backend).build().unwrap();
         assert!(throttle.hit("ann").await.unwrap().is_allowed());
-        let key = server.keys().into_iter().find(|key| key.contains(throttle.uid())).unwrap();
+        let key = server.keys().pop().unwrap();
         // A full account, said to begin in the year 2255.
         server.command::<()>(&["SET", &key, "9000000000000000 10"]);
         if let Some(refused) = throttle.hit("ann").await.unwrap().throttled() {
-            assert!(refused.retry_after().unwrap().as_secs() <= 60, "{refused}");
+            assert!(refused.retry_after().unwrap().as_secs() <= 60, "{name}: {refused}");
+        }
+    }
+}
+
+/// The warnings of the library, as they come.
+struct Warnings(Mutex<Vec<String>>);
+
+static WARNINGS: Warnings = Warnings(Mutex::new(Vec::new()));
+
+impl tracing::Subscriber for &'static Warnings {
+    fn register_callsite(&self, _: &'static tracing::Metadata<'static>) -> tracing::subscriber::Interest {
+        tracing::subscriber::Interest::sometimes()
+    }
+
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.is_event() && metadata.target() == "traffik" && *metadata.level() <= tracing::Level::WARN
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = String::new();
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            line.push_str(&format!("{field}={value:?} "));
+        });
+        self.0.lock().unwrap().push(line);
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
+        tracing::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
+    fn enter(&self, _: &tracing::Id) {}
+    fn exit(&self, _: &tracing::Id) {}
+}
+
+/// The log is not for whoever can write to Redis to fill.
+#[tokio::test]
+async fn is_told_once() {
+    tracing::subscriber::set_global_default(&WARNINGS).unwrap();
+    let server = RedisServer::start();
+    for (name, strategy) in strategies(10) {
+        server.command::<()>(&["FLUSHALL"]);
+        let namespace = format!("told-{name}");
+        let redis =
+            RedisBackend::builder(server.url()).namespace(&namespace).timeout(Duration::from_secs(10));
+        let backend = redis.connect().await.unwrap();
+        let throttle = throttle(name, "10/day").strategy(strategy).backend(backend).build().unwrap();
+        let told = || {
+            let lines = WARNINGS.0.lock().unwrap();
+            lines.iter().filter(|line| line.contains(&format!("namespace={namespace:?}"))).count()
+        };
+        for round in 0..4 {
+            assert_eq!(told(), usize::from(round > 0), "{name}, after {round} of them");
+            assert!(throttle.hit("ann").await.unwrap().is_allowed());
+            let key = server.keys().pop().unwrap();
+            server.command::<()>(&["SET", &key, "garbage"]);
+            assert!(throttle.hit("ann").await.unwrap().is_allowed());
         }
     }
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attribute;
+mod books;
 mod concurrency;
 mod conformance;
 mod corpus;
@@ -19,6 +20,7 @@ mod mirror;
 mod muldiv;
 mod one_call;
 mod outage;
+mod quota;
 mod reserve;
 mod scripts;
 mod several;

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use traffik::{RedisBackend, Registry, SharedBackend, Throttle, ThrottleBuilder};
-use traffik_tests::RedisServer;
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
+use traffik::test_kit::ManualClock;
+use traffik::{MemoryBackend, RedisBackend, Registry, SharedBackend, Throttle, ThrottleBuilder};
+use traffik_tests::{Mirror, RedisServer, long_run};
 
 /// A period of which no test sees the end: the calendar's next one of these begins in 2069.
 pub(crate) const FOREVER: &str = "36500 days";
@@ -17,4 +20,39 @@ pub(crate) async fn patient(server: &RedisServer) -> SharedBackend {
 #[track_caller]
 pub(crate) fn throttle(uid: &str, rate: &str) -> ThrottleBuilder {
     Throttle::builder(uid).rate(rate).registry(&Registry::new())
+}
+
+/// A store in memory whose clock stands still.
+pub(crate) fn memory() -> (ManualClock, SharedBackend) {
+    let clock = ManualClock::new();
+    (clock.clone(), MemoryBackend::builder().clock(clock).build().into())
+}
+
+/// A fresh one in memory and an emptied Redis, which must agree in every number.
+pub(crate) async fn mirrored(server: &RedisServer) -> (ManualClock, SharedBackend) {
+    server.command::<()>(&["FLUSHALL"]);
+    let (clock, memory) = memory();
+    let redis = RedisBackend::builder(server.url()).clock(clock.clone()).timeout(Duration::from_secs(10));
+    (clock, Mirror::new(memory, redis.connect().await.unwrap()).into())
+}
+
+/// Runs the test on random inputs, the same in every run, and on fifty times as many in the long one.
+/// A failure names the least input found, and the seed.
+#[track_caller]
+pub(crate) fn prove<S: Strategy>(
+    what: &str,
+    cases: u32,
+    input: S,
+    test: impl AsyncFn(S::Value) -> Result<(), TestCaseError>,
+) {
+    let config = Config {
+        cases: if long_run() { cases * 50 } else { cases },
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(7),
+        ..Config::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    if let Err(error) = TestRunner::new(config).run(&input, |input| runtime.block_on(test(input))) {
+        panic!("{what}, seed {:?}: {error}", RngSeed::Fixed(7));
+    }
 }

@@ -81,47 +81,46 @@ fn both<A: 'static, B>(
     (one.join().expect("a thread that does not panic"), other)
 }
 
+/// A number that only whoever holds the lock may touch.
+struct Locked {
+    lock: Lock,
+    number: UnsafeCell<u64>,
+}
+
+// SAFETY: what the scene is about: the lock lets one at a time at the number, and loom panics if it
+// does not order them.
+unsafe impl Sync for Locked {}
+
+impl Locked {
+    /// For whoever holds the lock.
+    fn add(&self) {
+        // SAFETY: the lock is held.
+        unsafe { *self.number.get() += 1 };
+        self.lock.unlock();
+    }
+}
+
 /// The lock by itself: one at a time, and what one has written the next one reads.
 #[test]
 fn the_lock_keeps_others_out() {
     explore(|| {
-        let shared = Arc::new((Lock::new(), UnsafeCell::new(0)));
-        let add = |shared: &(Lock, UnsafeCell<u64>)| {
-            shared.0.lock();
-            // SAFETY: the lock is held, and loom panics if that orders nothing.
-            unsafe { *shared.1.get() += 1 };
-            shared.0.unlock();
-        };
-        let try_to_add = |shared: &(Lock, UnsafeCell<u64>)| {
-            let mine = shared.0.try_lock();
-            if mine {
-                // SAFETY: as above.
-                unsafe { *shared.1.get() += 1 };
-                shared.0.unlock();
-            }
-            u64::from(mine)
-        };
-        let its = Shared(Arc::clone(&shared));
-        let one = thread::spawn(move || add(its.get()));
-        let tried = try_to_add(&shared);
-        add(&shared);
+        let shared = Arc::new(Locked { lock: Lock::new(), number: UnsafeCell::new(0) });
+        let its = Arc::clone(&shared);
+        let one = thread::spawn(move || {
+            its.lock.lock();
+            its.add();
+        });
+        let tried = shared.lock.try_lock();
+        if tried {
+            shared.add();
+        }
+        shared.lock.lock();
+        shared.add();
         one.join().expect("a thread that does not panic");
-        assert!(shared.0.try_lock());
-        // SAFETY: as above.
-        assert_eq!(unsafe { *shared.1.get() }, 2 + tried);
+        assert!(shared.lock.try_lock());
+        // SAFETY: the lock is held.
+        assert_eq!(unsafe { *shared.number.get() }, 2 + u64::from(tried));
     });
-}
-
-/// What is shared under a lock.
-struct Shared(Arc<(Lock, UnsafeCell<u64>)>);
-
-// SAFETY: the number is reached only by whoever holds the lock, which is what the scene is about.
-unsafe impl Send for Shared {}
-
-impl Shared {
-    fn get(&self) -> &(Lock, UnsafeCell<u64>) {
-        &self.0
-    }
 }
 
 #[test]

@@ -8,8 +8,8 @@ pub(super) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering
 pub(super) use loom::thread::yield_now as give_way;
 pub(super) use loom::thread::yield_now as pause;
 
-/// Loom has one processor, and nobody else moves before it is given up.
-pub(super) const LOOKS: u32 = 0;
+/// One of each kind of look is enough.
+pub(super) const LOOKS: u32 = 1;
 
 /// What stands for the table's own lock, which has a scene of its own: loom knows how its mutexes
 /// block, and has far fewer interleavings to try. The guard is kept inside while the lock is held.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use smallvec::SmallVec;
 
-use super::{BoxError, QuotaError};
+use super::{BoxError, PaidErrors, QuotaError};
 use crate::backend::Op;
 use crate::decision::Decision;
 use crate::error::Error;
@@ -14,19 +14,6 @@ use crate::request_fn::Source;
 use crate::reserve::{Reservation, Tab};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
-
-/// Which errors of the work are paid for.
-pub(super) struct ErrorRule(Box<dyn Fn(&BoxError) -> bool + Send + Sync>);
-
-impl ErrorRule {
-    pub(super) fn all() -> Self {
-        Self(Box::new(|_| true))
-    }
-
-    pub(super) fn of(pays: impl Fn(&BoxError) -> bool + Send + Sync + 'static) -> Self {
-        Self(Box::new(pays))
-    }
-}
 
 /// One hit to be. Its throttle may stand there again further on, after others.
 #[derive(Clone)]
@@ -42,12 +29,11 @@ struct State {
     /// Units held.
     held_cost: u64,
     applied: u64,
-    on_error: Option<ErrorRule>,
+    on_error: Option<Box<dyn PaidErrors>>,
 }
 
 struct Inner<'a> {
     subject: Subject<'a>,
-    bound: Option<Throttle>,
     parent: Option<Queue<'a>>,
     state: Mutex<State>,
 }
@@ -61,25 +47,18 @@ fn sum(items: &[Item]) -> u64 {
 }
 
 impl<'a> Queue<'a> {
-    pub(super) fn new(subject: Subject<'a>, bound: Option<Throttle>) -> Self {
-        Self(Arc::new(Inner { subject, bound, parent: None, state: Mutex::default() }))
+    pub(super) fn new(subject: Subject<'a>) -> Self {
+        Self(Arc::new(Inner { subject, parent: None, state: Mutex::default() }))
     }
 
     pub(super) fn nested(&self) -> Self {
-        let Inner { subject, bound, .. } = &*self.0;
-        let (subject, bound, parent) = (subject.again(), bound.clone(), Some(self.clone()));
-        Self(Arc::new(Inner { subject, bound, parent, state: Mutex::default() }))
+        let (subject, parent) = (self.0.subject.again(), Some(self.clone()));
+        Self(Arc::new(Inner { subject, parent, state: Mutex::default() }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change leaves a whole state behind.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn add_bound(&self, units: u64) {
-        if let Some(throttle) = &self.0.bound {
-            self.add(throttle, units);
-        }
     }
 
     pub(super) fn add(&self, throttle: &Throttle, units: u64) {
@@ -90,8 +69,8 @@ impl<'a> Queue<'a> {
         }
     }
 
-    pub(super) fn on_error(&self, rule: ErrorRule) {
-        self.state().on_error = Some(rule);
+    pub(super) fn on_error(&self, errors: Box<dyn PaidErrors>) {
+        self.state().on_error = Some(errors);
     }
 
     pub(super) fn queued_cost(&self) -> u64 {
@@ -112,8 +91,7 @@ impl<'a> Queue<'a> {
     }
 
     pub(super) async fn check(&self) -> Result<Decision, Error> {
-        let queued = self.state().queued.clone();
-        Ok(self.decide(Op::Check, &queued).await?.0)
+        Ok(self.decide(Op::Check, &self.waiting()).await?.0)
     }
 
     pub(super) async fn apply(&self) -> Result<Decision, Error> {
@@ -181,8 +159,8 @@ impl<'a> Queue<'a> {
             Err(error) => error,
         };
         // Called without the lock: it is somebody else's code.
-        let rule = self.state().on_error.take();
-        let pays = rule.is_some_and(|ErrorRule(pays)| pays(&error));
+        let errors = self.state().on_error.take();
+        let pays = errors.is_some_and(|errors| errors.pays(&error));
         let applied = if pays { Some(self.apply().await) } else { None };
         match applied {
             Some(Ok(Decision::Allowed(_) | Decision::Exempt)) => {}
@@ -203,6 +181,13 @@ impl<'a> Queue<'a> {
         if let Err(error) = self.cancel().await {
             tracing::warn!(target: "traffik", %error, "what a quota held was not given back");
         }
+    }
+
+    /// What is queued here and in the contexts outside: it is decided together in the end.
+    fn waiting(&self) -> Vec<Item> {
+        let mut all = self.0.parent.as_ref().map_or_else(Vec::new, Self::waiting);
+        all.extend_from_slice(&self.state().queued);
+        all
     }
 
     /// All that is here, for the outer context.

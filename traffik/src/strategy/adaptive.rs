@@ -9,13 +9,13 @@ use crate::rate::Rate;
 /// of the limit in force was used it becomes `reduction` percent of itself, but never less than
 /// `floor`; after any other it grows by `recovery`, up to 100.
 ///
-/// State: the factor and what was used, in two words. Round trips: 1 in memory, 2 on Redis.
+/// State, 16 bytes a client: the factor, what was used and how that was judged, in two words. Round trips: 0 in memory, 2 on Redis.
 ///
 /// **When:** clients that keep hammering at their limit should be slowed until they calm down.
 /// **When not:** to react to the load of the *server*: this sees nothing but the client's own hits.
 ///
-/// A changed limit or knob keeps factor and use, and judges the window that is running by the new
-/// one; a changed period starts afresh. A refund counts in the running window alone.
+/// A changed limit or knob keeps factor and use; a window is judged by those under which it was last
+/// used. A changed period starts afresh. A refund counts in the running window alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Adaptive {
     threshold: u64,
@@ -72,11 +72,18 @@ impl Adaptive {
         percent(limit, factor).max(1)
     }
 
+    /// Whether so much use makes the limit shrink.
+    fn overloads(&self, limit: u64, factor: u64, used: u64) -> bool {
+        u128::from(used) * 100 > u128::from(Self::limit(limit, factor)) * u128::from(self.threshold)
+    }
+
     /// The factor after a window.
-    fn next(&self, limit: u64, factor: u64, used: u64) -> u64 {
-        let loaded =
-            u128::from(used) * 100 > u128::from(Self::limit(limit, factor)) * u128::from(self.threshold);
-        if loaded { percent(factor, self.reduction).max(self.floor) } else { self.recover(factor, 1) }
+    fn next(&self, account: Account) -> u64 {
+        if account.loaded {
+            percent(account.factor, self.reduction).max(self.floor)
+        } else {
+            self.recover(account.factor, 1)
+        }
     }
 
     /// The factor after so many quiet windows.
@@ -85,35 +92,49 @@ impl Adaptive {
     }
 
     /// How many windows from this one on until the factor has reached `target`, with no more use.
-    fn windows_until(&self, account: Account, limit: u64, target: u64) -> u64 {
-        let next = self.next(limit, account.factor, account.used);
-        1 + target.saturating_sub(next).div_ceil(self.recovery)
+    fn windows_until(&self, account: Account, target: u64) -> u64 {
+        1 + target.saturating_sub(self.next(account)).div_ceil(self.recovery)
     }
 
-    fn read(&self, state: &State, now: u64, rate: &Rate) -> Account {
-        let period = rate.period_micros();
+    fn read(&self, state: &State, now: u64, period: u64) -> Account {
         let index = now / period;
-        let fresh = Account { index, factor: FULL, used: 0 };
-        let Some(kept) = state.words().map(|words| Pair::unpack(words, period)) else { return fresh };
-        let start = kept.index.saturating_mul(period);
-        let ours = (1..=FULL).contains(&kept.older) && skew::believable(start, now, || period);
-        if !ours {
+        let fresh = Account { index, factor: FULL, used: 0, loaded: false };
+        let Some(kept) = state.words().and_then(|words| Account::unpack(words, period)) else { return fresh };
+        if !skew::believable(kept.index.saturating_mul(period), now, || period) {
             return fresh;
         }
         if kept.index >= index {
-            return Account { index: kept.index, factor: kept.older, used: kept.newer };
+            return kept;
         }
-        let factor = self.next(rate.limit(), kept.older, kept.newer);
-        Account { index, factor: self.recover(factor, index - kept.index - 1), used: 0 }
+        Account { factor: self.recover(self.next(kept), index - kept.index - 1), ..fresh }
     }
 }
 
-/// One client's window: the factor in force and what was used.
+/// One client's window: the factor in force, what was used, and whether that is too much. The latter is
+/// kept, so that how long the factor takes to recover does not hang on the limits to come.
 #[derive(Debug, Clone, Copy)]
 struct Account {
     index: u64,
     factor: u64,
     used: u64,
+    loaded: bool,
+}
+
+/// Above the factor, in the place of a pair's older count.
+const LOADED: u64 = FULL.next_power_of_two();
+
+impl Account {
+    fn unpack(words: [u64; 2], period: u64) -> Option<Self> {
+        let Pair { index, older, newer } = Pair::unpack(words, period);
+        let (factor, loaded) = (older % LOADED, older / LOADED);
+        let ours = (1..=FULL).contains(&factor) && loaded <= 1;
+        ours.then_some(Self { index, factor, used: newer, loaded: loaded == 1 })
+    }
+
+    fn pack(self, period: u64) -> State {
+        let older = self.factor + if self.loaded { LOADED } else { 0 };
+        Pair { index: self.index, older, newer: self.used }.pack(period)
+    }
 }
 
 impl Strategy for Adaptive {
@@ -141,7 +162,7 @@ impl Strategy for Adaptive {
 
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
         let (full, period) = (ask.rate.limit(), ask.rate.period_micros());
-        let mut account = self.read(state, ask.now, ask.rate);
+        let mut account = self.read(state, ask.now, period);
         let limit = Self::limit(full, account.factor);
         let start = account.index * period;
         let after = |windows: u64| (start + windows.saturating_mul(period)).saturating_sub(ask.now);
@@ -152,7 +173,7 @@ impl Strategy for Adaptive {
                 // The least factor whose limit holds the cost; any holds 1.
                 let target =
                     if ask.cost <= 1 { 0 } else { (u128::from(ask.cost) * 100).div_ceil(u128::from(full)) };
-                (false, after(self.windows_until(account, full, target as u64)))
+                (false, after(self.windows_until(account, target as u64)))
             }
             Op::Hit => {
                 account.used += ask.cost;
@@ -170,10 +191,12 @@ impl Strategy for Adaptive {
                 (true, 0)
             }
         };
-        let Account { index, factor, used } = account;
+        let Account { factor, used, .. } = account;
+        if admitted && ask.op.changes() {
+            account.loaded = self.overloads(full, factor, used);
+        }
         let limit = Self::limit(full, factor);
-        let keep =
-            if (used, factor) == (0, FULL) { 0 } else { after(self.windows_until(account, full, FULL)) };
+        let keep = if (used, factor) == (0, FULL) { 0 } else { after(self.windows_until(account, FULL)) };
         // Even the smallest factor leaves a limit of 1 whole.
         let full_at = if full > 1 || keep == 0 {
             keep
@@ -183,8 +206,7 @@ impl Strategy for Adaptive {
             0
         };
         if admitted && ask.op.changes() {
-            let kept = Pair { index, older: factor, newer: used };
-            *state = if keep == 0 { State::Empty } else { kept.pack(period) };
+            *state = if keep == 0 { State::Empty } else { account.pack(period) };
         }
         Verdict {
             admitted,

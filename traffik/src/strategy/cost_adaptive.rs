@@ -8,7 +8,7 @@ use crate::rate::Rate;
 /// tokens arrive at `L / P · f / 100` with `f = normal · 100 / mean`, rounded down, at most 100 and
 /// at least `floor`. The mean is that of the last `n` admitted hits since the bucket was last full.
 ///
-/// State: an instant, a balance, and the last `n` costs, 8 bytes each. Round trips: 1 in memory, 2
+/// State, 16 + 8 · `n` bytes a client: an instant, a balance, and the last `n` costs. Round trips: 0 in memory, 2
 /// on Redis.
 ///
 /// **When:** few clients send the expensive requests, and should feel it beyond the cost itself.

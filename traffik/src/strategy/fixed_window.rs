@@ -5,7 +5,7 @@ use crate::rate::Rate;
 
 /// So many per window `floor(now / P)` of the calendar: `used + c ≤ L`.
 ///
-/// State: the window's start and what was used in it. One command per hit.
+/// State, 16 bytes a client: the window's start and what was used in it. Round trips: 0 in memory, 1 on Redis.
 ///
 /// **When:** quotas that people understand ("1000 per hour"), and as a default. **When not:** where
 /// twice the limit around a window's edge would hurt; take [`Gcra`](super::Gcra) or

@@ -8,9 +8,9 @@ use crate::rate::Rate;
 /// its own arrival and its predecessor's leaving. A hit of cost `c` passes if the costs in the
 /// queue plus `c` are at most `L`.
 ///
-/// State: when the queue began to move, and a running sum of 8 bytes for each entry, of at most `L`
+/// State, up to 16 · `L` bytes a client: when the queue began to move, and a running sum for each entry, of at most `L`
 /// in it and at most as many that have left. A hit finds the head of the queue in `O(log n)` and
-/// joins at the end in amortised `O(1)`. Leaving times are exact fractions. One command per hit.
+/// joins at the end in amortised `O(1)`. Leaving times are exact fractions. Round trips: 0 in memory, 1 on Redis.
 ///
 /// **When:** work is really done one piece after another, so that a large piece holds the place it
 /// takes until it is finished. **When not:** otherwise: [`LeakyBucket`](super::LeakyBucket) gives

@@ -38,7 +38,7 @@ impl<'a> Log<'a> {
         }
     }
 
-    fn of(bytes: &'a [u8]) -> Self {
+    pub(super) fn of(bytes: &'a [u8]) -> Self {
         let (words, _) = bytes.as_chunks::<8>();
         match words.split_first() {
             Some((before, words)) => Self { before: word(*before), entries: words.as_chunks::<2>().0 },
@@ -73,8 +73,7 @@ impl<'a> Log<'a> {
 
     /// What the entries from `first` on add up to.
     pub(super) fn sum_from(self, first: usize) -> u64 {
-        let sum = self.entries.last().map_or(self.before, |entry| word(entry[1]));
-        between(self.sum_before(first), sum)
+        self.sum_between(first, self.entries.len())
     }
 
     /// The instant of the entry with which `units`, counted from `first` on, are complete.
@@ -86,24 +85,19 @@ impl<'a> Log<'a> {
         if entry < self.entries.len() { self.time(entry).min(newest) } else { newest }
     }
 
-    /// The charges from `first` on, one by one.
-    pub(super) fn costs(self, first: usize) -> Vec<(u64, u64)> {
-        let cost = |index| between(self.sum_before(index), self.sum_before(index + 1));
-        (first..self.entries.len()).map(|index| (self.time(index), cost(index))).collect()
+    /// The first entry that is later than `at`, of those from `first` on.
+    pub(super) fn first_later(self, first: usize, at: u64) -> usize {
+        first + self.entries[first..].partition_point(|entry| word(entry[0]) <= at)
+    }
+
+    /// What the entries from `first` up to `past`, which is not among them, add up to.
+    pub(super) fn sum_between(self, first: usize, past: usize) -> u64 {
+        between(self.sum_before(first), self.sum_before(past))
     }
 
     /// Whether there is no entry at all, or nothing that could be read as one.
     pub(super) fn is_empty(self) -> bool {
         self.entries.is_empty()
-    }
-
-    /// A log of these charges, in the order of their instants.
-    pub(super) fn write(charges: &[(u64, u64)]) -> State {
-        let mut bytes = Vec::with_capacity(8 + 16 * charges.len());
-        for (time, cost) in charges {
-            append(&mut bytes, *time, *cost, 0);
-        }
-        if bytes.is_empty() { State::Empty } else { State::Bytes(bytes) }
     }
 }
 
@@ -129,4 +123,33 @@ pub(super) fn append(bytes: &mut Vec<u8>, time: u64, cost: u64, first: usize) {
     }
     bytes.extend_from_slice(&time.to_le_bytes());
     bytes.extend_from_slice(&sum.to_le_bytes());
+}
+
+/// Takes `units`, or as many as there are, off the newest entries of `first..past`. Only what was
+/// charged later is moved, to close the gap.
+pub(super) fn take_newest(bytes: &mut Vec<u8>, first: usize, past: usize, units: u64) {
+    let log = Log::of(bytes);
+    let there = log.sum_between(first, past);
+    let taken = units.min(there);
+    let left = there - taken;
+    let start = log.sum_before(first);
+    let sums = &log.entries[first..past];
+    let from = first + sums.partition_point(|entry| between(start, word(entry[1])) <= left);
+    let rest = left.saturating_sub(log.sum_between(first, from));
+    let shortened =
+        (rest > 0 && from < past).then(|| (log.time(from), (log.sum_before(from) % SUMS + rest) % SUMS));
+    let last = log.entries.len();
+
+    let (words, _) = bytes.as_chunks_mut::<8>();
+    let mut place = 1 + 2 * from;
+    if let Some((time, sum)) = shortened {
+        (words[place], words[place + 1]) = (time.to_le_bytes(), sum.to_le_bytes());
+        place += 2;
+    }
+    for entry in past..last {
+        let [time, sum] = [words[1 + 2 * entry], words[2 + 2 * entry]];
+        (words[place], words[place + 1]) = (time, between(taken, word(sum)).to_le_bytes());
+        place += 2;
+    }
+    bytes.truncate(8 * place);
 }

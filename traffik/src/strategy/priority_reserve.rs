@@ -9,7 +9,7 @@ use crate::rate::Rate;
 /// within its own share and the shares below it: when low ones are refused already, higher ones
 /// still pass. Critical hits may use the whole limit. Counted per calendar window.
 ///
-/// State: the window's start and what was used in it. Round trips: 1 in memory, 2 on Redis.
+/// State, 16 bytes a client: the window's start and what was used in it. Round trips: 0 in memory, 2 on Redis.
 ///
 /// **When:** background jobs and people share one quota. **When not:** where a low hit must get its
 /// share even if higher ones have used everything; two throttles do that.

@@ -148,22 +148,15 @@ pub(super) fn join(bytes: &mut Vec<u8>, now: u64, cost: u64, first: usize, rate:
 }
 
 /// Takes `units` from the end of an orderly queue whose entries before `first` have left.
-pub(super) fn shorten(bytes: &mut Vec<u8>, now: u64, mut units: u64, first: usize) {
+pub(super) fn shorten(bytes: &mut Vec<u8>, now: u64, units: u64, first: usize) {
     let queue = Queue::of(bytes);
-    let mut sums: Vec<u64> = (0..queue.sums.len()).map(|index| queue.sum(index)).collect();
-    while units > 0 && sums.len() > first {
-        let Some(end) = sums.pop() else { break };
-        let before = sums.last().copied().unwrap_or(queue.base);
-        let cost = end.saturating_sub(before);
-        if cost > units {
-            sums.push(end - units);
-        }
-        units = units.saturating_sub(cost);
-    }
+    let total = queue.total().saturating_sub(units).max(queue.before(first));
+    let whole = queue.sums[first..].partition_point(|sum| u64::from_le_bytes(*sum) < total);
+    let last = first + whole;
     let [run, start, _, base] = queue.head();
-    bytes.truncate(8 * (HEAD + sums.len()));
     put_head(bytes, [run, start, now, base]);
-    if let (Some(end), Some(place)) = (sums.last(), bytes.as_chunks_mut::<8>().0.last_mut()) {
-        *place = end.to_le_bytes();
+    if let Some(place) = bytes.as_chunks_mut::<8>().0.get_mut(HEAD + last) {
+        *place = total.to_le_bytes();
     }
+    bytes.truncate(8 * (HEAD + last + 1));
 }

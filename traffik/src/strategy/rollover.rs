@@ -10,8 +10,8 @@ use crate::rate::Rate;
 ///
 /// A client without a past has left its last period unused, so it begins with the full bonus.
 ///
-/// State: this window's count and the last one's, in two words. Round trips: 1 in memory, 2 on
-/// Redis.
+/// State, 16 bytes a client: this window's count and the last one's, in two words. Round trips: 0 in memory, 2
+/// on Redis.
 ///
 /// **When:** monthly or daily quotas that should not be lost by a quiet day. **When not:** where the
 /// limit protects something that cannot take more than `L` in any period.

@@ -6,17 +6,17 @@ use crate::rate::Rate;
 
 /// The exact sliding window: the costs of all hits with `t > now − P`, plus `c`, are at most `L`.
 ///
-/// State: the instant and the running sum of each hit, 16 bytes, of at most `L` hits that count
+/// State, up to 32 · `L` bytes a client: the instant and the running sum of each hit, of at most `L` that count
 /// (hits at one microsecond share an entry) and at most as many that no longer do. A hit looks for
 /// the oldest entry that counts in `O(log n)`, appends in amortised `O(1)`, and never rewrites the
-/// log. One command per hit.
+/// log. Round trips: 0 in memory, 1 on Redis.
 ///
 /// **When:** small limits that must hold over any period whatsoever: logins, payments. **When not:**
 /// large limits, where each client may cost `32 · L` bytes; [`SlidingWindow`](super::SlidingWindow)
 /// is near at 16 bytes in all.
 ///
 /// A changed limit keeps what was used; a changed period starts afresh. A refund takes the newest
-/// charges back, of those made no later than the one that is refunded.
+/// charges back, of those made no later than the one that is refunded, and moves what was charged later.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SlidingLog;
 
@@ -75,11 +75,16 @@ impl Strategy for SlidingLog {
             }
             Op::Check | Op::Settle { .. } => (true, 0),
             Op::Refund { at } => {
-                let mut left = log.costs(first);
-                take_newest(&mut left, at.unwrap_or(now), ask.cost);
-                after = left.iter().map(|(_, cost)| cost).sum();
-                keep = left.last().map_or(0, |(time, _)| leaves(*time));
-                *state = Log::write(&left);
+                let past = log.first_later(first, at.unwrap_or(now));
+                after = used.saturating_sub(ask.cost.min(log.sum_between(first, past)));
+                match std::mem::take(state) {
+                    State::Bytes(mut bytes) if after > 0 => {
+                        log::take_newest(&mut bytes, first, past, ask.cost);
+                        keep = leaves(Log::of(&bytes).newest().unwrap_or(0));
+                        *state = State::Bytes(bytes);
+                    }
+                    _ => keep = 0,
+                }
                 (true, 0)
             }
             Op::Reset => {
@@ -102,14 +107,4 @@ impl Strategy for SlidingLog {
     fn twin(&self) -> Option<Twin> {
         Some(Twin::SlidingLog)
     }
-}
-
-/// Takes `units` off the newest charges that are not later than `at`.
-fn take_newest(charges: &mut Vec<(u64, u64)>, at: u64, mut units: u64) {
-    for (_, cost) in charges.iter_mut().rev().filter(|(time, _)| *time <= at) {
-        let taken = units.min(*cost);
-        *cost -= taken;
-        units -= taken;
-    }
-    charges.retain(|(_, cost)| *cost > 0);
 }

@@ -35,6 +35,19 @@ fn config(cases: u32) -> Config {
     }
 }
 
+/// Runs the test on random inputs. A failure names the strategy, the least input found, and the seed.
+fn prove<S: proptest::strategy::Strategy>(
+    case: &cases::Case,
+    traces: u32,
+    input: &S,
+    test: impl Fn(S::Value) -> Result<(), proptest::test_runner::TestCaseError>,
+) {
+    let mut runner = proptest::test_runner::TestRunner::new(config(traces));
+    if let Err(error) = runner.run(input, test) {
+        panic!("{:?}, seed {}: {error}", case.strategy, config(0).rng_seed);
+    }
+}
+
 fn rate(limit: u64, period_micros: u64) -> Rate {
     Rate::new(limit, std::time::Duration::from_micros(period_micros)).expect("a rate within the bounds")
 }

@@ -18,7 +18,7 @@ const MOST: u64 = 100_000;
 /// `used + c ≤ L · percent(hour) / 100`. The hour is that of the hit, so within a long window the
 /// limit rises and falls while the count goes on.
 ///
-/// State: the window's start and what was used in it. Round trips: 1 in memory, 2 on Redis.
+/// State, 16 bytes a client: the last change and what was used in its window. Round trips: 0 in memory, 2 on Redis.
 ///
 /// **When:** batch clients should work at night. **When not:** where clocks are put forward in
 /// spring: the offset from UTC is fixed.
@@ -133,14 +133,23 @@ impl Strategy for TimeOfDay {
     }
 
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
-        let full = ask.rate.limit();
-        let window = Window::open(state, ask.now, ask.rate.period_micros(), 0);
-        let mut verdict = window.step(state, ask, self.limit_at(full, ask.now));
+        let (full, period) = (ask.rate.limit(), ask.rate.period_micros());
+        let window = Window::open(state, ask.now, period, 0);
+        // A clock that stepped back stands still for this client, on this side of the hour.
+        let seen = state.words().map_or(0, |[last, _]| last);
+        let now = if (window.start..window.end).contains(&seen) { seen.max(ask.now) } else { ask.now };
+        let mut verdict = window.step(state, ask, self.limit_at(full, now));
+        if let State::Words([last, _]) = state
+            && verdict.admitted
+            && ask.op.changes()
+        {
+            *last = now;
+        }
         if !verdict.admitted {
             // A better hour of this window, or a good one once the window is over.
             let wanted = window.used.saturating_add(ask.cost);
             let passes = self
-                .first_with(full, wanted, ask.now, window.end)
+                .first_with(full, wanted, now, window.end)
                 .or_else(|| self.first_with(full, ask.cost, window.end, u64::MAX));
             verdict.wait = passes.map_or(Verdict::NEVER, |passes| passes - ask.now);
         }

@@ -6,7 +6,7 @@ use crate::rate::Rate;
 /// Tokens arrive at `L / P` up to a burst `B`; a hit of cost `c` passes if `tokens ≥ c` and takes
 /// them. With a debt `D` it passes if `tokens + D ≥ c`, and the balance may sink to `−D`.
 ///
-/// State: one instant and one balance. One command per hit. Exact: tokens are counted in fractions
+/// State, 16 bytes a client: one instant and one balance. Round trips: 0 in memory, 1 on Redis. Exact: tokens are counted in fractions
 /// whose denominator is the rate's own (Turner 1986; RFC 2697 calls it a meter).
 ///
 /// **When:** APIs whose clients work in bursts. **When not:** where each client should be evenly

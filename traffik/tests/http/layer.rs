@@ -14,7 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 use traffik::test_kit::FaultyBackend;
 use traffik::tower::ThrottleService;
-use traffik::{BackendLayer, Identity, MemoryBackend, Parts, Peer, SharedBackend, Throttle, ThrottleLayer};
+use traffik::{BackendLayer, Identity, Parts, Peer, SharedBackend, Throttle, ThrottleLayer};
 
 use crate::support::{Client, app, memory, throttle};
 
@@ -139,8 +139,7 @@ async fn identifiers_rates_and_costs_may_take_their_time() {
 
 #[tokio::test]
 async fn dynamic_backends_are_found_through_the_layers() {
-    let (first, second): (SharedBackend, SharedBackend) =
-        (MemoryBackend::new().into(), MemoryBackend::new().into());
+    let (first, second): (SharedBackend, SharedBackend) = (memory().0.into(), memory().0.into());
     let tenant = throttle("tenant", "1/hour").dynamic_backend().build().unwrap();
     let tenants = BackendLayer::resolve(move |parts: &Parts| match parts.uri.path() {
         "/first" => Some(first.clone()),

@@ -11,11 +11,11 @@ use http::{Request, StatusCode};
 use traffik::test_kit::FaultyBackend;
 use traffik::throttle as limit;
 use traffik::{
-    BackendLayer, EXEMPTED, Identity, MemoryBackend, Outcome, Parts, Rate, SharedBackend, Throttle,
-    Throttled, Traffik, throttle,
+    BackendLayer, EXEMPTED, Identity, Outcome, Parts, Rate, SharedBackend, Throttle, Throttled, Traffik,
+    throttle,
 };
 
-use crate::support::{body, get_from, isolated, send, statuses};
+use crate::support::{body, get_from, isolated, send, statuses, still};
 
 #[throttle("attr:burst", rate = "3/min")]
 #[throttle("attr:sustained", rate = "5/hour")]
@@ -56,7 +56,7 @@ async fn by_key_later(parts: &Parts) -> Identity {
     by_key(parts)
 }
 
-static COUNTED: LazyLock<FaultyBackend> = LazyLock::new(|| FaultyBackend::new(MemoryBackend::new()));
+static COUNTED: LazyLock<FaultyBackend> = LazyLock::new(|| FaultyBackend::new(still()));
 
 #[throttle("attr:exempt", rate = "2/min", identifier = by_key_later, backend = COUNTED.clone())]
 async fn exempting() {}
@@ -77,7 +77,7 @@ async fn the_exempt_touch_no_backend() {
     assert_eq!(COUNTED.calls(), 3);
 }
 
-static STACK_CALLS: LazyLock<FaultyBackend> = LazyLock::new(|| FaultyBackend::new(MemoryBackend::new()));
+static STACK_CALLS: LazyLock<FaultyBackend> = LazyLock::new(|| FaultyBackend::new(still()));
 static IDENTIFIED: AtomicUsize = AtomicUsize::new(0);
 
 fn counting_identifier(_: &Parts) -> u64 {
@@ -281,7 +281,7 @@ async fn dynamic() {}
 #[throttle("attr:dynamic:fn", rate = "1/min", dynamic_backend = tenant)]
 async fn dynamic_fn() {}
 
-static TENANT: LazyLock<SharedBackend> = LazyLock::new(|| MemoryBackend::new().into());
+static TENANT: LazyLock<SharedBackend> = LazyLock::new(|| still().into());
 
 fn tenant(parts: &Parts) -> Option<SharedBackend> {
     parts.headers.contains_key("x-tenant").then(|| TENANT.clone())
@@ -292,14 +292,14 @@ async fn a_dynamic_backend_is_the_contexts() {
     let bare = Router::new().route("/", get(dynamic)).route("/fn", get(dynamic_fn));
     assert_eq!(statuses(&bare, "/", "10.0.0.1", 1).await, [500], "never the hidden in-memory default");
 
-    let tenants: [SharedBackend; 2] = [MemoryBackend::new().into(), MemoryBackend::new().into()];
+    let tenants: [SharedBackend; 2] = [still().into(), still().into()];
     let resolve =
         BackendLayer::resolve(move |req: &Parts| match req.headers.get("x-plan")?.to_str().ok()? {
             "gold" => Some(tenants[0].clone()),
             "free" => Some(tenants[1].clone()),
             _ => None,
         });
-    let router_wide = Traffik::builder().backend(MemoryBackend::new()).build();
+    let router_wide = Traffik::builder().backend(still()).build();
     let app = bare.layer(resolve).layer(router_wide.layer());
     for plan in ["gold", "free", "other"] {
         for expected in [200, 429] {

@@ -4,12 +4,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use traffik::strategy::{FixedWindow, Gcra, TokenBucket};
-use traffik::{
-    Decision, EXEMPTED, Identity, MemoryBackend, Parts, Rate, Registry, SharedBackend, Throttle, hit_all,
-};
+use traffik::{Decision, EXEMPTED, Identity, Parts, Rate, Registry, SharedBackend, Throttle, hit_all};
 use traffik::{bypass_if, throttle_if};
 
-use crate::support::{Result, alone, get_from};
+use crate::support::{Result, alone, get_from, still};
 
 #[tokio::test]
 async fn a_decision_tells_the_account() -> Result {
@@ -58,7 +56,7 @@ async fn subjects_of_every_kind_are_accounts_of_their_own() -> Result {
 
 #[tokio::test]
 async fn several_throttles_are_charged_all_or_none() -> Result {
-    let (memory, registry) = (SharedBackend::from(MemoryBackend::new()), Registry::new());
+    let (memory, registry) = (SharedBackend::from(still()), Registry::new());
     let throttle = |uid: &str, rate: &str| {
         Throttle::builder(uid).rate(rate).backend(&memory).registry(&registry).build()
     };
@@ -72,11 +70,8 @@ async fn several_throttles_are_charged_all_or_none() -> Result {
     }
     assert_eq!(burst.stat("ann").await?.ok_or("exempt")?.used, 3, "the refused hits charged neither");
 
-    let elsewhere = Throttle::builder("b:elsewhere")
-        .rate("1/day")
-        .backend(MemoryBackend::new())
-        .registry(&registry)
-        .build()?;
+    let elsewhere =
+        Throttle::builder("b:elsewhere").rate("1/day").backend(still()).registry(&registry).build()?;
     let _ = elsewhere.hit("ann").await?;
     assert!(!hit_all([&burst, &elsewhere], "ann").await?.is_allowed());
     assert_eq!(
@@ -96,7 +91,7 @@ async fn contexts_nest_and_isolate() -> Result {
         Throttle::builder("b:dynamic").rate("1/min").dynamic_backend().registry(&Registry::new()).build()?;
     let error = throttle.hit("u").await.expect_err("no context");
     assert!(error.is_configuration() && error.to_string().contains("b:dynamic"), "{error}");
-    let (outer, inner) = (MemoryBackend::new(), MemoryBackend::new());
+    let (outer, inner) = (still(), still());
     outer
         .scope(async {
             assert!(throttle.hit("u").await?.is_allowed());
@@ -135,7 +130,7 @@ fn what_is_wrong_is_said_when_it_is_built() {
     says(fresh("e:4").rate("5/min").cost(6).build(), &["6", "5", "never"]);
     says(fresh("e:5").rate("5/min").strategy(Gcra::new()).cost(2).build(), &["gcra", "burst"]);
     says(
-        fresh("e:6").rate("5/min").backend(MemoryBackend::new()).dynamic_backend().build(),
+        fresh("e:6").rate("5/min").backend(still()).dynamic_backend().build(),
         &["e:6", "backend", "dynamic"],
     );
     says(fresh("e:7").rate("999999937/8784 h").strategy(TokenBucket::new()).build(), &["2^53", "burst"]);
@@ -186,7 +181,7 @@ async fn settings_change_at_run_time() -> Result {
     throttle.set_enabled(false);
     assert_eq!(throttle.hit("u").await?, Decision::Exempt);
     throttle.set_enabled(true);
-    throttle.set_backend(MemoryBackend::new())?;
+    throttle.set_backend(still())?;
     assert!(throttle.hit("u").await?.is_allowed());
     Ok(())
 }

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use crate::support::still;
 use tracing_subscriber::fmt::MakeWriter;
 use traffik::test_kit::FaultyBackend;
-use traffik::{EXEMPTED, Identity, MemoryBackend, Registry, Throttle};
+use traffik::{EXEMPTED, Identity, Registry, Throttle};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -88,7 +89,7 @@ fn throttle(uid: &str, backend: impl Into<traffik::SharedBackend>) -> Throttle {
 
 #[test]
 fn decisions_are_told_with_uid_and_outcome_under_the_requests_span() {
-    let throttle = throttle("told", MemoryBackend::new());
+    let throttle = throttle("told", still());
     let lines = told(tracing::Level::TRACE, async {
         assert!(throttle.hit("alice").await.unwrap().is_allowed());
         assert!(!throttle.hit("alice").await.unwrap().is_allowed());
@@ -108,7 +109,7 @@ fn decisions_are_told_with_uid_and_outcome_under_the_requests_span() {
 
 #[test]
 fn a_backend_that_waits_is_called_in_a_span_of_its_own() {
-    let flaky = FaultyBackend::new(MemoryBackend::new()).fail_next(1);
+    let flaky = FaultyBackend::new(still()).fail_next(1);
     let throttle = throttle("told:flaky", flaky);
     let lines = told(tracing::Level::DEBUG, async {
         assert!(throttle.hit("alice").await.is_err());
@@ -124,7 +125,7 @@ fn a_backend_that_waits_is_called_in_a_span_of_its_own() {
 #[test]
 fn at_info_and_above_nothing_tells_who_it_is_about() {
     let secret = "token-5f2c";
-    let flaky = FaultyBackend::new(MemoryBackend::new()).fail_next(2);
+    let flaky = FaultyBackend::new(still()).fail_next(2);
     let throttle = throttle("told:quiet", flaky);
     let lines = told(tracing::Level::INFO, async {
         for _ in 0..5 {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use traffik::test_kit::FaultyBackend;
-use traffik::{Decision, MemoryBackend, OnError, Registry, Throttle, Traffik, throttle};
+use traffik::{Decision, OnError, Registry, Throttle, Traffik, throttle};
 
-use crate::support::{Result, body, get_from, send};
+use crate::support::{Result, body, get_from, send, still};
 
 #[throttle("fail:closed", rate = "9/min")]
 async fn closed() {}
@@ -18,7 +18,7 @@ async fn raise() {}
 
 #[tokio::test]
 async fn an_outage_is_answered_as_told_and_never_429() {
-    let faulty = FaultyBackend::new(MemoryBackend::new());
+    let faulty = FaultyBackend::new(still());
     let app = Router::new()
         .route("/closed", get(closed))
         .route("/open", get(open))
@@ -39,7 +39,7 @@ async fn an_outage_is_answered_as_told_and_never_429() {
 
 #[tokio::test(start_paused = true)]
 async fn no_call_outlives_its_deadline() -> Result {
-    let slow = FaultyBackend::new(MemoryBackend::new()).delay(Duration::from_millis(200));
+    let slow = FaultyBackend::new(still()).delay(Duration::from_millis(200));
     let throttle = Throttle::builder("fail:slow")
         .rate("9/min")
         .backend(slow.clone())

@@ -15,6 +15,7 @@ mod memory;
 mod metrics;
 mod policies;
 mod quota;
+mod refunds;
 mod reserve;
 mod support;
 mod survival;

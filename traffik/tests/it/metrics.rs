@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use std::future::IntoFuture;
 
+use crate::support::still;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use traffik::test_kit::{FaultyBackend, ManualClock};
 use traffik::{EXEMPTED, MemoryBackend, Registry, SharedBackend, Throttle, hit_all};
@@ -103,7 +104,7 @@ fn what_another_refuses_is_uncharged_and_shadows_are_told_apart() {
 
 #[test]
 fn calls_that_wait_are_timed_and_failures_counted() {
-    let flaky = FaultyBackend::new(MemoryBackend::new()).fail_next(1).delay(Duration::from_millis(1));
+    let flaky = FaultyBackend::new(still()).fail_next(1).delay(Duration::from_millis(1));
     let name = traffik::Backend::name(&flaky);
     let backend = SharedBackend::from(flaky);
     let api = throttle("m:flaky", "10/min", &backend);

@@ -1,15 +1,14 @@
 //! Reservations: charged up front, corrected afterwards.
 
-mod books;
 mod charge;
 
 use std::time::Duration;
 
 use traffik::strategy::{FixedWindow, LeakyQueue, SlidingLog, SlidingWindow, TokenBucket};
 use traffik::test_kit::FaultyBackend;
-use traffik::{EXEMPTED, MemoryBackend, OnCancel, Settled, Throttle};
+use traffik::{EXEMPTED, OnCancel, Settled, Throttle};
 
-use crate::support::{Result, alone};
+use crate::support::{Result, alone, still};
 
 async fn used(throttle: &Throttle) -> Result<u64> {
     Ok(throttle.stat("ann").await?.ok_or("exempt")?.used)
@@ -123,7 +122,7 @@ async fn a_dropped_reservation_goes_by_the_throttles_rule() -> Result {
 
 #[tokio::test]
 async fn a_backend_that_waits_is_given_back_to_by_a_task() -> Result {
-    let memory = MemoryBackend::new();
+    let memory = still();
     let faulty = FaultyBackend::new(memory);
     let throttle = Throttle::builder("reserve:task")
         .registry(&traffik::Registry::new())
@@ -143,7 +142,7 @@ async fn a_backend_that_waits_is_given_back_to_by_a_task() -> Result {
 
 #[tokio::test]
 async fn a_failed_settlement_is_an_error_and_never_gives_twice() -> Result {
-    let memory = MemoryBackend::new();
+    let memory = still();
     let faulty = FaultyBackend::new(memory);
     let throttle = Throttle::builder("reserve:fails")
         .registry(&traffik::Registry::new())

@@ -13,7 +13,7 @@ use traffik::{
     Throttle, Verdicts, hit_all,
 };
 
-use crate::support::Result;
+use crate::support::{Result, still};
 
 /// Waits twice before it decides, and twice after.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ async fn used(stack: &[Throttle], who: &str) -> Result<Vec<u64>> {
 
 #[tokio::test]
 async fn dropped_at_every_await_point_of_one_backend() -> Result {
-    let slow = SharedBackend::from(Slow(MemoryBackend::new()));
+    let slow = SharedBackend::from(Slow(still()));
     let stack = [throttle("drop:a", &slow), throttle("drop:b", &slow)];
     for polls in 1..60_u64 {
         let who = format!("client {polls}");
@@ -101,8 +101,8 @@ async fn dropped_at_every_await_point_of_one_backend() -> Result {
 
 #[tokio::test]
 async fn dropped_at_every_await_point_between_backends() -> Result {
-    let [one, two, three] = [(); 3].map(|()| SharedBackend::from(Slow(MemoryBackend::new())));
-    let memory = SharedBackend::from(MemoryBackend::new());
+    let [one, two, three] = [(); 3].map(|()| SharedBackend::from(Slow(still())));
+    let memory = SharedBackend::from(still());
     let stack = [
         throttle("drop:a", &one),
         throttle("drop:b", &one),
@@ -131,7 +131,7 @@ async fn dropped_at_every_await_point_between_backends() -> Result {
 async fn dropped_at_every_await_point_of_a_request() -> Result {
     use tower::ServiceExt;
 
-    let [one, two] = [(); 2].map(|()| SharedBackend::from(Slow(MemoryBackend::new())));
+    let [one, two] = [(); 2].map(|()| SharedBackend::from(Slow(still())));
     let who = |parts: &Parts| Identity::key(parts.uri.path());
     let limit = |uid: &str, backend: &SharedBackend| {
         let builder = Throttle::builder(uid).rate("100/day").registry(&Registry::new());
@@ -169,7 +169,7 @@ async fn dropped_at_every_await_point_of_a_request() -> Result {
 /// A refund that is under way when the client goes away is made once, and not again.
 #[tokio::test]
 async fn dropped_while_it_is_given_back() -> Result {
-    let [one, two, three] = [(); 3].map(|()| SharedBackend::from(Slow(MemoryBackend::new())));
+    let [one, two, three] = [(); 3].map(|()| SharedBackend::from(Slow(still())));
     let stack = [throttle("back:a", &one), throttle("back:b", &two), throttle("back:c", &three)];
     for polls in 1..60_u64 {
         let who = format!("client {polls}");
@@ -195,8 +195,8 @@ async fn dropped_before_a_backend_answers_or_fails() -> Result {
     use traffik::test_kit::FaultyBackend;
 
     for failures in [0, 1] {
-        let one = SharedBackend::from(MemoryBackend::new());
-        let faulty = FaultyBackend::new(MemoryBackend::new()).delay(Duration::from_millis(20));
+        let one = SharedBackend::from(still());
+        let faulty = FaultyBackend::new(still()).delay(Duration::from_millis(20));
         let two = SharedBackend::from(faulty.clone().fail_next(failures));
         let stack = [throttle("late:a", &one), throttle("late:b", &two)];
         assert!(polled(1, async { hit_all(&stack, "ann").await }).await.is_none());
@@ -222,7 +222,7 @@ fn panicking_identifiers_and_costs_charge_nothing_and_poison_nothing() {
         perhaps();
         3
     }
-    let backend = SharedBackend::from(MemoryBackend::new());
+    let backend = SharedBackend::from(still());
     let build = |builder: traffik::ThrottleBuilder| {
         builder.rate("10/day").registry(&Registry::new()).backend(&backend).build().expect("a valid throttle")
     };
@@ -255,7 +255,7 @@ fn panicking_identifiers_and_costs_charge_nothing_and_poison_nothing() {
 async fn a_panicking_handler_has_been_charged_once_and_locks_nothing() -> Result {
     use tower::ServiceExt;
 
-    let backend = SharedBackend::from(MemoryBackend::new());
+    let backend = SharedBackend::from(still());
     let who = |_: &Parts| Identity::from("ann");
     let builder = Throttle::builder("panic:handler").rate("3/day").identifier(who).registry(&Registry::new());
     let limited = builder.backend(&backend).build()?;

@@ -20,19 +20,10 @@ pub(super) struct Case {
     pub(super) traces: u32,
     /// How many periods a trace may span.
     pub(super) span: u64,
-    /// Whether the definition says how a changed limit bears on the past.
-    pub(super) changing: bool,
 }
 
 fn case(strategy: impl Strategy, passes: impl Fn(&Scene<'_>) -> bool + 'static) -> Case {
-    Case {
-        strategy: Arc::new(strategy),
-        passes: Box::new(passes),
-        fickle: false,
-        traces: 200,
-        span: 600,
-        changing: true,
-    }
+    Case { strategy: Arc::new(strategy), passes: Box::new(passes), fickle: false, traces: 200, span: 600 }
 }
 
 pub(super) fn windows() -> Vec<Case> {
@@ -70,7 +61,6 @@ pub(super) fn narrow() -> Vec<Case> {
         case(Rollover::new(), |scene| narrow::rollover(scene, 50, u64::MAX)),
         case(Rollover::new().percent(100).cap(3), |scene| narrow::rollover(scene, 100, 3)),
         Case {
-            changing: false,
             traces: 16,
             span: 60,
             ..case(Adaptive::new(), |scene| {
@@ -78,7 +68,6 @@ pub(super) fn narrow() -> Vec<Case> {
             })
         },
         Case {
-            changing: false,
             traces: 16,
             span: 60,
             ..case(Adaptive::new().threshold(60).reduction(30).recovery(7).floor(3), move |scene| {

@@ -1,7 +1,7 @@
 //! A million hits later: not a microsecond off.
 
 use super::*;
-use crate::strategy::{Gcra, LeakyBucket, LeakyQueue, SlidingLog, SlidingWindow, TokenBucket};
+use crate::strategy::*;
 
 /// Hits as fast as it is let, and says when each was admitted, counted from the first.
 fn hammer(strategy: &dyn Strategy, rate: &Rate, cost: u64, hits: u64, mut admitted: impl FnMut(u64, u64)) {
@@ -16,10 +16,11 @@ fn hammer(strategy: &dyn Strategy, rate: &Rate, cost: u64, hits: u64, mut admitt
         }
         // What goes to Lua must stay exact there (long logs are left to the others).
         if let State::Bytes(bytes) = &state
+            && strategy.twin().is_some()
             && bytes.len() < 500
         {
             let words = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
-            assert!(words.max() < Some(crate::strategy::EXACT), "hit {number}: {state:?}");
+            assert!(words.max() < Some(EXACT), "hit {number}: {state:?}");
         }
         admitted(number, now - START);
     }
@@ -32,13 +33,15 @@ fn drained(rate: &Rate, used: u64) -> u64 {
 
 #[test]
 fn buckets_are_on_time_after_a_million_hits() {
-    let steady: [(&dyn Strategy, Rate, u64); 6] = [
+    let steady: [(&dyn Strategy, Rate, u64); 7] = [
         (&TokenBucket::new().burst(50), rate(999_983, MINUTE), 50),
         (&TokenBucket::new().burst(1).debt(2), rate(7, 11), 3),
         (&LeakyBucket::new(), rate(20, 7_919), 20),
         (&Gcra::new().burst(2), rate(999_983, MINUTE), 2),
         (&Gcra::new().burst(3), rate(1_000_000_000, 366 * DAY), 3),
         (&LeakyQueue::new(), rate(20, 7_919), 20),
+        // Hits of the normal cost slow nothing.
+        (&CostAdaptive::new(), rate(20, 7_919), 20),
     ];
     for (strategy, rate, capacity) in steady {
         hammer(strategy, &rate, 1, 1_000_000, |number, at| {
@@ -76,6 +79,37 @@ fn windows_admit_no_more_after_a_million_hits() {
     let middle = per_window.len() as u64 - 2;
     let sum: u64 = per_window.values().skip(1).take(middle as usize).sum();
     assert!(sum <= 20 * middle && sum >= 19 * middle, "{sum} in {middle} windows");
+}
+
+/// Those that count per calendar window: each window is as full as the one a million hits before.
+#[test]
+fn calendar_windows_are_full_after_a_million_hits() {
+    const PERIOD: u64 = 7_919;
+    let rate = rate(20, PERIOD);
+    let shift = PHASE % PERIOD;
+    // What each window holds, but for the first.
+    let windows: [(&dyn Strategy, u64, u64); 7] = [
+        (&FixedWindow::new(), 0, 20),
+        (&FixedWindow::new().staggered(), shift, 20),
+        (&Tiered::new().default(3), 0, 60),
+        (&PriorityReserve::new(), 0, 10),
+        (&TimeOfDay::new().hours(0, 24, 150), 0, 30),
+        // A full window leaves nothing to carry over, nor a reason to grow.
+        (&Rollover::new(), 0, 20),
+        (&Adaptive::new().floor(45), 0, 9),
+    ];
+    for (strategy, shift, holds) in windows {
+        let mut per_window = std::collections::BTreeMap::<u64, u64>::new();
+        hammer(strategy, &rate, 1, 1_000_000, |_, at| {
+            *per_window.entry((START + at + PERIOD - shift) / PERIOD).or_default() += 1
+        });
+        let (first, last) = ((START + PERIOD - shift) / PERIOD, *per_window.keys().last().unwrap());
+        // The first ones of an adaptive limit are on its way down.
+        let settled = per_window.range(first + 2..last);
+        assert!(settled.clone().count() > 1_000_000 / 61, "{strategy:?}");
+        assert!(settled.clone().all(|(_, hits)| *hits == holds), "{strategy:?}");
+        assert_eq!(settled.count() as u64, last - first - 2, "{strategy:?}: a window was left out");
+    }
 }
 
 #[test]

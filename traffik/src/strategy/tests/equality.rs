@@ -124,7 +124,7 @@ fn follow(case: &Case, rates: &[Rate], choice: usize, trace: &[Move]) -> Result<
             8 => 1 + random % capacity.div_ceil(3),
             _ => 1 + random % capacity,
         };
-        if step.op == 39 && case.changing {
+        if step.op == 39 {
             let other = rate.with_limit(1 + random % (2 * rate.limit()).min(1 << 40));
             if strategy.validate(&other).is_ok() {
                 rate = other;
@@ -160,12 +160,12 @@ fn follow(case: &Case, rates: &[Rate], choice: usize, trace: &[Move]) -> Result<
         if verdict.admitted {
             match op {
                 Op::Hit => {
-                    account.history.push(Event { now, what: What::Charge, cost });
+                    account.history.push(Event { now, what: What::Charge, cost, limit: rate.limit() });
                     gone.insert(now, now + verdict.reset_after);
                 }
                 Op::Refund { at } => {
                     let what = What::Refund { at: at.unwrap_or(now), gone_at };
-                    account.history.push(Event { now, what, cost });
+                    account.history.push(Event { now, what, cost, limit: rate.limit() });
                 }
                 Op::Reset => account.history.clear(),
                 Op::Check | Op::Settle { .. } => {}
@@ -201,11 +201,7 @@ fn run(cases: Vec<Case>) {
     for case in cases {
         let rates = case.rates();
         let traces = (any::<usize>(), proptest::collection::vec(moves(), 1..60));
-        let mut runner = proptest::test_runner::TestRunner::new(config(case.traces));
-        let outcome = runner.run(&traces, |(choice, trace)| follow(&case, &rates, choice, &trace));
-        if let Err(error) = outcome {
-            panic!("{:?}, seed {}: {error}", case.strategy, config(0).rng_seed);
-        }
+        prove(&case, case.traces, &traces, |(choice, trace)| follow(&case, &rates, choice, &trace));
     }
 }
 

@@ -39,8 +39,7 @@ fn garbage_neither_panics_nor_refuses_for_ever() {
         let rates = case.rates();
         let ops = proptest::collection::vec((0_u8..5, any::<u64>(), any::<u64>()), 1..12);
         let input = (any::<usize>(), garbage(), ops);
-        let mut runner = proptest::test_runner::TestRunner::new(config(300));
-        let outcome = runner.run(&input, |(choice, garbage, ops)| {
+        prove(&case, 300, &input, |(choice, garbage, ops)| {
             let rate = &rates[choice % rates.len()];
             let (mut state, mut now) = (garbage.clone(), START);
             for (op, cost, advance) in ops {
@@ -64,9 +63,6 @@ fn garbage_neither_panics_nor_refuses_for_ever() {
             );
             Ok(())
         });
-        if let Err(error) = outcome {
-            panic!("{:?}: {error}", case.strategy);
-        }
     }
 }
 

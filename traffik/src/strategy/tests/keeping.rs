@@ -12,8 +12,7 @@ fn what_is_kept_is_forgotten_without_a_trace() {
         let rates = case.rates();
         let moves = proptest::collection::vec((any::<u64>(), any::<u64>(), any::<u8>()), 1..20);
         let input = (any::<usize>(), moves, any::<u64>());
-        let mut runner = proptest::test_runner::TestRunner::new(config(60));
-        let outcome = runner.run(&input, |(choice, moves, random)| {
+        prove(&case, 60, &input, |(choice, moves, random)| {
             let rate = &rates[choice % rates.len()];
             let (state, now, verdict) = account(&case, rate, &moves);
             let capacity = strategy.capacity(rate);
@@ -34,6 +33,16 @@ fn what_is_kept_is_forgotten_without_a_trace() {
                     prop_assert_eq!(kept, forgotten, "{} {:?} at {}: {:?}", rate, state, ask.now, verdict);
                 }
             }
+            // Nor does it matter to another limit that shares it.
+            let other = rate.with_limit(1 + random % (2 * rate.limit()).min(1 << 40));
+            if strategy.validate(&other).is_ok() && strategy.tag(&other) == strategy.tag(rate) {
+                for cost in [1, 1 + random % strategy.capacity(&other)] {
+                    let ask = ask(Op::Check, now + verdict.keep_for, &other, cost, who(11));
+                    let (kept, forgotten) =
+                        (peek(strategy, &state, &ask), peek(strategy, &State::Empty, &ask));
+                    prop_assert_eq!(kept, forgotten, "{} after {} {:?}: {:?}", other, rate, state, verdict);
+                }
+            }
             // Not a microsecond too long, either: the account is not full before.
             if verdict.keep_for == verdict.reset_after && verdict.keep_for > 0 && !case.fickle {
                 let look = |state: &State| {
@@ -44,8 +53,5 @@ fn what_is_kept_is_forgotten_without_a_trace() {
             }
             Ok(())
         });
-        if let Err(error) = outcome {
-            panic!("{:?}: {error}", case.strategy);
-        }
     }
 }

@@ -90,3 +90,40 @@ fn the_last_word_on_a_tier_and_on_an_hour_counts() {
     let strategy = TimeOfDay::new().hours(0, 24, 50).hours(22, 6, 200).utc_offset(60);
     assert_eq!([20, 21, 4, 5, 12].map(|hour| limits(&strategy, hour)), [50, 200, 200, 50, 50]);
 }
+
+/// What each file must say on top, so that nobody has to read on to choose.
+#[test]
+fn every_file_says_what_it_costs_and_when_to_take_it() {
+    let files = [
+        ("fixed_window", include_str!("../fixed_window.rs")),
+        ("sliding_window", include_str!("../sliding_window.rs")),
+        ("sliding_log", include_str!("../sliding_log.rs")),
+        ("token_bucket", include_str!("../token_bucket.rs")),
+        ("leaky_bucket", include_str!("../leaky_bucket.rs")),
+        ("leaky_queue", include_str!("../leaky_queue.rs")),
+        ("gcra", include_str!("../gcra.rs")),
+        ("tiered", include_str!("../tiered.rs")),
+        ("priority_reserve", include_str!("../priority_reserve.rs")),
+        ("rollover", include_str!("../rollover.rs")),
+        ("time_of_day", include_str!("../time_of_day.rs")),
+        ("adaptive", include_str!("../adaptive.rs")),
+        ("cost_adaptive", include_str!("../cost_adaptive.rs")),
+    ];
+    for (name, text) in files {
+        let before = text.find("pub struct ").unwrap();
+        let head = text[..before].replace("\n///", "");
+        for part in [
+            "//! [`",
+            " State, ",
+            "bytes a client: ",
+            "ound trip",
+            "**When:**",
+            "**When not:**",
+            "A changed ",
+        ] {
+            assert!(head.contains(part), "{name}.rs does not say {part:?} on top");
+        }
+        let told = if text.contains("fn twin(") { "1 on Redis" } else { "2 on Redis" };
+        assert!(head.contains(told), "{name}.rs: round trips are {told}");
+    }
+}

@@ -8,6 +8,8 @@ pub(super) struct Event {
     pub(super) now: u64,
     pub(super) what: What,
     pub(super) cost: u64,
+    /// The limit in force then.
+    pub(super) limit: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

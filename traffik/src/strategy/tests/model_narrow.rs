@@ -41,21 +41,24 @@ pub(super) struct Knobs {
     pub(super) floor: u128,
 }
 
+/// Each window is judged by the limit under which it was last used.
 pub(super) fn adaptive(scene: &Scene<'_>, knobs: Knobs) -> bool {
     let index = |at: u64| u128::from(at) / scene.period();
     let used = |window| scene.used_in(window, index, same_window);
-    let limit = |factor: u128| (scene.limit() * factor / 100).max(1);
+    let limit = |full: u128, factor: u128| (full * factor / 100).max(1);
     let mut factor = 100_u128;
     let first = scene.history.first().map_or(index(scene.now), |event| index(event.now));
     for window in first..index(scene.now) {
-        let loaded = used(window) * 100 > limit(factor) * knobs.threshold;
+        let last = scene.history.iter().rfind(|event| index(event.now) == window);
+        let loaded = last
+            .is_some_and(|event| used(window) * 100 > limit(event.limit.into(), factor) * knobs.threshold);
         factor = if loaded {
             (factor * knobs.reduction / 100).max(knobs.floor)
         } else {
             (factor + knobs.recovery).min(100)
         };
     }
-    used(index(scene.now)) + u128::from(scene.cost) <= limit(factor)
+    used(index(scene.now)) + u128::from(scene.cost) <= limit(scene.limit(), factor)
 }
 
 /// A level in units of 1/(100·P), so that each microsecond takes L·f.

@@ -10,6 +10,8 @@ fn churn(strategy: &dyn Strategy, entry: usize) {
     const LIMIT: u64 = 10_000;
     let rate = rate(LIMIT, LIMIT);
     let (mut state, mut now) = (State::Empty, START);
+    // A queue leaks while it fills: its first entry takes half of the time.
+    strategy.step(&mut state, &ask(Op::Hit, now, &rate, LIMIT / 2, who(0)));
     let mut hit = |state: &mut State| {
         now += 1;
         strategy.step(state, &ask(Op::Hit, now, &rate, 1, who(0)))
@@ -31,6 +33,16 @@ fn churn(strategy: &dyn Strategy, entry: usize) {
     // there to catch a log that is copied, which would take a hundred times as long.
     assert!(each.as_micros() < 40, "{strategy:?}: {each:?} a hit, {refused} refused");
     println_of(strategy, each);
+
+    // Nor does a refund of the newest charges copy what stays.
+    let before = peek(strategy, &state, &ask(Op::Check, now, &rate, 0, who(0))).used;
+    let begun = Instant::now();
+    for given_back in 1..=LIMIT / 4 {
+        let verdict = strategy.step(&mut state, &ask(Op::Refund { at: None }, now, &rate, 1, who(0)));
+        assert_eq!(verdict.used, before - given_back, "{strategy:?}");
+    }
+    let each = begun.elapsed() / (LIMIT / 4) as u32;
+    assert!(each.as_micros() < 40, "{strategy:?}: {each:?} a refund");
 }
 
 #[allow(clippy::print_stdout)]

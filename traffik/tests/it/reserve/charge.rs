@@ -1,17 +1,19 @@
 //! `Charge`, the extractor: what the gate and the layers have charged, settled by the handler.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::routing::get;
 use http::StatusCode;
-use traffik::test_kit::FaultyBackend;
+use traffik::strategy::TokenBucket;
+use traffik::test_kit::{FaultyBackend, ManualClock};
 use traffik::{
     Charge, EXEMPTED, MemoryBackend, OnCancel, Registry, Settled, Throttle, ThrottleLayer, Traffik, throttle,
 };
 
-use crate::support::{Result, get_from, isolated, send, statuses};
+use crate::support::{Result, get_from, isolated, send, statuses, still};
 
 async fn used(throttle: &Throttle, request: &http::Request<Body>) -> u64 {
     let (parts, _) = http::Request::builder().body(()).unwrap().into_parts();
@@ -90,7 +92,7 @@ async fn a_stack_is_settled_in_one_call() -> Result {
 
 #[tokio::test]
 async fn a_settlement_never_fails_the_response() {
-    static FAULTY: LazyLock<FaultyBackend> = LazyLock::new(|| FaultyBackend::new(MemoryBackend::new()));
+    static FAULTY: LazyLock<FaultyBackend> = LazyLock::new(|| FaultyBackend::new(still()));
     #[throttle("charge:fails", rate = "1000/day", cost = 100)]
     async fn fails(charge: Charge) -> &'static str {
         let _armed = FAULTY.clone().fail_next(1);
@@ -109,7 +111,7 @@ async fn a_settlement_never_fails_the_response() {
 #[tokio::test]
 async fn a_streamed_answer_settles_at_its_end() -> Result {
     static TOKENS: LazyLock<Throttle> = LazyLock::new(|| {
-        let memory = MemoryBackend::new();
+        let memory = still();
         on("charge:streamed", "1000/day", &memory).on_cancel(OnCancel::Refund).cost(100).build().unwrap()
     });
     #[throttle(TOKENS)]
@@ -138,9 +140,9 @@ async fn a_streamed_answer_settles_at_its_end() -> Result {
 #[tokio::test]
 async fn a_client_that_goes_away_follows_the_rule() -> Result {
     static KEEPS: LazyLock<Throttle> =
-        LazyLock::new(|| on("charge:keeps", "1000/day", &MemoryBackend::new()).cost(100).build().unwrap());
+        LazyLock::new(|| on("charge:keeps", "1000/day", &still()).cost(100).build().unwrap());
     static REFUNDS: LazyLock<Throttle> = LazyLock::new(|| {
-        let builder = on("charge:refunds", "1000/day", &MemoryBackend::new());
+        let builder = on("charge:refunds", "1000/day", &still());
         builder.cost(100).on_cancel(OnCancel::Refund).build().unwrap()
     });
     #[throttle(KEEPS)]
@@ -162,9 +164,8 @@ async fn a_client_that_goes_away_follows_the_rule() -> Result {
 
 #[tokio::test]
 async fn refund_on_gives_back_what_was_settled_and_no_more() -> Result {
-    static THROTTLE: LazyLock<Throttle> = LazyLock::new(|| {
-        on("charge:refund_on", "1000/day", &MemoryBackend::new()).cost(100).build().unwrap()
-    });
+    static THROTTLE: LazyLock<Throttle> =
+        LazyLock::new(|| on("charge:refund_on", "1000/day", &still()).cost(100).build().unwrap());
     #[throttle(THROTTLE, refund_on = "5xx")]
     async fn fails(charge: Charge) -> StatusCode {
         charge.settle(30).await.unwrap();
@@ -182,9 +183,30 @@ async fn refund_on_gives_back_what_was_settled_and_no_more() -> Result {
 }
 
 #[tokio::test]
+async fn what_a_settlement_takes_besides_can_be_given_back_for_longer() -> Result {
+    static CLOCK: LazyLock<ManualClock> = LazyLock::new(ManualClock::new);
+    static LEAKS: LazyLock<Throttle> = LazyLock::new(|| {
+        let memory = MemoryBackend::builder().clock(CLOCK.clone()).build();
+        on("charge:leaks", "10/10s", &memory).strategy(TokenBucket::new()).build().unwrap()
+    });
+    #[throttle(LEAKS, refund_on = "5xx")]
+    async fn fails(charge: Charge) -> StatusCode {
+        // One unit is gone after a second, five after five.
+        charge.settle(5).await.unwrap();
+        CLOCK.advance(Duration::from_secs(3));
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+    let app = Router::new().route("/", get(fails));
+    let request = || get_from("/", "192.0.2.1", &[]);
+    send(&app, request()).await;
+    assert_eq!(used(&LEAKS, &request()).await, 0, "of five, two were left");
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_a_layer_has_charged_can_be_settled_too() -> Result {
-    let global = on("charge:layer", "1000/day", &MemoryBackend::new()).cost(10).build()?;
-    let refunding = on("charge:layer:refunding", "1000/day", &MemoryBackend::new())
+    let global = on("charge:layer", "1000/day", &still()).cost(10).build()?;
+    let refunding = on("charge:layer:refunding", "1000/day", &still())
         .cost(10)
         .refund_on_status(|status| status.is_server_error())
         .build()?;
@@ -209,6 +231,40 @@ async fn what_a_layer_has_charged_can_be_settled_too() -> Result {
     Ok(())
 }
 
+/// A layer has charged one throttle, and its attribute, where it costs more, the rest: two charges on
+/// one account, and one number for both.
+#[tokio::test]
+async fn what_a_layer_and_an_attribute_have_charged_together_is_settled_to_one_number() -> Result {
+    static SHARED: LazyLock<Throttle> = LazyLock::new(|| {
+        let builder = on("charge:topped_up", "1000/day", &still());
+        builder.backend(traffik_counting()).cost(10).build().unwrap()
+    });
+    #[throttle(SHARED, cost = 30)]
+    async fn dear(axum::extract::Path(actual): axum::extract::Path<u64>, charge: Charge) -> String {
+        assert_eq!(charge.charged(), 30);
+        format!("{:?}", charge.settle(actual).await.unwrap())
+    }
+    #[throttle(SHARED, cost = 30)]
+    async fn named(axum::extract::Path(actual): axum::extract::Path<u64>, charge: Charge) -> String {
+        format!("{:?}", charge.of("charge:topped_up").settle(actual).await.unwrap())
+    }
+    let app = Router::new().route("/all/{actual}", get(dear)).route("/of/{actual}", get(named));
+    let app = app.layer(ThrottleLayer::new([&*SHARED]));
+    let mut sum = 0;
+    for actual in [0, 5, 10, 18, 30, 31, 100] {
+        for path in ["all", "of"] {
+            let request = || get_from(&format!("/{path}/{actual}"), "192.0.2.1", &[]);
+            assert_eq!(crate::support::body(send(&app, request()).await).await, "InFull");
+            sum += actual;
+            assert_eq!(used(&SHARED, &request()).await, sum, "{path}, settled to {actual}");
+        }
+    }
+    let request = || get_from("/all/2000", "192.0.2.1", &[]);
+    let told = crate::support::body(send(&app, request()).await).await;
+    assert_eq!(told, format!("AtLimit {{ missing: {} }}", 2_000 - (1_000 - sum)));
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_exempt_get_an_empty_charge_and_nobody_a_charge_without_a_throttle() {
     fn nobody(_: &traffik::Parts) -> traffik::Identity {
@@ -226,12 +282,9 @@ async fn the_exempt_get_an_empty_charge_and_nobody_a_charge_without_a_throttle()
     assert_eq!(statuses(&app, "/unthrottled", "192.0.2.1", 1).await, [500]);
 }
 
-/// Counts the calls that reach a memory.
+/// Counts the calls that reach a memory, and sees to it that none names a key twice.
 fn traffik_counting() -> Counting {
-    Counting {
-        inner: MemoryBackend::builder().clock(traffik::test_kit::ManualClock::new()).build(),
-        calls: Default::default(),
-    }
+    Counting { inner: MemoryBackend::builder().clock(ManualClock::new()).build(), calls: Default::default() }
 }
 
 #[derive(Debug, Clone)]
@@ -257,6 +310,8 @@ impl traffik::Backend for Counting {
         hits: &'a [traffik::Hit<'a>],
     ) -> traffik::BoxFuture<'a, std::result::Result<traffik::Verdicts, traffik::BackendError>> {
         self.calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let keys: std::collections::BTreeSet<u64> = hits.iter().map(traffik::Hit::hash).collect();
+        assert_eq!(keys.len(), hits.len(), "{op:?} of {hits:?}");
         self.inner.decide(op, hits)
     }
 }

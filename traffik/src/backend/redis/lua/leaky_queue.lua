@@ -38,16 +38,11 @@ end
 -- Takes `units` from the end of the entries from `first` on. Returns how many entries are left and
 -- their sum.
 local function shorten(queue, first, units)
-  local count, total = queue.n, queue.total
-  while units > 0 and count > first do
-    local rest = before(queue, count - 1)
-    local cost = total - rest
-    if cost > units then
-      return count, total - units
-    end
-    units, count, total = units - cost, count - 1, rest
-  end
-  return count, total
+  local total = math.max(minus(queue.total, units), before(queue, first))
+  local last = first_that(first, queue.n - 1, function(entry)
+    return before(queue, entry + 1) >= total
+  end)
+  return last + 1, total
 end
 
 function strategy.step(ask, queue)

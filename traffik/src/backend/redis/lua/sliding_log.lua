@@ -42,18 +42,19 @@ local function take_newest(log, first, at, units)
   local past = first_that(first, log.n, function(entry)
     return time(log, entry) > at
   end)
-  local left, from, rest = units, past, 0
-  while left > 0 and from > first do
-    from = from - 1
-    local cost = between(sum_before(log, from), sum_before(log, from + 1))
-    rest = minus(cost, left)
-    left = minus(left, cost)
-  end
+  local start = sum_before(log, first)
+  local there = between(start, sum_before(log, past))
+  local taken = math.min(units, there)
+  local left = there - taken
+  local from = first_that(first, past, function(entry)
+    return between(start, sum_before(log, entry + 1)) > left
+  end)
+  local rest = from < past and minus(left, between(start, sum_before(log, from))) or 0
   local newest = log.newest
   if past == log.n and from < past then
     newest = time(log, rest > 0 and from or math.max(from - 1, 0))
   end
-  return units - left, newest, { log = log, from = from, rest = rest, past = past, taken = units - left }
+  return taken, newest, { log = log, from = from, rest = rest, past = past, taken = taken }
 end
 
 function strategy.step(ask, log)
@@ -99,7 +100,7 @@ function strategy.step(ask, log)
     next = false
     if used > 0 then
       local taken, newest, change = take_newest(log, first, ask.at or now, cost)
-      after = used - taken
+      after = minus(used, taken)
       keep = after > 0 and leaves(newest) or 0
       next = after > 0 and change
     end
@@ -143,8 +144,9 @@ local function rewrite(key, change, ttl)
     sum = sum >= EXACT - change.rest and sum - (EXACT - change.rest) or sum + change.rest
     parts[2] = struct.pack('<I8I8', time(log, change.from), sum)
   end
-  for entry = change.past, log.n - 1 do
-    local instant, sum = integers(key, 2 * entry + 1, 2)
+  local later = redis.call('GETRANGE', key, 9 + 16 * change.past, -1)
+  for place = 1, #later, 16 do
+    local instant, sum = struct.unpack('<I8I8', later, place)
     parts[#parts + 1] = struct.pack('<I8I8', instant, between(change.taken, sum % EXACT))
   end
   redis.call('SET', key, table.concat(parts), 'PX', ttl)

@@ -1,0 +1,26 @@
+//! [`PaidErrors`]: which errors of the work are paid for all the same.
+
+use super::BoxError;
+
+/// What [`apply_on_error`](super::Quota::apply_on_error) takes: `true` for all errors, `false` for none
+/// (the default), or a function that says of each.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say which errors are paid for",
+    note = "pass `true` for all of them, or a closure that names its argument's type: `|error: &BoxError| error.is::<Timeout>()`"
+)]
+pub trait PaidErrors: Send + Sync {
+    /// Whether work that ended with this error is paid for.
+    fn pays(&self, error: &BoxError) -> bool;
+}
+
+impl PaidErrors for bool {
+    fn pays(&self, _: &BoxError) -> bool {
+        *self
+    }
+}
+
+impl<F: Fn(&BoxError) -> bool + Send + Sync> PaidErrors for F {
+    fn pays(&self, error: &BoxError) -> bool {
+        self(error)
+    }
+}

@@ -1,0 +1,126 @@
+//! `refund_on`: an answer's status gives the cost back, per throttle, and its body streams on.
+
+use std::convert::Infallible;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::routing::get;
+use http::{Response, StatusCode};
+use http_body_util::BodyExt;
+use traffik::{MemoryBackend, Registry, Throttle, ThrottleLayer, throttle};
+
+use crate::support::{Result, get_from, isolated, send, statuses};
+
+/// Pieces that are made one at a time, when they are asked for.
+static MADE: AtomicUsize = AtomicUsize::new(0);
+
+fn pieces() -> Body {
+    Body::from_stream(futures_util::stream::unfold(0, async |sent| {
+        MADE.fetch_add(1, Ordering::SeqCst);
+        (sent < 3).then(|| (Ok::<_, Infallible>(Bytes::from(format!("{sent} "))), sent + 1))
+    }))
+}
+
+fn on(uid: &str, memory: &MemoryBackend) -> Throttle {
+    Throttle::builder(uid)
+        .rate("10/day")
+        .registry(&Registry::new())
+        .backend(memory.clone())
+        .identifier(|_: &traffik::Parts| "ann")
+        .build()
+        .unwrap()
+}
+
+async fn used(throttle: &Throttle) -> u64 {
+    throttle.stat("ann").await.unwrap().unwrap().used
+}
+
+static MEMORY: LazyLock<MemoryBackend> = LazyLock::new(crate::support::still);
+static REFUNDS: LazyLock<Throttle> = LazyLock::new(|| on("refunds:refunds", &MEMORY));
+static KEEPS: LazyLock<Throttle> = LazyLock::new(|| on("refunds:keeps", &MEMORY));
+
+#[throttle(REFUNDS, refund_on = "5xx")]
+#[throttle(KEEPS)]
+async fn failing() -> Response<Body> {
+    Response::builder().status(StatusCode::BAD_GATEWAY).header("x-own", "kept").body(pieces()).unwrap()
+}
+
+/// The same through a layer, whose body type is another.
+async fn bare() -> Response<Body> {
+    Response::builder().status(StatusCode::BAD_GATEWAY).header("x-own", "kept").body(pieces()).unwrap()
+}
+
+#[tokio::test]
+async fn the_body_streams_on_untouched() -> Result {
+    let layered = Throttle::builder("refunds:layer")
+        .rate("10/day")
+        .registry(&Registry::new())
+        .backend(MEMORY.clone())
+        .identifier(|_: &traffik::Parts| "ann")
+        .refund_on_status(|status| status.is_server_error())
+        .build()?;
+    let app = Router::new()
+        .route("/layer", get(bare).layer(ThrottleLayer::new([&layered])))
+        .route("/attribute", get(failing));
+    for path in ["/attribute", "/layer"] {
+        MADE.store(0, Ordering::SeqCst);
+        let response = send(&app, get_from(path, "192.0.2.1", &[])).await;
+        assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+        assert_eq!(response.headers()["x-own"], "kept");
+        assert_eq!(MADE.load(Ordering::SeqCst), 0, "{path}: nothing has been asked for yet");
+        assert_eq!(
+            (used(&REFUNDS).await, used(&layered).await),
+            (0, 0),
+            "{path}: given back by the status alone"
+        );
+        let mut body = response.into_body();
+        assert_eq!(body.size_hint().exact(), None);
+        for piece in 0..3 {
+            let frame = body.frame().await.ok_or("a piece")??;
+            assert_eq!(frame.into_data().ok(), Some(Bytes::from(format!("{piece} "))), "{path}");
+            assert_eq!(MADE.load(Ordering::SeqCst), piece + 1, "{path}: each when it is asked for");
+        }
+        assert!(body.frame().await.is_none());
+    }
+    assert_eq!(used(&KEEPS).await, 1, "the throttle beside it keeps its cost");
+    Ok(())
+}
+
+#[throttle("refunds:error", rate = "1/day", refund_on = "error")]
+async fn missing() -> StatusCode {
+    StatusCode::NOT_FOUND
+}
+
+#[throttle("refunds:5xx", rate = "1/day", refund_on = "5xx")]
+async fn missing_is_no_5xx() -> StatusCode {
+    StatusCode::NOT_FOUND
+}
+
+fn teapots(status: StatusCode) -> bool {
+    status == StatusCode::IM_A_TEAPOT
+}
+
+#[throttle("refunds:fn", rate = "1/day", refund_on = teapots)]
+async fn teapot() -> StatusCode {
+    StatusCode::IM_A_TEAPOT
+}
+
+#[tokio::test]
+async fn which_statuses_is_said_per_throttle() {
+    let app = Router::new().route("/error", get(missing)).route("/5xx", get(missing_is_no_5xx));
+    let (app, _) = isolated(app.route("/fn", get(teapot)));
+    assert_eq!(statuses(&app, "/error", "192.0.2.1", 3).await, [404; 3]);
+    assert_eq!(statuses(&app, "/5xx", "192.0.2.1", 3).await, [404, 429, 429]);
+    assert_eq!(statuses(&app, "/fn", "192.0.2.1", 3).await, [418; 3]);
+}
+
+/// A refusal's own status gives nothing back: nothing was charged for it.
+#[tokio::test]
+async fn a_refusal_is_no_error_to_give_back() {
+    #[throttle("refunds:refused", rate = "1/day", refund_on = "error")]
+    async fn fine() {}
+    let (app, _) = isolated(Router::new().route("/", get(fine)));
+    assert_eq!(statuses(&app, "/", "192.0.2.1", 4).await, [200, 429, 429, 429]);
+}
