@@ -9,6 +9,9 @@ fn main() {
     if std::env::args().nth(1).as_deref() == Some("profile") {
         return memory::profile();
     }
+    if std::env::args().nth(1).as_deref() == Some("contended") {
+        return memory::contended();
+    }
     if std::env::args().nth(1).as_deref() == Some("hot") {
         return memory::hot();
     }

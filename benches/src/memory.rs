@@ -149,3 +149,26 @@ pub fn hot() {
     );
     let _ = row;
 }
+
+/// One hot key on two threads.
+pub fn contended() {
+    let (ours, theirs) = (throttle(), RateLimiter::keyed(quota()));
+    let key = String::from("user:00000001");
+    let row = compare(
+        "one key, 2 threads",
+        "governor keyed",
+        0.4,
+        ROUNDS,
+        Box::new(|| {
+            on_threads(2, OPS, |_, _| {
+                black_box(black_box(&key).hit(&ours));
+            })
+        }),
+        Box::new(|| {
+            on_threads(2, OPS, |_, _| {
+                black_box(theirs.check_key(black_box(&key)).is_ok());
+            })
+        }),
+    );
+    let _ = row;
+}

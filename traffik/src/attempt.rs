@@ -107,7 +107,7 @@ impl<'a> Asking<'a> {
     #[inline]
     fn poll(&mut self, op: Op, cx: &mut Context<'_>) -> Poll<Result<Decision, Error>> {
         if let Self::New(throttle, subject, units) = self
-            && let Some(decision) = pipeline::single(throttle, subject, op, *units)
+            && let Some(decision) = pipeline::at_once(throttle, subject, op, *units)
         {
             *self = Self::Done;
             return Poll::Ready(decision);

@@ -11,6 +11,8 @@
 //! Attribute, layer, socket and direct calls all come through [`decide`].
 
 mod charge;
+#[cfg(feature = "memory")]
+mod lane;
 mod paid;
 mod quick;
 
@@ -34,7 +36,9 @@ use crate::subject::Subject;
 use crate::throttle::Throttle;
 
 use charge::outage;
-pub(crate) use quick::{quick, single};
+#[cfg(feature = "memory")]
+pub(crate) use lane::Lane;
+pub(crate) use quick::quick;
 
 /// One throttle of a request, with what the place of its use says otherwise.
 #[derive(Clone, Copy)]
@@ -244,6 +248,24 @@ struct Known<'a> {
     by: Option<&'a RequestFn<Identity>>,
     identity: Identity,
     hash: u64,
+}
+
+/// One throttle's decision, where nothing has to wait for it.
+#[inline]
+pub(crate) fn at_once(
+    throttle: &Throttle,
+    subject: &Subject<'_>,
+    op: Op,
+    units: Option<u64>,
+) -> Option<Result<Decision, Error>> {
+    #[cfg(feature = "memory")]
+    if op == Op::Hit
+        && let Some(settings) = throttle.built()
+        && let Some(decision) = lane::hit(throttle, settings, subject, units)
+    {
+        return Some(Ok(decision));
+    }
+    quick::single(throttle, subject, op, units)
 }
 
 /// Decides a request under all its throttles: all or nothing.

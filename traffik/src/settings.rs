@@ -8,6 +8,8 @@ pub(crate) use current::{Current, Present};
 
 use crate::backend::SharedBackend;
 use crate::identity::Identity;
+#[cfg(feature = "memory")]
+use crate::pipeline::Lane;
 use crate::policy::Policy;
 use crate::rate::Rate;
 use crate::request_fn::{RequestFn, Source};
@@ -32,6 +34,9 @@ pub(crate) struct Settings {
     pub(crate) on_cancel: OnCancel,
     /// Whether nothing up to the backend has to wait. Kept up by [`Settings::seal`].
     pub(crate) quick: bool,
+    /// The same.
+    #[cfg(feature = "memory")]
+    pub(crate) lane: Option<Lane>,
     #[cfg(feature = "tower")]
     pub(crate) answers: crate::response::Answers,
 }
@@ -57,6 +62,10 @@ impl Settings {
     /// Works out what follows from the rest. Whoever makes or changes settings ends with it.
     pub(crate) fn seal(mut self) -> Self {
         self.quick = self.is_quick();
+        #[cfg(feature = "memory")]
+        {
+            self.lane = Lane::of(&self);
+        }
         self
     }
 

@@ -87,6 +87,13 @@ impl Throttle {
         self.0.settings.load()
     }
 
+    /// The settings, if they were never changed.
+    #[inline]
+    #[cfg(feature = "memory")]
+    pub(crate) fn built(&self) -> Option<&Settings> {
+        self.0.settings.built()
+    }
+
     /// The unique id.
     #[must_use]
     pub fn uid(&self) -> &'static str {

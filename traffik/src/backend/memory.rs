@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
 use crate::clock::Clock;
-use crate::strategy::State;
+use crate::strategy::{Account, State};
 use table::Table;
 use time::Time;
 
@@ -109,23 +109,30 @@ impl MemoryBackend {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Takes one step on the state of a key; says when, too.
-    #[inline(always)]
-    pub(crate) fn step(
-        &self,
-        key: u64,
-        op: Op,
-        step: impl FnOnce(u64, &mut State) -> Verdict,
-    ) -> (u64, Verdict) {
+    /// A hit on a bucket, by its key.
+    #[inline]
+    pub(crate) fn hit(&self, key: u64, account: &Account, cost: u64) -> Verdict {
         // The key's cache lines are on their way while the clock is read.
         let spot = self.0.table.spot(key);
         let now = self.0.clock.now();
-        (now, self.0.table.decide_one(key, spot, op, now, move |state: &mut State| step(now, state)))
+        match self.0.table.renew(key, spot, now, |words| account.hit(words, now, cost)) {
+            Some(verdict) => verdict,
+            None => self.first_hit(key, now, account, cost),
+        }
+    }
+
+    #[cold]
+    fn first_hit(&self, key: u64, now: u64, account: &Account, cost: u64) -> Verdict {
+        let step = |state: &mut State| account.step(state, Op::Hit, now, cost, u64::MAX);
+        self.0.table.decide_one(key, self.0.table.spot(key), Op::Hit, now, step)
     }
 
     /// Decides a single hit; says when, too.
     pub(crate) fn decide_one(&self, op: Op, hit: &Hit<'_>) -> (u64, Verdict) {
-        self.step(hit.hash(), op, |now, state| hit.step(op, now, state))
+        let spot = self.0.table.spot(hit.hash());
+        let now = self.0.clock.now();
+        let step = |state: &mut State| hit.step(op, now, state);
+        (now, self.0.table.decide_one(hit.hash(), spot, op, now, step))
     }
 
     #[inline]
@@ -190,7 +197,7 @@ pub struct MemoryBackendBuilder {
 }
 
 impl MemoryBackendBuilder {
-    /// The most keys to hold; at least 1. A live key takes about 48 bytes.
+    /// The most keys to hold; at least 1. A live key takes about 45 bytes.
     #[must_use]
     pub fn capacity(mut self, keys: usize) -> Self {
         self.capacity = keys.max(1);

@@ -10,7 +10,6 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::{Entry, Failure, Receipt, Ruled, Ruling, inherited};
-use crate::MemoryBackend;
 use crate::Parts;
 use crate::app::Traffik;
 use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdict, Verdicts};
@@ -24,7 +23,6 @@ use crate::policy::Policy;
 use crate::request_fn::{RequestFn, Source};
 use crate::resilience::Outage;
 use crate::settings::{BackendSetting, Present, RateSetting, Settings};
-use crate::strategy::{Account, State};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
@@ -137,8 +135,7 @@ pub(crate) fn quick<T>(
     Some(Ok(read(quick)))
 }
 
-/// One throttle alone: [`quick`] with nothing to collect, for the calls that are most frequent.
-#[inline]
+/// One throttle alone: [`quick`] with nothing to collect.
 pub(crate) fn single(
     throttle: &Throttle,
     subject: &Subject<'_>,
@@ -172,30 +169,17 @@ pub(crate) fn single(
         Some(Source::Fixed(scope)) => Some(scope.as_str()),
         _ => None,
     };
-    let hash = key::identity(&who);
-    let verdict = match bare(policy, backend) {
-        // What a bucket in memory has to know of a hit is numbers: nothing is put together for it.
-        Some((memory, account)) => {
-            let step = move |now, state: &mut State| account.step(state, op, now, cost, u64::MAX);
-            memory.step(key::of(policy, hash, scope), op, step).1
+    let hit = Hit::new(policy, who, key::identity(&who), scope, cost);
+    let verdict = match backend.decide_one(op, &hit) {
+        Ok(verdict) => verdict,
+        Err(error) => {
+            observe::hit(op, throttle, backend, Outcome::Failed, cost, 0, None);
+            return Some(failed(error, policy, on_error(&settings, parts)));
         }
-        None => match backend.decide_one(op, &Hit::new(policy, who, hash, scope, cost)) {
-            Ok(verdict) => verdict,
-            Err(error) => {
-                observe::hit(op, throttle, backend, Outcome::Failed, cost, 0, None);
-                return Some(failed(error, policy, on_error(&settings, parts)));
-            }
-        },
     };
     let outcome = Outcome::of(&verdict, true, false);
     observe::hit(op, throttle, backend, outcome, cost, verdict.remaining, wait(&verdict));
     Some(Ok(Decision::new(policy, cost, &verdict)))
-}
-
-/// An account in memory, if that is all there is to it.
-#[inline]
-fn bare<'a>(policy: &'a Policy, backend: &'a SharedBackend) -> Option<(&'a MemoryBackend, &'a Account)> {
-    backend.memory().zip(policy.account())
 }
 
 #[cold]

@@ -39,6 +39,13 @@ impl Current {
         }
     }
 
+    /// Those that the throttle was built with, if they are still in force.
+    #[inline]
+    #[cfg(feature = "memory")]
+    pub(crate) fn built(&self) -> Option<&Settings> {
+        self.changed.get().is_none().then_some(&self.built)
+    }
+
     /// Changes the settings as a whole: a hit sees all of the change or none of it.
     pub(crate) fn change<E>(&self, change: impl FnOnce(&mut Settings) -> Result<(), E>) -> Result<(), E> {
         // Settings are replaced, never edited: a panic in `change` leaves the old ones standing.

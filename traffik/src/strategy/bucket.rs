@@ -67,36 +67,84 @@ pub(crate) struct Account {
     unit: u64,
 }
 
+/// How full an account is at an instant.
+struct Level {
+    /// The instant: a clock that stepped back stands still for this client.
+    now: u64,
+    /// How far that is ahead of the clock.
+    ahead: u64,
+    /// In `1 / p` of a unit.
+    used: u64,
+}
+
 impl Account {
-    // Always: where `op` is known, most of it falls away.
-    #[inline(always)]
-    pub(crate) fn step(&self, state: &mut State, op: Op, asked_at: u64, cost: u64, gone_at: u64) -> Verdict {
-        let Self { limit, most, total, leak, unit } = *self;
-        let (last, kept) = match state.words() {
+    #[inline]
+    fn level(&self, words: Option<[u64; 2]>, asked_at: u64) -> Level {
+        let Self { total, leak, .. } = *self;
+        let (last, kept) = match words {
             Some([last, kept]) if skew::believable(last, asked_at, || total.div_ceil(leak)) => (last, kept),
             _ => (asked_at, 0),
         };
-        // A clock that stepped back stands still for this client.
         let now = last.max(asked_at);
-        let ahead = now - asked_at;
         let used = kept.min(total).saturating_sub((now - last).saturating_mul(leak));
+        Level { now, ahead: now - asked_at, used }
+    }
 
-        let mut after = used;
+    /// What is used after a hit of this cost, or how long it has to wait.
+    #[inline]
+    fn take(&self, level: &Level, cost: u64) -> Result<u64, u64> {
+        if cost > self.most {
+            return Err(Verdict::NEVER);
+        }
+        let wanted = level.used.saturating_add(cost.saturating_mul(self.unit));
+        if wanted <= self.total {
+            Ok(wanted)
+        } else {
+            Err((wanted - self.total).div_ceil(self.leak) + level.ahead)
+        }
+    }
+
+    #[inline]
+    fn verdict(&self, level: &Level, used: u64, admitted: bool, wait: u64) -> Verdict {
+        let remaining = (self.total - used) / self.unit;
+        let reset_after = if used == 0 { 0 } else { used.div_ceil(self.leak) + level.ahead };
+        Verdict {
+            admitted,
+            limit: self.limit,
+            used: self.most - remaining,
+            remaining,
+            wait,
+            reset_after,
+            keep_for: reset_after,
+        }
+    }
+
+    /// A hit on an account that is kept already: what came of it, and what to keep from now on.
+    #[cfg(feature = "memory")]
+    #[inline]
+    pub(crate) fn hit(&self, words: [u64; 2], asked_at: u64, cost: u64) -> (Verdict, [u64; 2]) {
+        let level = self.level(Some(words), asked_at);
+        match self.take(&level, cost) {
+            Ok(used) => (self.verdict(&level, used, true, 0), [level.now, used]),
+            Err(wait) => (self.verdict(&level, level.used, false, wait), words),
+        }
+    }
+
+    pub(crate) fn step(&self, state: &mut State, op: Op, asked_at: u64, cost: u64, gone_at: u64) -> Verdict {
+        let level = self.level(state.words(), asked_at);
+        let mut after = level.used;
         let (admitted, wait) = match op {
-            Op::Hit | Op::Check if cost > most => (false, Verdict::NEVER),
-            Op::Hit | Op::Check => {
-                let wanted = used.saturating_add(cost.saturating_mul(unit));
-                if wanted <= total {
-                    after = wanted;
+            Op::Hit | Op::Check => match self.take(&level, cost) {
+                Ok(used) => {
+                    after = used;
                     (true, 0)
-                } else {
-                    (false, (wanted - total).div_ceil(leak) + ahead)
                 }
-            }
+                Err(wait) => (false, wait),
+            },
             Op::Refund { .. } => {
                 // What has leaked of the charge is gone; the rest of the level is newer.
-                let left = gone_at.saturating_sub(now).saturating_mul(leak);
-                after = used.saturating_sub(cost.saturating_mul(unit).min(left));
+                let left = gone_at.saturating_sub(level.now).saturating_mul(self.leak);
+                after = level.used.saturating_sub(cost.saturating_mul(self.unit).min(left));
                 (true, 0)
             }
             Op::Settle { .. } => (true, 0),
@@ -106,19 +154,9 @@ impl Account {
             }
         };
         if admitted && op.changes() {
-            *state = if after == 0 { State::Empty } else { State::Words([now, after]) };
+            *state = if after == 0 { State::Empty } else { State::Words([level.now, after]) };
         }
-        let shown = if op.changes() { after } else { used };
-        let remaining = (total - shown) / unit;
-        let reset_after = if shown == 0 { 0 } else { shown.div_ceil(leak) + ahead };
-        Verdict {
-            admitted,
-            limit,
-            used: most - remaining,
-            remaining,
-            wait,
-            reset_after,
-            keep_for: reset_after,
-        }
+        let shown = if op.changes() { after } else { level.used };
+        self.verdict(&level, shown, admitted, wait)
     }
 }

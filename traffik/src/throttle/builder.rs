@@ -225,6 +225,8 @@ impl ThrottleBuilder {
                 shadow: self.shadow,
                 on_cancel: self.on_cancel,
                 quick: false,
+                #[cfg(feature = "memory")]
+                lane: None,
                 #[cfg(feature = "tower")]
                 answers: self.answers,
             },

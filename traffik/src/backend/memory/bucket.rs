@@ -288,6 +288,20 @@ impl Slot<'_> {
         self.put_state(state);
     }
 
+    /// The state, where it is two words.
+    #[inline]
+    pub(super) fn words(&self) -> Option<[u64; 2]> {
+        (*self.mark & BOXED == 0).then_some(*self.state)
+    }
+
+    /// Puts other words in the place of those that are here.
+    #[inline]
+    pub(super) fn renew(&mut self, words: [u64; 2], expiry: u32, pressure: u8) {
+        *self.state = words;
+        *self.expiry = expiry;
+        *self.mark = pressure & PRESSURE;
+    }
+
     /// When the key expires.
     #[inline]
     pub(super) fn expiry(&self) -> u32 {

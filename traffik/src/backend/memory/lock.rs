@@ -1,13 +1,14 @@
 //! [`Lock`]: one byte, one atomic exchange a hit.
 //!
-//! It is held for a single step, which takes some ten nanoseconds; whoever comes in between waits
-//! longer each time it looks, so that the holder keeps the cache line to itself while it works. A
-//! holder that the system has taken off its processor is waited for by giving up one's own.
+//! It is held for a single step, which takes some ten nanoseconds. Whoever comes in between does not
+//! look again soon: a look takes the cache line away from the holder, and two threads that pass it to
+//! and fro at every hit are slower than two that take turns of a hundred. A holder that the system has
+//! taken off its processor is waited for by giving up one's own.
 
 use super::sync::{AtomicBool, LOOKS, Ordering, give_way, pause};
 
-/// Longest wait between two looks, in pauses: about what one exchange of a cache line takes.
-const LONGEST: u32 = 32;
+/// Pauses between two looks: some microseconds, in which the holder gets a hundred hits done.
+const PAUSES: u32 = 128;
 
 /// A lock of one byte, which holds nothing.
 pub(super) struct Lock(AtomicBool);
@@ -37,13 +38,11 @@ impl Lock {
 
     #[cold]
     fn wait(&self) {
-        let mut pauses = 1;
         for _ in 0..LOOKS {
-            (0..pauses).for_each(|_| pause());
+            (0..PAUSES).for_each(|_| pause());
             if self.try_lock() {
                 return;
             }
-            pauses = LONGEST.min(pauses * 2);
         }
         while !self.take() {
             give_way();

@@ -145,7 +145,7 @@ impl Table {
     }
 
     /// Takes one step on the state of a tag.
-    #[inline(always)]
+    #[inline]
     pub(super) fn decide_one(&self, tag: u64, spot: Spot<'_>, op: Op, now: u64, step: impl Step) -> Verdict {
         let (index, mut guard) = self.lock(tag, spot);
         match guard.find(tag) {
@@ -154,7 +154,26 @@ impl Table {
         }
     }
 
-    /// The same for a tag that is not known.
+    /// The same for a step that goes from two words to two words and nothing else; `None` where there
+    /// are none.
+    #[inline]
+    pub(super) fn renew(
+        &self,
+        tag: u64,
+        spot: Spot<'_>,
+        now: u64,
+        step: impl FnOnce([u64; 2]) -> (Verdict, [u64; 2]),
+    ) -> Option<Verdict> {
+        let (_, mut guard) = self.lock(tag, spot);
+        let mut slot = guard.find(tag)?;
+        let (verdict, words) = step(slot.words()?);
+        let expiry =
+            if verdict.admitted { self.second(now.saturating_add(verdict.keep_for)) } else { slot.expiry() };
+        slot.renew(words, expiry, pressure(&verdict));
+        Some(verdict)
+    }
+
+    /// A step for a tag that is not known.
     #[cold]
     fn decide_new(&self, index: usize, mut guard: Guard<'_>, tag: u64, now: u64, step: impl Step) -> Verdict {
         let (verdict, inserted) = self.enter(index, &mut guard, tag, now, step);
@@ -222,7 +241,7 @@ impl Table {
     }
 
     /// The step of a key that is there.
-    #[inline(always)]
+    #[inline]
     fn step(&self, mut slot: Slot<'_>, op: Op, now: u64, step: impl Step) -> Verdict {
         let mut state = slot.take_state();
         let verdict = step(&mut state);
