@@ -1,22 +1,52 @@
-//! `cargo xtask bench`: one table of ratios, ours over theirs.
+//! `cargo xtask bench [section …]`: this library and its peers on the same work, one table.
+//!
+//! All sections together write `BENCHMARKS.md` and its plot; some of them only print.
 
 #![allow(missing_docs, unreachable_pub, clippy::expect_used)]
 
+mod build_time;
+mod growth;
+mod http_calls;
+mod instructions;
 mod measure;
 mod memory;
+mod plot;
+mod redis_calls;
+mod report;
 
-fn main() {
-    if std::env::args().nth(1).as_deref() == Some("profile") {
-        return memory::profile();
+use report::Report;
+
+/// What can be measured by itself.
+const SECTIONS: &[(&str, fn(&mut Report))] = &[
+    ("memory", memory::run),
+    ("http", http_calls::run),
+    ("redis", redis_calls::run),
+    ("growth", growth::run),
+    ("instructions", instructions::run),
+    ("build", build_time::run),
+];
+
+fn main() -> Result<(), String> {
+    let mut wanted: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, name, ..] = &wanted[..]
+        && first == instructions::COUNTED
+    {
+        return instructions::one(name);
     }
-    if std::env::args().nth(1).as_deref() == Some("contended") {
-        return memory::contended();
+    if let Some(unknown) = wanted.iter().find(|name| SECTIONS.iter().all(|(known, _)| known != name)) {
+        let known: Vec<_> = SECTIONS.iter().map(|(name, _)| *name).collect();
+        return Err(format!(
+            "there is no section {unknown:?}; take some of {}, or none for all",
+            known.join(", ")
+        ));
     }
-    if std::env::args().nth(1).as_deref() == Some("hot") {
-        return memory::hot();
+    let all = wanted.is_empty();
+    if all {
+        wanted = SECTIONS.iter().map(|(name, _)| (*name).into()).collect();
     }
-    println!("| work | against | ours | theirs | ratio (lowest–highest) | target | |");
-    println!("|---|---|---|---|---|---|---|");
-    let mut rows = Vec::new();
-    memory::run(&mut rows);
+    let mut report = Report::new();
+    for (_, run) in SECTIONS.iter().filter(|(name, _)| wanted.iter().any(|wanted| wanted == name)) {
+        run(&mut report);
+    }
+    if all { report.write() } else { Ok(()) }
 }

@@ -1,5 +1,6 @@
-//! Decisions in memory: against `governor` keyed (DashMap).
+//! Decisions in memory: against `governor` keyed (DashMap) and `limitador`.
 
+use std::collections::HashMap;
 use std::future::IntoFuture;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
@@ -7,11 +8,12 @@ use std::num::NonZeroU32;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use governor::{Quota, RateLimiter};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use traffik::strategy::Gcra;
 use traffik::{Decision, MemoryBackend, Registry, Throttle};
 
-use crate::measure::{Row, compare, on_threads};
+use crate::measure::{on_threads, rounds};
+use crate::report::{Report, Target};
 
 const KEYS: usize = 100_000;
 const OPS: usize = 400_000;
@@ -26,64 +28,36 @@ pub fn now<F: IntoFuture>(question: F) -> F::Output {
 }
 
 /// A throttle that admits everything the bench sends: both sides do the full arithmetic.
-pub fn throttle() -> Throttle {
+pub fn throttle(memory: MemoryBackend) -> Throttle {
     Throttle::builder("bench")
         .rate("1000000000/s")
         .strategy(Gcra::new().burst(1000))
-        .backend(MemoryBackend::new())
+        .backend(memory)
         .registry(&Registry::new())
         .build()
         .expect("a bench set up wrongly should stop")
 }
 
-fn quota() -> Quota {
-    Quota::per_second(NonZeroU32::MAX).allow_burst(NonZeroU32::new(1000).unwrap_or(NonZeroU32::MIN))
+pub fn governor<K: Clone + Eq + std::hash::Hash>() -> DefaultKeyedRateLimiter<K> {
+    let burst = NonZeroU32::new(1000).unwrap_or(NonZeroU32::MIN);
+    RateLimiter::keyed(Quota::per_second(NonZeroU32::MAX).allow_burst(burst))
 }
 
 /// A fixed walk through the keys that caches cannot follow.
-fn order(i: usize, keys: usize) -> usize {
-    (i.wrapping_mul(2_654_435_761)) % keys
+pub fn order(i: usize, keys: usize) -> usize {
+    i.wrapping_mul(2_654_435_761) % keys
 }
 
-fn keyed<K>(rows: &mut Vec<Row>, name: &str, targets: [f64; 3], keys: &[K])
-where
-    K: Clone + Eq + std::hash::Hash + Send + Sync,
-    for<'a> &'a K: Subject<'a>,
-{
-    let half = keys.len() / 2;
-    let cases = [
-        (format!("{name}, 1 thread"), 1, targets[0], false),
-        (format!("{name}, 2 threads, distinct keys"), 2, targets[1], false),
-        (format!("{name}, 2 threads, one hot key"), 2, targets[2], true),
-    ];
-    for (work, threads, target, hot) in cases {
-        let (ours, theirs) = (throttle(), RateLimiter::keyed(quota()));
-        let pick = |thread: usize, i: usize| match (hot, threads) {
-            (true, _) => &keys[0],
-            (false, 1) => &keys[order(i, keys.len())],
-            (false, _) => &keys[thread * half + order(i, half)],
-        };
-        rows.push(compare(
-            &work,
-            "governor keyed",
-            target,
-            ROUNDS,
-            Box::new(|| {
-                on_threads(threads, OPS, |thread, i| {
-                    black_box(pick(thread, i).hit(&ours));
-                })
-            }),
-            Box::new(|| {
-                on_threads(threads, OPS, |thread, i| {
-                    black_box(theirs.check_key(pick(thread, i)).is_ok());
-                })
-            }),
-        ));
-    }
+pub fn strings(keys: usize) -> Vec<String> {
+    (0..keys).map(|i| format!("user:{i:08}")).collect()
+}
+
+pub fn addresses(keys: usize) -> Vec<IpAddr> {
+    (0..keys as u32).map(|i| IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + i * 7))).collect()
 }
 
 /// What the bench throttles by, handed over as each side takes it.
-trait Subject<'a> {
+pub trait Subject<'a> {
     fn hit(self, throttle: &Throttle) -> bool;
 }
 
@@ -99,76 +73,97 @@ impl Subject<'_> for &IpAddr {
     }
 }
 
-pub fn run(rows: &mut Vec<Row>) {
-    let strings: Vec<String> = (0..KEYS).map(|i| format!("user:{i:08}")).collect();
-    keyed(rows, "memory, Gcra, 100 000 String identities", [0.5, 0.4, 0.4], &strings);
-    let addresses: Vec<IpAddr> =
-        (0..KEYS as u32).map(|i| IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + i * 7))).collect();
-    keyed(rows, "memory, Gcra, 100 000 IpAddr identities", [0.6, 0.4, 0.4], &addresses);
+#[derive(Clone, Copy)]
+enum Walk {
+    /// Each thread through its own part of the keys.
+    Apart,
+    /// All of them at one.
+    Hot,
 }
 
-/// A loop for profilers and instruction counters: one thread, one key.
-pub fn profile() {
-    let hits = std::env::args().nth(2).and_then(|n| n.parse().ok()).unwrap_or(100_000);
-    counted(&throttle(), hits);
-}
-
-/// What instruction counters are to look at: `valgrind --toggle-collect='*counted*'`.
-#[inline(never)]
-fn counted(throttle: &Throttle, hits: usize) {
-    for _ in 0..hits {
-        black_box("user:00000001".hit(throttle));
+fn pick<K>(keys: &[K], walk: Walk, threads: usize, thread: usize, i: usize) -> &K {
+    let part = keys.len() / threads;
+    match walk {
+        Walk::Hot => &keys[0],
+        Walk::Apart => &keys[thread * part + order(i, part)],
     }
 }
 
-impl Subject<'_> for &str {
-    fn hit(self, throttle: &Throttle) -> bool {
-        matches!(now(throttle.hit(self)), Ok(Decision::Allowed(_)))
+fn keyed<K>(report: &mut Report, name: &str, targets: [f64; 3], keys: &[K])
+where
+    K: Clone + Eq + std::hash::Hash + Send + Sync,
+    for<'a> &'a K: Subject<'a>,
+{
+    let cases = [
+        ("1 thread", 1, Walk::Apart, Target::AtMost(targets[0])),
+        ("2 threads, distinct keys", 2, Walk::Apart, Target::AtMost(targets[1])),
+        ("2 threads, one hot key", 2, Walk::Hot, Target::AtMost(targets[2])),
+        ("1 thread, one key", 1, Walk::Hot, Target::None),
+    ];
+    for (case, threads, walk, target) in cases {
+        let (ours, theirs) = (throttle(MemoryBackend::new()), governor());
+        let ours = || {
+            on_threads(threads, OPS, |thread, i| {
+                black_box(pick(black_box(keys), walk, threads, thread, i).hit(&ours));
+            })
+        };
+        let theirs = || {
+            on_threads(threads, OPS, |thread, i| {
+                black_box(theirs.check_key(pick(black_box(keys), walk, threads, thread, i)).is_ok());
+            })
+        };
+        let times = rounds(ROUNDS, [Box::new(ours), Box::new(theirs)]);
+        report.ratio(&format!("memory, {name}, {case}"), "governor keyed", &times, target);
     }
 }
 
-/// One hot key on one thread: the price of a hit without a cache miss.
-pub fn hot() {
-    let (ours, theirs) = (throttle(), RateLimiter::keyed(quota()));
-    let key = String::from("user:00000001");
-    let row = compare(
-        "one key, 1 thread",
-        "governor keyed",
-        1.0,
-        ROUNDS,
-        Box::new(|| {
-            on_threads(1, OPS, |_, _| {
-                black_box(black_box(&key).hit(&ours));
+/// Two threads against one, on keys of their own.
+fn scaling(report: &mut Report, keys: &[String]) {
+    let throttle = throttle(MemoryBackend::new());
+    let on = |threads: usize| {
+        let throttle = &throttle;
+        move || {
+            on_threads(threads, OPS, |thread, i| {
+                black_box(pick(keys, Walk::Apart, 2, thread, i).hit(throttle));
             })
-        }),
-        Box::new(|| {
-            on_threads(1, OPS, |_, _| {
-                black_box(theirs.check_key(black_box(&key)).is_ok());
-            })
-        }),
-    );
-    let _ = row;
+        }
+    };
+    let times = rounds(ROUNDS, [Box::new(on(2)), Box::new(on(1))]);
+    let throughput = crate::measure::Spread::of(times.iter().map(|[two, one]| 2.0 * one / two));
+    let work = "memory, 2 threads against 1, distinct keys: throughput";
+    report.figures(work, throughput, " ×", Target::AtLeast(1.8));
 }
 
-/// One hot key on two threads.
-pub fn contended() {
-    let (ours, theirs) = (throttle(), RateLimiter::keyed(quota()));
-    let key = String::from("user:00000001");
-    let row = compare(
-        "one key, 2 threads",
-        "governor keyed",
-        0.4,
-        ROUNDS,
-        Box::new(|| {
-            on_threads(2, OPS, |_, _| {
-                black_box(black_box(&key).hit(&ours));
-            })
-        }),
-        Box::new(|| {
-            on_threads(2, OPS, |_, _| {
-                black_box(theirs.check_key(black_box(&key)).is_ok());
-            })
-        }),
-    );
-    let _ = row;
+fn limitador(report: &mut Report, keys: &[String]) {
+    use limitador::limit::{Context, Limit};
+    let ours = throttle(MemoryBackend::new());
+    let theirs = limitador::RateLimiter::new(1_000_000);
+    let Ok(variable) = "user".try_into() else {
+        return report.unmeasured("limitador: its variable cannot be made");
+    };
+    let none: [limitador::limit::Predicate; 0] = [];
+    theirs.add_limit(Limit::new("bench", u64::MAX, 60, none, [variable]));
+    let namespace = "bench".into();
+    let ours = || {
+        on_threads(1, OPS / 4, |_, i| {
+            black_box(pick(keys, Walk::Apart, 1, 0, i).hit(&ours));
+        })
+    };
+    let theirs = || {
+        on_threads(1, OPS / 4, |_, i| {
+            let user = pick(keys, Walk::Apart, 1, 0, i).clone();
+            let context = Context::from(HashMap::from([("user".to_owned(), user)]));
+            black_box(theirs.check_rate_limited_and_update(&namespace, &context, 1).is_ok());
+        })
+    };
+    let times = rounds(ROUNDS, [Box::new(ours), Box::new(theirs)]);
+    report.ratio("memory, 100 000 String identities, 1 thread", "limitador", &times, Target::None);
+}
+
+pub fn run(report: &mut Report) {
+    let strings = strings(KEYS);
+    keyed(report, "`Gcra`, 100 000 `String`", [0.5, 0.4, 0.4], &strings);
+    keyed(report, "`Gcra`, 100 000 `IpAddr`", [0.6, 0.4, 0.4], &addresses(KEYS));
+    scaling(report, &strings);
+    limitador(report, &strings);
 }

@@ -1,0 +1,93 @@
+//! What the library adds to a clean release build of a hello-axum.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use crate::report::{Report, Target};
+
+const MAIN: &str = r#"use axum::{Router, routing::get};
+#ATTRIBUTE
+async fn hello() -> &'static str { "hello" }
+
+#[tokio::main]
+async fn main() {
+    let app = Router::new().route("/", get(hello));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    SERVE
+}
+"#;
+
+pub fn run(report: &mut Report) {
+    let folder = std::env::temp_dir().join(format!("traffik-build-time-{}", std::process::id()));
+    match measure(&folder) {
+        Ok([bare, with]) => {
+            report.figure("a clean release build of hello-axum, for orientation", bare, " s", Target::None);
+            report.figure("added to it", with - bare, " s", Target::AtMost(8.0));
+        }
+        Err(error) => report.unmeasured(format!("build time: {error}")),
+    }
+    // What is left there is in the temporary folder, and does no harm.
+    let _ = fs::remove_dir_all(&folder);
+}
+
+fn measure(folder: &Path) -> Result<[f64; 2], String> {
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).join("traffik");
+    let bare = project(folder, "bare", "", "#", "axum::serve(listener, app).await.unwrap();")?;
+    let dependency = format!("traffik = {{ path = {library:?} }}\n");
+    let attribute = "#[traffik::throttle(\"hello\", rate = \"20/min\")]";
+    let with = project(
+        folder,
+        "with",
+        &dependency,
+        attribute,
+        "traffik::axum::serve(listener, app).await.unwrap();",
+    )?;
+    // Lock files and downloads are not part of a build.
+    build(&bare, &["fetch"])?;
+    build(&with, &["fetch"])?;
+    Ok([timed(&bare)?, timed(&with)?])
+}
+
+fn project(
+    folder: &Path,
+    name: &str,
+    dependency: &str,
+    attribute: &str,
+    serve: &str,
+) -> Result<std::path::PathBuf, String> {
+    let root = folder.join(name);
+    let manifest = format!(
+        "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
+         axum = \"0.8\"\ntokio = {{ version = \"1\", features = [\"full\"] }}\n{dependency}"
+    );
+    let main =
+        MAIN.replace("#ATTRIBUTE", if attribute == "#" { "" } else { attribute }).replace("SERVE", serve);
+    let write = |path: &Path, text: &str| {
+        fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    fs::create_dir_all(root.join("src")).map_err(|error| error.to_string())?;
+    write(&root.join("Cargo.toml"), &manifest)?;
+    write(&root.join("src/main.rs"), &main)?;
+    Ok(root)
+}
+
+fn build(root: &Path, words: &[&str]) -> Result<(), String> {
+    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+    command.args(words).current_dir(root).env("CARGO_TARGET_DIR", root.join("target"));
+    let output = command.stdout(Stdio::null()).output().map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+/// The shorter of two clean builds, in seconds.
+fn timed(root: &Path) -> Result<f64, String> {
+    let mut shortest = f64::INFINITY;
+    for _ in 0..2 {
+        let _ = fs::remove_dir_all(root.join("target"));
+        let start = Instant::now();
+        build(root, &["build", "--release", "--offline"])?;
+        shortest = shortest.min(start.elapsed().as_secs_f64());
+    }
+    Ok(shortest)
+}

@@ -1,0 +1,190 @@
+//! What a limit adds to a call of an axum handler: the attribute against `tower_governor`.
+
+use std::hint::black_box;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::routing::get;
+use http::Request;
+use tower::Service;
+use tower_governor::GovernorLayer;
+use tower_governor::governor::GovernorConfigBuilder;
+use traffik::strategy::Gcra;
+use traffik::{EXEMPTED, Identity, Parts, throttle};
+
+use crate::measure::{Spread, rounds};
+use crate::report::{Report, Target, digits};
+
+const CALLS: usize = 50_000;
+const ROUNDS: usize = 15;
+/// Addresses that the calls come from.
+const CLIENTS: usize = 1000;
+
+async fn bare() -> &'static str {
+    "ok"
+}
+
+#[throttle("bench:one", rate = "1000000000/s", strategy = Gcra::new().burst(1000), headers = "never")]
+async fn silent() -> &'static str {
+    "ok"
+}
+
+#[throttle("bench:headers", rate = "1000000000/s", strategy = Gcra::new().burst(1000), headers = traffik::Headers::legacy())]
+async fn legacy() -> &'static str {
+    "ok"
+}
+
+#[throttle("bench:all", rate = "1000000000/s", strategy = Gcra::new().burst(1000))]
+async fn all_headers() -> &'static str {
+    "ok"
+}
+
+#[throttle("bench:window", rate = "1000000000/s", headers = "never")]
+async fn window() -> &'static str {
+    "ok"
+}
+
+/// A handler under so many throttles.
+macro_rules! stacked {
+    ($name:ident: $($uid:literal),*) => {
+        $(#[throttle($uid, rate = "1000000000/s", strategy = Gcra::new().burst(1000), headers = "never")])*
+        async fn $name() -> &'static str {
+            "ok"
+        }
+    };
+}
+
+stacked!(two: "bench:2a", "bench:2b");
+stacked!(three: "bench:3a", "bench:3b", "bench:3c");
+stacked!(four: "bench:4a", "bench:4b", "bench:4c", "bench:4d");
+stacked!(five: "bench:5a", "bench:5b", "bench:5c", "bench:5d", "bench:5e");
+
+fn nobody(_: &Parts) -> Identity {
+    EXEMPTED
+}
+
+#[throttle("bench:exempt", rate = "20/min", identifier = nobody, headers = "never")]
+async fn exempt() -> &'static str {
+    "ok"
+}
+
+#[throttle("bench:free", rate = "20/min", cost = 0, headers = "never")]
+async fn free() -> &'static str {
+    "ok"
+}
+
+fn governed(headers: bool) -> Router {
+    let router = Router::new().route("/", get(bare));
+    let mut builder = GovernorConfigBuilder::default();
+    builder.per_nanosecond(1).burst_size(1000);
+    if headers {
+        let config = builder.use_headers().finish().expect("a bench set up wrongly should stop");
+        router.layer(GovernorLayer::new(Arc::new(config)))
+    } else {
+        let config = builder.finish().expect("a bench set up wrongly should stop");
+        router.layer(GovernorLayer::new(Arc::new(config)))
+    }
+}
+
+fn request(call: usize) -> Request<Body> {
+    let ip = Ipv4Addr::from_bits(0x0a00_0000 + (call * 7919 % CLIENTS) as u32);
+    let mut request = Request::new(Body::empty());
+    request.extensions_mut().insert(ConnectInfo(SocketAddr::from((ip, 4000))));
+    request
+}
+
+/// Nanoseconds of a call, on one thread.
+pub fn calls(runtime: &tokio::runtime::Runtime, router: &Router, calls: usize) -> f64 {
+    let mut router = router.clone();
+    runtime.block_on(async {
+        let start = Instant::now();
+        for call in 0..calls {
+            let response = black_box(router.call(black_box(request(call))).await);
+            assert!(
+                response.is_ok_and(|response| response.status().is_success()),
+                "the bench's limits let all pass"
+            );
+        }
+        start.elapsed().as_nanos() as f64 / calls as f64
+    })
+}
+
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime")
+}
+
+/// One of the services, for instruction counts.
+pub fn service(name: &str) -> Option<Router> {
+    Some(match name {
+        "bare" => Router::new().route("/", get(bare)),
+        "attribute" => Router::new().route("/", get(silent)),
+        "two attributes" => Router::new().route("/", get(two)),
+        "tower_governor" => governed(false),
+        _ => return None,
+    })
+}
+
+pub fn run(report: &mut Report) {
+    let runtime = runtime();
+    let bare_service = Router::new().route("/", get(bare));
+    let mut against = |work: &str, ours: Router, theirs: Router, target: Target| {
+        let sides: [&Router; 3] = [&bare_service, &ours, &theirs];
+        let times = rounds(
+            ROUNDS,
+            sides.map(|side| -> crate::measure::Side<'_> {
+                let runtime = &runtime;
+                Box::new(move || calls(runtime, side, CALLS))
+            }),
+        );
+        let added: Vec<_> = times.iter().map(|[bare, ours, theirs]| [ours - bare, theirs - bare]).collect();
+        report.ratio(work, "tower_governor", &added, target);
+        Spread::of(times.iter().map(|[bare, ..]| *bare)).median
+    };
+    let on = |handler| Router::new().route("/", handler);
+    let base = against(
+        "attribute, headers off: added to a call",
+        on(get(silent)),
+        governed(false),
+        Target::AtMost(0.5),
+    );
+    against(
+        "attribute, `X-RateLimit-*`: added to a call",
+        on(get(legacy)),
+        governed(true),
+        Target::AtMost(0.6),
+    );
+    against("attribute, both families of headers", on(get(all_headers)), governed(true), Target::AtMost(0.6));
+    against(
+        "two stacked attributes, headers off, to one layer",
+        on(get(two)),
+        governed(false),
+        Target::AtMost(0.8),
+    );
+    report.figure("the bare call, for orientation", base, " ns", Target::None);
+    let added = |handler| {
+        let service = on(handler);
+        let sides: [&Router; 2] = [&bare_service, &service];
+        let times = rounds(
+            ROUNDS,
+            sides.map(|side| -> crate::measure::Side<'_> {
+                let runtime = &runtime;
+                Box::new(move || calls(runtime, side, CALLS))
+            }),
+        );
+        Spread::of(times.iter().map(|[bare, ours]| ours - bare))
+    };
+    let most = Target::AtMost(40.0);
+    report.figures("an exempt client: added to a call", added(get(exempt)), " ns", most);
+    report.figures("cost 0: added to a call", added(get(free)), " ns", most);
+    report.figures("default strategy (`FixedWindow`), headers off", added(get(window)), " ns", Target::None);
+    let mut lines = vec![vec!["throttles on one handler".into(), "added to a call".into()]];
+    for (depth, handler) in [get(silent), get(two), get(three), get(four), get(five)].into_iter().enumerate()
+    {
+        lines.push(vec![(depth + 1).to_string(), format!("{} ns", digits(added(handler).median))]);
+    }
+    report.table("By depth of the stack, in memory", lines);
+}

@@ -1,0 +1,99 @@
+//! Instruction counts, which don't wobble as times do: this program once more, under valgrind.
+
+use std::hint::black_box;
+use std::process::Command;
+
+use traffik::MemoryBackend;
+
+use crate::http_calls;
+use crate::memory::{Subject, addresses, governor, strings, throttle};
+use crate::report::{Report, digits};
+
+/// The argument that makes this program do one piece of work and nothing else.
+pub const COUNTED: &str = "--counted";
+const TIMES: usize = 2_000;
+
+const WORK: &[(&str, &str)] = &[
+    ("a hit on a `String`, ours", "ours string"),
+    ("the same, governor keyed", "governor string"),
+    ("a hit on an `IpAddr`, ours", "ours address"),
+    ("the same, governor keyed", "governor address"),
+    ("a bare axum call", "bare"),
+    ("the same with one attribute", "attribute"),
+    ("with two", "two attributes"),
+    ("with tower_governor", "tower_governor"),
+];
+
+pub fn run(report: &mut Report) {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        return report.unmeasured("instruction counts: valgrind is not installed");
+    }
+    let mut lines = vec![vec!["work".into(), "instructions".into()]];
+    for (title, name) in WORK {
+        match count(name) {
+            Ok(count) => lines.push(vec![(*title).into(), digits(count)]),
+            Err(error) => report.unmeasured(format!("instructions of {title}: {error}")),
+        }
+    }
+    report.table("Instructions", lines);
+}
+
+/// Instructions of one time, counted by the function [`counted`] alone.
+fn count(name: &str) -> Result<f64, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let output = Command::new("valgrind")
+        .args([
+            "--tool=callgrind",
+            "--toggle-collect=*instructions::counted*",
+            "--callgrind-out-file=/dev/null",
+        ])
+        .arg(program)
+        .args([COUNTED, name])
+        .output()
+        .map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let line = text.lines().find(|line| line.contains("Collected :")).ok_or("valgrind counted nothing")?;
+    let digits: String =
+        line.split(':').next_back().unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
+    Ok(digits.parse::<f64>().map_err(|error| error.to_string())?.round() / TIMES as f64)
+}
+
+/// Does one piece of work.
+///
+/// # Errors
+/// When there is none of that name.
+pub fn one(name: &str) -> Result<(), String> {
+    let (strings, addresses) = (strings(1), addresses(1));
+    let throttle = throttle(MemoryBackend::new());
+    match name {
+        "ours string" => counted(|| drop(black_box(black_box(&strings[0]).hit(&throttle)))),
+        "ours address" => counted(|| drop(black_box(black_box(&addresses[0]).hit(&throttle)))),
+        "governor string" => {
+            let governor = governor();
+            counted(|| drop(black_box(governor.check_key(black_box(&strings[0])))));
+        }
+        "governor address" => {
+            let governor = governor();
+            counted(|| drop(black_box(governor.check_key(black_box(&addresses[0])))));
+        }
+        name => {
+            let service =
+                http_calls::service(name).ok_or_else(|| format!("there is no work {name:?} to count"))?;
+            let runtime = http_calls::runtime();
+            http_calls::calls(&runtime, &service, 10);
+            counted_once(|| drop(http_calls::calls(&runtime, &service, TIMES)));
+        }
+    }
+    Ok(())
+}
+
+fn counted(mut work: impl FnMut()) {
+    work();
+    counted_once(|| (0..TIMES).for_each(|_| work()));
+}
+
+/// What valgrind is told to look at.
+#[inline(never)]
+fn counted_once(work: impl FnOnce()) {
+    work();
+}

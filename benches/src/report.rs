@@ -1,0 +1,188 @@
+//! [`Report`]: the table of ratios, and the page that is made of it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::measure::Spread;
+use crate::plot;
+
+/// What is wanted of a figure.
+#[derive(Debug, Clone, Copy)]
+pub enum Target {
+    AtMost(f64),
+    AtLeast(f64),
+    Exactly(f64),
+    /// Told for orientation.
+    None,
+}
+
+impl Target {
+    fn is_met(self, value: f64) -> Option<bool> {
+        match self {
+            Self::AtMost(most) => Some(value <= most),
+            Self::AtLeast(least) => Some(value >= least),
+            Self::Exactly(wanted) => Some(value == wanted),
+            Self::None => None,
+        }
+    }
+
+    fn word(self, unit: &str) -> String {
+        match self {
+            Self::AtMost(most) => format!("≤ {most}{unit}"),
+            Self::AtLeast(least) => format!("≥ {least}{unit}"),
+            Self::Exactly(wanted) => format!("{wanted}{unit}"),
+            Self::None => "–".into(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Row {
+    cells: [String; 5],
+    met: Option<bool>,
+}
+
+/// A line of the plot: a name, and a figure for each number of keys.
+pub type Series = (String, Vec<(f64, f64)>);
+
+/// Everything that one run has found.
+#[derive(Debug, Default)]
+pub struct Report {
+    rows: Vec<Row>,
+    tables: Vec<(String, Vec<Vec<String>>)>,
+    series: Vec<Series>,
+    unmeasured: Vec<String>,
+}
+
+const HEAD: &str = "| work | ours | against | ratio (lowest–highest) | target | |\n|---|---|---|---|---|---|";
+
+impl Report {
+    pub fn new() -> Self {
+        println!("{HEAD}");
+        Self::default()
+    }
+
+    fn row(&mut self, cells: [String; 5], met: Option<bool>) {
+        let row = Row { cells, met };
+        println!("{}", row.line());
+        self.rows.push(row);
+    }
+
+    /// Ours over theirs, round by round, in nanoseconds.
+    pub fn ratio(&mut self, work: &str, peer: &str, rounds: &[[f64; 2]], target: Target) {
+        let ratio = Spread::of(rounds.iter().map(|[ours, theirs]| ours / theirs));
+        let [ours, theirs] =
+            [0, 1].map(|side| time(Spread::of(rounds.iter().map(|round| round[side])).median));
+        let cells = [work.into(), ours, format!("{peer}: {theirs}"), spread(ratio), target.word("")];
+        self.row(cells, target.is_met(ratio.median));
+    }
+
+    /// A figure by itself.
+    pub fn figure(&mut self, work: &str, value: f64, unit: &str, target: Target) {
+        let shown = format!("{}{unit}", digits(value));
+        self.row([work.into(), shown, "–".into(), "–".into(), target.word(unit)], target.is_met(value));
+    }
+
+    /// Several figures of one thing, judged by their median.
+    pub fn figures(&mut self, work: &str, values: Spread, unit: &str, target: Target) {
+        let shown = format!("{}{unit}", digits(values.median));
+        self.row(
+            [work.into(), shown, "–".into(), spread(values), target.word(unit)],
+            target.is_met(values.median),
+        );
+    }
+
+    /// A table of its own, head first.
+    pub fn table(&mut self, title: &str, lines: Vec<Vec<String>>) {
+        println!("\n{}\n{HEAD}", table(title, &lines));
+        self.tables.push((title.into(), lines));
+    }
+
+    pub fn series(&mut self, name: &str, points: Vec<(f64, f64)>) {
+        self.series.push((name.into(), points));
+    }
+
+    /// What could not be measured, and why.
+    pub fn unmeasured(&mut self, what: impl Into<String>) {
+        let what = what.into();
+        println!("not measured: {what}");
+        self.unmeasured.push(what);
+    }
+
+    /// Writes `BENCHMARKS.md` and the plot beside it.
+    pub fn write(&self) -> Result<(), String> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+        let write = |name: &str, text: String| {
+            let path = root.join(name);
+            std::fs::write(&path, text)
+                .map_err(|error| format!("{} cannot be written: {error}", path.display()))
+        };
+        write("BENCHMARKS.md", self.page())?;
+        write("benches/keys.svg", plot::draw(&self.series))
+    }
+
+    fn page(&self) -> String {
+        let mut page = String::from(include_str!("page.md"));
+        let _ = writeln!(page, "\n{HEAD}");
+        self.rows.iter().for_each(|row| drop(writeln!(page, "{}", row.line())));
+        let judged = self.rows.iter().filter_map(|row| row.met);
+        let (met, all) = (judged.clone().filter(|met| *met).count(), judged.count());
+        let _ = writeln!(page, "\n{met} of {all} targets are met.\n");
+        for (title, lines) in &self.tables {
+            let _ = writeln!(page, "{}", table(title, lines));
+        }
+        let _ = writeln!(page, "![Time of a hit by number of keys](benches/keys.svg)\n");
+        if !self.unmeasured.is_empty() {
+            let _ = writeln!(page, "## Not measured\n");
+            self.unmeasured.iter().for_each(|what| drop(writeln!(page, "- {what}")));
+            page.push('\n');
+        }
+        page.push_str(include_str!("missed.md"));
+        page
+    }
+}
+
+impl Row {
+    fn line(&self) -> String {
+        let met = match self.met {
+            Some(true) => "met",
+            Some(false) => "**missed**",
+            None => "",
+        };
+        format!("| {} | {met} |", self.cells.join(" | "))
+    }
+}
+
+fn table(title: &str, lines: &[Vec<String>]) -> String {
+    let mut text = format!("## {title}\n\n");
+    for (place, line) in lines.iter().enumerate() {
+        let _ = writeln!(text, "| {} |", line.join(" | "));
+        if place == 0 {
+            let _ = writeln!(text, "|{}", "---|".repeat(line.len()));
+        }
+    }
+    text
+}
+
+fn spread(spread: Spread) -> String {
+    let [median, lowest, highest] = [spread.median, spread.lowest, spread.highest].map(digits);
+    format!("{median} ({lowest}–{highest})")
+}
+
+/// Three digits or so.
+pub fn digits(value: f64) -> String {
+    match value.abs() {
+        size if value.fract() == 0.0 || size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+/// Nanoseconds, as people write them.
+pub fn time(nanoseconds: f64) -> String {
+    if nanoseconds < 10_000.0 {
+        format!("{} ns", digits(nanoseconds))
+    } else {
+        format!("{} µs", digits(nanoseconds / 1000.0))
+    }
+}
