@@ -2,6 +2,8 @@
 
 mod checks;
 #[cfg(test)]
+mod contributing;
+#[cfg(test)]
 mod messages;
 #[cfg(test)]
 mod msrv;
