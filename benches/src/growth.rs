@@ -87,7 +87,9 @@ fn logs(report: &mut Report) {
             clock.advance(step);
             black_box(now(throttle.hit("one")).is_ok_and(|decision| decision.is_allowed()))
         };
-        (0..2 * limit).for_each(|_| drop(hit()));
+        (0..2 * limit).for_each(|_| {
+            hit();
+        });
         let mut all = true;
         let times = rounds(9, [Box::new(|| on_one(100_000, || all &= hit()))]);
         assert!(all, "every hit finds the room that one has left");
@@ -135,8 +137,11 @@ fn keys(report: &mut Report) {
         for threads in [1, 2] {
             let part = keys / threads;
             let key = |thread: usize, i: usize| &all[thread * part + order(i, part)];
-            let ours =
-                || on_threads(threads, 300_000, |thread, i| drop(black_box(key(thread, i).hit(&ours))));
+            let ours = || {
+                on_threads(threads, 300_000, |thread, i| {
+                    black_box(key(thread, i).hit(&ours));
+                })
+            };
             let theirs = || {
                 on_threads(threads, 300_000, |thread, i| {
                     black_box(theirs.check_key(key(thread, i)).is_ok());

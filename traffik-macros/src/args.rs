@@ -6,6 +6,7 @@ use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::{Error, Ident, Lit, Path, Result, Token, token};
+use traffik_grammar::suggest;
 
 use crate::fallback::Errors;
 use crate::model::Which;
@@ -44,7 +45,35 @@ pub(crate) const KEYS: [Key; 14] = [
     shared("crate", "crate = ::path::to::traffik"),
 ];
 
+/// What our keys are called elsewhere, where no spelling leads from one to the other.
+const ELSEWHERE: [(&str, &str); 14] = [
+    ("limit", "rate"),
+    ("limits", "rate"),
+    ("quota", "rate"),
+    ("requests", "rate"),
+    ("weight", "cost"),
+    ("tokens", "cost"),
+    ("key", "identifier"),
+    ("key_func", "identifier"),
+    ("key_extractor", "identifier"),
+    ("algorithm", "strategy"),
+    ("store", "backend"),
+    ("storage", "backend"),
+    ("handle_throttled", "on_throttled"),
+    ("error_handler", "on_throttled"),
+];
+
 impl Key {
+    /// The key that was probably meant, of those that may stand here.
+    pub(crate) fn meant(word: &Ident, shared: bool) -> Option<&'static str> {
+        let names = || KEYS.iter().filter(|key| key.shared || !shared).map(|key| key.name);
+        let elsewhere = ELSEWHERE.iter().find(|(name, _)| word == name).map(|(_, ours)| *ours);
+        match elsewhere.filter(|ours| names().any(|name| name == *ours)) {
+            None => suggest::nearest(&word.to_string(), names()),
+            ours => ours,
+        }
+    }
+
     pub(crate) fn find(word: &Ident) -> Option<&'static Self> {
         KEYS.iter().find(|key| word == key.name)
     }

@@ -77,6 +77,11 @@ pub(crate) fn call(setting: &Setting) -> Result<Option<Call>> {
         "strategy" => setting
             .word_or(value, &STRATEGIES, "an expression", |value| Ok(setting.written("strategy", value))),
         "backend" => match &value.kind {
+            Kind::Literal(Lit::Str(text)) if text.value().contains("://") => {
+                let message = "a backend is a value, not an address: connect when the program starts, and pass the \
+                               `RedisBackend` to `traffik::install`";
+                Err(Error::new(value.span(), message))
+            }
             Kind::Literal(_) => Err(setting.expects(value, "an expression, evaluated once")),
             _ => Ok(setting.written("backend", value)),
         },

@@ -5,7 +5,7 @@ use quote::ToTokens;
 use syn::spanned::Spanned;
 use syn::{Error, LitStr, Path};
 use traffik_grammar::rate::{self, RateSpec};
-use traffik_grammar::{suggest, uid};
+use traffik_grammar::uid;
 
 use crate::args::{Args, KEYS, Key, Setting};
 use crate::fallback::Errors;
@@ -107,14 +107,17 @@ fn known(setting: &Setting, path: Option<&Path>) -> Result<(), Error> {
             path.to_token_stream().to_string().replace(' ', ""),
             listed(KEYS.iter().filter(|key| key.shared)),
         ),
+        (None, _) if ["burst", "burst_size", "debt"].iter().any(|name| word == name) => {
+            format!("`{word}` is the strategy's: write `strategy = TokenBucket::new().burst(50)`")
+        }
+        (None, _) if ["rule", "rules", "registry"].iter().any(|name| word == name) => format!(
+            "`{word}` is the builder's: build a `static` throttle with it, and name that: `#[throttle(UPLOADS)]`"
+        ),
         (None, _) => {
-            let keys = || KEYS.iter().filter(|key| path.is_none() || key.shared);
-            let names = keys().map(|key| key.name);
-            match suggest::nearest(&word.to_string(), names) {
-                Some(nearest) => {
-                    format!("unknown key `{word}`; did you mean `{nearest}`? The keys are {}", listed(keys()))
-                }
-                None => format!("unknown key `{word}`; the keys are {}", listed(keys())),
+            let keys = listed(KEYS.iter().filter(|key| path.is_none() || key.shared));
+            match Key::meant(word, path.is_some()) {
+                Some(ours) => format!("unknown key `{word}`; did you mean `{ours}`? The keys are {keys}"),
+                None => format!("unknown key `{word}`; the keys are {keys}"),
             }
         }
     };
@@ -176,6 +179,8 @@ fn declared(name: &LitStr, args: &Args, errors: &mut Errors) {
         errors.push(Error::new(name.span(), error));
     }
     match args.setting("rate") {
+        // A misspelt rate is told once.
+        None if args.settings.iter().any(|setting| Key::meant(&setting.key, false) == Some("rate")) => {}
         None if !args.broken => {
             let message = format!("the throttle {:?} has no rate: add `rate = \"20/min\"`", name.value());
             errors.push(Error::new(name.span(), message));

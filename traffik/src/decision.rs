@@ -173,7 +173,7 @@ impl Throttled {
         &self.stat
     }
 
-    /// What the hit would have cost.
+    /// What the hit would have cost, in units.
     #[must_use]
     pub fn cost(&self) -> u64 {
         self.cost

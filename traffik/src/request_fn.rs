@@ -14,8 +14,9 @@ use crate::rate::Rate;
 ///
 /// Implemented for closures and functions; `Kind` is found by the compiler and tells the two apart.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a function of the request that gives a `{T}`",
+    message = "`{Self}` is not a function of the request that gives `{T}`",
     note = "write `fn(req: &traffik::Parts) -> …`, an `async fn` of the same shape, or a closure `|req: &traffik::Parts| …`",
+    note = "an identifier gives an `Identity`, or what becomes one: `String`, `&str`, `IpAddr`, `u64`, an `Option` of them; a cost gives a `u64`",
     note = "for a constant rate write `rate = const PATH` in the attribute, or `.rate(VALUE)` on the builder"
 )]
 pub trait IntoRequestFn<T, Kind>: Send + Sync + 'static {
@@ -26,7 +27,7 @@ pub trait IntoRequestFn<T, Kind>: Send + Sync + 'static {
 /// What a function of the request may give where a `T` is wanted.
 ///
 /// Not `Into`: where only one type will do, a literal takes that type (`|_| 1` is a cost).
-#[diagnostic::on_unimplemented(message = "a function that should give a `{T}` gives a `{Self}`")]
+#[diagnostic::on_unimplemented(message = "a function that should give `{T}` gives `{Self}`")]
 pub trait Yields<T> {
     /// The `T`.
     fn yields(self) -> T;

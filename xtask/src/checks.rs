@@ -1,7 +1,7 @@
 //! The checks themselves.
 
 use crate::outside;
-use crate::run::{Done, cargo, cargo_with};
+use crate::run::{Done, cargo, cargo_with, run};
 
 /// Feature sets of the library that people build, beside all of them at once.
 const FEATURE_SETS: &[&str] = &[
@@ -74,6 +74,15 @@ pub(crate) fn packages() -> Done {
     }
     cargo(&args)?;
     outside::check(PUBLISHED, env!("CARGO_PKG_VERSION"))
+}
+
+/// Builds the library with the oldest compiler that it is promised for.
+pub(crate) fn lowest() -> Done {
+    let version = env!("CARGO_PKG_RUST_VERSION");
+    run("rustup", &["toolchain", "install", version, "--profile", "minimal"])?;
+    let check =
+        ["cargo", "check", "--locked", "-p", "traffik", "--all-features", "--target-dir", "target/lowest"];
+    run("rustup", &[["run", version].as_slice(), &check].concat())
 }
 
 /// The benchmarks, which print and write their own table.

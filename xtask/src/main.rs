@@ -2,6 +2,8 @@
 
 mod checks;
 #[cfg(test)]
+mod contributing;
+#[cfg(test)]
 mod messages;
 #[cfg(test)]
 mod msrv;
@@ -22,6 +24,7 @@ cargo xtask <task>
           (--tested: the tests have just run, leave them out)
   bench   this library and its peers on the same work, in one table of ratios
   package pack the published crates, and build a program from the packed files alone
+  msrv    build the library with the oldest compiler that it is promised for (installed by rustup)
   plots   draw the guide's pictures from the strategies themselves
   setup   only install what the tests and the checks need
 ";
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         "ci" => setup::with_checks().and_then(|()| checks::ci(rest.iter().any(|flag| flag == "--tested"))),
         "bench" => checks::bench(&rest),
         "package" => checks::packages(),
+        "msrv" => checks::lowest(),
         "plots" => plots::write(),
         "setup" => setup::with_checks(),
         _ => {

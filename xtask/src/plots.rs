@@ -19,19 +19,20 @@ use crate::run::{Done, root};
 fn all() -> Result<Vec<(&'static str, String)>, String> {
     let shares = PriorityReserve::new().share(Priority::Low, 40).share(Priority::Normal, 30);
     Ok(vec![
-        draw("fixed_window", "FixedWindow", FixedWindow::new())?,
-        draw("sliding_window", "SlidingWindow", SlidingWindow::new())?,
-        draw("sliding_log", "SlidingLog", SlidingLog::new())?,
-        draw("token_bucket", "TokenBucket", TokenBucket::new())?,
-        draw("leaky_bucket", "LeakyBucket", LeakyBucket::new())?,
-        draw("leaky_queue", "LeakyQueue", LeakyQueue::new())?,
-        draw("gcra", "Gcra, burst 3", Gcra::new().burst(3))?,
-        draw("tiered", "Tiered, a client worth 2", Tiered::new().tier("premium", 2))?,
-        draw("adaptive", "Adaptive", Adaptive::new())?,
-        draw("priority_reserve", "PriorityReserve, every third hit low, normal, critical", shares)?,
-        draw("rollover", "Rollover, half of what was left", Rollover::new())?,
-        draw("time_of_day", "TimeOfDay, half from 20 s (noon) on", TimeOfDay::new().hours(12, 24, 50))?,
-        draw("cost_adaptive", "CostAdaptive, hits of cost 1", CostAdaptive::new())?,
+        draw("fixed_window", "FixedWindow", FixedWindow::new(), 1)?,
+        draw("sliding_window", "SlidingWindow", SlidingWindow::new(), 1)?,
+        draw("sliding_log", "SlidingLog", SlidingLog::new(), 1)?,
+        draw("token_bucket", "TokenBucket", TokenBucket::new(), 1)?,
+        draw("leaky_bucket", "LeakyBucket", LeakyBucket::new(), 1)?,
+        draw("leaky_queue", "LeakyQueue", LeakyQueue::new(), 1)?,
+        draw("gcra", "Gcra, burst 3", Gcra::new().burst(3), 1)?,
+        draw("tiered", "Tiered, a client worth 2", Tiered::new().tier("premium", 2), 1)?,
+        draw("adaptive", "Adaptive", Adaptive::new(), 1)?,
+        draw("priority_reserve", "PriorityReserve, every third hit low, normal, critical", shares, 1)?,
+        draw("rollover", "Rollover, half of what was left", Rollover::new(), 1)?,
+        draw("time_of_day", "TimeOfDay, half from 20 s (noon) on", TimeOfDay::new().hours(12, 24, 50), 1)?,
+        // Hits of the normal cost would show a token bucket.
+        draw("cost_adaptive", "CostAdaptive, hits of cost 2 where 1 is normal", CostAdaptive::new(), 2)?,
     ])
 }
 
@@ -39,8 +40,9 @@ fn draw(
     name: &'static str,
     title: &str,
     strategy: impl IntoStrategy,
+    cost: u64,
 ) -> Result<(&'static str, String), String> {
-    let run = Run::of(name, strategy).map_err(|error| format!("{name}: {error}"))?;
+    let run = Run::of(name, strategy, cost).map_err(|error| format!("{name}: {error}"))?;
     Ok((name, svg::picture(title, &run)))
 }
 

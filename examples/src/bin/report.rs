@@ -3,7 +3,7 @@
 //! Run with `cargo run -p traffik-examples --bin report`, then
 //!
 //! ```sh
-//! curl localhost:3000/report/sales       # sales: 2 queries, 1 chart
+//! curl localhost:3000/report/sales       # sales: 42, 2 queries, 1 chart
 //! curl -i localhost:3000/report/broken   # 500: a query failed, and nothing is charged
 //! curl localhost:3000/left               # queries: 2 of 4 used, charts: 1 of 10 used
 //! curl localhost:3000/report/sales

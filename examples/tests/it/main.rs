@@ -17,6 +17,10 @@ use rows::{ROWS, Row, Step};
 /// during which the window turned proves nothing, and is made again.
 const TRIES: usize = 5;
 
+/// How long a step may wait for what it waits for, and how long between two looks.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(50);
+
 fn window(seconds: u64) -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / seconds
 }
@@ -36,21 +40,30 @@ fn run(row: &Row) {
 
 fn steps(row: &Row, example: &Running) -> Result<(), String> {
     for step in row.steps {
-        let Step { method, path, headers, body, statuses, holds } = *step;
-        for (expected, nth) in statuses.iter().zip(1..) {
-            let answer = example.ask(method, path, headers, body);
-            let asked = format!("{method} {path} {headers:?}, request {nth}");
-            if answer.status() != *expected {
-                return Err(format!("{asked}: expected {expected}, got {}", answer.text()));
-            }
-            if let Some(missing) =
-                holds.iter().find(|text| !answer.holds(text)).filter(|_| nth == statuses.len())
-            {
-                return Err(format!("{asked}: no {missing:?} in {}", answer.text()));
+        let until = Instant::now() + PATIENCE;
+        for (expected, nth) in step.statuses.iter().zip(1..) {
+            let asked = format!("{} {} {:?}, request {nth}", step.method, step.path, step.headers);
+            loop {
+                match ask(step, *expected, nth == step.statuses.len(), example) {
+                    Ok(()) => break,
+                    Err(_) if step.waits && Instant::now() < until => std::thread::sleep(PAUSE),
+                    Err(error) => return Err(format!("{asked}: {error}")),
+                }
             }
         }
     }
     Ok(())
+}
+
+fn ask(step: &Step, expected: u16, last: bool, example: &Running) -> Result<(), String> {
+    let answer = example.ask(step.method, step.path, step.headers, step.body);
+    if answer.status() != expected {
+        return Err(format!("expected {expected}, got {}", answer.text()));
+    }
+    match step.holds.iter().find(|text| last && !answer.holds(text)) {
+        Some(missing) => Err(format!("no {missing:?} in {}", answer.text())),
+        None => Ok(()),
+    }
 }
 
 #[test]
@@ -87,7 +100,7 @@ macro_rules! each {
 
 each! {
     admin_kill_switch behind_proxy bulk_write costs custom_backend custom_strategy degrade_gracefully exemptions
-    layered llm_tokens multi_tenant observability quickstart report router_layer rules upload_bytes websocket_chat
+    failover layered llm_tokens multi_tenant observability quickstart report router_layer rules upload_bytes websocket_chat
 }
 
 #[test]

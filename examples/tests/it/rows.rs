@@ -24,10 +24,12 @@ pub(crate) struct Step {
     pub(crate) statuses: &'static [u16],
     /// What the last answer holds, headers in lower case.
     pub(crate) holds: &'static [&'static str],
+    /// Asked again until it answers so: what it tells of takes its time.
+    pub(crate) waits: bool,
 }
 
 const fn get(path: &'static str, statuses: &'static [u16]) -> Step {
-    Step { method: "GET", path, headers: &[], body: "", statuses, holds: &[] }
+    Step { method: "GET", path, headers: &[], body: "", statuses, holds: &[], waits: false }
 }
 
 impl Step {
@@ -45,6 +47,10 @@ impl Step {
 
     const fn holds(self, holds: &'static [&'static str]) -> Self {
         Self { holds, ..self }
+    }
+
+    const fn waits(self) -> Self {
+        Self { waits: true, ..self }
     }
 }
 
@@ -169,6 +175,22 @@ pub(crate) const ROWS: &[Row] = &[
             get("/", &[200, 200, 200, 429]),
             get("/", &[200; 9]).with(&[("x-admin-token", "s3cret")]),
             get("/", &[200, 200, 200, 429]).with(&[("x-api-key", "ann")]),
+        ]
+    ),
+    row!(
+        "failover",
+        60,
+        None,
+        [
+            get("/data", &[200]).holds(&[r#""data";r=19"#, "the breaker is closed"]),
+            get("/redis/pause", &[200]).method("POST").holds(&["paused"]),
+            get("/data", &[200, 200, 200]).holds(&["the breaker is open"]),
+            get("/data", &[200; 16]),
+            get("/data", &[429]).waits().holds(&[r#""data";r=0"#]),
+            get("/breaker", &[200]).waits().holds(&["the breaker is half-open"]),
+            get("/redis/resume", &[200]).method("POST").holds(&["resumed"]),
+            get("/data", &[200]).waits().holds(&["the breaker is closed"]),
+            get("/breaker", &[200]).holds(&["the breaker is closed"]),
         ]
     ),
     row!(

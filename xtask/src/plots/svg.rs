@@ -15,12 +15,27 @@ const HITS: (f64, f64) = (160.0, 110.0);
 const REMAINING: (f64, f64) = (300.0, 110.0);
 const MOST_HITS: f64 = 4.0;
 
-/// rustdoc says its theme on `<html>`; anywhere else the reader's system says.
-const STYLE: &str = "<style>.traffik-plot{color:#333}.traffik-plot .a{fill:#2a8f5b}.traffik-plot .r{fill:#d1603d}\
-.traffik-plot .l{stroke:#3b7dd8}@media (prefers-color-scheme:dark){.traffik-plot{color:#ddd}\
-.traffik-plot .a{fill:#4fbf87}.traffik-plot .r{fill:#f08a66}.traffik-plot .l{stroke:#7db0f5}}\
-[data-theme=light] .traffik-plot{color:#333}[data-theme=dark] .traffik-plot,\
-[data-theme=ayu] .traffik-plot{color:#ddd}</style>";
+/// Text, admitted, refused, remaining.
+type Colours = [&'static str; 4];
+
+const LIGHT: Colours = ["#333", "#2a8f5b", "#d1603d", "#3b7dd8"];
+const DARK: Colours = ["#ddd", "#4fbf87", "#f08a66", "#7db0f5"];
+
+/// The colours of the pictures under `parent`.
+fn colours(parent: &str, [text, admitted, refused, line]: Colours) -> String {
+    let plot = format!("{parent}.traffik-plot");
+    format!(
+        "{plot}{{color:{text}}}{plot} .a{{fill:{admitted}}}{plot} .r{{fill:{refused}}}{plot} .l{{stroke:{line}}}"
+    )
+}
+
+/// rustdoc says its theme on `<html>`, whatever the reader's system prefers; anywhere else the system says.
+fn style() -> String {
+    let system = format!("{}@media (prefers-color-scheme:dark){{{}}}", colours("", LIGHT), colours("", DARK));
+    let themes = [("light", LIGHT), ("dark", DARK), ("ayu", DARK)];
+    let themes = themes.map(|(theme, palette)| colours(&format!("[data-theme={theme}] "), palette));
+    format!("<style>{system}{}</style>", themes.concat())
+}
 
 fn x(ms: u64) -> f64 {
     LEFT + WIDTH * ms as f64 / (SECONDS * 1_000) as f64
@@ -76,7 +91,7 @@ pub(crate) fn picture(title: &str, run: &Run) -> String {
     picture.line(format_args!(
         r#"<svg class="traffik-plot" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 780 350" width="100%" role="img" aria-label="{title}: of {offered} hits {admitted} admitted, {refused} refused" font-family="sans-serif" font-size="12" fill="currentColor">"#
     ));
-    picture.line(format_args!("{STYLE}"));
+    picture.line(format_args!("{}", style()));
     picture.line(format_args!(r#"<text x="{LEFT}" y="18" font-weight="bold">{title} — 10 per 10 s</text>"#));
     legend(&mut picture, offered, admitted, refused);
     hits(&mut picture, run);

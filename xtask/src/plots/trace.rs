@@ -57,7 +57,8 @@ fn now<F: IntoFuture<Output = Result<T, Error>>, T>(question: F) -> Result<T, St
 }
 
 impl Run {
-    pub(crate) fn of(uid: &str, strategy: impl IntoStrategy) -> Result<Self, String> {
+    /// Every hit is of this cost.
+    pub(crate) fn of(uid: &str, strategy: impl IntoStrategy, cost: u64) -> Result<Self, String> {
         let clock = ManualClock::new();
         let micros = traffik::Clock::now(&clock);
         // On to the next day's start of the trace.
@@ -79,7 +80,7 @@ impl Run {
                 let bin = &mut run.bins[(ms / BIN_MS) as usize];
                 let rank = [Priority::Low, Priority::Normal, Priority::Critical][count % 3];
                 count += 1;
-                match now(throttle.hit(client(rank)))?.is_allowed() {
+                match now(throttle.hit(client(rank)).cost(cost))?.is_allowed() {
                     true => bin.admitted += 1,
                     false => bin.refused += 1,
                 }
