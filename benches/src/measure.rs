@@ -29,7 +29,9 @@ impl Spread {
 /// Times all sides in turn, so many rounds; the figures of each round, in the order of the sides.
 pub fn rounds<const N: usize>(rounds: usize, mut sides: [Side<'_>; N]) -> Vec<[f64; N]> {
     // Caches and branch predictors first.
-    sides.iter_mut().for_each(|side| drop(side()));
+    sides.iter_mut().for_each(|side| {
+        side();
+    });
     let round = |round: usize| {
         let mut times = [0.0; N];
         // Whoever goes first warms the machine for the others: each does in turn.

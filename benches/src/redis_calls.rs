@@ -53,10 +53,10 @@ fn commands(
     let stack = stack?;
     let mut each = Vec::new();
     for depth in 1..=5 {
-        runtime.block_on(hit_all(&stack[..depth], "one"))?;
+        let _ = runtime.block_on(hit_all(&stack[..depth], "one"))?;
         server.reset_stats();
         for _ in 0..100 {
-            runtime.block_on(hit_all(&stack[..depth], "one"))?;
+            let _ = runtime.block_on(hit_all(&stack[..depth], "one"))?;
         }
         let calls = server.commandstats();
         let sent: u64 =
@@ -78,7 +78,7 @@ fn overheard(
     monitor.write_all(b"MONITOR\r\n")?;
     let mut lines = BufReader::new(monitor).lines();
     lines.next().ok_or("no answer to MONITOR")??;
-    runtime.block_on(async { throttle.hit("client").await })?;
+    let _ = runtime.block_on(async { throttle.hit("client").await })?;
     for line in lines {
         // 1700000000.123456 [0 127.0.0.1:4000] "EVALSHA" "…" …
         let line = line?;
@@ -128,7 +128,7 @@ fn throughput(
             let (mut connection, words) = (connection.clone(), words.clone());
             async move {
                 let mut command = redis::cmd(&words[0]);
-                words[1..].iter().for_each(|word| drop(command.arg(word)));
+                command.arg(&words[1..]);
                 command.query_async::<redis::Value>(&mut connection).await.is_ok()
             }
         }
@@ -164,7 +164,7 @@ fn denials(
     let remembering: SharedBackend = runtime.block_on(builder.connect())?.into();
     let attacked = |uid: &str, backend: &SharedBackend| -> Result<_, Failed> {
         let throttle = throttle(uid, "1/day", 1, backend)?;
-        runtime.block_on(async { throttle.hit("attacker").await })?;
+        let _ = runtime.block_on(async { throttle.hit("attacker").await })?;
         Ok(move || {
             let throttle = throttle.clone();
             async move { throttle.hit("attacker").await.is_ok_and(|decision| !decision.is_allowed()) }

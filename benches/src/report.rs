@@ -124,7 +124,9 @@ impl Report {
     fn page(&self) -> String {
         let mut page = String::from(include_str!("page.md"));
         let _ = writeln!(page, "\n{HEAD}");
-        self.rows.iter().for_each(|row| drop(writeln!(page, "{}", row.line())));
+        for row in &self.rows {
+            let _ = writeln!(page, "{}", row.line());
+        }
         let judged = self.rows.iter().filter_map(|row| row.met);
         let (met, all) = (judged.clone().filter(|met| *met).count(), judged.count());
         let _ = writeln!(page, "\n{met} of {all} targets are met.\n");
@@ -134,7 +136,9 @@ impl Report {
         let _ = writeln!(page, "![Time of a hit by number of keys](benches/keys.svg)\n");
         if !self.unmeasured.is_empty() {
             let _ = writeln!(page, "## Not measured\n");
-            self.unmeasured.iter().for_each(|what| drop(writeln!(page, "- {what}")));
+            for what in &self.unmeasured {
+                let _ = writeln!(page, "- {what}");
+            }
             page.push('\n');
         }
         page.push_str(include_str!("missed.md"));
