@@ -16,8 +16,10 @@ mod report;
 
 use report::Report;
 
-/// What can be measured by itself.
-const SECTIONS: &[(&str, fn(&mut Report))] = &[
+/// What can be measured by itself: its name, and what measures it.
+type Section = (&'static str, fn(&mut Report));
+
+const SECTIONS: &[Section] = &[
     ("memory", memory::run),
     ("http", http_calls::run),
     ("redis", redis_calls::run),
