@@ -12,8 +12,6 @@ use siphasher::sip::SipHasher13;
 
 use crate::identity::{KindRef, Who};
 use crate::policy::Policy;
-#[cfg(feature = "memory")]
-use crate::subject::{Repr, Subject};
 
 /// What a hash is of. Equal bytes in different domains are different keys.
 #[derive(Clone, Copy)]
@@ -73,20 +71,6 @@ pub(crate) fn identity(who: &Who<'_>) -> u64 {
         KindRef::Number(number) => keyed(Domain::Number, &number.to_le_bytes()),
         KindRef::Anonymous | KindRef::Exempted => keyed(Domain::Anonymous, &[]),
     }
-}
-
-/// The same of a subject that is nothing but a client; `None` for requests and for those who are
-/// known by more than a word, an address or a number.
-#[inline]
-#[cfg(feature = "memory")]
-pub(crate) fn direct(subject: &Subject<'_>) -> Option<u64> {
-    let kind = match &subject.0 {
-        Repr::Str(key) => KindRef::Key(key),
-        Repr::Ip(ip) => KindRef::Ip(*ip),
-        Repr::Number(number) => KindRef::Number(*number),
-        Repr::Request(_) | Repr::Identity(_) => return None,
-    };
-    Some(identity(&Who::of(kind)))
 }
 
 /// A hash that is the same in every process and on every machine, for what all of them must agree

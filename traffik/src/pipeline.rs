@@ -107,6 +107,14 @@ impl Ruling {
         Self { each: (0..throttles).map(|_| exempt()).collect(), refused: None }
     }
 
+    /// That of a single throttle, of which nothing may be wanted back.
+    #[cfg(feature = "tower")]
+    pub(crate) fn of_one(decision: Decision, period: u64) -> Self {
+        let refused = (!decision.is_allowed()).then_some(0);
+        let ruled = Ruled { decision, shadow: false, period, charged: None, outcome: None, failed: 0 };
+        Self { each: smallvec::smallvec![ruled], refused }
+    }
+
     /// The decision on the request as a whole.
     pub(crate) fn into_decision(mut self) -> Decision {
         if let Some(refused) = self.refused {
@@ -258,14 +266,24 @@ pub(crate) fn at_once(
     op: Op,
     units: Option<u64>,
 ) -> Option<Result<Decision, Error>> {
-    #[cfg(feature = "memory")]
     if op == Op::Hit
-        && let Some(settings) = throttle.built()
-        && let Some(decision) = lane::hit(throttle, settings, subject, units)
+        && let Some(decision) = short(throttle, subject, units)
     {
         return Some(Ok(decision));
     }
     quick::single(throttle, subject, op, units)
+}
+
+/// One throttle's decision on a hit by the shortest way, if that leads anywhere.
+#[inline]
+pub(crate) fn short(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
+    #[cfg(feature = "memory")]
+    return lane::hit(throttle, subject, units);
+    #[cfg(not(feature = "memory"))]
+    {
+        let _ = (throttle, subject, units);
+        None
+    }
 }
 
 /// Decides a request under all its throttles: all or nothing.

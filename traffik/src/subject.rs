@@ -41,6 +41,20 @@ impl<'a> Subject<'a> {
     }
 }
 
+#[cfg(feature = "memory")]
+impl<'a> Subject<'a> {
+    /// The client, where it is nothing but a word, an address or a number.
+    #[inline]
+    pub(crate) fn plain(&self) -> Option<Who<'a>> {
+        Some(Who::of(match self.0 {
+            Repr::Str(key) => KindRef::Key(key),
+            Repr::Ip(ip) => KindRef::Ip(ip),
+            Repr::Number(number) => KindRef::Number(number),
+            Repr::Request(_) | Repr::Identity(_) => return None,
+        }))
+    }
+}
+
 /// What can be the subject of a hit: `&Parts`, `&str`, `String`, `IpAddr`, `u64` or [`Identity`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the subject of a hit",

@@ -9,9 +9,11 @@ use axum_core::response::{IntoResponse, Response};
 
 use super::stack::Stack;
 use crate::Parts;
+use crate::backend::BoxFuture;
+use crate::pipeline::{Failure, Ruling};
 use crate::resilience::Outage;
 use crate::response;
-use crate::tower::{After, First, admit, at_once, ready, undo};
+use crate::tower::{After, First, Use, admit, at_once, ready, undo};
 
 /// A handler's throttles. `#[throttle]` implements it on a type of its own per handler.
 pub trait Gated: 'static {
@@ -48,19 +50,38 @@ impl<G: Gated, S: Send + Sync> FromRequestParts<S> for Gate<G> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
         let stack = G::stack();
-        if stack.error.is_some() {
-            undo(parts).await;
-            return Err(response::outage(Outage::Raise, Some(&parts.headers)));
-        }
-        let after = match at_once(&stack.uses, parts, false) {
-            First::In(after) => after,
-            First::Later(ruling) => admit(&stack.uses, parts, false, ruling).await?,
+        let after = match &stack.error {
+            Some(_) => broken(parts).await?,
+            None => match at_once(&stack.uses, parts, false) {
+                First::In(after) => after,
+                First::Later(ruling) => later(&stack.uses, parts, ruling).await?,
+            },
         };
         if stack.charges {
             ready(parts, &stack.uses);
         }
         Ok(Self::with(after))
     }
+}
+
+/// What takes waiting, boxed: axum allocates a handler's whole future at every call, and the many
+/// requests that never wait should not pay for the room that this takes.
+#[cold]
+fn later<'a>(
+    uses: &'a [Use],
+    parts: &'a mut Parts,
+    ruling: Option<Box<Result<Ruling, Failure>>>,
+) -> BoxFuture<'a, Result<After, Response>> {
+    Box::pin(admit(uses, parts, false, ruling))
+}
+
+/// The answer of a handler whose throttles could not be set up.
+#[cold]
+fn broken(parts: &mut Parts) -> BoxFuture<'_, Result<After, Response>> {
+    Box::pin(async {
+        undo(parts).await;
+        Err(response::outage(Outage::Raise, Some(&parts.headers)))
+    })
 }
 
 /// A gate takes nothing from the request that a schema could tell of.

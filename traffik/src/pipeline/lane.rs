@@ -1,11 +1,12 @@
-//! The shortest way of all: a hit on an identity, by a throttle that counts on a bucket in memory and
-//! was not changed since it was built.
+//! The shortest way of all: a hit by one throttle that counts in memory and was not changed since it
+//! was built.
 //!
 //! Nothing is decided differently here than by [`decide`](super::decide): what leads to the decision
 //! is worked out when the throttle is built, so that a hit is a hash and a step, and all of it stays
-//! in registers. It is worth a third of a direct call's time; whatever does not fit takes the other way.
+//! in registers where the strategy is a bucket. It is worth a third of a direct call's time; whatever does not fit takes the other way.
 
-use crate::backend::{Op, Verdict};
+use crate::backend::{Hit, Op, Verdict};
+use crate::client_ip::client_ip;
 use crate::decision::Decision;
 use crate::key;
 use crate::observe::{self, Outcome};
@@ -19,8 +20,10 @@ use crate::throttle::Throttle;
 /// What does not change from hit to hit.
 #[derive(Debug, Clone)]
 pub(crate) struct Lane {
-    account: Account,
-    cost: u64,
+    /// Where the strategy is a bucket.
+    account: Option<Account>,
+    /// `None`: computed from the request.
+    cost: Option<u64>,
     /// The key but for the identity.
     key: u64,
 }
@@ -29,36 +32,56 @@ impl Lane {
     /// That of settings, if they leave nothing to be asked.
     pub(crate) fn of(settings: &Settings) -> Option<Self> {
         let (RateSetting::Fixed(policy), true) = (&settings.rate, settings.quick) else { return None };
-        // Outside HTTP a computed cost is 1.
-        let cost = if let Source::Fixed(cost) = settings.cost { cost } else { 1 };
-        let scope = match &settings.scope {
-            Some(Source::Fixed(scope)) => Some(scope.as_str()),
-            _ => None,
-        };
-        Some(Self { account: *policy.account()?, cost, key: key::of(policy, 0, scope) })
+        let cost = if let Source::Fixed(cost) = settings.cost { Some(cost) } else { None };
+        Some(Self { account: policy.account().copied(), cost, key: key::of(policy, 0, scope(settings)) })
     }
 }
 
-/// Decides the hit, if it can come this way.
-#[inline]
-pub(crate) fn hit(
-    throttle: &Throttle,
-    settings: &Settings,
-    subject: &Subject<'_>,
-    units: Option<u64>,
-) -> Option<Decision> {
-    let (Some(lane), RateSetting::Fixed(policy)) = (&settings.lane, &settings.rate) else { return None };
-    let cost = units.unwrap_or(lane.cost);
-    if cost == 0 || !throttle.is_enabled() {
-        return None;
+fn scope(settings: &Settings) -> Option<&str> {
+    match &settings.scope {
+        Some(Source::Fixed(scope)) => Some(scope),
+        _ => None,
     }
-    let identity = key::direct(subject)?;
+}
+
+/// Decides the hit, if it can come this way. Nothing of the user's runs before that is known.
+#[inline]
+pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
+    let settings = throttle.built()?;
+    let (Some(lane), RateSetting::Fixed(policy)) = (&settings.lane, &settings.rate) else { return None };
+    let parts = subject.parts();
     let backend = match &settings.backend {
         BackendSetting::Own(backend) => backend,
-        BackendSetting::Inherit => super::inherited(None)?,
+        BackendSetting::Inherit => super::inherited(parts)?,
         BackendSetting::Dynamic(_) => return None,
     };
-    let verdict = backend.memory()?.hit(lane.key ^ identity, &lane.account, cost);
+    let memory = backend.memory()?;
+    // Outside HTTP a computed cost is 1.
+    let cost = units.or(lane.cost).or(if parts.is_none() { Some(1) } else { None })?;
+    if cost == 0 || !throttle.is_enabled() {
+        observe::exempt(Op::Hit, throttle);
+        return Some(Decision::Exempt);
+    }
+    let identity;
+    let who = match parts {
+        Some(parts) => {
+            identity = match &settings.identifier {
+                Some(function) => function.call_now(parts)?,
+                None => client_ip(parts),
+            };
+            identity.as_ref()
+        }
+        None => subject.plain()?,
+    };
+    if who.is_exempted() {
+        observe::exempt(Op::Hit, throttle);
+        return Some(Decision::Exempt);
+    }
+    let hash = key::identity(&who);
+    let verdict = match &lane.account {
+        Some(account) => memory.hit(lane.key ^ hash, account, cost),
+        None => memory.decide_one(Op::Hit, &Hit::new(policy, who, hash, scope(settings), cost)).1,
+    };
     if verdict.admitted {
         observe::hit(Op::Hit, throttle, backend, Outcome::Allowed, cost, verdict.remaining, None);
         return Some(Decision::new(policy, cost, &verdict));

@@ -90,6 +90,20 @@ pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
         return First::In(After::default());
     }
     let headers = app(parts).and_then(|app| app.headers.as_ref());
+    if let ([one], false) = (&counted[..], layer)
+        && one.overrides.is_none()
+        && let Some(decision) = pipeline::short(&one.throttle, &(&*parts).into_subject(), None)
+    {
+        if decision.is_allowed() && one.is_silent(headers) {
+            return First::In(After::default());
+        }
+        let period = one.throttle.rate().map_or(0, |rate| rate.period_micros());
+        let ruling = Ruling::of_one(decision, period);
+        return match ruling.refused {
+            None => First::In(enter(&counted, ruling, None, parts, layer)),
+            Some(_) => First::Later(Some(Box::new(Ok(ruling)))),
+        };
+    }
     let silent = !layer && counted.iter().all(|one| one.is_silent(headers));
     let entries = entries(&counted, &[]);
     let ruling = pipeline::quick(&entries, &(&*parts).into_subject(), Op::Hit, None, |quick| {
