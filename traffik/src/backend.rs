@@ -65,6 +65,14 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// An answer to a hit or a check that is known already: a refusal that a cache in front of the
+    /// store [remembers](crate::DenialCache). Asked first, and without waiting; `None` sends the caller
+    /// on to [`decide`](Backend::decide).
+    fn recall(&self, op: Op, hits: &[Hit<'_>]) -> Option<Verdicts> {
+        let _ = (op, hits);
+        None
+    }
+
     /// What tells this store from others of its kind: two handles of one store say the same, such
     /// as the address of what they share. Hits on one store are decided in one call. `None`: every
     /// handle that became a [`SharedBackend`] by itself counts as a store of its own.

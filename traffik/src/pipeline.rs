@@ -15,6 +15,7 @@ mod charge;
 mod lane;
 mod paid;
 mod quick;
+mod recall;
 
 use smallvec::SmallVec;
 
@@ -274,16 +275,14 @@ pub(crate) fn at_once(
     quick::single(throttle, subject, op, units)
 }
 
-/// One throttle's decision on a hit by the shortest way, if that leads anywhere.
+/// One throttle's decision on a hit by one of the shortest ways, if they lead anywhere.
 #[inline]
 pub(crate) fn short(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
     #[cfg(feature = "memory")]
-    return lane::hit(throttle, subject, units);
-    #[cfg(not(feature = "memory"))]
-    {
-        let _ = (throttle, subject, units);
-        None
+    if let Some(decision) = lane::hit(throttle, subject, units) {
+        return Some(decision);
     }
+    recall::hit(throttle, subject, units)
 }
 
 /// Decides a request under all its throttles: all or nothing.

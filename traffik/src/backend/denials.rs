@@ -98,6 +98,10 @@ impl Backend for DenialCache {
         Box::pin(denials.ask(op, hits, async move { backend.get().decide(op, hits).await }))
     }
 
+    fn recall(&self, op: Op, hits: &[Hit<'_>]) -> Option<Verdicts> {
+        self.0.denials.recall(op, hits)
+    }
+
     fn store(&self) -> Option<usize> {
         Some(Arc::as_ptr(&self.0).addr())
     }

@@ -146,6 +146,10 @@ impl Backend for RedisBackend {
         Some(Arc::as_ptr(&self.0).addr())
     }
 
+    fn recall(&self, op: Op, hits: &[Hit<'_>]) -> Option<Verdicts> {
+        self.0.denials.as_ref()?.recall(op, hits)
+    }
+
     fn decide<'a>(&'a self, op: Op, hits: &'a [Hit<'a>]) -> BoxFuture<'a, Result<Verdicts, BackendError>> {
         let store = &self.0;
         let decide = async move {

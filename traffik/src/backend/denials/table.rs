@@ -108,6 +108,11 @@ impl Denials {
         Ok(verdicts)
     }
 
+    /// The answer to a hit or a check, if that can be given here.
+    pub(crate) fn recall(&self, op: Op, hits: &[Hit<'_>]) -> Option<Verdicts> {
+        if matches!(op, Op::Hit | Op::Check) { self.answer(hits).ok() } else { None }
+    }
+
     fn set(&self, hash: u64) -> MutexGuard<'_, Set> {
         // The remainder is below the number of sets, which is not 0.
         lock(&self.sets[(hash % self.sets.len() as u64) as usize])

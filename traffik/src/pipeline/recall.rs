@@ -1,0 +1,57 @@
+//! A refusal that the backend remembers: told again on the spot, with no future and no call.
+//!
+//! An attack is made of these. What runs twice if nothing is remembered is only what is the crate's
+//! own and has no effect: an identifier or a cost of the user's takes the other way.
+
+use std::slice::from_ref;
+
+use crate::backend::{Hit, Op};
+use crate::client_ip::client_ip;
+use crate::decision::Decision;
+use crate::key;
+use crate::observe::{self, Outcome};
+use crate::request_fn::Source;
+use crate::settings::{BackendSetting, RateSetting};
+use crate::subject::Subject;
+use crate::throttle::Throttle;
+
+/// The decision on a hit, if it is known already.
+pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
+    let (settings, parts) = (throttle.settings(), subject.parts());
+    let (RateSetting::Fixed(policy), Source::Fixed(cost), true) =
+        (&settings.rate, &settings.cost, settings.quick && throttle.is_enabled())
+    else {
+        return None;
+    };
+    let backend = match &settings.backend {
+        BackendSetting::Own(backend) => backend,
+        BackendSetting::Inherit => super::inherited(parts)?,
+        BackendSetting::Dynamic(_) => return None,
+    };
+    if backend.is_immediate() || policy.rate().is_unlimited() {
+        return None;
+    }
+    let cost = units.unwrap_or(*cost);
+    let identity;
+    let who = match (parts, &settings.identifier) {
+        (Some(parts), None) => {
+            identity = client_ip(parts);
+            identity.as_ref()
+        }
+        (Some(_), Some(_)) => return None,
+        (None, _) => subject.who()?,
+    };
+    if cost == 0 || who.is_exempted() {
+        return None;
+    }
+    let scope = match &settings.scope {
+        Some(Source::Fixed(scope)) => Some(scope.as_str()),
+        _ => None,
+    };
+    let hit = Hit::new(policy, who, key::identity(&who), scope, cost);
+    let verdicts = backend.get().recall(Op::Hit, from_ref(&hit))?;
+    let verdict = verdicts.each.first().filter(|verdict| !verdict.admitted)?;
+    let wait = verdict.retry_after();
+    observe::hit(Op::Hit, throttle, backend, Outcome::Denied, cost, verdict.remaining, wait);
+    Some(Decision::new(policy, cost, verdict))
+}
