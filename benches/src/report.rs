@@ -92,6 +92,15 @@ impl Report {
         );
     }
 
+    /// Several figures of one thing, all of which are to be within the bound.
+    pub fn worst(&mut self, work: &str, values: Spread, unit: &str, target: Target) {
+        let shown = format!("{}{unit}", digits(values.highest));
+        self.row(
+            [work.into(), shown, "–".into(), spread(values), target.word(unit)],
+            target.is_met(values.highest),
+        );
+    }
+
     /// A table of its own, head first.
     pub fn table(&mut self, title: &str, lines: Vec<Vec<String>>) {
         println!("\n{}\n{HEAD}", table(title, &lines));

@@ -104,7 +104,7 @@ enum Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
-    #[inline]
+    #[inline(always)]
     fn poll(&mut self, op: Op, cx: &mut Context<'_>) -> Poll<Result<Decision, Error>> {
         if let Self::New(throttle, subject, units) = self
             && let Some(decision) = pipeline::at_once(throttle, subject, op, *units)

@@ -44,7 +44,7 @@ impl<'a> Subject<'a> {
 #[cfg(feature = "memory")]
 impl<'a> Subject<'a> {
     /// The client, where it is nothing but a word, an address or a number.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn plain(&self) -> Option<Who<'a>> {
         Some(Who::of(match self.0 {
             Repr::Str(key) => KindRef::Key(key),

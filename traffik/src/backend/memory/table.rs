@@ -15,8 +15,8 @@ use super::sync::{AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering};
 use crate::backend::{Hit, Op, Verdict};
 use crate::strategy::State;
 
-/// Keys per two buckets that the table aims at: above it, it grows.
-const LOAD_OF_TWO: usize = 7;
+/// Keys per bucket that the table aims at: above it, it grows.
+const LOAD: usize = 4;
 
 pub(super) struct Table {
     pub(super) growth: Growth,
@@ -50,7 +50,7 @@ pub(super) struct Spot<'a> {
 
 impl Table {
     pub(super) fn new(capacity: usize, now: u64) -> Self {
-        let growth = Growth::new((capacity * 2).div_ceil(LOAD_OF_TWO));
+        let growth = Growth::new(capacity.div_ceil(LOAD));
         let most = growth.most();
         // About a thousand segments: the directory stays in the first-level cache.
         let segment_bits = (most / 1024).next_power_of_two().max(16).trailing_zeros();
@@ -111,7 +111,7 @@ impl Table {
 
     /// Where a tag's bucket is at present. Its cache lines are asked for, while the caller does
     /// something else.
-    #[inline]
+    #[inline(always)]
     pub(super) fn spot(&self, tag: u64) -> Spot<'_> {
         let shape = self.shape();
         let index = self.growth.home(shape, tag);
@@ -339,7 +339,7 @@ impl Table {
         self.sweep(self.growth.place(shape, hand), self.second(now));
         // One key more makes up for less than two buckets moved, so that growth keeps pace.
         for _ in 0..2 {
-            if self.len() <= (self.size() * LOAD_OF_TWO).div_ceil(2) {
+            if self.len() <= self.size() * LOAD {
                 break;
             }
             self.grow();
