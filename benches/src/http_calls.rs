@@ -8,6 +8,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::response::IntoResponse;
 use axum::routing::get;
 use http::Request;
 use tower::Service;
@@ -46,6 +47,21 @@ async fn all_headers() -> &'static str {
 #[throttle("bench:window", rate = "1000000000/s", headers = "never")]
 async fn window() -> &'static str {
     "ok"
+}
+
+/// An extractor that does nothing, as the attribute puts one in front.
+struct Nothing;
+
+impl<S: Sync> axum::extract::FromRequestParts<S> for Nothing {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self)
+    }
+}
+
+async fn extracting(_: Nothing) -> axum::response::Response {
+    "ok".into_response()
 }
 
 /// A handler under so many throttles.
@@ -177,6 +193,8 @@ pub fn run(report: &mut Report) {
         );
         Spread::of(times.iter().map(|[bare, ours]| ours - bare))
     };
+    let nothing = added(get(extracting));
+    report.figures("an extractor that does nothing, for orientation", nothing, " ns", Target::None);
     let most = Target::AtMost(40.0);
     report.figures("an exempt client: added to a call", added(get(exempt)), " ns", most);
     report.figures("cost 0: added to a call", added(get(free)), " ns", most);

@@ -54,18 +54,18 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
     let settings = throttle.built()?;
     let (Some(lane), RateSetting::Fixed(policy)) = (&settings.lane, &settings.rate) else { return None };
     let parts = subject.parts();
-    let backend = match &settings.backend {
-        BackendSetting::Own(backend) => backend,
-        BackendSetting::Inherit => super::inherited(parts)?,
-        BackendSetting::Dynamic(_) => return None,
-    };
-    let memory = backend.memory()?;
     // Outside HTTP a computed cost is 1.
     let cost = units.or(lane.cost).or(if parts.is_none() { Some(1) } else { None })?;
     if cost == 0 || !throttle.is_enabled() {
         observe::exempt(Op::Hit, throttle);
         return Some(Decision::Exempt);
     }
+    let backend = match &settings.backend {
+        BackendSetting::Own(backend) => backend,
+        BackendSetting::Inherit => super::inherited(parts)?,
+        BackendSetting::Dynamic(_) => return None,
+    };
+    let memory = backend.memory()?;
     let (None, Some(account)) = (parts, &lane.account) else {
         return wider(throttle, settings, lane, subject, memory, backend, policy, cost);
     };

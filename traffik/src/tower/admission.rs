@@ -62,10 +62,11 @@ impl Use {
     }
 
     /// Whether a request that passes leaves nothing to do or to tell.
-    fn is_silent(&self, app: Option<&Headers>) -> bool {
+    fn is_silent(&self, parts: &Parts) -> bool {
         let settings = self.throttle.settings();
+        let app = || app(parts).and_then(|app| app.headers.as_ref());
         !self.charges
-            && settings.answers.headers.as_ref().or(app).is_some_and(Headers::is_never)
+            && settings.answers.headers.as_ref().or_else(app).is_some_and(Headers::is_never)
             && self.refund_on(&settings).is_none()
             && !matches!(self.on_throttled(&settings), Some(OnThrottled::Continue))
     }
@@ -81,6 +82,13 @@ pub(crate) enum First {
 
 /// Lets a request in if that takes no waiting. A layer leaves marks for the places inside.
 pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
+    if let ([one], false) = (uses, layer)
+        && one.overrides.is_none()
+        && Marks::of(&parts.extensions).is_none()
+        && let Some(decision) = pipeline::short(&one.throttle, &(&*parts).into_subject(), None)
+    {
+        return alone(one, decision, parts);
+    }
     let counted = match Marks::of(&parts.extensions) {
         None => uses.iter().collect::<Counted<'_>>(),
         Some(marks) if uses.iter().any(|one| adjusts(one, marks)) => return First::Later(None),
@@ -89,22 +97,7 @@ pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
     if counted.is_empty() {
         return First::In(After::default());
     }
-    let headers = app(parts).and_then(|app| app.headers.as_ref());
-    if let ([one], false) = (&counted[..], layer)
-        && one.overrides.is_none()
-        && let Some(decision) = pipeline::short(&one.throttle, &(&*parts).into_subject(), None)
-    {
-        if decision.is_allowed() && one.is_silent(headers) {
-            return First::In(After::default());
-        }
-        let period = one.throttle.rate().map_or(0, |rate| rate.period_micros());
-        let ruling = Ruling::of_one(decision, period);
-        return match ruling.refused {
-            None => First::In(enter(&counted, ruling, None, parts, layer)),
-            Some(_) => First::Later(Some(Box::new(Ok(ruling)))),
-        };
-    }
-    let silent = !layer && counted.iter().all(|one| one.is_silent(headers));
+    let silent = !layer && counted.iter().all(|one| one.is_silent(parts));
     let entries = entries(&counted, &[]);
     let ruling = pipeline::quick(&entries, &(&*parts).into_subject(), Op::Hit, None, |quick| {
         if silent && quick.admitted() { None } else { Some(quick.into_ruling()) }
@@ -119,6 +112,20 @@ pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
             let ruling = ruling.map(|ruling| ruling.unwrap_or_else(|| Ruling::exempt(counted.len())));
             First::Later(Some(Box::new(ruling)))
         }
+    }
+}
+
+/// What a gate of one throttle does with its decision.
+#[inline]
+fn alone(one: &Use, decision: Decision, parts: &mut Parts) -> First {
+    if decision.is_allowed() && one.is_silent(parts) {
+        return First::In(After::default());
+    }
+    let period = one.throttle.rate().map_or(0, |rate| rate.period_micros());
+    let ruling = Ruling::of_one(decision, period);
+    match ruling.refused {
+        None => First::In(enter(&[one], ruling, None, parts, false)),
+        Some(_) => First::Later(Some(Box::new(Ok(ruling)))),
     }
 }
 
