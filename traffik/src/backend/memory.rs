@@ -197,7 +197,7 @@ pub struct MemoryBackendBuilder {
 }
 
 impl MemoryBackendBuilder {
-    /// The most keys to hold; at least 1. A live key takes about 45 bytes, 52 at most.
+    /// The most keys to hold; at least 1. A live key takes about 45 bytes; a full store under a flood of fresh keys, up to 56.
     #[must_use]
     pub fn capacity(mut self, keys: usize) -> Self {
         self.capacity = keys.max(1);
