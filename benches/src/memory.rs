@@ -166,4 +166,7 @@ pub fn run(report: &mut Report) {
     keyed(report, "`Gcra`, 100 000 `IpAddr`", [0.6, 0.4, 0.4], &addresses(KEYS));
     scaling(report, &strings);
     limitador(report, &strings);
+    report.unmeasured("axum-governor: it needs Rust 1.95, and this workspace promises 1.88");
+    report
+        .unmeasured("axum-limit: it limits by an extractor in the handler, so there is no layer to compare");
 }
