@@ -45,7 +45,7 @@ impl Running {
         for (name, value) in headers {
             request += &format!("{name}: {value}\r\n");
         }
-        if !headers.iter().any(|(name, _)| *name == "transfer-encoding") {
+        if !headers.iter().any(|(name, _)| ["transfer-encoding", "content-length"].contains(name)) {
             request += &format!("content-length: {}\r\n", body.len());
         }
         request += &format!("\r\n{body}");

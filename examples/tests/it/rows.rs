@@ -70,6 +70,9 @@ const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 
 const CHUNKED: &[(&str, &str)] = &[("transfer-encoding", "chunked")];
 
+/// Announced, and never sent: whoever reads the body first has nothing to answer.
+const ANNOUNCED: &[(&str, &str)] = &[("content-length", "20000")];
+
 const UPGRADE: &[(&str, &str)] = &[
     ("connection", "Upgrade"),
     ("upgrade", "websocket"),
@@ -306,6 +309,8 @@ pub(crate) const ROWS: &[Row] = &[
                 .with(CHUNKED)
                 .body("5\r\nfive \r\n0\r\n\r\n")
                 .holds(&["read 5 bytes"]),
+            get("/left", &[200]).holds(&["14 of 10000 bytes used"]),
+            get("/upload", &[429]).method("POST").with(ANNOUNCED),
             get("/left", &[200]).holds(&["14 of 10000 bytes used"]),
         ]
     ),
