@@ -4,14 +4,15 @@
 //! that share a counter, and chance does it to one of a million clients once in 37 million
 //! processes. Nothing is formatted and nothing allocated.
 
+mod sip;
+
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
-use siphasher::sip::SipHasher13;
-
 use crate::identity::{KindRef, Who};
 use crate::policy::Policy;
+use sip::Key;
 
 /// What a hash is of. Equal bytes in different domains are different keys.
 #[derive(Clone, Copy)]
@@ -25,18 +26,17 @@ enum Domain {
     Number,
 }
 
-struct Secret(u64, u64);
-
-fn secret() -> &'static Secret {
-    static SECRET: OnceLock<Secret> = OnceLock::new();
-    SECRET.get_or_init(|| Secret(RandomState::new().hash_one(0_u8), RandomState::new().hash_one(1_u8)))
+#[inline(always)]
+fn secret() -> Key {
+    static SECRET: OnceLock<Key> = OnceLock::new();
+    *SECRET.get_or_init(|| Key(RandomState::new().hash_one(0_u8), RandomState::new().hash_one(1_u8)))
 }
 
-#[inline]
+#[inline(always)]
 fn keyed(domain: Domain, bytes: &[u8]) -> u64 {
-    let Secret(first, second) = secret();
+    let Key(first, second) = secret();
     // Another key per domain, rather than a prefix: one pass over the bytes as they lie.
-    SipHasher13::new_with_keys(first ^ domain as u64, *second).hash(bytes)
+    sip::hash(Key(first ^ domain as u64, second), bytes)
 }
 
 /// The whole key.
@@ -93,8 +93,8 @@ pub(crate) fn stable(uid: &str, who: &Who<'_>) -> u64 {
         }
         KindRef::Anonymous | KindRef::Exempted => &[],
     };
-    let by_uid = SipHasher13::new_with_keys(0, 0).hash(uid.as_bytes());
-    SipHasher13::new_with_keys(by_uid, bytes.len() as u64).hash(bytes)
+    let by_uid = sip::hash(Key(0, 0), uid.as_bytes());
+    sip::hash(Key(by_uid, bytes.len() as u64), bytes)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! the background and no lock spans the table.
 
 mod bucket;
+mod counter;
 mod growth;
 mod lock;
 mod reclaim;

@@ -1,122 +1,320 @@
 //! [`Time`]: the store's clock, read on every hit.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+use super::counter::{Counter, Processor};
 use crate::clock::{Clock, SystemClock};
 
 /// The default clock by name, so that reading it is a direct call.
 pub(super) enum Time {
-    System(Box<Ticks>),
+    System(Box<Interpolated<SystemClock, Processor>>),
     Injected(Arc<dyn Clock>),
 }
 
 impl Time {
+    /// [`SystemClock`], by way of the processor's counter where there is one to go by.
     pub(super) fn system() -> Self {
-        Self::System(Box::new(Ticks::new(quanta::Clock::new())))
+        match Processor::new() {
+            Some(counter) => Self::System(Box::new(Interpolated::new(SystemClock, counter))),
+            None => Self::Injected(Arc::new(SystemClock)),
+        }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn now(&self) -> u64 {
         match self {
-            Self::System(ticks) => ticks.now(),
+            Self::System(time) => time.now(),
             Self::Injected(clock) => clock.now(),
         }
     }
 }
 
-/// Ticks after which the operating system's clock is asked again: a third of a second at 3 GHz.
+/// Ticks after which the clock is asked again, at the latest: a third of a second at 3 GHz.
 const TRUSTED: u64 = 1 << 30;
 
-/// [`SystemClock`], interpolated with the processor's own counter, which costs less than half as
-/// much to read.
+/// The least number of ticks that the counter's pace is measured over: 6 ms at 3 GHz.
+const MEASURED: u64 = 1 << 24;
+
+/// Ticks that asking the clock may take, if the answer is to be measured by: 3 µs at 3 GHz.
+const PROMPT: u64 = 1 << 13;
+
+/// By which part a pace may differ from the last one measured.
+const STEADY: u64 = 1 << 10;
+
+/// A clock, interpolated with a counter that costs less than half as much to read.
 ///
-/// The counter is never followed for longer than [`TRUSTED`] ticks, so that an error of its
-/// frequency does not add up: of 10 in a million it makes some microseconds. Each correction may
-/// step back by as much, and then time stands still for strategies. A counter that jumps, as a
-/// machine's does that was moved or put to sleep, is corrected at the next hit.
-///
-/// Two fields written apart, read apart: a reader that sees one of a correction without the other
-/// is off by the correction, which is as small.
-pub(super) struct Ticks {
-    counter: quanta::Clock,
-    /// What the counter said when the system's clock was last asked.
-    asked: AtomicU64,
-    /// Microseconds from the counter's zero to the Unix epoch's, wrapping.
-    offset: AtomicU64,
+/// The counter's pace is measured by the clock, and followed for as long as it was measured, though never
+/// for more than [`TRUSTED`] ticks: so an error of either adds up to no more than some microseconds.
+/// Each correction may step back by as much, and then time stands still for strategies. Until a pace is
+/// known, the clock is asked every time. A counter that jumps, as a machine's does that was moved or put
+/// to sleep, is found out at the next question, and its pace measured anew.
+pub(super) struct Interpolated<C, P> {
+    clock: C,
+    counter: P,
+    /// Odd while the rest is being written; whoever has read the rest makes sure that it is the same.
+    version: AtomicU64,
+    line: Line,
+    /// Where the pace is measured from: ticks and microseconds.
+    base: [AtomicU64; 2],
 }
 
-impl Ticks {
-    fn new(counter: quanta::Clock) -> Self {
-        let ticks = Self { counter, asked: AtomicU64::new(0), offset: AtomicU64::new(0) };
-        ticks.ask(ticks.counter.raw());
-        ticks
+/// Time as a straight line.
+#[derive(Default)]
+struct Line {
+    /// Where it starts, by the counter.
+    ticks: AtomicU64,
+    /// The same by the clock.
+    micros: AtomicU64,
+    /// Microseconds a tick, in units of 2^-64.
+    pace: AtomicU64,
+    /// Ticks for which it holds.
+    length: AtomicU64,
+}
+
+impl<C: Clock, P: Counter> Interpolated<C, P> {
+    fn new(clock: C, counter: P) -> Self {
+        let base = [counter.read(), clock.now()].map(AtomicU64::new);
+        Self { clock, counter, version: AtomicU64::new(0), line: Line::default(), base }
     }
 
-    #[inline]
+    #[inline(always)]
     fn now(&self) -> u64 {
-        let ticks = self.counter.raw();
-        // Wrapping: a counter that was set back has gone far as well.
-        if ticks.wrapping_sub(self.asked.load(Ordering::Relaxed)) > TRUSTED {
-            return self.ask(ticks);
+        let Line { ticks, micros, pace, length } = &self.line;
+        let version = self.version.load(Ordering::Acquire);
+        // Wrapping: a counter that was set back has gone too far as well.
+        let since = self.counter.read().wrapping_sub(ticks.load(Ordering::Relaxed));
+        let length = length.load(Ordering::Relaxed);
+        let now = micros.load(Ordering::Relaxed).wrapping_add(part(since, pace.load(Ordering::Relaxed)));
+        fence(Ordering::Acquire);
+        if since < length && version & 1 == 0 && self.version.load(Ordering::Relaxed) == version {
+            now
+        } else {
+            self.ask()
         }
-        self.offset.load(Ordering::Relaxed).wrapping_add(self.micros(ticks))
     }
 
-    fn micros(&self, ticks: u64) -> u64 {
-        self.counter.delta_as_nanos(0, ticks) / 1000
-    }
-
+    /// Asks the clock, and draws the line anew unless somebody else does.
     #[cold]
-    fn ask(&self, ticks: u64) -> u64 {
-        let now = SystemClock.now();
-        self.offset.store(now.wrapping_sub(self.micros(ticks)), Ordering::Relaxed);
-        self.asked.store(ticks, Ordering::Relaxed);
-        now
+    #[inline(never)]
+    fn ask(&self) -> u64 {
+        let before = self.counter.read();
+        let micros = self.clock.now();
+        let ticks = self.counter.read();
+        let version = self.version.load(Ordering::Relaxed);
+        // A thread that was stopped in between has nothing to measure by.
+        if ticks.wrapping_sub(before) < PROMPT
+            && version & 1 == 0
+            && self
+                .version
+                .compare_exchange(version, version + 1, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+        {
+            // Whoever reads something of what follows sees the odd version too.
+            fence(Ordering::Release);
+            self.draw(ticks, micros);
+            self.version.store(version + 2, Ordering::Release);
+        }
+        micros
     }
+
+    /// For whoever has made the version odd.
+    fn draw(&self, ticks: u64, micros: u64) {
+        let [base_ticks, base_micros] = &self.base;
+        let passed = ticks.wrapping_sub(base_ticks.load(Ordering::Relaxed));
+        if passed < MEASURED {
+            return;
+        }
+        let elapsed = micros.saturating_sub(base_micros.load(Ordering::Relaxed));
+        let (last, pace) = (self.line.pace.load(Ordering::Relaxed), pace(elapsed, passed));
+        let is_first = last == 0;
+        let is_steady = pace != 0 && (is_first || pace.abs_diff(last) <= last / STEADY);
+        // The first one is believed no further than it takes to see it confirmed.
+        let length = if is_first { MEASURED } else { passed.min(TRUSTED) };
+        if is_steady {
+            self.line.ticks.store(ticks, Ordering::Relaxed);
+            self.line.micros.store(micros, Ordering::Relaxed);
+        }
+        self.line.pace.store(if is_steady { pace } else { 0 }, Ordering::Relaxed);
+        self.line.length.store(if is_steady { length } else { 0 }, Ordering::Relaxed);
+        // Clocks are slowed down and sped up by whoever sets them: only the last of it counts.
+        if !is_steady || passed >= TRUSTED {
+            base_ticks.store(ticks, Ordering::Relaxed);
+            base_micros.store(micros, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Microseconds a tick in units of 2^-64; 0 where the counter is no faster than the clock.
+fn pace(micros: u64, ticks: u64) -> u64 {
+    if micros >= ticks { 0 } else { ((u128::from(micros) << 64) / u128::from(ticks)) as u64 }
+}
+
+/// `pace / 2^64` of so many ticks.
+#[inline(always)]
+fn part(ticks: u64, pace: u64) -> u64 {
+    ((u128::from(ticks) * u128::from(pace)) >> 64) as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// How far interpolation may be off, on a machine that can stop this thread between two reads:
-    /// what lies between two readings of the system's clock, and 100 µs.
-    fn assert_follows(ticks: &Ticks) {
-        let before = SystemClock.now();
-        let now = ticks.now();
-        let after = SystemClock.now();
-        assert!(now + 100 >= before && now <= after + 100, "{now} is not between {before} and {after}");
+    /// A clock and a counter of 3 GHz that are turned by hand, together or apart.
+    #[derive(Debug, Clone, Copy)]
+    struct Hand<'a>(&'a [AtomicU64; 2]);
+
+    impl Hand<'static> {
+        fn new() -> Self {
+            Self(Box::leak(Box::new([1_000_000, 1_000_000_000_000].map(AtomicU64::new))))
+        }
+
+        fn turn(self, micros: u64) {
+            self.0[0].fetch_add(micros * 3000, Ordering::Relaxed);
+            self.0[1].fetch_add(micros, Ordering::Relaxed);
+        }
+
+        /// The counter alone.
+        fn jump(self, ticks: i64) {
+            self.0[0].fetch_add(ticks as u64, Ordering::Relaxed);
+        }
+
+        fn time(self) -> Interpolated<Self, Self> {
+            Interpolated::new(self, self)
+        }
+    }
+
+    impl Counter for Hand<'_> {
+        fn read(&self) -> u64 {
+            self.0[0].load(Ordering::Relaxed)
+        }
+    }
+
+    impl Clock for Hand<'static> {
+        fn now(&self) -> u64 {
+            self.0[1].load(Ordering::Relaxed)
+        }
+    }
+
+    /// Whether the clock need not be asked.
+    fn is_followed(time: &Interpolated<Hand<'_>, Hand<'_>>) -> bool {
+        let length = time.line.length.load(Ordering::Relaxed);
+        Counter::read(&time.counter).wrapping_sub(time.line.ticks.load(Ordering::Relaxed)) < length
     }
 
     #[test]
     fn it_follows_the_system_clock() {
-        let ticks = Ticks::new(quanta::Clock::new());
-        for _ in 0..100_000 {
-            assert_follows(&ticks);
+        let Time::System(time) = Time::system() else { return };
+        let mut followed = 0;
+        for _ in 0..3_000_000 {
+            followed += u32::from(time.line.length.load(Ordering::Relaxed) > 0);
+            let before = SystemClock.now();
+            let now = time.now();
+            let after = SystemClock.now();
+            // What lies between two readings of the system's clock, and 100 µs.
+            assert!(now + 100 >= before && now <= after + 100, "{now} is not between {before} and {after}");
+        }
+        assert!(followed > 0, "the counter was never relied on");
+    }
+
+    #[test]
+    fn a_counter_is_followed_once_its_pace_is_known_and_no_further_than_that_was_measured() {
+        let hand = Hand::new();
+        let time = hand.time();
+        let (mut asked, mut followed) = (0_u32, 0_u32);
+        for step in 0..1_000_000 {
+            hand.turn(step % 100);
+            *(if is_followed(&time) { &mut followed } else { &mut asked }) += 1;
+            let now = time.now();
+            assert!(now.abs_diff(hand.now()) <= 1, "{now} at {}", hand.now());
+        }
+        // 6 ms until the pace is known, and then twice as long with every question, up to 0.36 s.
+        assert!(asked < 500 && followed > 999_000, "{asked} asked");
+    }
+
+    #[test]
+    fn a_counter_that_jumps_is_corrected_at_once_and_measured_anew() {
+        for jump in [30_000_000_000, -30_000_000_000] {
+            let hand = Hand::new();
+            let time = hand.time();
+            for _ in 0..1000 {
+                hand.turn(1000);
+                time.now();
+            }
+            assert!(is_followed(&time));
+            // Ten seconds that never passed, or passed twice.
+            hand.jump(jump);
+            for _ in 0..1000 {
+                assert!(time.now().abs_diff(hand.now()) <= 1);
+                hand.turn(1000);
+            }
+            assert!(is_followed(&time), "not followed again after a jump by {jump}");
         }
     }
 
     #[test]
-    fn a_counter_that_jumps_is_corrected_at_once() {
-        let (counter, hand) = quanta::Clock::mock();
-        let ticks = Ticks::new(counter);
-        // Ahead by ten seconds, which never passed: the next reading asks.
-        hand.increment(10_000_000_000);
-        assert_follows(&ticks);
-        // Back to where it was.
-        hand.decrement(10_000_000_000);
-        assert_follows(&ticks);
+    fn between_two_questions_the_counter_is_believed() {
+        let hand = Hand::new();
+        let time = hand.time();
+        for _ in 0..1000 {
+            hand.turn(1000);
+            time.now();
+        }
+        let start = time.now();
+        hand.jump(3000 * 1000);
+        assert!(time.now().abs_diff(start + 1000) <= 1);
+        hand.jump(TRUSTED as i64);
+        assert_eq!(time.now(), hand.now());
     }
 
     #[test]
-    fn between_two_questions_the_counter_is_believed() {
-        let (counter, hand) = quanta::Clock::mock();
-        let ticks = Ticks::new(counter);
-        let start = ticks.now();
-        hand.increment(1_000_000);
-        assert_eq!(ticks.now(), start + 1000);
-        hand.increment(TRUSTED);
-        assert_follows(&ticks);
+    fn a_counter_slower_than_the_clock_is_never_followed() {
+        let hand = Hand::new();
+        let time = hand.time();
+        for _ in 0..100_000 {
+            hand.0[0].fetch_add(1000, Ordering::Relaxed);
+            hand.0[1].fetch_add(2000, Ordering::Relaxed);
+            assert_eq!(time.now(), hand.now());
+        }
+    }
+
+    /// A counter of 3 GHz, and the clock that goes with it.
+    #[derive(Debug, Clone, Copy)]
+    struct Even<'a>(&'a AtomicU64);
+
+    impl Counter for Even<'_> {
+        fn read(&self) -> u64 {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    impl Clock for Even<'static> {
+        fn now(&self) -> u64 {
+            self.read() / 3000
+        }
+    }
+
+    /// Lines far apart are never mixed by those who read while they are drawn.
+    #[test]
+    fn a_line_is_read_as_a_whole() {
+        let even = Even(Box::leak(Box::new(AtomicU64::new(3_000_000_000))));
+        let time = Interpolated::new(even, even);
+        let is_done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    let before = even.now();
+                    let now = time.now();
+                    let after = even.now();
+                    assert!(now + 1 >= before && now <= after + 1, "{now} is not in {before}..={after}");
+                }
+            });
+            for _ in 0..200_000 {
+                even.0.fetch_add(3000 * 100_000, Ordering::SeqCst);
+                time.ask();
+            }
+            is_done.store(true, Ordering::Relaxed);
+        });
+        assert!(time.line.length.load(Ordering::Relaxed) == TRUSTED);
     }
 }
