@@ -14,7 +14,7 @@ use crate::subject::Subject;
 use crate::throttle::Throttle;
 
 macro_rules! question {
-    ($(#[$doc:meta])* $name:ident, $op:expr, $units:expr, $answer:ty, $future:ident, $read:expr) => {
+    ($(#[$doc:meta])* $name:ident, $units:expr, $answer:ty, $future:ident, $poll:ident) => {
         $(#[$doc])*
         #[must_use = "nothing is asked until this is awaited"]
         pub struct $name<'a> {
@@ -35,7 +35,7 @@ macro_rules! question {
 
             #[inline]
             fn into_future(self) -> $future<'a> {
-                $future(Asking::New(self.throttle, self.subject, self.units))
+                $future(Asking::new(self.throttle, self.subject, self.units))
             }
         }
 
@@ -54,7 +54,7 @@ macro_rules! question {
 
             #[inline]
             fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-                self.0.poll($op, cx).map(|decision| decision.map($read))
+                self.0.$poll(cx)
             }
         }
 
@@ -68,17 +68,17 @@ macro_rules! question {
 
 question! {
     /// A hit about to be charged. Await it.
-    Attempt, Op::Hit, None, Decision, AttemptFuture, std::convert::identity
+    Attempt, None, Decision, AttemptFuture, hit
 }
 
 question! {
     /// A hit that is only asked about. Await it.
-    Check, Op::Check, None, Decision, CheckFuture, std::convert::identity
+    Check, None, Decision, CheckFuture, check
 }
 
 question! {
     /// A question about an account. Await it.
-    StatOf, Op::Check, Some(1), Option<Stat>, StatFuture, |decision: Decision| decision.stat().cloned()
+    StatOf, Some(1), Option<Stat>, StatFuture, stat
 }
 
 impl Attempt<'_> {
@@ -97,36 +97,61 @@ impl Check<'_> {
     }
 }
 
-enum Asking<'a> {
-    New(&'a Throttle, Subject<'a>, Option<u64>),
-    Waiting(BoxFuture<'a, Result<Decision, Error>>),
-    Done,
+/// A question on its way to an answer.
+struct Asking<'a> {
+    /// Until it is asked.
+    throttle: Option<&'a Throttle>,
+    subject: Subject<'a>,
+    units: Option<u64>,
+    /// From then on, if it has to wait.
+    waiting: Option<BoxFuture<'a, Result<Decision, Error>>>,
 }
 
 impl<'a> Asking<'a> {
-    #[inline(always)]
-    fn poll(&mut self, op: Op, cx: &mut Context<'_>) -> Poll<Result<Decision, Error>> {
-        if let Self::New(throttle, subject, units) = self
-            && let Some(decision) = pipeline::at_once(throttle, subject, op, *units)
-        {
-            *self = Self::Done;
-            return Poll::Ready(decision);
-        }
-        self.wait(op, cx)
+    #[inline]
+    fn new(throttle: &'a Throttle, subject: Subject<'a>, units: Option<u64>) -> Self {
+        Self { throttle: Some(throttle), subject, units, waiting: None }
     }
 
-    #[cold]
-    fn wait(&mut self, op: Op, cx: &mut Context<'_>) -> Poll<Result<Decision, Error>> {
-        *self = match std::mem::replace(self, Self::Done) {
-            Self::New(throttle, subject, units) => Self::Waiting(Box::pin(async move {
-                Ok(pipeline::decide(&[Entry::new(throttle)], subject, op, units).await?.into_decision())
-            })),
-            waiting => waiting,
-        };
-        match self {
-            Self::Waiting(future) => future.as_mut().poll(cx),
-            // Polled again after it was ready: never, rather than a panic in a library.
-            Self::New(..) | Self::Done => Poll::Pending,
+    #[inline(always)]
+    fn hit(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decision, Error>> {
+        // The most frequent question by itself: its decision is made where it is returned, and moved
+        // nowhere.
+        #[cfg(feature = "memory")]
+        if let Some(throttle) = self.throttle
+            && let Some(hit) = pipeline::direct(throttle, &self.subject, self.units)
+        {
+            self.throttle = None;
+            return Poll::Ready(Ok(hit.decide()));
         }
+        self.ask(Op::Hit, cx)
+    }
+
+    fn check(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decision, Error>> {
+        self.ask(Op::Check, cx)
+    }
+
+    fn stat(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Stat>, Error>> {
+        self.ask(Op::Check, cx).map_ok(|decision| decision.stat().cloned())
+    }
+
+    #[inline(never)]
+    fn ask(&mut self, op: Op, cx: &mut Context<'_>) -> Poll<Result<Decision, Error>> {
+        if let Some(throttle) = self.throttle.take() {
+            if let Some(decision) = pipeline::at_once(throttle, &self.subject, op, self.units) {
+                return Poll::Ready(decision);
+            }
+            let (subject, units) = (std::mem::replace(&mut self.subject, Subject::none()), self.units);
+            self.waiting = Some(Box::pin(async move {
+                Ok(pipeline::decide(&[Entry::new(throttle)], subject, op, units).await?.into_decision())
+            }));
+        }
+        // Polled again after it was ready: never, rather than a panic in a library.
+        let Some(waiting) = &mut self.waiting else { return Poll::Pending };
+        let answer = waiting.as_mut().poll(cx);
+        if answer.is_ready() {
+            self.waiting = None;
+        }
+        answer
     }
 }

@@ -25,9 +25,15 @@ impl Decision {
     #[inline]
     pub(crate) fn new(policy: &Policy, cost: u64, verdict: &Verdict) -> Self {
         if verdict.admitted {
-            return Self::Allowed(Stat::new(policy, verdict));
+            return Self::admitted(policy, verdict);
         }
         Self::Denied(Throttled::new(policy, cost, verdict))
+    }
+
+    /// The same, where it is known to have passed.
+    #[inline(always)]
+    pub(crate) fn admitted(policy: &Policy, verdict: &Verdict) -> Self {
+        Self::Allowed(Stat::new(policy, verdict))
     }
 
     /// Whether the hit may go ahead, counted or not.

@@ -26,9 +26,15 @@ enum Domain {
     Number,
 }
 
+static SECRET: OnceLock<Key> = OnceLock::new();
+
 #[inline(always)]
 fn secret() -> Key {
-    static SECRET: OnceLock<Key> = OnceLock::new();
+    SECRET.get().copied().unwrap_or_else(first_secret)
+}
+
+#[cold]
+fn first_secret() -> Key {
     *SECRET.get_or_init(|| Key(RandomState::new().hash_one(0_u8), RandomState::new().hash_one(1_u8)))
 }
 
@@ -64,7 +70,13 @@ pub(crate) fn scope(scope: &str) -> u64 {
 /// The part of a key that the client contributes.
 #[inline]
 pub(crate) fn identity(who: &Who<'_>) -> u64 {
-    match who.kind {
+    client(who.kind)
+}
+
+/// The same, where nothing else is known of the client.
+#[inline(always)]
+pub(crate) fn client(kind: KindRef<'_>) -> u64 {
+    match kind {
         KindRef::Key(key) => keyed(Domain::Key, key.as_bytes()),
         KindRef::Ip(IpAddr::V4(ip)) => keyed(Domain::Ip, &ip.octets()),
         KindRef::Ip(IpAddr::V6(ip)) => keyed(Domain::Ip, &ip.octets()),

@@ -38,7 +38,7 @@ use crate::throttle::Throttle;
 
 use charge::outage;
 #[cfg(feature = "memory")]
-pub(crate) use lane::Lane;
+pub(crate) use lane::{Lane, direct};
 pub(crate) use quick::quick;
 
 /// One throttle of a request, with what the place of its use says otherwise.

@@ -20,6 +20,11 @@ pub(crate) enum Repr<'a> {
 }
 
 impl<'a> Subject<'a> {
+    /// What is left where a subject was taken.
+    pub(crate) const fn none() -> Self {
+        Self(Repr::Number(0))
+    }
+
     #[inline]
     pub(crate) fn parts(&self) -> Option<&'a Parts> {
         match self.0 {
@@ -45,13 +50,13 @@ impl<'a> Subject<'a> {
 impl<'a> Subject<'a> {
     /// The client, where it is nothing but a word, an address or a number.
     #[inline(always)]
-    pub(crate) fn plain(&self) -> Option<Who<'a>> {
-        Some(Who::of(match self.0 {
-            Repr::Str(key) => KindRef::Key(key),
-            Repr::Ip(ip) => KindRef::Ip(ip),
-            Repr::Number(number) => KindRef::Number(number),
-            Repr::Request(_) | Repr::Identity(_) => return None,
-        }))
+    pub(crate) fn plain(&self) -> Option<KindRef<'a>> {
+        match self.0 {
+            Repr::Str(key) => Some(KindRef::Key(key)),
+            Repr::Ip(ip) => Some(KindRef::Ip(ip)),
+            Repr::Number(number) => Some(KindRef::Number(number)),
+            Repr::Request(_) | Repr::Identity(_) => None,
+        }
     }
 }
 

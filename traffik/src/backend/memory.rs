@@ -110,20 +110,18 @@ impl MemoryBackend {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// A hit on a bucket, by its key.
-    #[inline]
-    pub(crate) fn hit(&self, key: u64, account: &Account, cost: u64) -> Verdict {
+    /// A hit on a bucket, by its key; `Err` with the time where there is none of that key yet.
+    #[inline(always)]
+    pub(crate) fn hit(&self, key: u64, account: &Account, cost: u64) -> Result<Verdict, u64> {
         // The key's cache lines are on their way while the clock is read.
         let spot = self.0.table.spot(key);
         let now = self.0.clock.now();
-        match self.0.table.renew(key, spot, now, |words| account.hit(words, now, cost)) {
-            Some(verdict) => verdict,
-            None => self.first_hit(key, now, account, cost),
-        }
+        self.0.table.renew(key, spot, now, |words| account.hit(words, now, cost)).ok_or(now)
     }
 
+    /// The same for a key that was not there then.
     #[cold]
-    fn first_hit(&self, key: u64, now: u64, account: &Account, cost: u64) -> Verdict {
+    pub(crate) fn first_hit(&self, key: u64, now: u64, account: &Account, cost: u64) -> Verdict {
         let step = |state: &mut State| account.step(state, Op::Hit, now, cost, u64::MAX);
         self.0.table.decide_one(key, self.0.table.spot(key), Op::Hit, now, step)
     }

@@ -2,8 +2,9 @@
 //! was built.
 //!
 //! Nothing is decided differently here than by [`decide`](super::decide): what leads to the decision
-//! is worked out when the throttle is built, so that a hit is a hash and a step, and all of it stays
-//! in registers where the strategy is a bucket. It is worth a third of a direct call's time; whatever does not fit takes the other way.
+//! is worked out when the throttle is built, so that a hit is a hash and a step. Where the strategy is a
+//! bucket all of it stays in registers, from the poll of the hit's future to its result. Whatever does
+//! not fit takes the other way.
 
 use crate::MemoryBackend;
 use crate::backend::{Hit, Op, SharedBackend, Verdict};
@@ -21,20 +22,40 @@ use crate::throttle::Throttle;
 /// What does not change from hit to hit.
 #[derive(Debug, Clone)]
 pub(crate) struct Lane {
+    policy: Policy,
     /// Where the strategy is a bucket.
     account: Option<Account>,
-    /// `None`: computed from the request.
-    cost: Option<u64>,
     /// The key but for the identity.
     key: u64,
+    /// What a hit costs outside HTTP; there a computed cost is 1.
+    cost: u64,
+    /// Whether requests cost something else each.
+    is_computed: bool,
+    /// The throttle's own store; `None` to inherit one.
+    own: Option<SharedBackend>,
 }
 
 impl Lane {
     /// That of settings, if they leave nothing to be asked.
     pub(crate) fn of(settings: &Settings) -> Option<Self> {
-        let (RateSetting::Fixed(policy), true) = (&settings.rate, settings.quick) else { return None };
+        let RateSetting::Fixed(policy) = &settings.rate else { return None };
+        let own = match &settings.backend {
+            BackendSetting::Own(own) => Some(own.clone()),
+            BackendSetting::Inherit => None,
+            BackendSetting::Dynamic(_) => return None,
+        };
+        if !settings.quick || policy.rate().is_unlimited() || own.as_ref().is_some_and(|own| !own.is_memory()) {
+            return None;
+        }
         let cost = if let Source::Fixed(cost) = settings.cost { Some(cost) } else { None };
-        Some(Self { account: policy.account().copied(), cost, key: key::of(policy, 0, scope(settings)) })
+        Some(Self {
+            account: policy.account().copied(),
+            key: key::of(policy, 0, scope(settings)),
+            cost: cost.unwrap_or(1),
+            is_computed: cost.is_none(),
+            own,
+            policy: policy.clone(),
+        })
     }
 }
 
@@ -45,95 +66,127 @@ fn scope(settings: &Settings) -> Option<&str> {
     }
 }
 
-/// Decides the hit, if it can come this way. Nothing of the user's runs before that is known.
-///
-/// Inlined always, here and below: where the caller's own crate decides otherwise, arguments and results
-/// travel through memory, for a quarter of the time.
-#[inline(always)]
-pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
-    let settings = throttle.built()?;
-    let (Some(lane), RateSetting::Fixed(policy)) = (&settings.lane, &settings.rate) else { return None };
-    let parts = subject.parts();
-    // Outside HTTP a computed cost is 1.
-    let cost = units.or(lane.cost).or(if parts.is_none() { Some(1) } else { None })?;
-    if cost == 0 || !throttle.is_enabled() {
-        observe::exempt(Op::Hit, throttle);
-        return Some(Decision::Exempt);
-    }
-    let backend = match &settings.backend {
-        BackendSetting::Own(backend) => backend,
-        BackendSetting::Inherit => super::inherited(parts)?,
-        BackendSetting::Dynamic(_) => return None,
-    };
-    let memory = backend.memory()?;
-    let (None, Some(account)) = (parts, &lane.account) else {
-        return wider(throttle, settings, lane, subject, memory, backend, policy, cost);
-    };
-    let client = key::identity(&subject.plain()?);
-    let verdict = memory.hit(lane.key ^ client, account, cost);
-    Some(told(throttle, backend, policy, cost, &verdict))
+/// A hit that is about to be taken.
+pub(crate) struct Ready<'a> {
+    throttle: &'a Throttle,
+    lane: &'a Lane,
+    backend: &'a SharedBackend,
+    memory: &'a MemoryBackend,
+    cost: u64,
 }
 
-/// The same for requests, and for other strategies: with the identity as a whole.
-#[inline(never)]
-#[allow(clippy::too_many_arguments)]
-fn wider(
-    throttle: &Throttle,
-    settings: &Settings,
-    lane: &Lane,
+/// The same by its key, on a bucket.
+pub(crate) struct Direct<'a> {
+    ready: Ready<'a>,
+    account: &'a Account,
+    key: u64,
+}
+
+/// The hit, if its subject is a plain identity and the strategy a bucket.
+///
+/// Inlined always, here and below: arguments and results would travel through memory.
+#[inline(always)]
+pub(crate) fn direct<'a>(
+    throttle: &'a Throttle,
     subject: &Subject<'_>,
-    memory: &MemoryBackend,
-    backend: &SharedBackend,
-    policy: &Policy,
-    cost: u64,
-) -> Option<Decision> {
+    units: Option<u64>,
+) -> Option<Direct<'a>> {
+    let lane = throttle.built()?.lane.as_ref()?;
+    let account = lane.account.as_ref()?;
+    let cost = units.unwrap_or(lane.cost);
+    if cost == 0 || !throttle.is_enabled() {
+        return None;
+    }
+    let backend = match &lane.own {
+        Some(own) => own,
+        None => super::inherited(None)?,
+    };
+    let memory = backend.memory()?;
+    let key = lane.key ^ key::client(subject.plain()?);
+    Some(Direct { ready: Ready { throttle, lane, backend, memory, cost }, account, key })
+}
+
+impl Direct<'_> {
+    #[inline(always)]
+    pub(crate) fn decide(self) -> Decision {
+        let Self { ready, account, key } = self;
+        match ready.memory.hit(key, account, ready.cost) {
+            Ok(verdict) if verdict.admitted => ready.admitted(&verdict),
+            Ok(verdict) => ready.refused(Verdict { admitted: false, ..verdict }),
+            Err(now) => ready.first(key, account, now),
+        }
+    }
+}
+
+impl Ready<'_> {
+    #[inline(always)]
+    fn admitted(&self, verdict: &Verdict) -> Decision {
+        let Self { throttle, backend, cost, .. } = *self;
+        observe::hit(Op::Hit, throttle, backend, Outcome::Allowed, cost, verdict.remaining, None);
+        Decision::admitted(&self.lane.policy, verdict)
+    }
+
+    #[cold]
+    fn refused(&self, verdict: Verdict) -> Decision {
+        let Self { throttle, backend, cost, .. } = *self;
+        let (left, wait) = (verdict.remaining, verdict.retry_after());
+        observe::hit(Op::Hit, throttle, backend, Outcome::Denied, cost, left, wait);
+        Decision::new(&self.lane.policy, cost, &verdict)
+    }
+
+    #[cold]
+    fn first(&self, key: u64, account: &Account, now: u64) -> Decision {
+        self.told(self.memory.first_hit(key, now, account, self.cost))
+    }
+
+    fn told(&self, verdict: Verdict) -> Decision {
+        if verdict.admitted { self.admitted(&verdict) } else { self.refused(verdict) }
+    }
+}
+
+/// Decides a hit of a request, or one by another strategy. Nothing of the user's runs before it is known
+/// that the hit can come this way.
+pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
+    let settings = throttle.built()?;
+    let lane = settings.lane.as_ref()?;
+    let parts = subject.parts();
+    let cost = match units {
+        None if lane.is_computed && parts.is_some() => return None,
+        units => units.unwrap_or(lane.cost),
+    };
+    if cost == 0 || !throttle.is_enabled() {
+        return Some(exempt(throttle));
+    }
+    let backend = match &lane.own {
+        Some(own) => own,
+        None => super::inherited(parts)?,
+    };
+    let ready = Ready { throttle, lane, backend, memory: backend.memory()?, cost };
     let identity;
-    let who = match subject.parts() {
-        Some(parts) => {
+    let who = match (parts, subject.who()) {
+        (Some(parts), _) => {
             identity = match &settings.identifier {
                 Some(function) => function.call_now(parts)?,
                 None => client_ip(parts),
             };
             identity.as_ref()
         }
-        None => subject.plain()?,
+        (None, who) => who?,
     };
     if who.is_exempted() {
-        observe::exempt(Op::Hit, throttle);
-        return Some(Decision::Exempt);
+        return Some(exempt(throttle));
     }
     let hash = key::identity(&who);
-    let verdict = match &lane.account {
-        Some(account) => memory.hit(lane.key ^ hash, account, cost),
-        None => memory.decide_one(Op::Hit, &Hit::new(policy, who, hash, scope(settings), cost)).1,
-    };
-    Some(told(throttle, backend, policy, cost, &verdict))
+    Some(match &lane.account {
+        Some(account) => Direct { ready, account, key: lane.key ^ hash }.decide(),
+        None => {
+            let hit = Hit::new(&lane.policy, who, hash, scope(settings), cost);
+            ready.told(ready.memory.decide_one(Op::Hit, &hit).1)
+        }
+    })
 }
 
-#[inline(always)]
-fn told(
-    throttle: &Throttle,
-    backend: &SharedBackend,
-    policy: &Policy,
-    cost: u64,
-    verdict: &Verdict,
-) -> Decision {
-    if !verdict.admitted {
-        return refused(throttle, backend, policy, cost, verdict);
-    }
-    observe::hit(Op::Hit, throttle, backend, Outcome::Allowed, cost, verdict.remaining, None);
-    Decision::new(policy, cost, verdict)
-}
-
-#[cold]
-fn refused(
-    throttle: &Throttle,
-    backend: &SharedBackend,
-    policy: &Policy,
-    cost: u64,
-    verdict: &Verdict,
-) -> Decision {
-    let (left, wait) = (verdict.remaining, verdict.retry_after());
-    observe::hit(Op::Hit, throttle, backend, Outcome::Denied, cost, left, wait);
-    Decision::new(policy, cost, verdict)
+fn exempt(throttle: &Throttle) -> Decision {
+    observe::exempt(Op::Hit, throttle);
+    Decision::Exempt
 }

@@ -7,6 +7,8 @@
 //! With `L / P` in lowest terms `l / p`, `used` counts in units of `1 / p`, and each microsecond
 //! takes `l` of them: integers all the way, and nothing ever drifts.
 
+use std::num::NonZeroU64;
+
 use super::{Ask, EXACT, Op, State, Verdict, skew};
 use crate::rate::Rate;
 
@@ -44,7 +46,9 @@ impl Bucket {
     pub(crate) fn at(self, rate: &Rate) -> Account {
         let (leak, unit) = rate.reduced_terms();
         let most = self.capacity.saturating_add(self.debt);
-        Account { limit: self.capacity, most, total: most.saturating_mul(unit), leak, unit }
+        // A rate that was agreed to has neither; another gets some answer, and no panic.
+        let [leak, unit] = [leak, unit].map(|term| NonZeroU64::new(term).unwrap_or(NonZeroU64::MIN));
+        Account { limit: self.capacity, most, total: most.saturating_mul(unit.get()), leak, unit }
     }
 
     #[inline]
@@ -62,9 +66,9 @@ pub(crate) struct Account {
     /// The same in `1 / p` of a unit.
     total: u64,
     /// What a microsecond takes, in `1 / p` of a unit.
-    leak: u64,
+    leak: NonZeroU64,
     /// `p`.
-    unit: u64,
+    unit: NonZeroU64,
 }
 
 /// How full an account is at an instant.
@@ -80,14 +84,18 @@ struct Level {
 impl Account {
     #[inline]
     fn level(&self, words: Option<[u64; 2]>, asked_at: u64) -> Level {
-        let Self { total, leak, .. } = *self;
-        let (last, kept) = match words {
-            Some([last, kept]) if skew::believable(last, asked_at, || total.div_ceil(leak)) => (last, kept),
-            _ => (asked_at, 0),
+        let (now, ahead, passed, kept) = match words {
+            Some([last, kept]) if last <= asked_at => (asked_at, 0, asked_at - last, kept),
+            Some([last, kept]) if self.is_believable(last, asked_at) => (last, last - asked_at, 0, kept),
+            _ => (asked_at, 0, 0, 0),
         };
-        let now = last.max(asked_at);
-        let used = kept.min(total).saturating_sub((now - last).saturating_mul(leak));
-        Level { now, ahead: now - asked_at, used }
+        let used = kept.min(self.total).saturating_sub(passed.saturating_mul(self.leak.get()));
+        Level { now, ahead, used }
+    }
+
+    #[cold]
+    fn is_believable(&self, last: u64, asked_at: u64) -> bool {
+        skew::believable(last, asked_at, || self.total.div_ceil(self.leak.get()))
     }
 
     /// What is used after a hit of this cost, or how long it has to wait.
@@ -96,18 +104,18 @@ impl Account {
         if cost > self.most {
             return Err(Verdict::NEVER);
         }
-        let wanted = level.used.saturating_add(cost.saturating_mul(self.unit));
+        let wanted = level.used.saturating_add(cost.saturating_mul(self.unit.get()));
         if wanted <= self.total {
             Ok(wanted)
         } else {
-            Err((wanted - self.total).div_ceil(self.leak) + level.ahead)
+            Err((wanted - self.total).div_ceil(self.leak.get()) + level.ahead)
         }
     }
 
     #[inline]
     fn verdict(&self, level: &Level, used: u64, admitted: bool, wait: u64) -> Verdict {
         let remaining = (self.total - used) / self.unit;
-        let reset_after = if used == 0 { 0 } else { used.div_ceil(self.leak) + level.ahead };
+        let reset_after = if used == 0 { 0 } else { used.div_ceil(self.leak.get()) + level.ahead };
         Verdict {
             admitted,
             limit: self.limit,
@@ -143,8 +151,8 @@ impl Account {
             },
             Op::Refund { .. } => {
                 // What has leaked of the charge is gone; the rest of the level is newer.
-                let left = gone_at.saturating_sub(level.now).saturating_mul(self.leak);
-                after = level.used.saturating_sub(cost.saturating_mul(self.unit).min(left));
+                let left = gone_at.saturating_sub(level.now).saturating_mul(self.leak.get());
+                after = level.used.saturating_sub(cost.saturating_mul(self.unit.get()).min(left));
                 (true, 0)
             }
             Op::Settle { .. } => (true, 0),

@@ -36,7 +36,7 @@ unsafe impl Sync for Bucket {}
 struct Body {
     behind: Option<Box<Node>>,
     tags: [u64; WAYS],
-    /// Seconds on the table's own count; 0 is a free slot.
+    /// Half-seconds on the table's own count; 0 is a free slot.
     expiry: [u32; WAYS],
     states: [[u64; 2]; WAYS],
 }

@@ -22,9 +22,14 @@ const COUNT: u32 = 56;
 /// The shape of a table of one bucket.
 pub(super) const SMALLEST: Shape = 1;
 
-/// The sizes that a table grows through: generation `g` goes from `sizes[g]` buckets to the next.
+/// Room for more generations than any memory holds: what a generation's byte can index.
+const GENERATIONS: usize = 256;
+
+/// The sizes that a table grows through.
 pub(super) struct Growth {
-    sizes: Box<[u64]>,
+    /// Buckets before and after a generation. Those past the last are never reached.
+    sizes: Box<[[u64; 2]; GENERATIONS]>,
+    most: u64,
 }
 
 /// One bucket's keys to be moved.
@@ -39,21 +44,23 @@ pub(super) struct Move {
 impl Growth {
     /// Up to at least `most` buckets.
     pub(super) fn new(most: usize) -> Self {
-        let (most, mut sizes) = (most as u64, vec![1_u64, 2]);
-        let mut last = 2;
-        while last < most {
-            last += (last / 4).max(1);
-            sizes.push(last);
+        let (most, mut size) = (most as u64, 1_u64);
+        let mut sizes = Box::new([[0; 2]; GENERATIONS]);
+        for generation in &mut *sizes {
+            let before = size;
+            if size < most.max(2) {
+                size = size.saturating_add((size / 4).max(1));
+            }
+            *generation = [before, size];
         }
-        Self { sizes: sizes.into() }
+        Self { sizes, most: size }
     }
 
     /// Buckets before and after this generation, and how many are still to be moved.
     #[inline]
     fn read(&self, shape: Shape) -> (u64, u64, u64) {
-        // Shapes are made here alone, so that the generation is always one of these.
-        let sizes = &self.sizes[(shape >> COUNT) as usize..][..2];
-        (sizes[0], sizes[1], shape & ((1 << COUNT) - 1))
+        let [before, after] = self.sizes[usize::from((shape >> COUNT) as u8)];
+        (before, after, shape & ((1 << COUNT) - 1))
     }
 
     /// The bucket of a tag.
@@ -87,7 +94,7 @@ impl Growth {
 
     /// The most buckets that there can be.
     pub(super) fn most(&self) -> usize {
-        self.sizes.last().map_or(0, |most| *most as usize)
+        self.most as usize
     }
 
     /// What is to be moved next; `None` when the table cannot grow further.

@@ -13,13 +13,13 @@ const LOOK_FAR: usize = 64;
 
 impl Table {
     /// Drops the expired keys of one bucket, unless somebody holds it.
-    pub(super) fn sweep(&self, index: usize, second: u32) -> usize {
+    pub(super) fn sweep(&self, index: usize, now: u32) -> usize {
         let guard = self.made(index).and_then(|bucket| bucket.try_lock());
-        guard.map_or(0, |mut guard| self.sweep_locked(&mut guard, second))
+        guard.map_or(0, |mut guard| self.sweep_locked(&mut guard, now))
     }
 
-    fn sweep_locked(&self, guard: &mut Guard<'_>, second: u32) -> usize {
-        let (keys, nodes) = guard.retain(|_, expiry, _| expiry >= second);
+    fn sweep_locked(&self, guard: &mut Guard<'_>, now: u32) -> usize {
+        let (keys, nodes) = guard.retain(|_, expiry, _| expiry >= now);
         if keys > 0 {
             self.count.fetch_sub(keys, Relaxed);
         }
@@ -30,10 +30,10 @@ impl Table {
     }
 
     pub(super) fn sweep_all(&self, now: u64) -> usize {
-        let second = self.second(now);
+        let now = self.half_second(now);
         // All there ever were: the table may grow meanwhile.
         let made = (0..self.growth.most()).filter_map(|index| self.made(index));
-        made.map(|bucket| self.sweep_locked(&mut bucket.lock(), second)).sum()
+        made.map(|bucket| self.sweep_locked(&mut bucket.lock(), now)).sum()
     }
 
     /// Drops at least one key to make room for another in bucket `home`, which the caller holds as
@@ -41,18 +41,18 @@ impl Table {
     ///
     /// The search begins where the new key goes in: keys leave each part of the table as fast as
     /// they come to it, and none of it runs empty while another overflows.
-    pub(super) fn make_room(&self, home: usize, own: &mut Guard<'_>, second: u32) {
+    pub(super) fn make_room(&self, home: usize, own: &mut Guard<'_>, now: u32) {
         let shape = self.shape();
         let (size, own_number) = (self.growth.size(shape), self.growth.number(shape, home));
         let mut best = Victim::default();
-        if self.sweep_locked(own, second) > 0 {
+        if self.sweep_locked(own, now) > 0 {
             return;
         }
         best.look(home, own);
         for step in 1..LOOK_FAR.min(size) {
             let index = self.growth.place(shape, (own_number + step) % size);
             let Some(mut guard) = self.made(index).and_then(|bucket| bucket.try_lock()) else { continue };
-            if self.sweep_locked(&mut guard, second) > 0 {
+            if self.sweep_locked(&mut guard, now) > 0 {
                 return;
             }
             best.look(index, &mut guard);

@@ -22,8 +22,9 @@ pub(super) struct Table {
     pub(super) growth: Growth,
     shape: AtomicU64,
     segments: Box<[OnceLock<Box<[Bucket]>>]>,
-    /// log2 of the buckets in a segment.
+    /// log2 of the buckets in a segment, and the bits of a place that count inside one.
     segment_bits: u32,
+    segment_mask: usize,
     capacity: usize,
     /// Keys held.
     pub(super) count: AtomicUsize,
@@ -32,7 +33,7 @@ pub(super) struct Table {
     /// Where the next sweep looks.
     pub(super) hand: AtomicUsize,
     growing: Mutex<()>,
-    /// Second 0 of the expiries.
+    /// What expiries count from, in microseconds since the Unix epoch.
     epoch: u64,
 }
 
@@ -60,12 +61,13 @@ impl Table {
             shape: AtomicU64::new(SMALLEST),
             segments,
             segment_bits,
+            segment_mask: (1 << segment_bits) - 1,
             capacity,
             count: AtomicUsize::new(0),
             nodes: AtomicUsize::new(0),
             hand: AtomicUsize::new(0),
             growing: Mutex::new(()),
-            epoch: (now / 1_000_000).saturating_sub(1),
+            epoch: now,
         };
         table.bucket(0);
         table
@@ -101,12 +103,12 @@ impl Table {
     pub(super) fn bucket(&self, index: usize) -> &Bucket {
         let segment = self.segments[index >> self.segment_bits]
             .get_or_init(|| (0..1_usize << self.segment_bits).map(|_| Bucket::new()).collect());
-        &segment[index & ((1 << self.segment_bits) - 1)]
+        &segment[index & self.segment_mask]
     }
 
     /// The same, unless nobody has needed it yet.
     pub(super) fn made(&self, index: usize) -> Option<&Bucket> {
-        self.segments[index >> self.segment_bits].get()?.get(index & ((1 << self.segment_bits) - 1))
+        self.segments[index >> self.segment_bits].get()?.get(index & self.segment_mask)
     }
 
     /// Where a tag's bucket is at present. Its cache lines are asked for, while the caller does
@@ -139,9 +141,13 @@ impl Table {
         self.growth.home(self.shape(), tag) == spot.index
     }
 
-    /// Whole seconds on the table's count: the last in which something of `instant` is kept.
-    pub(super) fn second(&self, instant: u64) -> u32 {
-        u32::try_from((instant / 1_000_000).saturating_sub(self.epoch)).unwrap_or(u32::MAX).max(1)
+    /// The half-second on the table's count in which `instant` lies: the last in which something that
+    /// matters until then is kept.
+    #[inline]
+    pub(super) fn half_second(&self, instant: u64) -> u32 {
+        // 2^19 microseconds. From 1 on: 0 is a free slot. Enough for 71 years.
+        let count = (instant.saturating_sub(self.epoch) >> 19) + 1;
+        count.min(u64::from(u32::MAX)) as u32
     }
 
     /// Takes one step on the state of a tag.
@@ -167,9 +173,11 @@ impl Table {
         let (_, mut guard) = self.lock(tag, spot);
         let mut slot = guard.find(tag)?;
         let (verdict, words) = step(slot.words()?);
-        let expiry =
-            if verdict.admitted { self.second(now.saturating_add(verdict.keep_for)) } else { slot.expiry() };
-        slot.renew(words, expiry, pressure(&verdict));
+        if verdict.admitted {
+            slot.renew(words, self.half_second(now.saturating_add(verdict.keep_for)), pressure(&verdict));
+        } else {
+            slot.renew(words, slot.expiry(), REFUSED);
+        }
         Some(verdict)
     }
 
@@ -262,7 +270,7 @@ impl Table {
         }
         for ((hit, (place, words)), verdict) in hits.iter().zip(after).zip(&*each) {
             if let Some(mut slot) = guards[place].find(hit.hash()) {
-                slot.renew(words, self.second(now.saturating_add(verdict.keep_for)), pressure(verdict));
+                slot.renew(words, self.half_second(now.saturating_add(verdict.keep_for)), pressure(verdict));
             }
         }
         true
@@ -288,7 +296,7 @@ impl Table {
             return verdict;
         }
         let changed = verdict.admitted && op.changes();
-        let expiry = if changed { self.second(now.saturating_add(verdict.keep_for)) } else { slot.expiry() };
+        let expiry = if changed { self.half_second(now.saturating_add(verdict.keep_for)) } else { slot.expiry() };
         slot.refresh(state, expiry, pressure(&verdict));
         verdict
     }
@@ -307,20 +315,20 @@ impl Table {
         if state == State::Empty {
             return (verdict, false);
         }
-        let expiry = self.second(now.saturating_add(verdict.keep_for));
+        let expiry = self.half_second(now.saturating_add(verdict.keep_for));
         self.insert(home, guard, now, Entry { tag, expiry, pressure: pressure(&verdict), state });
         (verdict, true)
     }
 
     #[cold]
     fn insert(&self, home: usize, guard: &mut Guard<'_>, now: u64, entry: Entry) {
-        let second = self.second(now);
-        if let Some((mut slot, false)) = guard.vacant(second) {
+        let half_second = self.half_second(now);
+        if let Some((mut slot, false)) = guard.vacant(half_second) {
             slot.put(entry);
             return;
         }
         if self.count.fetch_add(1, Ordering::Relaxed) >= self.capacity {
-            self.make_room(home, guard, second);
+            self.make_room(home, guard, half_second);
         }
         if guard.insert(entry) {
             self.nodes.fetch_add(1, Ordering::Relaxed);
@@ -336,7 +344,7 @@ impl Table {
         let hand = self.hand.fetch_add(1, Ordering::Relaxed) % size;
         let own = self.growth.number(shape, index);
         let hand = if hand == own { (hand + 1) % size } else { hand };
-        self.sweep(self.growth.place(shape, hand), self.second(now));
+        self.sweep(self.growth.place(shape, hand), self.half_second(now));
         // One key more makes up for less than two buckets moved, so that growth keeps pace.
         for _ in 0..2 {
             if self.len() <= self.size() * LOAD {
