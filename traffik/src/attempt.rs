@@ -122,7 +122,10 @@ impl<'a> Asking<'a> {
             && let Some(hit) = pipeline::direct(throttle, &self.subject, self.units)
         {
             self.throttle = None;
-            return Poll::Ready(Ok(hit.decide()));
+            return match hit.take() {
+                Ok(stat) => Poll::Ready(Ok(Decision::Allowed(stat))),
+                Err(decision) => Poll::Ready(Ok(decision)),
+            };
         }
         self.ask(Op::Hit, cx)
     }

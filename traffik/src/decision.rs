@@ -25,15 +25,9 @@ impl Decision {
     #[inline]
     pub(crate) fn new(policy: &Policy, cost: u64, verdict: &Verdict) -> Self {
         if verdict.admitted {
-            return Self::admitted(policy, verdict);
+            return Self::Allowed(Stat::new(policy, verdict));
         }
         Self::Denied(Throttled::new(policy, cost, verdict))
-    }
-
-    /// The same, where it is known to have passed.
-    #[inline(always)]
-    pub(crate) fn admitted(policy: &Policy, verdict: &Verdict) -> Self {
-        Self::Allowed(Stat::new(policy, verdict))
     }
 
     /// Whether the hit may go ahead, counted or not.

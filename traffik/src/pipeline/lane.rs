@@ -9,7 +9,7 @@
 use crate::MemoryBackend;
 use crate::backend::{Hit, Op, SharedBackend, Verdict};
 use crate::client_ip::client_ip;
-use crate::decision::Decision;
+use crate::decision::{Decision, Stat};
 use crate::key;
 use crate::observe::{self, Outcome};
 use crate::policy::Policy;
@@ -66,8 +66,9 @@ fn scope(settings: &Settings) -> Option<&str> {
     }
 }
 
-/// A hit that is about to be taken.
-pub(crate) struct Ready<'a> {
+/// A hit that is about to be taken. By value all the way, so that it never has to be anywhere.
+#[derive(Clone, Copy)]
+struct Ready<'a> {
     throttle: &'a Throttle,
     lane: &'a Lane,
     backend: &'a SharedBackend,
@@ -76,6 +77,7 @@ pub(crate) struct Ready<'a> {
 }
 
 /// The same by its key, on a bucket.
+#[derive(Clone, Copy)]
 pub(crate) struct Direct<'a> {
     ready: Ready<'a>,
     account: &'a Account,
@@ -107,40 +109,48 @@ pub(crate) fn direct<'a>(
 }
 
 impl Direct<'_> {
+    /// Takes the hit: the client's state if it passed, the decision if it did not, or if it was the
+    /// client's first.
     #[inline(always)]
-    pub(crate) fn decide(self) -> Decision {
+    pub(crate) fn take(self) -> Result<Stat, Decision> {
         let Self { ready, account, key } = self;
         match ready.memory.hit(key, account, ready.cost) {
-            Ok(verdict) if verdict.admitted => ready.admitted(&verdict),
-            Ok(verdict) => ready.refused(Verdict { admitted: false, ..verdict }),
-            Err(now) => ready.first(key, account, now),
+            Ok(verdict) if verdict.admitted => {
+                ready.tell_admitted(&verdict);
+                Ok(Stat::new(&ready.lane.policy, &verdict))
+            }
+            Ok(verdict) => Err(ready.refused(Verdict { admitted: false, ..verdict })),
+            Err(now) => Err(ready.first(key, account, now)),
         }
     }
 }
 
 impl Ready<'_> {
     #[inline(always)]
-    fn admitted(&self, verdict: &Verdict) -> Decision {
-        let Self { throttle, backend, cost, .. } = *self;
+    fn tell_admitted(self, verdict: &Verdict) {
+        let Self { throttle, backend, cost, .. } = self;
         observe::hit(Op::Hit, throttle, backend, Outcome::Allowed, cost, verdict.remaining, None);
-        Decision::admitted(&self.lane.policy, verdict)
     }
 
     #[cold]
-    fn refused(&self, verdict: Verdict) -> Decision {
-        let Self { throttle, backend, cost, .. } = *self;
+    fn refused(self, verdict: Verdict) -> Decision {
+        let Self { throttle, backend, cost, .. } = self;
         let (left, wait) = (verdict.remaining, verdict.retry_after());
         observe::hit(Op::Hit, throttle, backend, Outcome::Denied, cost, left, wait);
         Decision::new(&self.lane.policy, cost, &verdict)
     }
 
     #[cold]
-    fn first(&self, key: u64, account: &Account, now: u64) -> Decision {
+    fn first(self, key: u64, account: &Account, now: u64) -> Decision {
         self.told(self.memory.first_hit(key, now, account, self.cost))
     }
 
-    fn told(&self, verdict: Verdict) -> Decision {
-        if verdict.admitted { self.admitted(&verdict) } else { self.refused(verdict) }
+    fn told(self, verdict: Verdict) -> Decision {
+        if !verdict.admitted {
+            return self.refused(verdict);
+        }
+        self.tell_admitted(&verdict);
+        Decision::Allowed(Stat::new(&self.lane.policy, &verdict))
     }
 }
 
@@ -178,7 +188,7 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
     }
     let hash = key::identity(&who);
     Some(match &lane.account {
-        Some(account) => Direct { ready, account, key: lane.key ^ hash }.decide(),
+        Some(account) => Direct { ready, account, key: lane.key ^ hash }.take().map_or_else(|other| other, Decision::Allowed),
         None => {
             let hit = Hit::new(&lane.policy, who, hash, scope(settings), cost);
             ready.told(ready.memory.decide_one(Op::Hit, &hit).1)
