@@ -23,7 +23,7 @@ use crate::report::{Report, Target, digits};
 const CALLS: usize = 50_000;
 const ROUNDS: usize = 15;
 /// Addresses that the calls come from.
-const CLIENTS: usize = 1000;
+pub const CLIENTS: usize = 1000;
 
 async fn bare() -> &'static str {
     "ok"

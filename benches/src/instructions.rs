@@ -84,7 +84,8 @@ pub fn one(name: &str) -> Result<(), String> {
             let service =
                 http_calls::service(name).ok_or_else(|| format!("there is no work {name:?} to count"))?;
             let runtime = http_calls::runtime();
-            http_calls::calls(&runtime, &service, 10);
+            // All clients are known before anything is counted.
+            http_calls::calls(&runtime, &service, http_calls::CLIENTS);
             counted_once(|| {
                 http_calls::calls(&runtime, &service, TIMES);
             });

@@ -144,7 +144,17 @@ impl<'a> Hit<'a> {
         scope: Option<&'a str>,
         cost: u64,
     ) -> Self {
-        let hash = key::of(policy, who_hash, scope);
+        Self::keyed(policy, who, key::of(policy, who_hash, scope), scope, cost)
+    }
+
+    /// The same, where its whole key is known.
+    pub(crate) fn keyed(
+        policy: &'a Policy,
+        who: Who<'a>,
+        hash: u64,
+        scope: Option<&'a str>,
+        cost: u64,
+    ) -> Self {
         Self { policy, who, scope, cost, hash, back: false, gone_at: u64::MAX }
     }
 
@@ -204,6 +214,18 @@ impl<'a> Hit<'a> {
         self.policy.strategy().step(state, &self.asked(op, now, self.cost))
     }
 
+    /// Charges an account that is kept as two words; `None` where it would not be two words afterwards.
+    #[inline]
+    #[cfg(feature = "memory")]
+    pub(crate) fn renew(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
+        if let Some(account) = self.policy.account() {
+            return Some(account.hit(words, now, self.cost));
+        }
+        let mut state = State::Words(words);
+        let verdict = self.step(Op::Hit, now, &mut state);
+        Some((verdict, state.words()?))
+    }
+
     #[inline]
     fn asked(&self, op: Op, now: u64, cost: u64) -> Ask<'a> {
         Ask {
@@ -249,7 +271,9 @@ impl fmt::Debug for Hit<'_> {
 }
 
 /// What a step came to. Units of cost, and microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// The default is a refusal of an account that holds nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Whether the cost fitted.
     pub admitted: bool,

@@ -40,10 +40,14 @@ pub struct Peer(pub IpAddr);
 /// [`ANONYMOUS`], one bucket for all, and a warning tells once how to mend that.
 #[must_use]
 pub fn client_ip(parts: &Parts) -> Identity {
-    match Traffik::of(Some(parts)) {
-        Some(traffik) => traffik.client_ip().identify(parts),
-        None => ClientIp::DEFAULT.identify(parts),
-    }
+    address(parts, Traffik::of(Some(parts))).map_or(ANONYMOUS, Identity::from)
+}
+
+/// The same, found as `app` says; `None` for [`ANONYMOUS`].
+#[inline]
+pub(crate) fn address(parts: &Parts, app: Option<&Traffik>) -> Option<IpAddr> {
+    static DEFAULT: ClientIp = ClientIp::DEFAULT;
+    app.map_or(&DEFAULT, Traffik::client_ip).address(parts)
 }
 
 /// How a client's address is found. The default is the socket's peer, and no header.
@@ -119,14 +123,13 @@ impl ClientIp {
         self.mistake.as_ref().map(|mistake| Error::configuration(format!("client_ip: {mistake}")))
     }
 
-    fn identify(&self, parts: &Parts) -> Identity {
-        match peer(parts) {
-            Some(peer) => Identity::from(self.mask(self.client(peer.to_canonical(), parts))),
-            None => {
-                warn_once();
-                ANONYMOUS
-            }
-        }
+    #[inline]
+    fn address(&self, parts: &Parts) -> Option<IpAddr> {
+        let Some(peer) = peer(parts) else {
+            warn_once();
+            return None;
+        };
+        Some(self.mask(self.client(peer.to_canonical(), parts)))
     }
 
     /// The client behind a peer, addresses in canonical form.
@@ -174,6 +177,7 @@ fn peer(parts: &Parts) -> Option<IpAddr> {
     parts.extensions.get::<Peer>().map(|peer| peer.0)
 }
 
+#[cold]
 fn warn_once() {
     static WARNED: Once = Once::new();
     WARNED.call_once(|| {

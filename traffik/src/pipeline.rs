@@ -19,7 +19,6 @@ mod recall;
 
 use smallvec::SmallVec;
 
-use crate::Parts;
 use crate::app::{Traffik, process_memory};
 use crate::backend::{Hit, Op, SharedBackend, context};
 use crate::client_ip::client_ip;
@@ -38,8 +37,10 @@ use crate::throttle::Throttle;
 
 use charge::outage;
 #[cfg(feature = "memory")]
-pub(crate) use lane::{Lane, direct};
+pub(crate) use lane::{Lane, Stacked, direct, request, stack};
 pub(crate) use quick::quick;
+#[cfg(feature = "tower")]
+pub(crate) use recall::hit as recall;
 
 /// One throttle of a request, with what the place of its use says otherwise.
 #[derive(Clone, Copy)]
@@ -108,12 +109,20 @@ impl Ruling {
         Self { each: (0..throttles).map(|_| exempt()).collect(), refused: None }
     }
 
-    /// That of a single throttle, of which nothing may be wanted back.
+    /// That of throttles of which nothing may be wanted back, with the periods of their rates.
     #[cfg(feature = "tower")]
-    pub(crate) fn of_one(decision: Decision, period: u64) -> Self {
-        let refused = (!decision.is_allowed()).then_some(0);
-        let ruled = Ruled { decision, shadow: false, period, charged: None, outcome: None, failed: 0 };
-        Self { each: smallvec::smallvec![ruled], refused }
+    pub(crate) fn of(each: impl IntoIterator<Item = (Decision, u64)>) -> Self {
+        let rule = |(decision, period)| Ruled {
+            decision,
+            shadow: false,
+            period,
+            charged: None,
+            outcome: None,
+            failed: 0,
+        };
+        let each: SmallVec<_> = each.into_iter().map(rule).collect();
+        let refused = each.iter().position(|ruled: &Ruled| !ruled.decision.is_allowed());
+        Self { each, refused }
     }
 
     /// The decision on the request as a whole.
@@ -277,7 +286,7 @@ pub(crate) fn at_once(
 
 /// One throttle's decision on a hit by one of the shortest ways, if they lead anywhere.
 #[inline]
-pub(crate) fn short(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
+fn short(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
     #[cfg(feature = "memory")]
     if let Some(decision) = lane::hit(throttle, subject, units) {
         return Some(decision);
@@ -425,7 +434,7 @@ async fn prepare<'a>(
     let backend = match &settings.backend {
         BackendSetting::Own(backend) => Resolved::Ref(backend),
         BackendSetting::Inherit => {
-            Resolved::Ref(inherited(parts).ok_or_else(|| no_backend(entry.throttle.uid()))?)
+            Resolved::Ref(inherited(Traffik::of(parts)).ok_or_else(|| no_backend(entry.throttle.uid()))?)
         }
         BackendSetting::Dynamic(resolve) => {
             let told = match (resolve, parts) {
@@ -451,10 +460,11 @@ async fn prepare<'a>(
     Ok(Some(Candidate { entry: index, cost, identity, policy, scope, backend, on_error, shadow, receipt }))
 }
 
-/// The backend of a static throttle without one of its own.
-fn inherited(parts: Option<&Parts>) -> Option<&SharedBackend> {
-    let by_router: Option<&Traffik> = parts.and_then(|parts| parts.extensions.get());
-    by_router.and_then(Traffik::backend).or_else(|| Traffik::of(None)?.backend()).or_else(|| process_memory())
+/// The backend of a static throttle without one of its own. `app` is the router's, or else the
+/// installed one.
+#[inline]
+fn inherited(app: Option<&Traffik>) -> Option<&SharedBackend> {
+    app.and_then(Traffik::backend).or_else(|| Traffik::of(None)?.backend()).or_else(|| process_memory())
 }
 
 fn no_backend(uid: &str) -> Error {

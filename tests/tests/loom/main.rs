@@ -49,5 +49,11 @@ mod backend {
         pub(crate) fn step(&self, op: Op, now: u64, state: &mut State) -> Verdict {
             FixedWindow::new().step(state, &Ask::new(op, now, &self.rate, 1))
         }
+
+        pub(crate) fn renew(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
+            let mut state = State::Words(words);
+            let verdict = self.step(Op::Hit, now, &mut state);
+            Some((verdict, state.words()?))
+        }
     }
 }

@@ -126,6 +126,12 @@ impl MemoryBackend {
         self.0.table.decide_one(key, self.0.table.spot(key), Op::Hit, now, step)
     }
 
+    /// Several hits that all pass, on keys that are all there; any others are left as they were.
+    #[inline]
+    pub(crate) fn hit_all<const N: usize>(&self, hits: [&Hit<'_>; N]) -> Option<[Verdict; N]> {
+        self.0.table.renew_all(self.0.clock.now(), hits)
+    }
+
     /// Decides a single hit; says when, too.
     pub(crate) fn decide_one(&self, op: Op, hit: &Hit<'_>) -> (u64, Verdict) {
         let spot = self.0.table.spot(hit.hash());

@@ -4,12 +4,17 @@
 //! Nothing is decided differently here than by [`decide`](super::decide): what leads to the decision
 //! is worked out when the throttle is built, so that a hit is a hash and a step. Where the strategy is a
 //! bucket all of it stays in registers, from the poll of the hit's future to its result. Whatever does
-//! not fit takes the other way.
+//! not fit takes the other way, and nothing of the user's runs before it is known which.
 
-use crate::MemoryBackend;
+mod stack;
+
+pub(crate) use stack::{Stacked, stack};
+
+use crate::app::Traffik;
 use crate::backend::{Hit, Op, SharedBackend, Verdict};
-use crate::client_ip::client_ip;
+use crate::client_ip;
 use crate::decision::{Decision, Stat};
+use crate::identity::{Identity, KindRef, Who};
 use crate::key;
 use crate::observe::{self, Outcome};
 use crate::policy::Policy;
@@ -18,6 +23,7 @@ use crate::settings::{BackendSetting, RateSetting, Settings};
 use crate::strategy::Account;
 use crate::subject::Subject;
 use crate::throttle::Throttle;
+use crate::{MemoryBackend, Parts};
 
 /// What does not change from hit to hit.
 #[derive(Debug, Clone)]
@@ -44,7 +50,8 @@ impl Lane {
             BackendSetting::Inherit => None,
             BackendSetting::Dynamic(_) => return None,
         };
-        if !settings.quick || policy.rate().is_unlimited() || own.as_ref().is_some_and(|own| !own.is_memory()) {
+        if !settings.quick || policy.rate().is_unlimited() || own.as_ref().is_some_and(|own| !own.is_memory())
+        {
             return None;
         }
         let cost = if let Source::Fixed(cost) = settings.cost { Some(cost) } else { None };
@@ -56,6 +63,29 @@ impl Lane {
             own,
             policy: policy.clone(),
         })
+    }
+}
+
+impl Lane {
+    /// What a hit costs: 0 where it is not counted, `None` where it has to be computed.
+    #[inline(always)]
+    fn cost(&self, throttle: &Throttle, is_request: bool, units: Option<u64>) -> Option<u64> {
+        let cost = match units {
+            Some(units) => units,
+            None if self.is_computed && is_request => return None,
+            None => self.cost,
+        };
+        Some(if throttle.is_enabled() { cost } else { 0 })
+    }
+
+    /// Where it counts, if that is in memory.
+    #[inline(always)]
+    fn backend<'a>(&'a self, app: Option<&'a Traffik>) -> Option<(&'a SharedBackend, &'a MemoryBackend)> {
+        let backend = match &self.own {
+            Some(own) => own,
+            None => super::inherited(app)?,
+        };
+        Some((backend, backend.memory()?))
     }
 }
 
@@ -95,17 +125,60 @@ pub(crate) fn direct<'a>(
 ) -> Option<Direct<'a>> {
     let lane = throttle.built()?.lane.as_ref()?;
     let account = lane.account.as_ref()?;
-    let cost = units.unwrap_or(lane.cost);
-    if cost == 0 || !throttle.is_enabled() {
-        return None;
-    }
-    let backend = match &lane.own {
-        Some(own) => own,
-        None => super::inherited(None)?,
-    };
-    let memory = backend.memory()?;
+    let cost = lane.cost(throttle, false, units).filter(|cost| *cost > 0)?;
+    let (backend, memory) = lane.backend(Traffik::of(None))?;
     let key = lane.key ^ key::client(subject.plain()?);
     Some(Direct { ready: Ready { throttle, lane, backend, memory, cost }, account, key })
+}
+
+/// Decides a hit of whatever subject.
+pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
+    let taken = match (subject.parts(), subject.who()) {
+        (Some(parts), _) => request(throttle, parts, units)?,
+        (None, who) => {
+            let settings = throttle.built()?;
+            let lane = settings.lane.as_ref()?;
+            let cost = lane.cost(throttle, false, units)?;
+            let (backend, memory) = lane.backend(Traffik::of(None))?;
+            Ready { throttle, lane, backend, memory, cost }.decide(settings, who?)
+        }
+    };
+    Some(taken.map_or_else(|other| other, Decision::Allowed))
+}
+
+/// Decides a request's hit.
+#[inline(always)]
+pub(crate) fn request(
+    throttle: &Throttle,
+    parts: &Parts,
+    units: Option<u64>,
+) -> Option<Result<Stat, Decision>> {
+    let settings = throttle.built()?;
+    let lane = settings.lane.as_ref()?;
+    let cost = lane.cost(throttle, true, units)?;
+    if cost == 0 {
+        return Some(Err(exempt(throttle)));
+    }
+    let app = Traffik::of(Some(parts));
+    let (backend, memory) = lane.backend(app)?;
+    let mut known = None;
+    let who = identify(settings, parts, app, &mut known)?;
+    Some(Ready { throttle, lane, backend, memory, cost }.decide(settings, who))
+}
+
+/// Whom a request is from, where that is told at once. `known` is room for an identity of the user's
+/// making.
+#[inline(always)]
+fn identify<'a>(
+    settings: &Settings,
+    parts: &Parts,
+    app: Option<&Traffik>,
+    known: &'a mut Option<Identity>,
+) -> Option<Who<'a>> {
+    Some(match &settings.identifier {
+        Some(function) => known.insert(function.call_now(parts)?).as_ref(),
+        None => Who::of(client_ip::address(parts, app).map_or(KindRef::Anonymous, KindRef::Ip)),
+    })
 }
 
 impl Direct<'_> {
@@ -126,6 +199,26 @@ impl Direct<'_> {
 }
 
 impl Ready<'_> {
+    /// Takes the hit of a client that may be anyone's making.
+    #[inline(always)]
+    fn decide(self, settings: &Settings, who: Who<'_>) -> Result<Stat, Decision> {
+        if self.cost == 0 || who.is_exempted() {
+            return Err(exempt(self.throttle));
+        }
+        let hash = key::client(who.kind);
+        match &self.lane.account {
+            Some(account) => Direct { ready: self, account, key: self.lane.key ^ hash }.take(),
+            None => Err(self.by_strategy(settings, who, hash)),
+        }
+    }
+
+    #[inline(never)]
+    fn by_strategy(self, settings: &Settings, who: Who<'_>, hash: u64) -> Decision {
+        let key = self.lane.key ^ hash;
+        let hit = Hit::keyed(&self.lane.policy, who, key, scope(settings), self.cost);
+        self.told(self.memory.decide_one(Op::Hit, &hit).1)
+    }
+
     #[inline(always)]
     fn tell_admitted(self, verdict: &Verdict) {
         let Self { throttle, backend, cost, .. } = self;
@@ -152,48 +245,6 @@ impl Ready<'_> {
         self.tell_admitted(&verdict);
         Decision::Allowed(Stat::new(&self.lane.policy, &verdict))
     }
-}
-
-/// Decides a hit of a request, or one by another strategy. Nothing of the user's runs before it is known
-/// that the hit can come this way.
-pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
-    let settings = throttle.built()?;
-    let lane = settings.lane.as_ref()?;
-    let parts = subject.parts();
-    let cost = match units {
-        None if lane.is_computed && parts.is_some() => return None,
-        units => units.unwrap_or(lane.cost),
-    };
-    if cost == 0 || !throttle.is_enabled() {
-        return Some(exempt(throttle));
-    }
-    let backend = match &lane.own {
-        Some(own) => own,
-        None => super::inherited(parts)?,
-    };
-    let ready = Ready { throttle, lane, backend, memory: backend.memory()?, cost };
-    let identity;
-    let who = match (parts, subject.who()) {
-        (Some(parts), _) => {
-            identity = match &settings.identifier {
-                Some(function) => function.call_now(parts)?,
-                None => client_ip(parts),
-            };
-            identity.as_ref()
-        }
-        (None, who) => who?,
-    };
-    if who.is_exempted() {
-        return Some(exempt(throttle));
-    }
-    let hash = key::identity(&who);
-    Some(match &lane.account {
-        Some(account) => Direct { ready, account, key: lane.key ^ hash }.take().map_or_else(|other| other, Decision::Allowed),
-        None => {
-            let hit = Hit::new(&lane.policy, who, hash, scope(settings), cost);
-            ready.told(ready.memory.decide_one(Op::Hit, &hit).1)
-        }
-    })
 }
 
 fn exempt(throttle: &Throttle) -> Decision {

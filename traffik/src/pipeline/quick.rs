@@ -204,7 +204,7 @@ fn ready<'a>(
         }
         let backend = match &settings.backend {
             BackendSetting::Own(backend) => backend,
-            BackendSetting::Inherit => inherited(parts)?,
+            BackendSetting::Inherit => inherited(Traffik::of(parts))?,
             BackendSetting::Dynamic(_) => return None,
         };
         match one {

@@ -5,6 +5,7 @@
 
 use std::slice::from_ref;
 
+use crate::app::Traffik;
 use crate::backend::{Hit, Op};
 use crate::client_ip::client_ip;
 use crate::decision::Decision;
@@ -25,7 +26,7 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
     };
     let backend = match &settings.backend {
         BackendSetting::Own(backend) => backend,
-        BackendSetting::Inherit => super::inherited(parts)?,
+        BackendSetting::Inherit => super::inherited(Traffik::of(parts))?,
         BackendSetting::Dynamic(_) => return None,
     };
     if backend.is_immediate() || policy.rate().is_unlimited() {

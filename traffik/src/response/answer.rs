@@ -20,6 +20,15 @@ pub(crate) struct Answers {
     pub(crate) refund_on: Option<fn(StatusCode) -> bool>,
 }
 
+impl Answers {
+    /// Whether they leave nothing to do for a request that passes, and nothing to tell.
+    pub(crate) fn are_silent(&self) -> bool {
+        self.headers.as_ref().is_some_and(Headers::is_never)
+            && self.refund_on.is_none()
+            && !matches!(self.on_throttled, Some(OnThrottled::Continue))
+    }
+}
+
 /// What a refused request gets.
 #[derive(Clone)]
 pub(crate) enum OnThrottled {

@@ -15,6 +15,8 @@ use crate::app::Traffik;
 use crate::backend::Op;
 use crate::decision::{Decision, Throttled};
 use crate::headers::{self, Headers, Report};
+#[cfg(feature = "memory")]
+use crate::pipeline::Stacked;
 use crate::pipeline::{self, Entry, Failure, Overrides, Ruled, Ruling};
 use crate::request_fn::Source;
 use crate::response::{self, Answers, OnThrottled};
@@ -64,6 +66,13 @@ impl Use {
     /// Whether a request that passes leaves nothing to do or to tell.
     fn is_silent(&self, parts: &Parts) -> bool {
         let settings = self.throttle.settings();
+        if settings.silent
+            && !self.charges
+            && self.answers.on_throttled.is_none()
+            && self.answers.refund_on.is_none()
+        {
+            return true;
+        }
         let app = || app(parts).and_then(|app| app.headers.as_ref());
         !self.charges
             && settings.answers.headers.as_ref().or_else(app).is_some_and(Headers::is_never)
@@ -82,12 +91,12 @@ pub(crate) enum First {
 
 /// Lets a request in if that takes no waiting. A layer leaves marks for the places inside.
 pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
-    if let ([one], false) = (uses, layer)
-        && one.overrides.is_none()
+    if !layer
+        && uses.iter().all(|one| one.overrides.is_none())
         && Marks::of(&parts.extensions).is_none()
-        && let Some(decision) = pipeline::short(&one.throttle, &(&*parts).into_subject(), None)
+        && let Some(first) = plainly(uses, parts)
     {
-        return alone(one, decision, parts);
+        return first;
     }
     let counted = match Marks::of(&parts.extensions) {
         None => uses.iter().collect::<Counted<'_>>(),
@@ -115,16 +124,56 @@ pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
     }
 }
 
-/// What a gate of one throttle does with its decision.
+/// The shortest ways, for throttles of which nothing is said where they are used.
 #[inline]
-fn alone(one: &Use, decision: Decision, parts: &mut Parts) -> First {
-    if decision.is_allowed() && one.is_silent(parts) {
-        return First::In(After::default());
+fn plainly(uses: &[Use], parts: &mut Parts) -> Option<First> {
+    if let [one] = uses {
+        #[cfg(feature = "memory")]
+        match pipeline::request(&one.throttle, parts, None) {
+            Some(Ok(_) | Err(Decision::Allowed(_) | Decision::Exempt)) if one.is_silent(parts) => {
+                return Some(First::In(After::default()));
+            }
+            Some(decided) => {
+                return Some(alone(one, decided.map_or_else(|other| other, Decision::Allowed), parts));
+            }
+            None => {}
+        }
+        return Some(alone(one, pipeline::recall(&one.throttle, &(&*parts).into_subject(), None)?, parts));
     }
+    #[cfg(feature = "memory")]
+    return match uses {
+        [a, b] => together([a, b], parts),
+        [a, b, c] => together([a, b, c], parts),
+        [a, b, c, d] => together([a, b, c, d], parts),
+        _ => None,
+    };
+    #[cfg(not(feature = "memory"))]
+    None
+}
+
+/// A few throttles, decided as one.
+#[cfg(feature = "memory")]
+#[inline(never)]
+fn together<const N: usize>(uses: [&Use; N], parts: &mut Parts) -> Option<First> {
+    let decisions = match pipeline::stack(uses.map(|one| &one.throttle), parts)? {
+        Stacked::Admitted(_) if uses.iter().all(|one| one.is_silent(parts)) => {
+            return Some(First::In(After::default()));
+        }
+        Stacked::Admitted(admitted) => admitted.decisions(),
+        Stacked::Decided(decisions) => decisions,
+    };
+    Some(decided(&uses, Ruling::of(decisions), parts))
+}
+
+/// What a gate of one throttle does with its decision.
+fn alone(one: &Use, decision: Decision, parts: &mut Parts) -> First {
     let period = one.throttle.rate().map_or(0, |rate| rate.period_micros());
-    let ruling = Ruling::of_one(decision, period);
+    decided(&[one], Ruling::of([(decision, period)]), parts)
+}
+
+fn decided(uses: &[&Use], ruling: Ruling, parts: &mut Parts) -> First {
     match ruling.refused {
-        None => First::In(enter(&[one], ruling, None, parts, false)),
+        None => First::In(enter(uses, ruling, None, parts, false)),
         Some(_) => First::Later(Some(Box::new(Ok(ruling)))),
     }
 }

@@ -115,7 +115,12 @@ impl Table {
     /// something else.
     #[inline(always)]
     pub(super) fn spot(&self, tag: u64) -> Spot<'_> {
-        let shape = self.shape();
+        self.spot_at(self.shape(), tag)
+    }
+
+    /// The same for a table of this shape.
+    #[inline(always)]
+    fn spot_at(&self, shape: Shape, tag: u64) -> Spot<'_> {
         let index = self.growth.home(shape, tag);
         let bucket = self.bucket(index);
         bucket.prefetch();
@@ -200,6 +205,9 @@ impl Table {
             }));
             return;
         }
+        if self.renew_few(now, hits, each) {
+            return;
+        }
         let mut indices: SmallVec<[usize; 4]> = SmallVec::new();
         let mut guards: SmallVec<[Guard<'_>; 4]> = SmallVec::new();
         loop {
@@ -217,10 +225,6 @@ impl Table {
             guards.clear();
         }
         let shape = self.shape();
-        let place = |hit: &Hit<'_>| indices.binary_search(&self.growth.home(shape, hit.hash())).ok();
-        if self.renew_batch(now, hits, &mut guards, place, each) {
-            return;
-        }
         let mut inserted = None;
         for round in [Op::Check, Op::Hit] {
             if round == Op::Hit && !each.iter().all(|verdict| verdict.admitted) {
@@ -243,37 +247,62 @@ impl Table {
         }
     }
 
-    /// The most frequent batch, in one round: keys that are all there, of two words, and all have room.
-    /// Any other is left as it was. `place` says whose guard is a hit's.
-    fn renew_batch(
-        &self,
-        now: u64,
-        hits: &[Hit<'_>],
-        guards: &mut [Guard<'_>],
-        place: impl Fn(&Hit<'_>) -> Option<usize>,
-        each: &mut SmallVec<[Verdict; 2]>,
-    ) -> bool {
-        let mut after: SmallVec<[(usize, [u64; 2]); 4]> = SmallVec::new();
-        for hit in hits {
-            let mut step = || {
-                let place = place(hit)?;
-                let mut state = State::Words(guards.get_mut(place)?.find(hit.hash())?.words()?);
-                let verdict = hit.step(Op::Hit, now, &mut state);
-                Some((place, state.words().filter(|_| verdict.admitted)?, verdict))
-            };
-            let Some((place, words, verdict)) = step() else {
-                each.clear();
-                return false;
-            };
-            after.push((place, words));
-            each.push(verdict);
+    /// The most frequent batches, in one round.
+    fn renew_few(&self, now: u64, hits: &[Hit<'_>], each: &mut SmallVec<[Verdict; 2]>) -> bool {
+        fn put<const N: usize>(verdicts: Option<[Verdict; N]>, each: &mut SmallVec<[Verdict; 2]>) -> bool {
+            each.extend(verdicts.into_iter().flatten());
+            !each.is_empty()
         }
-        for ((hit, (place, words)), verdict) in hits.iter().zip(after).zip(&*each) {
-            if let Some(mut slot) = guards[place].find(hit.hash()) {
-                slot.renew(words, self.half_second(now.saturating_add(verdict.keep_for)), pressure(verdict));
+        match hits {
+            [a, b] => put(self.renew_all(now, [a, b]), each),
+            [a, b, c] => put(self.renew_all(now, [a, b, c]), each),
+            [a, b, c, d] => put(self.renew_all(now, [a, b, c, d]), each),
+            _ => false,
+        }
+    }
+
+    /// Charges some keys that are all there, of two words, and all have room. Any other batch is left as
+    /// it was.
+    #[inline]
+    pub(super) fn renew_all<const N: usize>(&self, now: u64, hits: [&Hit<'_>; N]) -> Option<[Verdict; N]> {
+        let shape = self.shape();
+        let spots = hits.map(|hit| self.spot_at(shape, hit.hash()));
+        let mut order: [usize; N] = std::array::from_fn(|at| at);
+        order.sort_unstable_by_key(|&at| spots[at].index);
+        // Whose guard a hit is under: its own, or that of another in the same bucket.
+        let mut holders = order;
+        let mut guards: [Option<Guard<'_>>; N] = std::array::from_fn(|_| None);
+        for (place, &at) in order.iter().enumerate() {
+            let before = place.checked_sub(1).map(|before| order[before]);
+            match before.filter(|&before| spots[before].index == spots[at].index) {
+                Some(before) => holders[at] = holders[before],
+                None => {
+                    guards[at] = Some(spots[at].bucket.lock());
+                    holders[at] = at;
+                }
             }
         }
-        true
+        if self.shape() != shape {
+            return None;
+        }
+        let mut verdicts = [Verdict::default(); N];
+        let mut after = [[0; 2]; N];
+        for at in 0..N {
+            let words = guards[holders[at]].as_mut()?.find(hits[at].hash())?.words()?;
+            (verdicts[at], after[at]) = hits[at].renew(now, words)?;
+            if !verdicts[at].admitted {
+                return None;
+            }
+        }
+        for at in 0..N {
+            let expiry = self.half_second(now.saturating_add(verdicts[at].keep_for));
+            guards[holders[at]].as_mut()?.find(hits[at].hash())?.renew(
+                after[at],
+                expiry,
+                pressure(&verdicts[at]),
+            );
+        }
+        Some(verdicts)
     }
 
     /// Takes one step under the bucket's lock; says whether a key was added.
@@ -296,7 +325,8 @@ impl Table {
             return verdict;
         }
         let changed = verdict.admitted && op.changes();
-        let expiry = if changed { self.half_second(now.saturating_add(verdict.keep_for)) } else { slot.expiry() };
+        let expiry =
+            if changed { self.half_second(now.saturating_add(verdict.keep_for)) } else { slot.expiry() };
         slot.refresh(state, expiry, pressure(&verdict));
         verdict
     }

@@ -1,0 +1,121 @@
+//! The same for a request under a few throttles, decided as one.
+
+use super::{Lane, exempt, identify, scope};
+use crate::app::Traffik;
+use crate::backend::{Hit, Op, SharedBackend, Verdict, Verdicts};
+use crate::decision::Decision;
+use crate::key;
+use crate::observe::{self, Outcome};
+use crate::settings::Settings;
+use crate::throttle::Throttle;
+use crate::{MemoryBackend, Parts};
+
+/// What came of a request under all its throttles.
+pub(crate) enum Stacked<'a, const N: usize> {
+    /// All of them charged it.
+    Admitted(Admitted<'a, N>),
+    /// Anything else: the decisions, with the periods of the rates.
+    Decided([(Decision, u64); N]),
+}
+
+pub(crate) struct Admitted<'a, const N: usize> {
+    ways: [Way<'a>; N],
+    verdicts: [Verdict; N],
+}
+
+/// One throttle's way to its decision.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    throttle: &'a Throttle,
+    settings: &'a Settings,
+    lane: &'a Lane,
+    cost: u64,
+    backend: &'a SharedBackend,
+    memory: &'a MemoryBackend,
+}
+
+impl<'a> Way<'a> {
+    /// That of a throttle which counts requests in memory, at a cost that is known.
+    #[inline]
+    fn of(throttle: &'a Throttle, app: Option<&'a Traffik>) -> Option<Self> {
+        let settings = throttle.built()?;
+        let lane = settings.lane.as_ref()?;
+        let cost = lane.cost(throttle, true, None).filter(|cost| *cost > 0)?;
+        let (backend, memory) = lane.backend(app)?;
+        Some(Self { throttle, settings, lane, cost, backend, memory })
+    }
+
+    /// Whether it can be decided together with another: one client on one store, and another key.
+    #[inline]
+    fn goes_with(&self, other: &Self) -> bool {
+        let is_one_client = match (&self.settings.identifier, &other.settings.identifier) {
+            (None, None) => true,
+            (Some(function), Some(other)) => function.same(other),
+            _ => false,
+        };
+        is_one_client && self.memory.same(other.memory) && self.lane.key != other.lane.key
+    }
+
+    fn decision(&self, verdict: &Verdict) -> (Decision, u64) {
+        let policy = &self.lane.policy;
+        (Decision::new(policy, self.cost, verdict), policy.rate().period_micros())
+    }
+
+    /// Tells what came of it in a request that was admitted as a whole or not.
+    #[inline]
+    fn tell(&self, verdict: &Verdict, admitted: bool) {
+        let outcome = Outcome::of(verdict, admitted, false);
+        let wait = if verdict.admitted { None } else { verdict.retry_after() };
+        observe::hit(Op::Hit, self.throttle, self.backend, outcome, self.cost, verdict.remaining, wait);
+    }
+}
+
+impl<const N: usize> Admitted<'_, N> {
+    /// The decisions, with the periods of the rates.
+    pub(crate) fn decisions(&self) -> [(Decision, u64); N] {
+        std::array::from_fn(|at| self.ways[at].decision(&self.verdicts[at]))
+    }
+}
+
+/// Decides a request, if all of its throttles can come this way together. `N` is not 0.
+#[inline]
+pub(crate) fn stack<'a, const N: usize>(
+    throttles: [&'a Throttle; N],
+    parts: &'a Parts,
+) -> Option<Stacked<'a, N>> {
+    let app = Traffik::of(Some(parts));
+    let first = Way::of(throttles.first()?, app)?;
+    let mut ways = [first; N];
+    for at in 1..N {
+        ways[at] = Way::of(throttles[at], app)?;
+        if !ways[..at].iter().all(|other| ways[at].goes_with(other)) {
+            return None;
+        }
+    }
+    let mut known = None;
+    let who = identify(first.settings, parts, app, &mut known)?;
+    if who.is_exempted() {
+        return Some(Stacked::Decided(throttles.map(|throttle| (exempt(throttle), 0))));
+    }
+    let hash = key::client(who.kind);
+    let hits =
+        ways.map(|way| Hit::keyed(&way.lane.policy, who, way.lane.key ^ hash, scope(way.settings), way.cost));
+    let Some(verdicts) = first.memory.hit_all(hits.each_ref()) else {
+        return Some(Stacked::Decided(decide(&ways, &hits)));
+    };
+    ways.iter().zip(&verdicts).for_each(|(way, verdict)| way.tell(verdict, true));
+    Some(Stacked::Admitted(Admitted { ways, verdicts }))
+}
+
+/// Decides a request that is refused, or a client's first.
+#[cold]
+fn decide<const N: usize>(ways: &[Way<'_>; N], hits: &[Hit<'_>; N]) -> [(Decision, u64); N] {
+    let mut verdicts = Verdicts::new(0, []);
+    ways[0].memory.decide_into(Op::Hit, hits, &mut verdicts);
+    let admitted = verdicts.admitted();
+    std::array::from_fn(|at| {
+        let verdict = verdicts.each.get(at).copied().unwrap_or_default();
+        ways[at].tell(&verdict, admitted);
+        ways[at].decision(&verdict)
+    })
+}
