@@ -355,6 +355,16 @@ impl SharedBackend {
         }
     }
 
+    /// The backend's name.
+    #[inline]
+    pub(crate) fn name(&self) -> &'static str {
+        match &self.0 {
+            #[cfg(feature = "memory")]
+            Repr::Memory(_) => memory::MemoryBackend::NAME,
+            Repr::Other(other) => other.name(),
+        }
+    }
+
     #[inline]
     pub(crate) fn decide_now(&self, op: Op, hits: &[Hit<'_>]) -> Option<Result<Verdicts, BackendError>> {
         match &self.0 {

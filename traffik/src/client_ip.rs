@@ -18,8 +18,13 @@ mod network;
 mod tests;
 
 use std::fmt;
+#[cfg(feature = "axum")]
+use std::net::SocketAddr;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Once;
+
+#[cfg(feature = "axum")]
+use axum::extract::ConnectInfo;
 
 pub use forwarded::ForwardedHeader;
 use network::Network;
@@ -27,7 +32,7 @@ use network::Network;
 use crate::Parts;
 use crate::app::Traffik;
 use crate::error::Error;
-use crate::identity::{ANONYMOUS, Identity};
+use crate::identity::{Identity, KindRef, Who};
 
 /// Where the socket's peer is found: put there by [`traffik::axum::serve`](crate::axum::serve),
 /// axum's `ConnectInfo`, or by hand on other servers.
@@ -40,14 +45,14 @@ pub struct Peer(pub IpAddr);
 /// [`ANONYMOUS`], one bucket for all, and a warning tells once how to mend that.
 #[must_use]
 pub fn client_ip(parts: &Parts) -> Identity {
-    address(parts, Traffik::of(Some(parts))).map_or(ANONYMOUS, Identity::from)
+    Who::of(kind(parts, Traffik::of(Some(parts)))).to_identity()
 }
 
-/// The same, found as `app` says; `None` for [`ANONYMOUS`].
-#[inline]
-pub(crate) fn address(parts: &Parts, app: Option<&Traffik>) -> Option<IpAddr> {
+/// The same, found as `app` says.
+#[inline(always)]
+pub(crate) fn kind(parts: &Parts, app: Option<&Traffik>) -> KindRef<'static> {
     static DEFAULT: ClientIp = ClientIp::DEFAULT;
-    app.map_or(&DEFAULT, Traffik::client_ip).address(parts)
+    app.map_or(&DEFAULT, Traffik::client_ip).kind(parts)
 }
 
 /// How a client's address is found. The default is the socket's peer, and no header.
@@ -123,13 +128,27 @@ impl ClientIp {
         self.mistake.as_ref().map(|mistake| Error::configuration(format!("client_ip: {mistake}")))
     }
 
-    #[inline]
-    fn address(&self, parts: &Parts) -> Option<IpAddr> {
-        let Some(peer) = peer(parts) else {
-            warn_once();
-            return None;
-        };
-        Some(self.mask(self.client(peer.to_canonical(), parts)))
+    #[inline(always)]
+    fn kind(&self, parts: &Parts) -> KindRef<'static> {
+        // The most frequent client needs neither a proxy's word nor a mask.
+        #[cfg(feature = "axum")]
+        if let Some(ConnectInfo(SocketAddr::V4(peer))) = parts.extensions.get()
+            && self.proxies.is_empty()
+        {
+            return KindRef::V4(peer.ip().to_bits());
+        }
+        self.any_kind(parts)
+    }
+
+    #[inline(never)]
+    fn any_kind(&self, parts: &Parts) -> KindRef<'static> {
+        match peer(parts) {
+            Some(peer) => self.mask(self.client(peer.to_canonical(), parts)).into(),
+            None => {
+                warn_once();
+                KindRef::Anonymous
+            }
+        }
     }
 
     /// The client behind a peer, addresses in canonical form.
@@ -171,8 +190,8 @@ impl fmt::Debug for ClientIp {
 
 fn peer(parts: &Parts) -> Option<IpAddr> {
     #[cfg(feature = "axum")]
-    if let Some(info) = parts.extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>() {
-        return Some(info.0.ip());
+    if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
+        return Some(peer.ip());
     }
     parts.extensions.get::<Peer>().map(|peer| peer.0)
 }

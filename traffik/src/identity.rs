@@ -1,7 +1,7 @@
 //! [`Identity`]: on whose account a hit goes.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The client that a hit is charged to.
 ///
@@ -79,7 +79,7 @@ impl Identity {
             Kind::Exempted => KindRef::Exempted,
             Kind::Anonymous => KindRef::Anonymous,
             Kind::Key(key) => KindRef::Key(key),
-            Kind::Ip(ip) => KindRef::Ip(*ip),
+            Kind::Ip(ip) => KindRef::from(*ip),
             Kind::Number(number) => KindRef::Number(*number),
         };
         Who { kind, tier: self.tier.as_deref(), priority: self.priority }
@@ -99,8 +99,27 @@ pub(crate) enum KindRef<'a> {
     Exempted,
     Anonymous,
     Key(&'a str),
-    Ip(IpAddr),
+    // As numbers, which stay in registers where 16 bytes would not.
+    V4(u32),
+    /// The upper and the lower half.
+    V6(u64, u64),
     Number(u64),
+}
+
+impl From<IpAddr> for KindRef<'_> {
+    #[inline]
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self::V4(ip.to_bits()),
+            IpAddr::V6(ip) => Self::V6((ip.to_bits() >> 64) as u64, ip.to_bits() as u64),
+        }
+    }
+}
+
+/// The other way round, of both halves.
+#[inline]
+pub(crate) fn ipv6(upper: u64, lower: u64) -> Ipv6Addr {
+    Ipv6Addr::from_bits(u128::from(upper) << 64 | u128::from(lower))
 }
 
 impl<'a> Who<'a> {
@@ -130,7 +149,8 @@ impl<'a> Who<'a> {
             KindRef::Exempted => Kind::Exempted,
             KindRef::Anonymous => Kind::Anonymous,
             KindRef::Key(key) => Kind::Key(key.into()),
-            KindRef::Ip(ip) => Kind::Ip(ip),
+            KindRef::V4(bits) => Kind::Ip(Ipv4Addr::from_bits(bits).into()),
+            KindRef::V6(upper, lower) => Kind::Ip(ipv6(upper, lower).into()),
             KindRef::Number(number) => Kind::Number(number),
         };
         Identity { kind, tier: self.tier.map(Into::into), priority: self.priority }

@@ -7,10 +7,10 @@
 mod sip;
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::sync::OnceLock;
 
-use crate::identity::{KindRef, Who};
+use crate::identity::{KindRef, Who, ipv6};
 use crate::policy::Policy;
 use sip::Key;
 
@@ -78,8 +78,8 @@ pub(crate) fn identity(who: &Who<'_>) -> u64 {
 pub(crate) fn client(kind: KindRef<'_>) -> u64 {
     match kind {
         KindRef::Key(key) => keyed(Domain::Key, key.as_bytes()),
-        KindRef::Ip(IpAddr::V4(ip)) => keyed(Domain::Ip, &ip.octets()),
-        KindRef::Ip(IpAddr::V6(ip)) => keyed(Domain::Ip, &ip.octets()),
+        KindRef::V4(bits) => keyed(Domain::Ip, &bits.to_be_bytes()),
+        KindRef::V6(upper, lower) => keyed(Domain::Ip, &ipv6(upper, lower).octets()),
         KindRef::Number(number) => keyed(Domain::Number, &number.to_le_bytes()),
         KindRef::Anonymous | KindRef::Exempted => keyed(Domain::Anonymous, &[]),
     }
@@ -95,12 +95,12 @@ pub(crate) fn stable(uid: &str, who: &Who<'_>) -> u64 {
             number = value.to_le_bytes();
             &number
         }
-        KindRef::Ip(IpAddr::V4(ip)) => {
-            tag = ip.to_ipv6_mapped().octets();
+        KindRef::V4(bits) => {
+            tag = Ipv4Addr::from_bits(bits).to_ipv6_mapped().octets();
             &tag
         }
-        KindRef::Ip(IpAddr::V6(ip)) => {
-            tag = ip.octets();
+        KindRef::V6(upper, lower) => {
+            tag = ipv6(upper, lower).octets();
             &tag
         }
         KindRef::Anonymous | KindRef::Exempted => &[],
@@ -114,6 +114,7 @@ mod tests {
     use super::*;
     use crate::identity::{ANONYMOUS, Identity};
     use std::collections::HashSet;
+    use std::net::IpAddr;
 
     #[test]
     fn look_alikes_are_different_keys() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use crate::backend::{BackendError, Op, SharedBackend, Verdict};
+use crate::backend::{BackendError, Op, Verdict};
 use crate::throttle::Throttle;
 
 /// What came of one throttle's hit.
@@ -49,12 +49,13 @@ impl Outcome {
     }
 }
 
-/// A hit that was counted, or was to be. Questions, refunds and resets are not told.
+/// A hit that was counted, or was to be, on the backend of this name. Questions, refunds and resets are
+/// not told.
 #[inline]
 pub(crate) fn hit(
     op: Op,
     throttle: &Throttle,
-    backend: &SharedBackend,
+    backend: &'static str,
     outcome: Outcome,
     cost: u64,
     remaining: u64,
@@ -67,7 +68,7 @@ pub(crate) fn hit(
         event(throttle.uid(), outcome, cost, remaining, wait);
     }
     #[cfg(feature = "metrics")]
-    throttle.meter().hit(throttle.uid(), backend.get().name(), outcome, cost, wait);
+    throttle.meter().hit(throttle.uid(), backend, outcome, cost, wait);
     #[cfg(not(feature = "metrics"))]
     let _ = backend;
 }

@@ -332,7 +332,7 @@ fn tell(op: Op, entries: &[Entry<'_>], candidates: &[Candidate<'_>], ruling: &Ru
         let stat = ruled.decision.stat();
         let (remaining, wait) = stat.map_or((0, None), |stat| (stat.remaining, stat.retry_after));
         let backend = candidate.asked(ruled.failed).unwrap_or(candidate.backend.get());
-        observe::hit(op, entry.throttle, backend, outcome, candidate.cost, remaining, wait);
+        observe::hit(op, entry.throttle, backend.name(), outcome, candidate.cost, remaining, wait);
     }
 }
 

@@ -39,7 +39,7 @@ impl<'a> Subject<'a> {
         match &self.0 {
             Repr::Request(_) => None,
             Repr::Str(key) => Some(Who::of(KindRef::Key(key))),
-            Repr::Ip(ip) => Some(Who::of(KindRef::Ip(*ip))),
+            Repr::Ip(ip) => Some(Who::of((*ip).into())),
             Repr::Number(number) => Some(Who::of(KindRef::Number(*number))),
             Repr::Identity(identity) => Some(identity.as_ref()),
         }
@@ -53,7 +53,7 @@ impl<'a> Subject<'a> {
     pub(crate) fn plain(&self) -> Option<KindRef<'a>> {
         match self.0 {
             Repr::Str(key) => Some(KindRef::Key(key)),
-            Repr::Ip(ip) => Some(KindRef::Ip(ip)),
+            Repr::Ip(ip) => Some(ip.into()),
             Repr::Number(number) => Some(KindRef::Number(number)),
             Repr::Request(_) | Repr::Identity(_) => None,
         }

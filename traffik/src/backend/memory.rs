@@ -56,6 +56,9 @@ struct Store {
 }
 
 impl MemoryBackend {
+    /// For logs and metrics.
+    pub(crate) const NAME: &'static str = "memory";
+
     /// An empty store of the default capacity.
     #[must_use]
     pub fn new() -> Self {
@@ -174,7 +177,7 @@ impl fmt::Debug for MemoryBackend {
 
 impl Backend for MemoryBackend {
     fn name(&self) -> &'static str {
-        "memory"
+        Self::NAME
     }
 
     fn decide<'a>(&'a self, op: Op, hits: &'a [Hit<'a>]) -> BoxFuture<'a, Result<Verdicts, BackendError>> {

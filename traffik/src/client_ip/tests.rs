@@ -1,3 +1,4 @@
+use crate::ANONYMOUS;
 use std::net::IpAddr;
 
 use http::{HeaderName, HeaderValue, Request};
@@ -45,7 +46,7 @@ fn forwarded(peer: &str, lines: &[&str]) -> IpAddr {
 }
 
 fn identify(client_ip: &ClientIp, parts: &Parts) -> Identity {
-    client_ip.address(parts).map_or(ANONYMOUS, Identity::from)
+    Who::of(client_ip.kind(parts)).to_identity()
 }
 
 #[test]

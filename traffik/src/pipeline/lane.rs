@@ -11,10 +11,10 @@ mod stack;
 pub(crate) use stack::{Stacked, stack};
 
 use crate::app::Traffik;
-use crate::backend::{Hit, Op, SharedBackend, Verdict};
+use crate::backend::{Hit, Op, Verdict};
 use crate::client_ip;
 use crate::decision::{Decision, Stat};
-use crate::identity::{Identity, KindRef, Who};
+use crate::identity::Who;
 use crate::key;
 use crate::observe::{self, Outcome};
 use crate::policy::Policy;
@@ -38,7 +38,7 @@ pub(crate) struct Lane {
     /// Whether requests cost something else each.
     is_computed: bool,
     /// The throttle's own store; `None` to inherit one.
-    own: Option<SharedBackend>,
+    own: Option<MemoryBackend>,
 }
 
 impl Lane {
@@ -46,12 +46,11 @@ impl Lane {
     pub(crate) fn of(settings: &Settings) -> Option<Self> {
         let RateSetting::Fixed(policy) = &settings.rate else { return None };
         let own = match &settings.backend {
-            BackendSetting::Own(own) => Some(own.clone()),
+            BackendSetting::Own(own) => Some(own.memory()?.clone()),
             BackendSetting::Inherit => None,
             BackendSetting::Dynamic(_) => return None,
         };
-        if !settings.quick || policy.rate().is_unlimited() || own.as_ref().is_some_and(|own| !own.is_memory())
-        {
+        if !settings.quick || policy.rate().is_unlimited() {
             return None;
         }
         let cost = if let Source::Fixed(cost) = settings.cost { Some(cost) } else { None };
@@ -80,12 +79,11 @@ impl Lane {
 
     /// Where it counts, if that is in memory.
     #[inline(always)]
-    fn backend<'a>(&'a self, app: Option<&'a Traffik>) -> Option<(&'a SharedBackend, &'a MemoryBackend)> {
-        let backend = match &self.own {
-            Some(own) => own,
-            None => super::inherited(app)?,
-        };
-        Some((backend, backend.memory()?))
+    fn memory<'a>(&'a self, app: Option<&'a Traffik>) -> Option<&'a MemoryBackend> {
+        match &self.own {
+            Some(own) => Some(own),
+            None => super::inherited(app)?.memory(),
+        }
     }
 }
 
@@ -96,27 +94,20 @@ fn scope(settings: &Settings) -> Option<&str> {
     }
 }
 
-/// A hit that is about to be taken. By value all the way, so that it never has to be anywhere.
-#[derive(Clone, Copy)]
-struct Ready<'a> {
+/// A hit that is about to be taken on a bucket, by its key.
+pub(crate) struct Direct<'a> {
     throttle: &'a Throttle,
     lane: &'a Lane,
-    backend: &'a SharedBackend,
-    memory: &'a MemoryBackend,
-    cost: u64,
-}
-
-/// The same by its key, on a bucket.
-#[derive(Clone, Copy)]
-pub(crate) struct Direct<'a> {
-    ready: Ready<'a>,
     account: &'a Account,
+    memory: &'a MemoryBackend,
     key: u64,
+    cost: u64,
 }
 
 /// The hit, if its subject is a plain identity and the strategy a bucket.
 ///
-/// Inlined always, here and below: arguments and results would travel through memory.
+/// Inlined always, here and below: arguments and results would travel through memory. What is not
+/// inlined takes its arguments one by one, for the same reason.
 #[inline(always)]
 pub(crate) fn direct<'a>(
     throttle: &'a Throttle,
@@ -126,9 +117,26 @@ pub(crate) fn direct<'a>(
     let lane = throttle.built()?.lane.as_ref()?;
     let account = lane.account.as_ref()?;
     let cost = lane.cost(throttle, false, units).filter(|cost| *cost > 0)?;
-    let (backend, memory) = lane.backend(Traffik::of(None))?;
+    let memory = lane.memory(Traffik::of(None))?;
     let key = lane.key ^ key::client(subject.plain()?);
-    Some(Direct { ready: Ready { throttle, lane, backend, memory, cost }, account, key })
+    Some(Direct { throttle, lane, account, memory, key, cost })
+}
+
+impl Direct<'_> {
+    /// Takes the hit: the client's state if it passed, the decision if it did not, or if it was the
+    /// client's first.
+    #[inline(always)]
+    pub(crate) fn take(self) -> Result<Stat, Decision> {
+        let Self { throttle, lane, account, memory, key, cost } = self;
+        match memory.hit(key, account, cost) {
+            Ok(verdict) if verdict.admitted => {
+                tell_admitted(throttle, cost, verdict.remaining);
+                Ok(Stat::new(&lane.policy, &verdict))
+            }
+            Ok(verdict) => Err(refused(throttle, lane, cost, Verdict { admitted: false, ..verdict })),
+            Err(now) => Err(first(throttle, lane, account, memory, key, cost, now)),
+        }
+    }
 }
 
 /// Decides a hit of whatever subject.
@@ -139,8 +147,7 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
             let settings = throttle.built()?;
             let lane = settings.lane.as_ref()?;
             let cost = lane.cost(throttle, false, units)?;
-            let (backend, memory) = lane.backend(Traffik::of(None))?;
-            Ready { throttle, lane, backend, memory, cost }.decide(settings, who?)
+            decide(throttle, settings, lane, lane.memory(Traffik::of(None))?, cost, who?)
         }
     };
     Some(taken.map_or_else(|other| other, Decision::Allowed))
@@ -160,91 +167,70 @@ pub(crate) fn request(
         return Some(Err(exempt(throttle)));
     }
     let app = Traffik::of(Some(parts));
-    let (backend, memory) = lane.backend(app)?;
-    let mut known = None;
-    let who = identify(settings, parts, app, &mut known)?;
-    Some(Ready { throttle, lane, backend, memory, cost }.decide(settings, who))
-}
-
-/// Whom a request is from, where that is told at once. `known` is room for an identity of the user's
-/// making.
-#[inline(always)]
-fn identify<'a>(
-    settings: &Settings,
-    parts: &Parts,
-    app: Option<&Traffik>,
-    known: &'a mut Option<Identity>,
-) -> Option<Who<'a>> {
+    let memory = lane.memory(app)?;
     Some(match &settings.identifier {
-        Some(function) => known.insert(function.call_now(parts)?).as_ref(),
-        None => Who::of(client_ip::address(parts, app).map_or(KindRef::Anonymous, KindRef::Ip)),
+        None => decide(throttle, settings, lane, memory, cost, Who::of(client_ip::kind(parts, app))),
+        Some(function) => {
+            let identity = function.call_now(parts)?;
+            decide(throttle, settings, lane, memory, cost, identity.as_ref())
+        }
     })
 }
 
-impl Direct<'_> {
-    /// Takes the hit: the client's state if it passed, the decision if it did not, or if it was the
-    /// client's first.
-    #[inline(always)]
-    pub(crate) fn take(self) -> Result<Stat, Decision> {
-        let Self { ready, account, key } = self;
-        match ready.memory.hit(key, account, ready.cost) {
-            Ok(verdict) if verdict.admitted => {
-                ready.tell_admitted(&verdict);
-                Ok(Stat::new(&ready.lane.policy, &verdict))
-            }
-            Ok(verdict) => Err(ready.refused(Verdict { admitted: false, ..verdict })),
-            Err(now) => Err(ready.first(key, account, now)),
+/// Decides the hit of a client that may be anyone's making.
+#[inline(always)]
+fn decide(
+    throttle: &Throttle,
+    settings: &Settings,
+    lane: &Lane,
+    memory: &MemoryBackend,
+    cost: u64,
+    who: Who<'_>,
+) -> Result<Stat, Decision> {
+    if cost == 0 || who.is_exempted() {
+        return Err(exempt(throttle));
+    }
+    let key = lane.key ^ key::client(who.kind);
+    match &lane.account {
+        Some(account) => Direct { throttle, lane, account, memory, key, cost }.take(),
+        None => {
+            let hit = Hit::keyed(&lane.policy, who, key, scope(settings), cost);
+            Err(told(throttle, lane, cost, memory.decide_one(Op::Hit, &hit).1))
         }
     }
 }
 
-impl Ready<'_> {
-    /// Takes the hit of a client that may be anyone's making.
-    #[inline(always)]
-    fn decide(self, settings: &Settings, who: Who<'_>) -> Result<Stat, Decision> {
-        if self.cost == 0 || who.is_exempted() {
-            return Err(exempt(self.throttle));
-        }
-        let hash = key::client(who.kind);
-        match &self.lane.account {
-            Some(account) => Direct { ready: self, account, key: self.lane.key ^ hash }.take(),
-            None => Err(self.by_strategy(settings, who, hash)),
-        }
-    }
+#[inline(always)]
+fn tell_admitted(throttle: &Throttle, cost: u64, remaining: u64) {
+    observe::hit(Op::Hit, throttle, MemoryBackend::NAME, Outcome::Allowed, cost, remaining, None);
+}
 
-    #[inline(never)]
-    fn by_strategy(self, settings: &Settings, who: Who<'_>, hash: u64) -> Decision {
-        let key = self.lane.key ^ hash;
-        let hit = Hit::keyed(&self.lane.policy, who, key, scope(settings), self.cost);
-        self.told(self.memory.decide_one(Op::Hit, &hit).1)
-    }
+#[cold]
+fn refused(throttle: &Throttle, lane: &Lane, cost: u64, verdict: Verdict) -> Decision {
+    let (left, wait) = (verdict.remaining, verdict.retry_after());
+    observe::hit(Op::Hit, throttle, MemoryBackend::NAME, Outcome::Denied, cost, left, wait);
+    Decision::new(&lane.policy, cost, &verdict)
+}
 
-    #[inline(always)]
-    fn tell_admitted(self, verdict: &Verdict) {
-        let Self { throttle, backend, cost, .. } = self;
-        observe::hit(Op::Hit, throttle, backend, Outcome::Allowed, cost, verdict.remaining, None);
-    }
+#[cold]
+fn first(
+    throttle: &Throttle,
+    lane: &Lane,
+    account: &Account,
+    memory: &MemoryBackend,
+    key: u64,
+    cost: u64,
+    now: u64,
+) -> Decision {
+    told(throttle, lane, cost, memory.first_hit(key, now, account, cost))
+}
 
-    #[cold]
-    fn refused(self, verdict: Verdict) -> Decision {
-        let Self { throttle, backend, cost, .. } = self;
-        let (left, wait) = (verdict.remaining, verdict.retry_after());
-        observe::hit(Op::Hit, throttle, backend, Outcome::Denied, cost, left, wait);
-        Decision::new(&self.lane.policy, cost, &verdict)
+fn told(throttle: &Throttle, lane: &Lane, cost: u64, verdict: Verdict) -> Decision {
+    if !verdict.admitted {
+        return refused(throttle, lane, cost, verdict);
     }
-
-    #[cold]
-    fn first(self, key: u64, account: &Account, now: u64) -> Decision {
-        self.told(self.memory.first_hit(key, now, account, self.cost))
-    }
-
-    fn told(self, verdict: Verdict) -> Decision {
-        if !verdict.admitted {
-            return self.refused(verdict);
-        }
-        self.tell_admitted(&verdict);
-        Decision::Allowed(Stat::new(&self.lane.policy, &verdict))
-    }
+    tell_admitted(throttle, cost, verdict.remaining);
+    Decision::Allowed(Stat::new(&lane.policy, &verdict))
 }
 
 fn exempt(throttle: &Throttle) -> Decision {

@@ -90,6 +90,9 @@ pub(crate) enum First {
 }
 
 /// Lets a request in if that takes no waiting. A layer leaves marks for the places inside.
+///
+/// Not inlined: handlers are many.
+#[inline(never)]
 pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
     if !layer
         && uses.iter().all(|one| one.overrides.is_none())
@@ -98,6 +101,12 @@ pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
     {
         return first;
     }
+    in_general(uses, parts, layer)
+}
+
+/// The same, whatever is said of them where they are used.
+#[inline(never)]
+fn in_general(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
     let counted = match Marks::of(&parts.extensions) {
         None => uses.iter().collect::<Counted<'_>>(),
         Some(marks) if uses.iter().any(|one| adjusts(one, marks)) => return First::Later(None),
@@ -166,6 +175,7 @@ fn together<const N: usize>(uses: [&Use; N], parts: &mut Parts) -> Option<First>
 }
 
 /// What a gate of one throttle does with its decision.
+#[inline(never)]
 fn alone(one: &Use, decision: Decision, parts: &mut Parts) -> First {
     let period = one.throttle.rate().map_or(0, |rate| rate.period_micros());
     decided(&[one], Ruling::of([(decision, period)]), parts)

@@ -8,11 +8,12 @@
 //! slot, and one script decides them.
 
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 
 use sha2::{Digest, Sha256};
 
 use crate::backend::Hit;
-use crate::identity::{KindRef, Who};
+use crate::identity::{KindRef, Who, ipv6};
 
 /// The most bytes in a key.
 pub(super) const MAX_LEN: usize = 200;
@@ -71,7 +72,8 @@ fn is_plain(scope: &str) -> bool {
 fn push_identity(key: &mut String, who: &Who<'_>) {
     // Writing to a string cannot fail.
     let _ = match who.kind {
-        KindRef::Ip(ip) => write!(key, "{{ip:{ip}}}"),
+        KindRef::V4(bits) => write!(key, "{{ip:{}}}", Ipv4Addr::from_bits(bits)),
+        KindRef::V6(upper, lower) => write!(key, "{{ip:{}}}", ipv6(upper, lower)),
         KindRef::Number(number) => write!(key, "{{n:{number}}}"),
         KindRef::Anonymous | KindRef::Exempted => write!(key, "{{anonymous}}"),
         // Often a secret, and keys end up in SLOWLOG and MONITOR: never in plain.

@@ -1,9 +1,11 @@
 //! The same for a request under a few throttles, decided as one.
 
-use super::{Lane, exempt, identify, scope};
+use super::{Lane, exempt, scope};
 use crate::app::Traffik;
-use crate::backend::{Hit, Op, SharedBackend, Verdict, Verdicts};
+use crate::backend::{Hit, Op, Verdict, Verdicts};
+use crate::client_ip;
 use crate::decision::Decision;
+use crate::identity::Who;
 use crate::key;
 use crate::observe::{self, Outcome};
 use crate::settings::Settings;
@@ -30,7 +32,6 @@ struct Way<'a> {
     settings: &'a Settings,
     lane: &'a Lane,
     cost: u64,
-    backend: &'a SharedBackend,
     memory: &'a MemoryBackend,
 }
 
@@ -41,8 +42,8 @@ impl<'a> Way<'a> {
         let settings = throttle.built()?;
         let lane = settings.lane.as_ref()?;
         let cost = lane.cost(throttle, true, None).filter(|cost| *cost > 0)?;
-        let (backend, memory) = lane.backend(app)?;
-        Some(Self { throttle, settings, lane, cost, backend, memory })
+        let memory = lane.memory(app)?;
+        Some(Self { throttle, settings, lane, cost, memory })
     }
 
     /// Whether it can be decided together with another: one client on one store, and another key.
@@ -66,7 +67,15 @@ impl<'a> Way<'a> {
     fn tell(&self, verdict: &Verdict, admitted: bool) {
         let outcome = Outcome::of(verdict, admitted, false);
         let wait = if verdict.admitted { None } else { verdict.retry_after() };
-        observe::hit(Op::Hit, self.throttle, self.backend, outcome, self.cost, verdict.remaining, wait);
+        observe::hit(
+            Op::Hit,
+            self.throttle,
+            MemoryBackend::NAME,
+            outcome,
+            self.cost,
+            verdict.remaining,
+            wait,
+        );
     }
 }
 
@@ -92,8 +101,14 @@ pub(crate) fn stack<'a, const N: usize>(
             return None;
         }
     }
-    let mut known = None;
-    let who = identify(first.settings, parts, app, &mut known)?;
+    let known;
+    let who = match &first.settings.identifier {
+        Some(function) => {
+            known = function.call_now(parts)?;
+            known.as_ref()
+        }
+        None => Who::of(client_ip::kind(parts, app)),
+    };
     if who.is_exempted() {
         return Some(Stacked::Decided(throttles.map(|throttle| (exempt(throttle), 0))));
     }
