@@ -7,6 +7,8 @@ use crate::backend::SharedBackend;
 use crate::client_ip::ClientIp;
 use crate::error::Error;
 use crate::resilience::OnError;
+#[cfg(feature = "tower")]
+use crate::tower::Around;
 
 /// What throttles fall back to: a backend, how to find the client's address, what to do when the
 /// backend fails.
@@ -77,7 +79,18 @@ impl Traffik {
 
     /// The router's, or else the process's.
     pub(crate) fn of(parts: Option<&Parts>) -> Option<&Self> {
-        parts.and_then(|parts| parts.extensions.get::<Self>()).or_else(|| INSTALLED.get())
+        #[cfg(feature = "tower")]
+        let by_router = parts.and_then(|parts| Around::of(&parts.extensions)?.traffik.as_ref());
+        #[cfg(not(feature = "tower"))]
+        let by_router = parts.and(None);
+        by_router.or_else(|| INSTALLED.get())
+    }
+
+    /// The same for a request under such layers.
+    #[inline]
+    #[cfg(feature = "tower")]
+    pub(crate) fn by(around: Option<&Around>) -> Option<&Self> {
+        around.and_then(|around| around.traffik.as_ref()).or_else(|| INSTALLED.get())
     }
 }
 

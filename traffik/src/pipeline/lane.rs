@@ -142,7 +142,7 @@ impl Direct<'_> {
 /// Decides a hit of whatever subject.
 pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
     let taken = match (subject.parts(), subject.who()) {
-        (Some(parts), _) => request(throttle, parts, units)?,
+        (Some(parts), _) => request(throttle, parts, Traffik::of(Some(parts)), units)?,
         (None, who) => {
             let settings = throttle.built()?;
             let lane = settings.lane.as_ref()?;
@@ -153,11 +153,12 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
     Some(taken.map_or_else(|other| other, Decision::Allowed))
 }
 
-/// Decides a request's hit.
+/// Decides a request's hit. `app` is what it falls back to.
 #[inline(always)]
 pub(crate) fn request(
     throttle: &Throttle,
     parts: &Parts,
+    app: Option<&Traffik>,
     units: Option<u64>,
 ) -> Option<Result<Stat, Decision>> {
     let settings = throttle.built()?;
@@ -166,7 +167,6 @@ pub(crate) fn request(
     if cost == 0 {
         return Some(Err(exempt(throttle)));
     }
-    let app = Traffik::of(Some(parts));
     let memory = lane.memory(app)?;
     Some(match &settings.identifier {
         None => decide(throttle, settings, lane, memory, cost, Who::of(client_ip::kind(parts, app))),

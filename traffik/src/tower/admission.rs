@@ -6,6 +6,7 @@ mod after;
 use http::StatusCode;
 use smallvec::SmallVec;
 
+use super::around::Around;
 use super::charge::Charge;
 use super::marks::{GivenBack, Mark, Marks, undo};
 use super::outcome::Outcome;
@@ -64,18 +65,18 @@ impl Use {
     }
 
     /// Whether a request that passes leaves nothing to do or to tell.
+    #[inline]
     fn is_silent(&self, parts: &Parts) -> bool {
+        let is_all_said = self.answers.on_throttled.is_none() && self.answers.refund_on.is_none();
+        !self.charges && ((is_all_said && self.throttle.settings().silent) || self.says_nothing(parts))
+    }
+
+    /// The same by what the app says too.
+    #[inline(never)]
+    fn says_nothing(&self, parts: &Parts) -> bool {
         let settings = self.throttle.settings();
-        if settings.silent
-            && !self.charges
-            && self.answers.on_throttled.is_none()
-            && self.answers.refund_on.is_none()
-        {
-            return true;
-        }
         let app = || app(parts).and_then(|app| app.headers.as_ref());
-        !self.charges
-            && settings.answers.headers.as_ref().or_else(app).is_some_and(Headers::is_never)
+        settings.answers.headers.as_ref().or_else(app).is_some_and(Headers::is_never)
             && self.refund_on(&settings).is_none()
             && !matches!(self.on_throttled(&settings), Some(OnThrottled::Continue))
     }
@@ -96,7 +97,6 @@ pub(crate) enum First {
 pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
     if !layer
         && uses.iter().all(|one| one.overrides.is_none())
-        && Marks::of(&parts.extensions).is_none()
         && let Some(first) = plainly(uses, parts)
     {
         return first;
@@ -133,12 +133,19 @@ fn in_general(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
     }
 }
 
-/// The shortest ways, for throttles of which nothing is said where they are used.
+/// The shortest ways, for throttles of which nothing is said where they are used, and that no layer has
+/// applied.
 #[inline]
 fn plainly(uses: &[Use], parts: &mut Parts) -> Option<First> {
+    let around = Around::of(&parts.extensions);
+    if around.is_some_and(|around| !around.marks.is_empty()) {
+        return None;
+    }
+    #[cfg(feature = "memory")]
+    let app = Traffik::by(around);
     if let [one] = uses {
         #[cfg(feature = "memory")]
-        match pipeline::request(&one.throttle, parts, None) {
+        match pipeline::request(&one.throttle, parts, app, None) {
             Some(Ok(_) | Err(Decision::Allowed(_) | Decision::Exempt)) if one.is_silent(parts) => {
                 return Some(First::In(After::default()));
             }
@@ -164,7 +171,8 @@ fn plainly(uses: &[Use], parts: &mut Parts) -> Option<First> {
 #[cfg(feature = "memory")]
 #[inline(never)]
 fn together<const N: usize>(uses: [&Use; N], parts: &mut Parts) -> Option<First> {
-    let decisions = match pipeline::stack(uses.map(|one| &one.throttle), parts)? {
+    let app = Traffik::by(Around::of(&parts.extensions));
+    let decisions = match pipeline::stack(uses.map(|one| &one.throttle), parts, app)? {
         Stacked::Admitted(_) if uses.iter().all(|one| one.is_silent(parts)) => {
             return Some(First::In(After::default()));
         }

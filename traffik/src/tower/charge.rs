@@ -115,7 +115,7 @@ struct Left(SmallVec<[Arc<Tab>; 2]>);
 #[cfg(feature = "axum")]
 pub(crate) fn ready(parts: &mut Parts, uses: &[super::Use]) {
     let mut tabs = parts.extensions.remove::<Left>().map(|left| left.0).unwrap_or_default();
-    if let Some(marks) = parts.extensions.get_mut::<Marks>() {
+    if let Some(marks) = Marks::of_mut(&mut parts.extensions) {
         let own = |throttle: &Throttle| uses.iter().any(|one| one.throttle.same(throttle));
         tabs.extend(marks.tabs().filter(|(throttle, _)| own(throttle)).map(|(_, tab)| tab));
     }
@@ -127,7 +127,7 @@ impl<S: Sync> FromRequestParts<S> for Charge {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ChargeRejection> {
         let own = parts.extensions.get::<Left>().map(|left| left.0.clone());
-        let marks = parts.extensions.get_mut::<Marks>();
+        let marks = Marks::of_mut(&mut parts.extensions);
         if own.is_none() && marks.is_none() {
             return Err(ChargeRejection);
         }

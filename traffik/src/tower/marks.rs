@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use crate::Parts;
 use std::sync::Arc;
 
+use super::around::Around;
 use super::paid::Paid;
 use crate::reserve::Tab;
 use crate::throttle::Throttle;
@@ -25,8 +26,16 @@ pub(super) struct Marks(SmallVec<[Mark; 1]>);
 
 impl Marks {
     pub(super) fn of(extensions: &Extensions) -> Option<&Self> {
-        // Most requests outside any layer carry few extensions or none; this is one lookup.
-        extensions.get()
+        Around::of(extensions).map(|around| &around.marks).filter(|marks| !marks.is_empty())
+    }
+
+    pub(super) fn of_mut(extensions: &mut Extensions) -> Option<&mut Self> {
+        Around::of_mut(extensions).map(|around| &mut around.marks).filter(|marks| !marks.is_empty())
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(super) fn find(&self, throttle: &Throttle) -> Option<&Mark> {
@@ -41,12 +50,7 @@ impl Marks {
     }
 
     pub(super) fn leave(extensions: &mut Extensions, marks: impl Iterator<Item = Mark>) {
-        match extensions.get_mut::<Self>() {
-            Some(there) => there.0.extend(marks),
-            None => {
-                extensions.insert(Self(marks.collect()));
-            }
-        }
+        Around::leave(extensions, |around| around.marks.0.extend(marks));
     }
 }
 

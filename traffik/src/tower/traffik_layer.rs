@@ -6,6 +6,7 @@ use http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::around::Around;
 use crate::app::Traffik;
 
 /// Gives a [`Traffik`] to every request that passes. Made by [`Traffik::layer`].
@@ -43,7 +44,8 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for TraffikService<S> {
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
-        request.extensions_mut().insert(self.traffik.clone());
+        let traffik = self.traffik.clone();
+        Around::leave(request.extensions_mut(), |around| around.traffik = Some(traffik));
         self.inner.call(request)
     }
 }

@@ -86,13 +86,13 @@ impl<const N: usize> Admitted<'_, N> {
     }
 }
 
-/// Decides a request, if all of its throttles can come this way together. `N` is not 0.
+/// Decides a request, if all of its throttles can come this way together. `app` is what they fall back to.
 #[inline]
 pub(crate) fn stack<'a, const N: usize>(
     throttles: [&'a Throttle; N],
     parts: &'a Parts,
+    app: Option<&'a Traffik>,
 ) -> Option<Stacked<'a, N>> {
-    let app = Traffik::of(Some(parts));
     let first = Way::of(throttles.first()?, app)?;
     let mut ways = [first; N];
     for at in 1..N {
