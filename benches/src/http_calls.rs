@@ -139,6 +139,9 @@ pub fn service(name: &str) -> Option<Router> {
         "bare" => Router::new().route("/", get(bare)),
         "attribute" => Router::new().route("/", get(silent)),
         "two attributes" => Router::new().route("/", get(two)),
+        "X-RateLimit" => Router::new().route("/", get(legacy)),
+        "both families" => Router::new().route("/", get(all_headers)),
+        "tower_governor headers" => governed(true),
         "tower_governor" => governed(false),
         _ => return None,
     })

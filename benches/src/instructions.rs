@@ -22,6 +22,9 @@ const WORK: &[(&str, &str)] = &[
     ("the same with one attribute", "attribute"),
     ("with two", "two attributes"),
     ("with tower_governor", "tower_governor"),
+    ("with one attribute and `X-RateLimit-*`", "X-RateLimit"),
+    ("with both families of headers", "both families"),
+    ("with tower_governor `use_headers`", "tower_governor headers"),
 ];
 
 pub fn run(report: &mut Report) {

@@ -6,6 +6,7 @@
 
 mod custom;
 mod member;
+mod number;
 mod write;
 
 use std::fmt;
@@ -197,6 +198,16 @@ impl Headers {
             When::Throttled => refused,
             When::Never => false,
             When::If(predicate) => predicate(parts, decision),
+        }
+    }
+
+    /// The same for a request that passes.
+    #[inline]
+    pub(crate) fn wanted_by_admitted(&self, parts: &Parts, stat: &Stat) -> bool {
+        match &self.when {
+            When::Always => true,
+            When::Throttled | When::Never => false,
+            When::If(predicate) => predicate(parts, &Decision::Allowed(stat.clone())),
         }
     }
 

@@ -83,6 +83,15 @@ impl Settings {
         }
     }
 
+    /// The rate's period in microseconds; 0 where each request has its own.
+    #[cfg(feature = "tower")]
+    pub(crate) fn period(&self) -> u64 {
+        match &self.rate {
+            RateSetting::Fixed(policy) => policy.rate().period_micros(),
+            RateSetting::Of(..) => 0,
+        }
+    }
+
     fn is_quick(&self) -> bool {
         matches!(self.rate, RateSetting::Fixed(_))
             && !matches!(self.backend, BackendSetting::Dynamic(_))

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// The largest integer of a structured field (RFC 9651 §3.3.1).
-const MOST: u64 = 999_999_999_999_999;
+pub(super) const MOST: u64 = 999_999_999_999_999;
 
 /// A policy's name as it stands between the quotes: quotes and backslashes escaped, everything that
 /// a string can't hold percent-encoded, and `%` too, so that no two names become one.

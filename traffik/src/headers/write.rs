@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
@@ -42,6 +43,38 @@ impl Report {
     fn policy(&self) -> &str {
         self.headers.policy(self.stat.uid)
     }
+
+    /// Whether all that it writes has the usual names.
+    fn is_plain(&self) -> bool {
+        self.headers.custom.is_none()
+    }
+
+    /// Whether an answer carries something of what it would write.
+    fn meets_others(&self, headers: &HeaderMap) -> bool {
+        let is_there = |name| headers.contains_key(name);
+        (self.headers.draft && (is_there(&POLICY) || is_there(&LIMIT)))
+            || (self.headers.legacy && is_there(&LEGACY[1]))
+    }
+}
+
+impl Text {
+    /// Adds to a list of policies.
+    fn policy(&mut self, start: usize, report: &Report) {
+        if self.member(start, report.policy()) {
+            self.parameter("q", report.stat.limit);
+            if report.period.is_multiple_of(1_000_000) {
+                self.parameter("w", report.period / 1_000_000);
+            }
+        }
+    }
+
+    /// Adds to a list of what is left.
+    fn limit(&mut self, start: usize, report: &Report) {
+        if self.member(start, report.policy()) {
+            self.parameter("r", report.stat.remaining);
+            self.parameter("t", seconds(&report.stat));
+        }
+    }
 }
 
 /// Values that go into the map once all of them are written, into one buffer.
@@ -50,27 +83,52 @@ type Written<'a> = SmallVec<[(&'a HeaderName, Range<usize>); 5]>;
 /// Writes what the throttles of one place report. `settled` says that the answer is another place's
 /// refusal, whose legacy headers stand.
 pub(crate) fn write(reports: &[Report], headers: &mut HeaderMap, settled: bool) {
+    match reports {
+        [report] if report.is_plain() && !report.meets_others(headers) => write_one(report, headers),
+        _ => write_all(reports, headers, settled),
+    }
+}
+
+/// The most frequent answer: one report, under the usual names, on an answer that carries none yet.
+fn write_one(report: &Report, headers: &mut HeaderMap) {
+    let Stat { limit, remaining, .. } = report.stat;
+    let wait = seconds(&report.stat);
+    headers.reserve(2 * usize::from(report.headers.draft) + 3 * usize::from(report.headers.legacy));
+    if report.headers.draft {
+        let mut text = Text::with_capacity(2 * report.policy().len() + 64);
+        text.policy(0, report);
+        let end = text.len();
+        text.limit(end, report);
+        let text = text.into_bytes();
+        insert(headers, &LIMIT, text.slice(end..));
+        insert(headers, &POLICY, text.slice(..end));
+    }
+    if report.headers.legacy {
+        for (name, number) in LEGACY.iter().zip([limit, remaining, wait]) {
+            headers.insert(name, super::number::value(number));
+        }
+    }
+}
+
+fn insert(headers: &mut HeaderMap, name: &HeaderName, text: Bytes) {
+    // Names are encoded and the rest are digits, so this never fails; if it did, no header would be
+    // better than no answer.
+    if let Ok(value) = HeaderValue::from_maybe_shared(text) {
+        headers.insert(name, value);
+    }
+}
+
+/// Any number of reports, on an answer that may carry others.
+fn write_all(reports: &[Report], headers: &mut HeaderMap, settled: bool) {
     let mut text = Text::with_capacity(96 * reports.len() + 32);
     let mut written = Written::new();
     if reports.iter().any(|report| report.headers.draft) {
         let drafts = || reports.iter().filter(|report| report.headers.draft);
         let start = list(&mut text, headers, &POLICY);
-        for report in drafts() {
-            if text.member(start, report.policy()) {
-                text.parameter("q", report.stat.limit);
-                if report.period % 1_000_000 == 0 {
-                    text.parameter("w", report.period / 1_000_000);
-                }
-            }
-        }
+        drafts().for_each(|report| text.policy(start, report));
         written.push((&POLICY, start..text.len()));
         let start = list(&mut text, headers, &LIMIT);
-        for report in drafts() {
-            if text.member(start, report.policy()) {
-                text.parameter("r", report.stat.remaining);
-                text.parameter("t", seconds(&report.stat));
-            }
-        }
+        drafts().for_each(|report| text.limit(start, report));
         written.push((&LIMIT, start..text.len()));
     }
     for (at, report) in reports.iter().enumerate() {
@@ -89,11 +147,7 @@ pub(crate) fn write(reports: &[Report], headers: &mut HeaderMap, settled: bool) 
     headers.reserve(written.len());
     let text = text.into_bytes();
     for (name, range) in written {
-        // Names are encoded and the rest are digits, so this never fails; if it did, no header would
-        // be better than no answer.
-        if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(range)) {
-            headers.insert(name, value);
-        }
+        insert(headers, name, text.slice(range));
     }
     own(reports, headers);
 }
@@ -144,5 +198,6 @@ fn own(reports: &[Report], headers: &mut HeaderMap) {
 /// Whole seconds until there is room again for what was asked, or until the account is full.
 fn seconds(stat: &Stat) -> u64 {
     let wait = stat.retry_after.unwrap_or(stat.reset_after);
-    u64::try_from(wait.as_micros().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    // Nanoseconds below a microsecond are none of a limit's.
+    wait.as_secs().saturating_add(u64::from(wait.subsec_micros() > 0))
 }

@@ -23,9 +23,12 @@ pub(crate) struct Answers {
 impl Answers {
     /// Whether they leave nothing to do for a request that passes, and nothing to tell.
     pub(crate) fn are_silent(&self) -> bool {
-        self.headers.as_ref().is_some_and(Headers::is_never)
-            && self.refund_on.is_none()
-            && !matches!(self.on_throttled, Some(OnThrottled::Continue))
+        self.leave_nothing_to_do() && self.headers.as_ref().is_some_and(Headers::is_never)
+    }
+
+    /// Whether all that may be left for a request that passes is headers.
+    pub(crate) fn leave_nothing_to_do(&self) -> bool {
+        self.refund_on.is_none() && !matches!(self.on_throttled, Some(OnThrottled::Continue))
     }
 }
 

@@ -14,6 +14,8 @@ use super::paid::Paid;
 use crate::Parts;
 use crate::app::Traffik;
 use crate::backend::Op;
+#[cfg(feature = "memory")]
+use crate::decision::Stat;
 use crate::decision::{Decision, Throttled};
 use crate::headers::{self, Headers, Report};
 #[cfg(feature = "memory")]
@@ -26,6 +28,7 @@ use crate::subject::IntoSubject;
 use crate::throttle::Throttle;
 
 pub(crate) use after::After;
+use after::Work;
 use axum_core::response::Response;
 
 static DEFAULT_HEADERS: Headers = Headers::always();
@@ -69,6 +72,16 @@ impl Use {
     fn is_silent(&self, parts: &Parts) -> bool {
         let is_all_said = self.answers.on_throttled.is_none() && self.answers.refund_on.is_none();
         !self.charges && ((is_all_said && self.throttle.settings().silent) || self.says_nothing(parts))
+    }
+
+    /// Whether all that may be left for a request that passes is headers.
+    #[cfg(feature = "memory")]
+    fn only_reports(&self) -> bool {
+        let answers = &self.answers;
+        !self.charges
+            && answers.on_throttled.is_none()
+            && answers.refund_on.is_none()
+            && self.throttle.settings().answers.leave_nothing_to_do()
     }
 
     /// The same by what the app says too.
@@ -149,6 +162,9 @@ fn plainly(uses: &[Use], parts: &mut Parts) -> Option<First> {
             Some(Ok(_) | Err(Decision::Allowed(_) | Decision::Exempt)) if one.is_silent(parts) => {
                 return Some(First::In(After::default()));
             }
+            Some(Ok(stat) | Err(Decision::Allowed(stat))) if one.only_reports() => {
+                return Some(First::In(reporting(one, stat, parts)));
+            }
             Some(decided) => {
                 return Some(alone(one, decided.map_or_else(|other| other, Decision::Allowed), parts));
             }
@@ -165,6 +181,19 @@ fn plainly(uses: &[Use], parts: &mut Parts) -> Option<First> {
     };
     #[cfg(not(feature = "memory"))]
     None
+}
+
+/// Lets a request in that leaves nothing but headers to be written.
+#[cfg(feature = "memory")]
+#[inline(never)]
+fn reporting(one: &Use, stat: Stat, parts: &Parts) -> After {
+    let settings = one.throttle.settings();
+    let headers = headers(&settings, parts);
+    if !headers.wanted_by_admitted(parts, &stat) {
+        return After::default();
+    }
+    let period = settings.period();
+    After::reporting(Report { headers: headers.clone(), stat, period, refused: false })
 }
 
 /// A few throttles, decided as one.
@@ -321,12 +350,17 @@ fn entries<'a>(counted: &[&'a Use], adjusted: &'a [(&Use, Overrides)]) -> SmallV
     counted.iter().map(entry).collect()
 }
 
+/// The headers that a throttle's answers carry.
+fn headers<'a>(settings: &'a Settings, parts: &'a Parts) -> &'a Headers {
+    let app = || app(parts).and_then(|app| app.headers.as_ref());
+    settings.answers.headers.as_ref().or_else(app).unwrap_or(&DEFAULT_HEADERS)
+}
+
 /// What a throttle has to say on the answer, if it is to say anything.
 fn report(one: &Use, ruled: &Ruled, parts: &Parts, refused: bool) -> Option<Report> {
     let stat = ruled.decision.stat().filter(|_| !ruled.shadow)?;
     let settings = one.throttle.settings();
-    let app = app(parts).and_then(|app| app.headers.as_ref());
-    let headers = settings.answers.headers.as_ref().or(app).unwrap_or(&DEFAULT_HEADERS);
+    let headers = headers(&settings, parts);
     headers.wanted(parts, &ruled.decision, refused).then(|| Report {
         headers: headers.clone(),
         stat: stat.clone(),
@@ -337,7 +371,7 @@ fn report(one: &Use, ruled: &Ruled, parts: &Parts, refused: bool) -> Option<Repo
 
 /// The request goes in.
 fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Parts, layer: bool) -> After {
-    let mut after = After::default();
+    let mut after = Work::default();
     let mut paid: SmallVec<[Option<Paid>; 2]> = SmallVec::new();
     let continues = waved.is_some() || counted.iter().any(|one| one.continues());
     let waved = waved.unwrap_or_default();
@@ -366,7 +400,7 @@ fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Par
         let counted = counted.map(|(one, paid)| Mark { throttle: one.throttle.clone(), paid });
         Marks::leave(&mut parts.extensions, waved.chain(counted));
     }
-    after
+    after.into()
 }
 
 /// The request is turned away by the throttle at `place`.

@@ -13,10 +13,16 @@ type RefundOn = fn(StatusCode) -> bool;
 
 /// Headers to write and charges to give back. Boxed, and absent where there is nothing.
 #[derive(Default)]
-pub(crate) struct After(Option<Box<Work>>);
+pub(crate) enum After {
+    #[default]
+    Nothing,
+    /// The headers of one throttle, of which nothing may be given back.
+    Report(Box<Report>),
+    Work(Box<Work>),
+}
 
 #[derive(Default)]
-struct Work {
+pub(crate) struct Work {
     reports: SmallVec<[Report; 2]>,
     /// What each of the reports' throttles has charged.
     charged: SmallVec<[u64; 2]>,
@@ -24,19 +30,47 @@ struct Work {
 }
 
 impl After {
-    pub(super) fn report(&mut self, report: Report, charged: u64) {
-        let work = self.0.get_or_insert_default();
-        work.reports.push(report);
-        work.charged.push(charged);
-    }
-
-    pub(super) fn refund(&mut self, on: RefundOn, paid: Paid) {
-        self.0.get_or_insert_default().refunds.push((on, paid));
+    #[cfg(feature = "memory")]
+    pub(super) fn reporting(report: Report) -> Self {
+        Self::Report(Box::new(report))
     }
 
     /// Writes the headers; what comes back, if anything, is still to be awaited.
+    #[inline]
     pub(crate) fn finish<B>(self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
-        let mut work = self.0?;
+        match self {
+            Self::Nothing => None,
+            Self::Report(report) => {
+                let given_back = response.extensions().get::<GivenBack>().is_some();
+                headers::write(std::slice::from_ref(&report), response.headers_mut(), given_back);
+                None
+            }
+            Self::Work(work) => work.finish(response),
+        }
+    }
+}
+
+impl From<Work> for After {
+    fn from(work: Work) -> Self {
+        if work.reports.is_empty() && work.refunds.is_empty() {
+            return Self::Nothing;
+        }
+        Self::Work(Box::new(work))
+    }
+}
+
+impl Work {
+    pub(super) fn report(&mut self, report: Report, charged: u64) {
+        self.reports.push(report);
+        self.charged.push(charged);
+    }
+
+    pub(super) fn refund(&mut self, on: RefundOn, paid: Paid) {
+        self.refunds.push((on, paid));
+    }
+
+    fn finish<B>(mut self: Box<Self>, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
+        let work = &mut *self;
         let given_back = response.extensions().get::<GivenBack>().is_some();
         if given_back {
             for (report, charged) in work.reports.iter_mut().zip(&work.charged) {
@@ -54,7 +88,7 @@ impl After {
             return None;
         }
         Some(Box::pin(async move {
-            for (_, paid) in &work.refunds {
+            for (_, paid) in &self.refunds {
                 if let Err(error) = paid.give_back().await {
                     let uid = paid.uid();
                     tracing::warn!(target: "traffik", uid, %error, "the cost was not given back");

@@ -1,0 +1,52 @@
+//! Numbers as header values.
+
+use http::HeaderValue;
+
+use super::member::MOST;
+
+/// Numbers below this stand ready, four digits each: limits are seldom larger, and an answer carries
+/// several.
+const READY: usize = 10_000;
+
+static DIGITS: [u8; 4 * READY] = {
+    let mut digits = [0; 4 * READY];
+    let mut at = 0;
+    while at < digits.len() {
+        let number = at / 4;
+        digits[at] = b'0' + (number / 1000) as u8;
+        digits[at + 1] = b'0' + (number / 100 % 10) as u8;
+        digits[at + 2] = b'0' + (number / 10 % 10) as u8;
+        digits[at + 3] = b'0' + (number % 10) as u8;
+        at += 4;
+    }
+    digits
+};
+
+/// The number, or the largest that a structured field can hold.
+pub(super) fn value(number: u64) -> HeaderValue {
+    let zeros = match number {
+        0..10 => 3,
+        10..100 => 2,
+        100..1000 => 1,
+        1000..10_000 => 0,
+        _ => return HeaderValue::from(number.min(MOST)),
+    };
+    let end = 4 * (number as usize + 1);
+    match std::str::from_utf8(&DIGITS[end - 4 + zeros..end]) {
+        Ok(digits) => HeaderValue::from_static(digits),
+        // Digits are UTF-8.
+        Err(_) => HeaderValue::from(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_are_written_as_they_are() {
+        for number in (0..20_000).chain([MOST - 1, MOST, MOST + 1, u64::MAX]) {
+            assert_eq!(value(number), number.min(MOST).to_string());
+        }
+    }
+}
