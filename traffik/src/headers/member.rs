@@ -67,6 +67,9 @@ impl Text {
     }
 
     pub(super) fn number(&mut self, number: u64) {
+        if let Some(digits) = super::number::ready(number) {
+            return self.push(digits.as_bytes());
+        }
         let mut digits = [0; 15];
         let mut left = number.min(MOST);
         let mut start = digits.len();

@@ -8,34 +8,45 @@ use super::member::MOST;
 /// several.
 const READY: usize = 10_000;
 
-static DIGITS: [u8; 4 * READY] = {
-    let mut digits = [0; 4 * READY];
-    let mut at = 0;
-    while at < digits.len() {
-        let number = at / 4;
-        digits[at] = b'0' + (number / 1000) as u8;
-        digits[at + 1] = b'0' + (number / 100 % 10) as u8;
-        digits[at + 2] = b'0' + (number / 10 % 10) as u8;
-        digits[at + 3] = b'0' + (number % 10) as u8;
-        at += 4;
+static DIGITS: &str = {
+    static BYTES: [u8; 4 * READY] = {
+        let mut digits = [0; 4 * READY];
+        let mut at = 0;
+        while at < digits.len() {
+            let number = at / 4;
+            digits[at] = b'0' + (number / 1000) as u8;
+            digits[at + 1] = b'0' + (number / 100 % 10) as u8;
+            digits[at + 2] = b'0' + (number / 10 % 10) as u8;
+            digits[at + 3] = b'0' + (number % 10) as u8;
+            at += 4;
+        }
+        digits
+    };
+    match std::str::from_utf8(&BYTES) {
+        Ok(digits) => digits,
+        Err(_) => panic!("digits are UTF-8, as the compiler has found out"),
     }
-    digits
 };
 
-/// The number, or the largest that a structured field can hold.
-pub(super) fn value(number: u64) -> HeaderValue {
+/// The number's digits, where they stand ready.
+#[inline]
+pub(super) fn ready(number: u64) -> Option<&'static str> {
     let zeros = match number {
         0..10 => 3,
         10..100 => 2,
         100..1000 => 1,
         1000..10_000 => 0,
-        _ => return HeaderValue::from(number.min(MOST)),
+        _ => return None,
     };
-    let end = 4 * (number as usize + 1);
-    match std::str::from_utf8(&DIGITS[end - 4 + zeros..end]) {
-        Ok(digits) => HeaderValue::from_static(digits),
-        // Digits are UTF-8.
-        Err(_) => HeaderValue::from(number),
+    let start = 4 * number as usize;
+    DIGITS.get(start + zeros..start + 4)
+}
+
+/// The number as a header's value, or the largest that a structured field can hold.
+pub(super) fn value(number: u64) -> HeaderValue {
+    match ready(number) {
+        Some(digits) => HeaderValue::from_static(digits),
+        None => HeaderValue::from(number.min(MOST)),
     }
 }
 

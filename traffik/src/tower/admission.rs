@@ -67,29 +67,31 @@ impl Use {
         matches!(self.on_throttled(&self.throttle.settings()), Some(OnThrottled::Continue))
     }
 
-    /// Whether a request that passes leaves nothing to do or to tell.
+    /// Whether this place says nothing of answers, so that the throttle's word is the last.
     #[inline]
-    fn is_silent(&self, parts: &Parts) -> bool {
-        let is_all_said = self.answers.on_throttled.is_none() && self.answers.refund_on.is_none();
-        !self.charges && ((is_all_said && self.throttle.settings().silent) || self.says_nothing(parts))
+    fn is_plain(&self) -> bool {
+        !self.charges && self.answers.on_throttled.is_none() && self.answers.refund_on.is_none()
+    }
+
+    /// Whether a request that passes leaves nothing to do or to tell, whatever the app says.
+    #[inline]
+    fn is_silent(&self) -> bool {
+        self.is_plain() && self.throttle.settings().silent
     }
 
     /// Whether all that may be left for a request that passes is headers.
     #[cfg(feature = "memory")]
+    #[inline]
     fn only_reports(&self) -> bool {
-        let answers = &self.answers;
-        !self.charges
-            && answers.on_throttled.is_none()
-            && answers.refund_on.is_none()
-            && self.throttle.settings().answers.leave_nothing_to_do()
+        self.is_plain() && self.throttle.settings().answers.leave_nothing_to_do()
     }
 
-    /// The same by what the app says too.
-    #[inline(never)]
-    fn says_nothing(&self, parts: &Parts) -> bool {
+    /// Whether a request that passes leaves nothing to do or to tell.
+    fn stays_silent(&self, parts: &Parts) -> bool {
         let settings = self.throttle.settings();
         let app = || app(parts).and_then(|app| app.headers.as_ref());
-        settings.answers.headers.as_ref().or_else(app).is_some_and(Headers::is_never)
+        !self.charges
+            && settings.answers.headers.as_ref().or_else(app).is_some_and(Headers::is_never)
             && self.refund_on(&settings).is_none()
             && !matches!(self.on_throttled(&settings), Some(OnThrottled::Continue))
     }
@@ -128,7 +130,7 @@ fn in_general(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
     if counted.is_empty() {
         return First::In(After::default());
     }
-    let silent = !layer && counted.iter().all(|one| one.is_silent(parts));
+    let silent = !layer && counted.iter().all(|one| one.stays_silent(parts));
     let entries = entries(&counted, &[]);
     let ruling = pipeline::quick(&entries, &(&*parts).into_subject(), Op::Hit, None, |quick| {
         if silent && quick.admitted() { None } else { Some(quick.into_ruling()) }
@@ -159,7 +161,7 @@ fn plainly(uses: &[Use], parts: &mut Parts) -> Option<First> {
     if let [one] = uses {
         #[cfg(feature = "memory")]
         match pipeline::request(&one.throttle, parts, app, None) {
-            Some(Ok(_) | Err(Decision::Allowed(_) | Decision::Exempt)) if one.is_silent(parts) => {
+            Some(Ok(_) | Err(Decision::Allowed(_) | Decision::Exempt)) if one.is_silent() => {
                 return Some(First::In(After::default()));
             }
             Some(Ok(stat) | Err(Decision::Allowed(stat))) if one.only_reports() => {
@@ -202,7 +204,7 @@ fn reporting(one: &Use, stat: Stat, parts: &Parts) -> After {
 fn together<const N: usize>(uses: [&Use; N], parts: &mut Parts) -> Option<First> {
     let app = Traffik::by(Around::of(&parts.extensions));
     let decisions = match pipeline::stack(uses.map(|one| &one.throttle), parts, app)? {
-        Stacked::Admitted(_) if uses.iter().all(|one| one.is_silent(parts)) => {
+        Stacked::Admitted(_) if uses.iter().all(|one| one.is_silent() || one.stays_silent(parts)) => {
             return Some(First::In(After::default()));
         }
         Stacked::Admitted(admitted) => admitted.decisions(),
