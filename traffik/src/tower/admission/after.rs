@@ -11,18 +11,19 @@ use crate::tower::paid::Paid;
 /// For which statuses a charge is given back.
 type RefundOn = fn(StatusCode) -> bool;
 
-/// Headers to write and charges to give back. Boxed, and absent where there is nothing.
+/// Headers to write and charges to give back. Absent where there is nothing, and one word, so that a
+/// gate is handed on in a register.
 #[derive(Default)]
-pub(crate) enum After {
-    #[default]
-    Nothing,
+pub(crate) struct After(Option<Box<Left>>);
+
+enum Left {
     /// The headers of one throttle, of which nothing may be given back.
-    Report(Box<Report>),
+    Report(Report),
     Work(Box<Work>),
 }
 
 #[derive(Default)]
-pub(crate) struct Work {
+pub(super) struct Work {
     reports: SmallVec<[Report; 2]>,
     /// What each of the reports' throttles has charged.
     charged: SmallVec<[u64; 2]>,
@@ -32,30 +33,27 @@ pub(crate) struct Work {
 impl After {
     #[cfg(feature = "memory")]
     pub(super) fn reporting(report: Report) -> Self {
-        Self::Report(Box::new(report))
+        Self(Some(Box::new(Left::Report(report))))
     }
 
     /// Writes the headers; what comes back, if anything, is still to be awaited.
     #[inline]
     pub(crate) fn finish<B>(self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
-        match self {
-            Self::Nothing => None,
-            Self::Report(report) => {
+        match *self.0? {
+            Left::Report(report) => {
                 let given_back = response.extensions().get::<GivenBack>().is_some();
                 headers::write(std::slice::from_ref(&report), response.headers_mut(), given_back);
                 None
             }
-            Self::Work(work) => work.finish(response),
+            Left::Work(work) => work.finish(response),
         }
     }
 }
 
 impl From<Work> for After {
     fn from(work: Work) -> Self {
-        if work.reports.is_empty() && work.refunds.is_empty() {
-            return Self::Nothing;
-        }
-        Self::Work(Box::new(work))
+        let is_done = work.reports.is_empty() && work.refunds.is_empty();
+        Self((!is_done).then(|| Box::new(Left::Work(Box::new(work)))))
     }
 }
 
