@@ -14,6 +14,7 @@ mod neighbours;
 mod nested;
 mod registry;
 mod rules;
+mod short_ways;
 #[cfg(feature = "ws")]
 mod socket;
 mod structured;

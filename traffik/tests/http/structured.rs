@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use sfv::{BareItem, List, ListEntry, Parser};
 use traffik::{Headers, Rate, ThrottleLayer};
 
-use crate::support::{Client, Reply, app, throttle};
+use crate::support::{Client, Reply, app, memory, throttle};
 
 /// Name and parameters of each member.
 type Members = Vec<(String, Vec<(String, i64)>)>;
@@ -101,14 +101,12 @@ proptest! {
     fn any_name_is_valid(first in ".{0,40}", second in "[\"\\\\,; a]{0,12}") {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let named = |uid, name: &str| throttle(uid, "7/min").headers(Headers::draft().policy_name(name)).build().unwrap();
+            let named = |uid, name: &str| throttle(uid, "7/min").backend(memory().0).headers(Headers::draft().policy_name(name)).build().unwrap();
             let both = [named("first", &first), named("second", &second)];
             let service = tower::Layer::layer(&ThrottleLayer::new(&both), tower::service_fn(async |_: http::Request<()>| {
                 Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
             }));
-            let mut request = http::Request::new(());
-            request.extensions_mut().insert(app().build());
-            let response = tower::ServiceExt::oneshot(service, request).await.unwrap();
+            let response = tower::ServiceExt::oneshot(service, http::Request::new(())).await.unwrap();
             let reply = Reply { status: 200, headers: response.headers().clone(), body: String::new() };
             let policies = members(&reply, "ratelimit-policy");
             // Two names that are the same are one policy.

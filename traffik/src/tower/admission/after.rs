@@ -16,10 +16,11 @@ type RefundOn = fn(StatusCode) -> bool;
 #[derive(Default)]
 pub(crate) struct After(Option<Box<Left>>);
 
+#[allow(clippy::large_enum_variant, reason = "it is boxed, and a second box would cost another allocation")]
 enum Left {
     /// The headers of one throttle, of which nothing may be given back.
     Report(Report),
-    Work(Box<Work>),
+    Work(Work),
 }
 
 #[derive(Default)]
@@ -53,7 +54,7 @@ impl After {
 impl From<Work> for After {
     fn from(work: Work) -> Self {
         let is_done = work.reports.is_empty() && work.refunds.is_empty();
-        Self((!is_done).then(|| Box::new(Left::Work(Box::new(work)))))
+        Self((!is_done).then(|| Box::new(Left::Work(work))))
     }
 }
 
@@ -67,8 +68,8 @@ impl Work {
         self.refunds.push((on, paid));
     }
 
-    fn finish<B>(mut self: Box<Self>, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
-        let work = &mut *self;
+    fn finish<B>(mut self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
+        let work = &mut self;
         let given_back = response.extensions().get::<GivenBack>().is_some();
         if given_back {
             for (report, charged) in work.reports.iter_mut().zip(&work.charged) {

@@ -1,0 +1,138 @@
+//! The short ways decide and answer as the general one does.
+//!
+//! A throttle that was changed since it was built is decided in general, even if nothing of it is
+//! different now: twins of that kind stand beside those that go the short way.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use http::{HeaderMap, Request};
+use proptest::prelude::*;
+use tower::ServiceExt;
+use traffik::strategy::{Gcra, SlidingLog, TokenBucket};
+use traffik::{Peer, Throttle, ThrottleBuilder, throttle};
+
+use crate::support::{app, memory, throttle};
+
+fn changed(builder: ThrottleBuilder, cost: u64) -> Throttle {
+    let throttle = builder.cost(cost).build().unwrap();
+    throttle.set_cost(cost);
+    throttle
+}
+
+/// Two handlers under throttles of the same settings and of these names.
+macro_rules! twins {
+    ($short:ident, $long:ident, $uid:ident, $($throttle:ident: $make:expr, $cost:expr;)*) => {
+        mod $short {
+            use super::*;
+            $(static $throttle: LazyLock<Throttle> =
+                LazyLock::new(|| $make(concat!(stringify!($uid), ":", stringify!($throttle))).cost($cost).build().unwrap());)*
+            $(#[throttle($throttle)])*
+            pub(super) async fn handler() {}
+        }
+        mod $long {
+            use super::*;
+            $(static $throttle: LazyLock<Throttle> =
+                LazyLock::new(|| changed($make(concat!(stringify!($uid), ":", stringify!($throttle))), $cost));)*
+            $(#[throttle($throttle)])*
+            pub(super) async fn handler() {}
+        }
+    };
+}
+
+fn paced(uid: &str) -> ThrottleBuilder {
+    throttle(uid, "10/s").strategy(Gcra::new().burst(3))
+}
+
+fn window(uid: &str) -> ThrottleBuilder {
+    throttle(uid, "9/2s")
+}
+
+fn scoped(uid: &str) -> ThrottleBuilder {
+    throttle(uid, "5/s").strategy(TokenBucket::new().burst(6)).scope("somewhere")
+}
+
+fn log(uid: &str) -> ThrottleBuilder {
+    throttle(uid, "12/3s").strategy(SlidingLog::new()).identifier(|_: &traffik::Parts| "everybody")
+}
+
+fn log_of_address(uid: &str) -> ThrottleBuilder {
+    throttle(uid, "12/3s").strategy(SlidingLog::new())
+}
+
+twins!(short_paced, long_paced, one, A: paced, 1;);
+twins!(short_window, long_window, default, A: window, 2;);
+twins!(short_log, long_log, log, A: log, 1;);
+twins!(short_two, long_two, two, A: paced, 1; B: scoped, 2;);
+twins!(short_mixed, long_mixed, mixed, A: window, 2; B: log, 1;);
+twins!(short_three, long_three, three, A: paced, 1; B: window, 2; C: scoped, 1;);
+twins!(short_four, long_four, four, A: paced, 1; B: window, 3; C: scoped, 1; D: log_of_address, 1;);
+twins!(short_five, long_five, five, A: paced, 1; B: window, 1; C: scoped, 1; D: log_of_address, 1; E: paced, 2;);
+
+/// One request's status and rate-limit headers.
+async fn ask(router: &Router, client: u8) -> (u16, HeaderMap) {
+    let mut request = Request::new(Body::empty());
+    request.extensions_mut().insert(Peer(IpAddr::V4(Ipv4Addr::new(10, 0, 0, client))));
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, _) = response.into_parts();
+    let headers = parts.headers.into_iter().filter_map(|(name, value)| Some((name?, value)));
+    (parts.status.as_u16(), headers.filter(|(name, _)| name.as_str().contains("ratelimit")).collect())
+}
+
+fn assert_same(
+    requests: &[(u8, u16)],
+    short: axum::routing::MethodRouter,
+    long: axum::routing::MethodRouter,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let [(short, short_clock), (long, long_clock)] = [short, long].map(|handler| {
+        let (memory, clock) = memory();
+        let app = app().backend(memory).build();
+        (Router::new().route("/", handler).layer(app.layer()), clock)
+    });
+    runtime.block_on(async {
+        let mut statuses = Vec::new();
+        for (client, passed) in requests {
+            let (short, long) = (ask(&short, *client).await, ask(&long, *client).await);
+            assert_eq!(short, long, "after {statuses:?}");
+            statuses.push(short.0);
+            let passed = Duration::from_millis(u64::from(*passed));
+            short_clock.advance(passed);
+            long_clock.advance(passed);
+        }
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn they_decide_as_the_general_one(requests in proptest::collection::vec((0..3_u8, 0..300_u16), 1..40)) {
+        assert_same(&requests, get(short_paced::handler), get(long_paced::handler));
+        assert_same(&requests, get(short_window::handler), get(long_window::handler));
+        assert_same(&requests, get(short_log::handler), get(long_log::handler));
+        assert_same(&requests, get(short_two::handler), get(long_two::handler));
+        assert_same(&requests, get(short_mixed::handler), get(long_mixed::handler));
+        assert_same(&requests, get(short_three::handler), get(long_three::handler));
+        assert_same(&requests, get(short_four::handler), get(long_four::handler));
+        assert_same(&requests, get(short_five::handler), get(long_five::handler));
+    }
+}
+
+/// What is compared does tell throttles apart: some requests are refused, and some are not.
+#[test]
+fn requests_of_that_kind_are_refused_and_let_pass() {
+    let router = Router::new().route("/", get(short_three::handler)).layer(app().build().layer());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let statuses = runtime.block_on(async {
+        let mut statuses = Vec::new();
+        for _ in 0..5 {
+            statuses.push(ask(&router, 1).await.0);
+        }
+        statuses
+    });
+    assert_eq!(statuses, [200, 200, 200, 429, 429]);
+}
