@@ -63,9 +63,7 @@ impl Lane {
             policy: policy.clone(),
         })
     }
-}
 
-impl Lane {
     /// What a hit costs: 0 where it is not counted, `None` where it has to be computed.
     #[inline(always)]
     fn cost(&self, throttle: &Throttle, is_request: bool, units: Option<u64>) -> Option<u64> {

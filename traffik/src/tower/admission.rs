@@ -179,6 +179,7 @@ fn plainly(uses: &[Use], parts: &mut Parts) -> Option<First> {
         [a, b] => together([a, b], parts),
         [a, b, c] => together([a, b, c], parts),
         [a, b, c, d] => together([a, b, c, d], parts),
+        [a, b, c, d, e] => together([a, b, c, d, e], parts),
         _ => None,
     };
     #[cfg(not(feature = "memory"))]

@@ -257,6 +257,7 @@ impl Table {
             [a, b] => put(self.renew_all(now, [a, b]), each),
             [a, b, c] => put(self.renew_all(now, [a, b, c]), each),
             [a, b, c, d] => put(self.renew_all(now, [a, b, c, d]), each),
+            [a, b, c, d, e] => put(self.renew_all(now, [a, b, c, d, e]), each),
             _ => false,
         }
     }
