@@ -88,7 +88,7 @@ impl Traffik {
 
     /// The same for a request under such layers.
     #[inline]
-    #[cfg(feature = "tower")]
+    #[cfg(all(feature = "memory", feature = "tower"))]
     pub(crate) fn by(around: Option<&Around>) -> Option<&Self> {
         around.and_then(|around| around.traffik.as_ref()).or_else(|| INSTALLED.get())
     }

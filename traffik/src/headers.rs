@@ -203,6 +203,7 @@ impl Headers {
 
     /// The same for a request that passes.
     #[inline]
+    #[cfg(feature = "memory")]
     pub(crate) fn wanted_by_admitted(&self, parts: &Parts, stat: &Stat) -> bool {
         match &self.when {
             When::Always => true,

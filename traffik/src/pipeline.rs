@@ -37,7 +37,9 @@ use crate::throttle::Throttle;
 
 use charge::outage;
 #[cfg(feature = "memory")]
-pub(crate) use lane::{Lane, Stacked, direct, request, stack};
+pub(crate) use lane::{Lane, direct};
+#[cfg(all(feature = "memory", feature = "tower"))]
+pub(crate) use lane::{Stacked, request, stack};
 pub(crate) use quick::quick;
 #[cfg(feature = "tower")]
 pub(crate) use recall::hit as recall;

@@ -84,7 +84,7 @@ impl Settings {
     }
 
     /// The rate's period in microseconds; 0 where each request has its own.
-    #[cfg(feature = "tower")]
+    #[cfg(all(feature = "memory", feature = "tower"))]
     pub(crate) fn period(&self) -> u64 {
         match &self.rate {
             RateSetting::Fixed(policy) => policy.rate().period_micros(),

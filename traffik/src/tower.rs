@@ -45,13 +45,13 @@ mod traffik_layer;
 
 #[cfg(feature = "axum")]
 pub(crate) use admission::{After, First, Use, admit, at_once};
-#[cfg(feature = "axum")]
 pub(crate) use around::Around;
 pub use backend_layer::{BackendFuture, BackendLayer, BackendService};
 pub use body::ThrottleBody;
 #[cfg(feature = "axum")]
 pub(crate) use charge::ready;
 pub use charge::{Charge, ChargeRejection};
+#[cfg(feature = "axum")]
 pub(crate) use marks::undo;
 pub use outcome::{Outcome, OutcomeRejection};
 pub use throttle_future::ThrottleFuture;

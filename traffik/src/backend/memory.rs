@@ -131,6 +131,7 @@ impl MemoryBackend {
 
     /// Several hits that all pass, on keys that are all there; any others are left as they were.
     #[inline]
+    #[cfg(feature = "tower")]
     pub(crate) fn hit_all<const N: usize>(&self, hits: [&Hit<'_>; N]) -> Option<[Verdict; N]> {
         self.0.table.renew_all(self.0.clock.now(), hits)
     }

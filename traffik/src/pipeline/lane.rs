@@ -6,8 +6,10 @@
 //! bucket all of it stays in registers, from the poll of the hit's future to its result. Whatever does
 //! not fit takes the other way, and nothing of the user's runs before it is known which.
 
+#[cfg(feature = "tower")]
 mod stack;
 
+#[cfg(feature = "tower")]
 pub(crate) use stack::{Stacked, stack};
 
 use crate::app::Traffik;

@@ -68,12 +68,14 @@ impl Use {
     }
 
     /// Whether this place says nothing of answers, so that the throttle's word is the last.
+    #[cfg(feature = "memory")]
     #[inline]
     fn is_plain(&self) -> bool {
         !self.charges && self.answers.on_throttled.is_none() && self.answers.refund_on.is_none()
     }
 
     /// Whether a request that passes leaves nothing to do or to tell, whatever the app says.
+    #[cfg(feature = "memory")]
     #[inline]
     fn is_silent(&self) -> bool {
         self.is_plain() && self.throttle.settings().silent

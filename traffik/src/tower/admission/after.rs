@@ -19,6 +19,7 @@ pub(crate) struct After(Option<Box<Left>>);
 #[allow(clippy::large_enum_variant, reason = "it is boxed, and a second box would cost another allocation")]
 enum Left {
     /// The headers of one throttle, of which nothing may be given back.
+    #[cfg(feature = "memory")]
     Report(Report),
     Work(Work),
 }
@@ -41,6 +42,7 @@ impl After {
     #[inline]
     pub(crate) fn finish<B>(self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
         match *self.0? {
+            #[cfg(feature = "memory")]
             Left::Report(report) => {
                 let given_back = response.extensions().get::<GivenBack>().is_some();
                 headers::write(std::slice::from_ref(&report), response.headers_mut(), given_back);
