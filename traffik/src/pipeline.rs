@@ -20,7 +20,7 @@ mod recall;
 use smallvec::SmallVec;
 
 use crate::app::{Traffik, process_memory};
-use crate::backend::{Hit, Op, SharedBackend, context};
+use crate::backend::{BoxFuture, Hit, Op, SharedBackend, context};
 use crate::client_ip::client_ip;
 use crate::decision::Decision;
 use crate::error::Error;
@@ -298,8 +298,17 @@ fn short(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Opti
 
 /// Decides a request under all its throttles: all or nothing.
 ///
-/// `units` replaces the cost of every throttle.
-pub(crate) async fn decide(
+/// `units` replaces the cost of every throttle. Boxed, so that all who wait for it share one piece of code.
+pub(crate) fn decide<'a>(
+    entries: &'a [Entry<'a>],
+    subject: Subject<'a>,
+    op: Op,
+    units: Option<u64>,
+) -> BoxFuture<'a, Result<Ruling, Failure>> {
+    Box::pin(decide_in_steps(entries, subject, op, units))
+}
+
+async fn decide_in_steps(
     entries: &[Entry<'_>],
     subject: Subject<'_>,
     op: Op,

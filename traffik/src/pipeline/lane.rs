@@ -12,6 +12,9 @@ mod stack;
 #[cfg(feature = "tower")]
 pub(crate) use stack::{Stacked, stack};
 
+use crate::MemoryBackend;
+#[cfg(feature = "tower")]
+use crate::Parts;
 use crate::app::Traffik;
 use crate::backend::{Hit, Op, Verdict};
 use crate::client_ip;
@@ -25,7 +28,6 @@ use crate::settings::{BackendSetting, RateSetting, Settings};
 use crate::strategy::Account;
 use crate::subject::Subject;
 use crate::throttle::Throttle;
-use crate::{MemoryBackend, Parts};
 
 /// What does not change from hit to hit.
 #[derive(Debug, Clone)]
@@ -141,29 +143,37 @@ impl Direct<'_> {
 
 /// Decides a hit of whatever subject.
 pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
-    let taken = match (subject.parts(), subject.who()) {
-        (Some(parts), _) => request(throttle, parts, Traffik::of(Some(parts)), units)?,
-        (None, who) => {
-            let settings = throttle.built()?;
-            let lane = settings.lane.as_ref()?;
-            let cost = lane.cost(throttle, false, units)?;
-            decide(throttle, settings, lane, lane.memory(Traffik::of(None))?, cost, who?)
+    let settings = throttle.built()?;
+    let lane = settings.lane.as_ref()?;
+    let parts = subject.parts();
+    let cost = lane.cost(throttle, parts.is_some(), units)?;
+    let app = Traffik::of(parts);
+    let memory = lane.memory(app)?;
+    let known;
+    let who = match (parts, &settings.identifier) {
+        (None, _) => subject.who()?,
+        (Some(_), _) if cost == 0 => return Some(exempt(throttle)),
+        (Some(parts), None) => Who::of(client_ip::kind(parts, app)),
+        (Some(parts), Some(function)) => {
+            known = function.call_now(parts)?;
+            known.as_ref()
         }
     };
+    let taken = decide(throttle, settings, lane, memory, cost, who);
     Some(taken.map_or_else(|other| other, Decision::Allowed))
 }
 
 /// Decides a request's hit. `app` is what it falls back to.
+#[cfg(feature = "tower")]
 #[inline(always)]
 pub(crate) fn request(
     throttle: &Throttle,
     parts: &Parts,
     app: Option<&Traffik>,
-    units: Option<u64>,
 ) -> Option<Result<Stat, Decision>> {
     let settings = throttle.built()?;
     let lane = settings.lane.as_ref()?;
-    let cost = lane.cost(throttle, true, units)?;
+    let cost = lane.cost(throttle, true, None)?;
     if cost == 0 {
         return Some(Err(exempt(throttle)));
     }

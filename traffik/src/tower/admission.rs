@@ -162,7 +162,7 @@ fn plainly(uses: &[Use], parts: &mut Parts) -> Option<First> {
     let app = Traffik::by(around);
     if let [one] = uses {
         #[cfg(feature = "memory")]
-        match pipeline::request(&one.throttle, parts, app, None) {
+        match pipeline::request(&one.throttle, parts, app) {
             Some(Ok(_) | Err(Decision::Allowed(_) | Decision::Exempt)) if one.is_silent() => {
                 return Some(First::In(After::default()));
             }

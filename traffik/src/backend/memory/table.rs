@@ -264,7 +264,7 @@ impl Table {
 
     /// Charges some keys that are all there, of two words, and all have room. Any other batch is left as
     /// it was.
-    #[inline]
+    #[inline(never)]
     pub(super) fn renew_all<const N: usize>(&self, now: u64, hits: [&Hit<'_>; N]) -> Option<[Verdict; N]> {
         let shape = self.shape();
         let spots = hits.map(|hit| self.spot_at(shape, hit.hash()));
