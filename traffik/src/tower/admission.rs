@@ -2,11 +2,12 @@
 //! is refused, and remember what is left to do for the rest.
 
 mod after;
+#[cfg(feature = "memory")]
+mod plain;
 
 use http::StatusCode;
 use smallvec::SmallVec;
 
-use super::around::Around;
 use super::charge::Charge;
 use super::marks::{GivenBack, Mark, Marks, undo};
 use super::outcome::Outcome;
@@ -14,12 +15,8 @@ use super::paid::Paid;
 use crate::Parts;
 use crate::app::Traffik;
 use crate::backend::Op;
-#[cfg(feature = "memory")]
-use crate::decision::Stat;
 use crate::decision::{Decision, Throttled};
 use crate::headers::{self, Headers, Report};
-#[cfg(feature = "memory")]
-use crate::pipeline::Stacked;
 use crate::pipeline::{self, Entry, Failure, Overrides, Ruled, Ruling};
 use crate::request_fn::Source;
 use crate::response::{self, Answers, OnThrottled};
@@ -112,11 +109,17 @@ pub(crate) enum First {
 /// Not inlined: handlers are many.
 #[inline(never)]
 pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
-    if !layer
-        && uses.iter().all(|one| one.overrides.is_none())
-        && let Some(first) = plainly(uses, parts)
-    {
-        return first;
+    if !layer && uses.iter().all(|one| one.overrides.is_none()) {
+        #[cfg(feature = "memory")]
+        if let Some(first) = plain::at_once(uses, parts) {
+            return first;
+        }
+        if let [one] = uses
+            && Marks::of(&parts.extensions).is_none()
+            && let Some(decision) = pipeline::recall(&one.throttle, &(&*parts).into_subject(), None)
+        {
+            return alone(one, decision, parts);
+        }
     }
     in_general(uses, parts, layer)
 }
@@ -148,72 +151,6 @@ fn in_general(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
             First::Later(Some(Box::new(ruling)))
         }
     }
-}
-
-/// The shortest ways, for throttles of which nothing is said where they are used, and that no layer has
-/// applied.
-#[inline]
-fn plainly(uses: &[Use], parts: &mut Parts) -> Option<First> {
-    let around = Around::of(&parts.extensions);
-    if around.is_some_and(|around| !around.marks.is_empty()) {
-        return None;
-    }
-    #[cfg(feature = "memory")]
-    let app = Traffik::by(around);
-    if let [one] = uses {
-        #[cfg(feature = "memory")]
-        match pipeline::request(&one.throttle, parts, app) {
-            Some(Ok(_) | Err(Decision::Allowed(_) | Decision::Exempt)) if one.is_silent() => {
-                return Some(First::In(After::default()));
-            }
-            Some(Ok(stat) | Err(Decision::Allowed(stat))) if one.only_reports() => {
-                return Some(First::In(reporting(one, stat, parts)));
-            }
-            Some(decided) => {
-                return Some(alone(one, decided.map_or_else(|other| other, Decision::Allowed), parts));
-            }
-            None => {}
-        }
-        return Some(alone(one, pipeline::recall(&one.throttle, &(&*parts).into_subject(), None)?, parts));
-    }
-    #[cfg(feature = "memory")]
-    return match uses {
-        [a, b] => together([a, b], parts),
-        [a, b, c] => together([a, b, c], parts),
-        [a, b, c, d] => together([a, b, c, d], parts),
-        [a, b, c, d, e] => together([a, b, c, d, e], parts),
-        _ => None,
-    };
-    #[cfg(not(feature = "memory"))]
-    None
-}
-
-/// Lets a request in that leaves nothing but headers to be written.
-#[cfg(feature = "memory")]
-#[inline(never)]
-fn reporting(one: &Use, stat: Stat, parts: &Parts) -> After {
-    let settings = one.throttle.settings();
-    let headers = headers(&settings, parts);
-    if !headers.wanted_by_admitted(parts, &stat) {
-        return After::default();
-    }
-    let period = settings.period();
-    After::reporting(Report { headers: headers.clone(), stat, period, refused: false })
-}
-
-/// A few throttles, decided as one.
-#[cfg(feature = "memory")]
-#[inline(never)]
-fn together<const N: usize>(uses: [&Use; N], parts: &mut Parts) -> Option<First> {
-    let app = Traffik::by(Around::of(&parts.extensions));
-    let decisions = match pipeline::stack(uses.map(|one| &one.throttle), parts, app)? {
-        Stacked::Admitted(_) if uses.iter().all(|one| one.is_silent() || one.stays_silent(parts)) => {
-            return Some(First::In(After::default()));
-        }
-        Stacked::Admitted(admitted) => admitted.decisions(),
-        Stacked::Decided(decisions) => decisions,
-    };
-    Some(decided(&uses, Ruling::of(decisions), parts))
 }
 
 /// What a gate of one throttle does with its decision.

@@ -1,0 +1,68 @@
+//! The shortest ways in: throttles that count in memory, and of which nothing is said where they are
+//! used.
+
+use super::{After, First, Use, alone, decided, headers};
+use crate::Parts;
+use crate::app::Traffik;
+use crate::decision::{Decision, Stat};
+use crate::headers::Report;
+use crate::pipeline::{self, Ruling, Stacked};
+use crate::tower::around::Around;
+
+/// Lets a request in, if no layer has applied a throttle to it and one of these ways leads anywhere.
+#[inline]
+pub(super) fn at_once(uses: &[Use], parts: &mut Parts) -> Option<First> {
+    match uses {
+        [one] => alone_in_memory(one, parts),
+        [a, b] => together([a, b], parts),
+        [a, b, c] => together([a, b, c], parts),
+        [a, b, c, d] => together([a, b, c, d], parts),
+        [a, b, c, d, e] => together([a, b, c, d, e], parts),
+        _ => None,
+    }
+}
+
+/// What the throttles fall back to; `None` where a layer has applied some.
+#[inline]
+fn app(parts: &Parts) -> Option<Option<&Traffik>> {
+    let around = Around::of(&parts.extensions);
+    around.is_none_or(|around| around.marks.is_empty()).then(|| Traffik::by(around))
+}
+
+#[inline]
+fn alone_in_memory(one: &Use, parts: &mut Parts) -> Option<First> {
+    Some(match pipeline::request(&one.throttle, parts, app(parts)?)? {
+        Ok(_) | Err(Decision::Allowed(_) | Decision::Exempt) if one.is_silent() => {
+            First::In(After::default())
+        }
+        Ok(stat) | Err(Decision::Allowed(stat)) if one.only_reports() => {
+            First::In(reporting(one, stat, parts))
+        }
+        other => alone(one, other.map_or_else(|other| other, Decision::Allowed), parts),
+    })
+}
+
+/// Lets a request in that leaves nothing but headers to be written.
+#[inline(never)]
+fn reporting(one: &Use, stat: Stat, parts: &Parts) -> After {
+    let settings = one.throttle.settings();
+    let headers = headers(&settings, parts);
+    if !headers.wanted_by_admitted(parts, &stat) {
+        return After::default();
+    }
+    let period = settings.period();
+    After::reporting(Report { headers: headers.clone(), stat, period, refused: false })
+}
+
+/// A few throttles, decided as one.
+#[inline(never)]
+fn together<const N: usize>(uses: [&Use; N], parts: &mut Parts) -> Option<First> {
+    let decisions = match pipeline::stack(uses.map(|one| &one.throttle), parts, app(parts)?)? {
+        Stacked::Admitted(_) if uses.iter().all(|one| one.is_silent() || one.stays_silent(parts)) => {
+            return Some(First::In(After::default()));
+        }
+        Stacked::Admitted(admitted) => admitted.decisions(),
+        Stacked::Decided(decisions) => decisions,
+    };
+    Some(decided(&uses, Ruling::of(decisions), parts))
+}
