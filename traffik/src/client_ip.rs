@@ -42,7 +42,7 @@ pub struct Peer(pub IpAddr);
 /// The client's address, as an identity: the socket's peer, or what trusted proxies say of it.
 ///
 /// IPv4-mapped IPv6 addresses are unmapped and IPv6 ones masked to their /64. Without a peer it is
-/// [`ANONYMOUS`], one bucket for all, and a warning tells once how to mend that.
+/// [`ANONYMOUS`](crate::ANONYMOUS), one bucket for all, and a warning tells once how to mend that.
 #[must_use]
 pub fn client_ip(parts: &Parts) -> Identity {
     Who::of(kind(parts, Traffik::of(Some(parts)))).to_identity()
