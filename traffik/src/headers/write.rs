@@ -102,8 +102,8 @@ fn write_one(report: &Report, headers: &mut HeaderMap) {
         let end = text.len();
         text.limit(end, report);
         let text = text.into_bytes();
-        insert(headers, &LIMIT, text.slice(end..));
         insert(headers, &POLICY, text.slice(..end));
+        insert(headers, &LIMIT, text.slice(end..));
     }
     if report.headers.legacy {
         for (name, number) in LEGACY.iter().zip([limit, remaining, wait]) {
