@@ -73,6 +73,13 @@ twins!(short_three, long_three, three, A: paced, 1; B: window, 2; C: scoped, 1;)
 twins!(short_four, long_four, four, A: paced, 1; B: window, 3; C: scoped, 1; D: log_of_address, 1;);
 twins!(short_five, long_five, five, A: paced, 1; B: window, 1; C: scoped, 1; D: log_of_address, 1; E: paced, 2;);
 
+/// Two throttles that count on one account, as different registries allow: both charge it.
+fn shared(_: &str) -> ThrottleBuilder {
+    paced("shared")
+}
+
+twins!(short_shared, long_shared, shared, A: shared, 1; B: shared, 1; C: window, 1;);
+
 /// One request's status and rate-limit headers.
 async fn ask(router: &Router, client: u8) -> (u16, HeaderMap) {
     let mut request = Request::new(Body::empty());
@@ -116,6 +123,7 @@ proptest! {
         assert_same(&requests, get(short_log::handler), get(long_log::handler));
         assert_same(&requests, get(short_two::handler), get(long_two::handler));
         assert_same(&requests, get(short_mixed::handler), get(long_mixed::handler));
+        assert_same(&requests, get(short_shared::handler), get(long_shared::handler));
         assert_same(&requests, get(short_three::handler), get(long_three::handler));
         assert_same(&requests, get(short_four::handler), get(long_four::handler));
         assert_same(&requests, get(short_five::handler), get(long_five::handler));
