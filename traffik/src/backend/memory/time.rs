@@ -55,7 +55,7 @@ pub(super) struct Interpolated<C, P> {
     /// Odd while the rest is being written; whoever has read the rest makes sure that it is the same.
     version: AtomicU64,
     line: Line,
-    /// Where the pace is measured from: ticks and microseconds.
+    /// Where the pace is measured from: ticks and microseconds; nowhere yet while those are 0.
     base: [AtomicU64; 2],
 }
 
@@ -74,8 +74,7 @@ struct Line {
 
 impl<C: Clock, P: Counter> Interpolated<C, P> {
     fn new(clock: C, counter: P) -> Self {
-        let base = [counter.read(), clock.now()].map(AtomicU64::new);
-        Self { clock, counter, version: AtomicU64::new(0), line: Line::default(), base }
+        Self { clock, counter, version: AtomicU64::new(0), line: Line::default(), base: Default::default() }
     }
 
     #[inline(always)]
@@ -98,35 +97,46 @@ impl<C: Clock, P: Counter> Interpolated<C, P> {
     #[cold]
     #[inline(never)]
     fn ask(&self) -> u64 {
-        let before = self.counter.read();
-        let micros = self.clock.now();
-        let ticks = self.counter.read();
         let version = self.version.load(Ordering::Relaxed);
-        // A thread that was stopped in between has nothing to measure by.
-        if ticks.wrapping_sub(before) < PROMPT
-            && version & 1 == 0
+        let is_free = version & 1 == 0
             && self
                 .version
                 .compare_exchange(version, version + 1, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok()
-        {
-            // Whoever reads something of what follows sees the odd version too.
-            fence(Ordering::Release);
-            self.draw(ticks, micros);
-            self.version.store(version + 2, Ordering::Release);
+                .is_ok();
+        if !is_free {
+            return self.clock.now();
         }
+        // Whoever reads something of what follows sees the odd version too.
+        fence(Ordering::Release);
+        // Read now, when no other thread draws: lines follow each other as time does.
+        let before = self.counter.read();
+        let micros = self.clock.now();
+        let ticks = self.counter.read();
+        // A thread that was stopped in between has nothing to measure by.
+        if ticks.wrapping_sub(before) < PROMPT {
+            self.draw(ticks, micros);
+        }
+        self.version.store(version + 2, Ordering::Release);
         micros
     }
 
     /// For whoever has made the version odd.
     fn draw(&self, ticks: u64, micros: u64) {
         let [base_ticks, base_micros] = &self.base;
+        let start_over = || {
+            base_ticks.store(ticks, Ordering::Relaxed);
+            base_micros.store(micros, Ordering::Relaxed);
+        };
+        let since = base_micros.load(Ordering::Relaxed);
+        if since == 0 {
+            return start_over();
+        }
         let passed = ticks.wrapping_sub(base_ticks.load(Ordering::Relaxed));
         if passed < MEASURED {
             return;
         }
-        let elapsed = micros.saturating_sub(base_micros.load(Ordering::Relaxed));
-        let (last, pace) = (self.line.pace.load(Ordering::Relaxed), pace(elapsed, passed));
+        let (last, pace) =
+            (self.line.pace.load(Ordering::Relaxed), pace(micros.saturating_sub(since), passed));
         let is_first = last == 0;
         let is_steady = pace != 0 && (is_first || pace.abs_diff(last) <= last / STEADY);
         // The first one is believed no further than it takes to see it confirmed.
@@ -139,8 +149,7 @@ impl<C: Clock, P: Counter> Interpolated<C, P> {
         self.line.length.store(if is_steady { length } else { 0 }, Ordering::Relaxed);
         // Clocks are slowed down and sped up by whoever sets them: only the last of it counts.
         if !is_steady || passed >= TRUSTED {
-            base_ticks.store(ticks, Ordering::Relaxed);
-            base_micros.store(micros, Ordering::Relaxed);
+            start_over();
         }
     }
 }
