@@ -8,7 +8,7 @@ use traffik::test_kit::ManualClock;
 use traffik::{MemoryBackend, Registry, Throttle};
 
 use crate::measure::{Spread, on_threads, rounds};
-use crate::memory::{Subject, governor, now, order, strings, throttle};
+use crate::memory::{Subject, governor, is_allowed, order, strings, throttle};
 use crate::report::{Report, Target, digits, time};
 
 pub fn run(report: &mut Report) {
@@ -31,7 +31,7 @@ fn bytes(report: &mut Report) {
         let throttle = of(name, "10/day", strategy, &memory);
         let mut each = Vec::new();
         for client in 0..1_500_000_u64 {
-            let _ = now(throttle.hit(client));
+            let _ = is_allowed(throttle.hit(client));
             if client >= 100_000 && client % 20_000 == 0 {
                 each.push(memory.bytes() as f64 / memory.len() as f64);
             }
@@ -55,7 +55,7 @@ fn newcomers(throttle: &Throttle, clients: u64, mut between: impl FnMut()) -> La
     for client in 0..clients {
         between();
         let start = Instant::now();
-        let _ = black_box(now(throttle.hit(client)));
+        let _ = black_box(is_allowed(throttle.hit(client)));
         latency.add(start.elapsed());
     }
     latency
@@ -90,7 +90,7 @@ fn logs(report: &mut Report) {
         let step = Duration::from_secs(86_400) / limit as u32;
         let hit = || {
             clock.advance(step);
-            black_box(now(throttle.hit("one")).is_ok_and(|decision| decision.is_allowed()))
+            black_box(is_allowed(throttle.hit("one")))
         };
         (0..2 * limit).for_each(|_| {
             hit();

@@ -4,7 +4,7 @@
 //! other, and what is reported is the median of the rounds' ratios with their spread.
 
 use std::sync::Barrier;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One side of a comparison: says how long an operation took, in nanoseconds.
 pub type Side<'a> = Box<dyn FnMut() -> f64 + 'a>;
@@ -59,4 +59,37 @@ pub fn on_threads(threads: usize, n: usize, work: impl Fn(usize, usize) + Sync) 
         one(0) + others.into_iter().filter_map(|handle| handle.join().ok()).sum::<f64>()
     });
     total / (threads * n) as f64
+}
+
+/// Identities that are copied together at a time: they stay in the first-level cache.
+const AT_HAND: usize = 64;
+
+/// The same of work on identities that are at hand, as those of a request are that was just read. Copies are
+/// made of a few at a time, as `pick(thread, i)` says, and only what is done with them is timed.
+pub fn at_hand<'a, K: Clone + Sync + 'a>(
+    threads: usize,
+    n: usize,
+    pick: impl Fn(usize, usize) -> &'a K + Sync,
+    work: impl Fn(&K) + Sync,
+) -> f64 {
+    let barrier = Barrier::new(threads);
+    let one = |thread: usize| {
+        let mut few: Vec<K> = (0..AT_HAND).map(|i| pick(thread, i).clone()).collect();
+        let mut time = Duration::ZERO;
+        barrier.wait();
+        for batch in 0..n / AT_HAND {
+            for (at, identity) in few.iter_mut().enumerate() {
+                identity.clone_from(pick(thread, batch * AT_HAND + at));
+            }
+            let start = Instant::now();
+            few.iter().for_each(&work);
+            time += start.elapsed();
+        }
+        time.as_nanos() as f64 / (n / AT_HAND * AT_HAND) as f64
+    };
+    let total: f64 = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|thread| scope.spawn(move || one(thread))).collect();
+        one(0) + others.into_iter().filter_map(|handle| handle.join().ok()).sum::<f64>()
+    });
+    total / threads as f64
 }

@@ -10,21 +10,20 @@ use std::task::{Context, Poll, Waker};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use traffik::strategy::Gcra;
-use traffik::{Decision, MemoryBackend, Registry, Throttle};
+use traffik::{Attempt, Decision, MemoryBackend, Registry, Throttle};
 
-use crate::measure::{on_threads, rounds};
+use crate::measure::{at_hand, on_threads, rounds};
 use crate::report::{Report, Target};
 
 const KEYS: usize = 100_000;
 const OPS: usize = 400_000;
 const ROUNDS: usize = 15;
 
-/// Polls once: the in-memory path is ready on first poll.
-pub fn now<F: IntoFuture>(question: F) -> F::Output {
-    match pin!(question.into_future()).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => std::process::abort(),
-    }
+/// Polls once, as the in-memory path is ready on first poll, and looks at the decision where it lies.
+#[inline(always)]
+pub fn is_allowed(attempt: Attempt<'_>) -> bool {
+    let polled = pin!(attempt.into_future()).poll(&mut Context::from_waker(Waker::noop()));
+    matches!(polled, Poll::Ready(Ok(Decision::Allowed(_))))
 }
 
 /// A throttle that admits everything the bench sends: both sides do the full arithmetic.
@@ -62,14 +61,16 @@ pub trait Subject<'a> {
 }
 
 impl Subject<'_> for &String {
+    #[inline(always)]
     fn hit(self, throttle: &Throttle) -> bool {
-        matches!(now(throttle.hit(self.as_str())), Ok(Decision::Allowed(_)))
+        is_allowed(throttle.hit(self.as_str()))
     }
 }
 
 impl Subject<'_> for &IpAddr {
+    #[inline(always)]
     fn hit(self, throttle: &Throttle) -> bool {
-        matches!(now(throttle.hit(*self)), Ok(Decision::Allowed(_)))
+        is_allowed(throttle.hit(*self))
     }
 }
 
@@ -102,16 +103,11 @@ where
     ];
     for (case, threads, walk, target) in cases {
         let (ours, theirs) = (throttle(MemoryBackend::new()), governor());
-        let ours = || {
-            on_threads(threads, OPS, |thread, i| {
-                black_box(pick(black_box(keys), walk, threads, thread, i).hit(&ours));
-            })
-        };
-        let theirs = || {
-            on_threads(threads, OPS, |thread, i| {
-                black_box(theirs.check_key(pick(black_box(keys), walk, threads, thread, i)).is_ok());
-            })
-        };
+        let pick = |thread, i| pick(black_box(keys), walk, threads, thread, i);
+        let hit = |key: &K| drop(black_box(black_box(key).hit(&ours)));
+        let check = |key: &K| drop(black_box(theirs.check_key(black_box(key)).is_ok()));
+        let ours = || at_hand(threads, OPS, pick, hit);
+        let theirs = || at_hand(threads, OPS, pick, check);
         let times = rounds(ROUNDS, [Box::new(ours), Box::new(theirs)]);
         report.ratio(&format!("memory, {name}, {case}"), "governor keyed", &times, target);
     }

@@ -52,7 +52,8 @@ macro_rules! question {
         impl Future for $future<'_> {
             type Output = Result<$answer, Error>;
 
-            #[inline]
+            // Where it is awaited it is known what the subject is, and that it was not asked before.
+            #[inline(always)]
             fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
                 self.0.$poll(cx)
             }
@@ -115,17 +116,13 @@ impl<'a> Asking<'a> {
 
     #[inline(always)]
     fn hit(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decision, Error>> {
-        // The most frequent question by itself: its decision is made where it is returned, and moved
-        // nowhere.
+        // The most frequent question by itself.
         #[cfg(feature = "memory")]
         if let Some(throttle) = self.throttle
             && let Some(hit) = pipeline::direct(throttle, &self.subject, self.units)
         {
             self.throttle = None;
-            return match hit.take() {
-                Ok(stat) => Poll::Ready(Ok(Decision::Allowed(stat))),
-                Err(decision) => Poll::Ready(Ok(decision)),
-            };
+            return hit.answer();
         }
         self.ask(Op::Hit, cx)
     }

@@ -157,6 +157,12 @@ impl<'a> Who<'a> {
     }
 }
 
+impl fmt::Debug for KindRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Who::of(*self).fmt(f)
+    }
+}
+
 impl fmt::Debug for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.to_identity().fmt(f)

@@ -1,48 +1,43 @@
 //! Hashed keys: what the in-memory store knows a client by.
 //!
-//! 64 bits of SipHash-1-3 under a secret of this process, so that nobody can choose two identities
-//! that share a counter, and chance does it to one of a million clients once in 37 million
-//! processes. Nothing is formatted and nothing allocated.
+//! 64 bits under a secret of this process, so that nobody can choose two identities that share a counter,
+//! and chance does it to one of a million clients once in 37 million processes. Nothing is formatted
+//! and nothing allocated.
 
-mod sip;
+mod multilinear;
 
-use std::hash::{BuildHasher, RandomState};
-use std::net::Ipv4Addr;
 use std::sync::OnceLock;
 
-use crate::identity::{KindRef, Who, ipv6};
+use crate::identity::{KindRef, Who};
 use crate::policy::Policy;
-use sip::Key;
+use multilinear::Multilinear;
 
-/// What a hash is of. Equal bytes in different domains are different keys.
+/// What a hash is of. Equal words in different domains are different keys.
 #[derive(Clone, Copy)]
-#[repr(u64)]
 enum Domain {
-    Policy = 1,
+    Policy,
     Scope,
     Anonymous,
     Key,
-    Ip,
+    V4,
+    V6,
     Number,
 }
 
-static SECRET: OnceLock<Key> = OnceLock::new();
+// There is a summand for each.
+const _: () = assert!((Domain::Number as usize) < multilinear::KINDS);
+
+static SECRET: OnceLock<Multilinear> = OnceLock::new();
 
 #[inline(always)]
-fn secret() -> Key {
-    SECRET.get().copied().unwrap_or_else(first_secret)
+fn secret() -> &'static Multilinear {
+    // Not `get_or_init`, nor a `LazyLock`, both of which are a call.
+    SECRET.get().unwrap_or_else(first_secret)
 }
 
 #[cold]
-fn first_secret() -> Key {
-    *SECRET.get_or_init(|| Key(RandomState::new().hash_one(0_u8), RandomState::new().hash_one(1_u8)))
-}
-
-#[inline(always)]
-fn keyed(domain: Domain, bytes: &[u8]) -> u64 {
-    let Key(first, second) = secret();
-    // Another key per domain, rather than a prefix: one pass over the bytes as they lie.
-    sip::hash(Key(first ^ domain as u64, second), bytes)
+fn first_secret() -> &'static Multilinear {
+    SECRET.get_or_init(Multilinear::random)
 }
 
 /// The whole key.
@@ -59,12 +54,12 @@ pub(crate) fn policy(parts: [&str; 2]) -> u64 {
     bytes.extend((parts[0].len() as u64).to_le_bytes());
     bytes.extend(parts[0].as_bytes());
     bytes.extend(parts[1].as_bytes());
-    keyed(Domain::Policy, &bytes)
+    secret().of_bytes(Domain::Policy as usize, &bytes)
 }
 
 /// The part of a key that the scope contributes.
 pub(crate) fn scope(scope: &str) -> u64 {
-    keyed(Domain::Scope, scope.as_bytes())
+    secret().of_bytes(Domain::Scope as usize, scope.as_bytes())
 }
 
 /// The part of a key that the client contributes.
@@ -76,37 +71,40 @@ pub(crate) fn identity(who: &Who<'_>) -> u64 {
 /// The same, where nothing else is known of the client.
 #[inline(always)]
 pub(crate) fn client(kind: KindRef<'_>) -> u64 {
+    let secret = secret();
     match kind {
-        KindRef::Key(key) => keyed(Domain::Key, key.as_bytes()),
-        KindRef::V4(bits) => keyed(Domain::Ip, &bits.to_be_bytes()),
-        KindRef::V6(upper, lower) => keyed(Domain::Ip, &ipv6(upper, lower).octets()),
-        KindRef::Number(number) => keyed(Domain::Number, &number.to_le_bytes()),
-        KindRef::Anonymous | KindRef::Exempted => keyed(Domain::Anonymous, &[]),
+        KindRef::Key(key) => secret.of_bytes(Domain::Key as usize, key.as_bytes()),
+        KindRef::V4(bits) => secret.of_word(Domain::V4 as usize, u64::from(bits)),
+        KindRef::V6(upper, lower) => secret.of_pair(Domain::V6 as usize, upper, lower),
+        KindRef::Number(number) => secret.of_word(Domain::Number as usize, number),
+        KindRef::Anonymous | KindRef::Exempted => secret.of_nothing(Domain::Anonymous as usize),
     }
 }
 
 /// A hash that is the same in every process and on every machine, for what all of them must agree
 /// on (the phase of a staggered window). Not for keys: anyone can compute it.
+///
+/// FNV-1a of 64 bits (Fowler, Noll and Vo; RFC 9923), and the finalizer of SplitMix64 (Steele, Lea and
+/// Flood, OOPSLA 2014) to spread what its last bytes did over all bits.
 pub(crate) fn stable(uid: &str, who: &Who<'_>) -> u64 {
-    let (tag, number);
-    let bytes: &[u8] = match who.kind {
-        KindRef::Key(key) => key.as_bytes(),
-        KindRef::Number(value) => {
-            number = value.to_le_bytes();
-            &number
-        }
-        KindRef::V4(bits) => {
-            tag = Ipv4Addr::from_bits(bits).to_ipv6_mapped().octets();
-            &tag
-        }
-        KindRef::V6(upper, lower) => {
-            tag = ipv6(upper, lower).octets();
-            &tag
-        }
-        KindRef::Anonymous | KindRef::Exempted => &[],
+    let identity = match &who.kind {
+        KindRef::Key(key) => fnv(b'k', key.as_bytes()),
+        KindRef::Number(number) => fnv(b'n', &number.to_le_bytes()),
+        KindRef::V4(bits) => fnv(b'4', &bits.to_le_bytes()),
+        KindRef::V6(upper, lower) => fnv(b'6', &[*upper, *lower].map(u64::to_le_bytes).concat()),
+        KindRef::Anonymous | KindRef::Exempted => fnv(b'a', &[]),
     };
-    let by_uid = sip::hash(Key(0, 0), uid.as_bytes());
-    sip::hash(Key(by_uid, bytes.len() as u64), bytes)
+    let hash = fnv(b'u', uid.as_bytes()).rotate_left(32) ^ identity;
+    let hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ hash >> 31
+}
+
+fn fnv(kind: u8, bytes: &[u8]) -> u64 {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(PRIME);
+    std::iter::once(&kind).chain(bytes).fold(BASIS, step)
 }
 
 #[cfg(test)]

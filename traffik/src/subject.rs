@@ -7,29 +7,27 @@ use crate::identity::{Identity, Kind, KindRef, Who};
 
 /// What a hit is about.
 #[derive(Debug)]
-pub struct Subject<'a>(pub(crate) Repr<'a>);
+pub struct Subject<'a>(Repr<'a>);
 
 #[derive(Debug)]
-pub(crate) enum Repr<'a> {
+enum Repr<'a> {
     Request(&'a Parts),
-    /// Borrowed, so that a hit on a `&str` allocates nothing.
-    Str(&'a str),
-    Ip(IpAddr),
-    Number(u64),
+    /// Nothing but a word, an address or a number. Borrowed, so that a hit on a `&str` allocates nothing.
+    Plain(KindRef<'a>),
     Identity(Identity),
 }
 
 impl<'a> Subject<'a> {
     /// What is left where a subject was taken.
     pub(crate) const fn none() -> Self {
-        Self(Repr::Number(0))
+        Self(Repr::Plain(KindRef::Anonymous))
     }
 
     #[inline]
     pub(crate) fn parts(&self) -> Option<&'a Parts> {
         match self.0 {
             Repr::Request(parts) => Some(parts),
-            Repr::Str(_) | Repr::Ip(_) | Repr::Number(_) | Repr::Identity(_) => None,
+            Repr::Plain(_) | Repr::Identity(_) => None,
         }
     }
 
@@ -38,9 +36,7 @@ impl<'a> Subject<'a> {
     pub(crate) fn who(&self) -> Option<Who<'_>> {
         match &self.0 {
             Repr::Request(_) => None,
-            Repr::Str(key) => Some(Who::of(KindRef::Key(key))),
-            Repr::Ip(ip) => Some(Who::of((*ip).into())),
-            Repr::Number(number) => Some(Who::of(KindRef::Number(*number))),
+            Repr::Plain(kind) => Some(Who::of(*kind)),
             Repr::Identity(identity) => Some(identity.as_ref()),
         }
     }
@@ -52,9 +48,7 @@ impl<'a> Subject<'a> {
     #[inline(always)]
     pub(crate) fn plain(&self) -> Option<KindRef<'a>> {
         match self.0 {
-            Repr::Str(key) => Some(KindRef::Key(key)),
-            Repr::Ip(ip) => Some(ip.into()),
-            Repr::Number(number) => Some(KindRef::Number(number)),
+            Repr::Plain(kind) => Some(kind),
             Repr::Request(_) | Repr::Identity(_) => None,
         }
     }
@@ -94,14 +88,14 @@ impl<'a> IntoSubject<'a> for &'a mut Parts {
 impl<'a> IntoSubject<'a> for &'a str {
     #[inline]
     fn into_subject(self) -> Subject<'a> {
-        Subject(Repr::Str(self))
+        Subject(Repr::Plain(KindRef::Key(self)))
     }
 }
 
 impl<'a> IntoSubject<'a> for &'a String {
     #[inline]
     fn into_subject(self) -> Subject<'a> {
-        Subject(Repr::Str(self))
+        Subject(Repr::Plain(KindRef::Key(self)))
     }
 }
 
@@ -115,14 +109,14 @@ impl<'a> IntoSubject<'a> for &Identity {
 impl<'a> IntoSubject<'a> for IpAddr {
     #[inline]
     fn into_subject(self) -> Subject<'a> {
-        Subject(Repr::Ip(self.to_canonical()))
+        Subject(Repr::Plain(self.to_canonical().into()))
     }
 }
 
 impl<'a> IntoSubject<'a> for u64 {
     #[inline]
     fn into_subject(self) -> Subject<'a> {
-        Subject(Repr::Number(self))
+        Subject(Repr::Plain(KindRef::Number(self)))
     }
 }
 
@@ -151,9 +145,7 @@ impl Subject<'_> {
     pub(crate) fn again(&self) -> Self {
         Self(match &self.0 {
             Repr::Request(parts) => Repr::Request(parts),
-            Repr::Str(key) => Repr::Str(key),
-            Repr::Ip(ip) => Repr::Ip(*ip),
-            Repr::Number(number) => Repr::Number(*number),
+            Repr::Plain(kind) => Repr::Plain(*kind),
             Repr::Identity(identity) => Repr::Identity(identity.clone()),
         })
     }

@@ -3,7 +3,8 @@
 //!
 //! Nothing is decided differently here than by [`decide`](super::decide): what leads to the decision
 //! is worked out when the throttle is built, so that a hit is a hash and a step. Where the strategy is a
-//! bucket all of it stays in registers, from the poll of the hit's future to its result. Whatever does
+//! bucket all of it stays in registers, from the poll of the hit's future to its result; what a
+//! direct hit's key is, is worked out where it is awaited, and the rest is one function. Whatever does
 //! not fit takes the other way, and nothing of the user's runs before it is known which.
 
 #[cfg(feature = "tower")]
@@ -12,6 +13,8 @@ mod stack;
 #[cfg(feature = "tower")]
 pub(crate) use stack::{Stacked, stack};
 
+use std::task::Poll;
+
 use crate::MemoryBackend;
 #[cfg(feature = "tower")]
 use crate::Parts;
@@ -19,6 +22,7 @@ use crate::app::Traffik;
 use crate::backend::{Hit, Op, Verdict};
 use crate::client_ip;
 use crate::decision::{Decision, Stat};
+use crate::error::Error;
 use crate::identity::Who;
 use crate::key;
 use crate::observe::{self, Outcome};
@@ -81,10 +85,10 @@ impl Lane {
 
     /// Where it counts, if that is in memory.
     #[inline(always)]
-    fn memory<'a>(&'a self, app: Option<&'a Traffik>) -> Option<&'a MemoryBackend> {
+    fn memory<'a>(&'a self, app: impl FnOnce() -> Option<&'a Traffik>) -> Option<&'a MemoryBackend> {
         match &self.own {
             Some(own) => Some(own),
-            None => super::inherited(app)?.memory(),
+            None => super::inherited(app())?.memory(),
         }
     }
 }
@@ -116,15 +120,24 @@ pub(crate) fn direct<'a>(
     subject: &Subject<'_>,
     units: Option<u64>,
 ) -> Option<Direct<'a>> {
+    // First of all: what has been loaded before an atomic is loaded need not be known after it.
+    let client = subject.plain()?;
     let lane = throttle.built()?.lane.as_ref()?;
     let account = lane.account.as_ref()?;
     let cost = lane.cost(throttle, false, units).filter(|cost| *cost > 0)?;
-    let memory = lane.memory(Traffik::of(None))?;
-    let key = lane.key ^ key::client(subject.plain()?);
+    let memory = lane.memory(|| Traffik::of(None))?;
+    let key = lane.key ^ key::client(client);
     Some(Direct { throttle, lane, account, memory, key, cost })
 }
 
 impl Direct<'_> {
+    /// The same as [`take`](Self::take), as a direct hit's future tells it.
+    #[inline(always)]
+    pub(crate) fn answer(self) -> Poll<Result<Decision, Error>> {
+        let Self { throttle, lane, account, memory, key, cost } = self;
+        answer(throttle, lane, account, memory, key, cost)
+    }
+
     /// Takes the hit: the client's state if it passed, the decision if it did not, or if it was the
     /// client's first.
     #[inline(always)]
@@ -141,6 +154,22 @@ impl Direct<'_> {
     }
 }
 
+/// One by one: a struct would travel through memory. The decision is written where it is returned.
+#[inline(never)]
+fn answer(
+    throttle: &Throttle,
+    lane: &Lane,
+    account: &Account,
+    memory: &MemoryBackend,
+    key: u64,
+    cost: u64,
+) -> Poll<Result<Decision, Error>> {
+    Poll::Ready(Ok(match (Direct { throttle, lane, account, memory, key, cost }).take() {
+        Ok(stat) => Decision::Allowed(stat),
+        Err(decision) => decision,
+    }))
+}
+
 /// Decides a hit of whatever subject.
 pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
     let settings = throttle.built()?;
@@ -148,7 +177,7 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
     let parts = subject.parts();
     let cost = lane.cost(throttle, parts.is_some(), units)?;
     let app = Traffik::of(parts);
-    let memory = lane.memory(app)?;
+    let memory = lane.memory(|| app)?;
     let known;
     let who = match (parts, &settings.identifier) {
         (None, _) => subject.who()?,
@@ -177,7 +206,7 @@ pub(crate) fn request(
     if cost == 0 {
         return Some(Err(exempt(throttle)));
     }
-    let memory = lane.memory(app)?;
+    let memory = lane.memory(|| app)?;
     Some(match &settings.identifier {
         None => decide(throttle, settings, lane, memory, cost, Who::of(client_ip::kind(parts, app))),
         Some(function) => {

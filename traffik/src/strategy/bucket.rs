@@ -104,7 +104,8 @@ impl Account {
         if cost > self.most {
             return Err(Verdict::NEVER);
         }
-        let wanted = level.used.saturating_add(cost.saturating_mul(self.unit.get()));
+        // Nothing wraps: neither exceeds `total`, which is below 2^53 at a rate that was agreed to.
+        let wanted = level.used.wrapping_add(cost.wrapping_mul(self.unit.get()));
         if wanted <= self.total {
             Ok(wanted)
         } else {
@@ -115,7 +116,9 @@ impl Account {
     #[inline]
     fn verdict(&self, level: &Level, used: u64, admitted: bool, wait: u64) -> Verdict {
         let remaining = (self.total - used) / self.unit;
-        let reset_after = if used == 0 { 0 } else { used.div_ceil(self.leak.get()) + level.ahead };
+        // Rounded up, in one division and without a branch; as above, nothing wraps.
+        let drained = used.wrapping_add(self.leak.get() - 1) / self.leak;
+        let reset_after = if drained == 0 { 0 } else { drained + level.ahead };
         Verdict {
             admitted,
             limit: self.limit,

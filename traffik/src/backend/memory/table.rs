@@ -167,7 +167,7 @@ impl Table {
 
     /// The same for a step that goes from two words to two words and nothing else; `None` where there
     /// are none.
-    #[inline]
+    #[inline(always)]
     pub(super) fn renew(
         &self,
         tag: u64,

@@ -42,7 +42,7 @@ impl<'a> Way<'a> {
         let settings = throttle.built()?;
         let lane = settings.lane.as_ref()?;
         let cost = lane.cost(throttle, true, None).filter(|cost| *cost > 0)?;
-        let memory = lane.memory(app)?;
+        let memory = lane.memory(|| app)?;
         Some(Self { throttle, settings, lane, cost, memory })
     }
 
