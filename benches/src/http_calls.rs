@@ -20,8 +20,8 @@ use traffik::{EXEMPTED, Identity, Parts, throttle};
 use crate::measure::{Spread, rounds};
 use crate::report::{Report, Target, digits};
 
-const CALLS: usize = 50_000;
-const ROUNDS: usize = 15;
+const CALLS: usize = 10_000;
+const ROUNDS: usize = 75;
 /// Addresses that the calls come from.
 pub const CLIENTS: usize = 1000;
 

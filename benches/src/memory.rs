@@ -104,8 +104,8 @@ where
     for (case, threads, walk, target) in cases {
         let (ours, theirs) = (throttle(MemoryBackend::new()), governor());
         let pick = |thread, i| pick(black_box(keys), walk, threads, thread, i);
-        let hit = |key: &K| drop(black_box(black_box(key).hit(&ours)));
-        let check = |key: &K| drop(black_box(theirs.check_key(black_box(key)).is_ok()));
+        let hit = |key: &K| _ = black_box(black_box(key).hit(&ours));
+        let check = |key: &K| _ = black_box(theirs.check_key(black_box(key)).is_ok());
         let ours = || at_hand(threads, OPS, pick, hit);
         let theirs = || at_hand(threads, OPS, pick, check);
         let times = rounds(ROUNDS, [Box::new(ours), Box::new(theirs)]);

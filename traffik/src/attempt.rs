@@ -122,7 +122,10 @@ impl<'a> Asking<'a> {
             && let Some(hit) = pipeline::direct(throttle, &self.subject, self.units)
         {
             self.throttle = None;
-            return hit.answer();
+            return match hit.take() {
+                Ok(passed) => Poll::Ready(Ok(Decision::Allowed(passed.stat()))),
+                Err(decision) => Poll::Ready(Ok(decision)),
+            };
         }
         self.ask(Op::Hit, cx)
     }

@@ -62,7 +62,7 @@ fn batch(table: &Table, hits: &[Hit<'_>]) -> bool {
 
 /// A table that holds these keys, each used once. More than four keys make it grow.
 fn holding(capacity: usize, tags: &[u64]) -> Arc<Table> {
-    let table = Table::new(capacity, NOW);
+    let table = Table::new(capacity);
     for tag in tags {
         assert!(take(&table, &hit(*tag, 1_000)));
     }

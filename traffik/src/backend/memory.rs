@@ -20,7 +20,8 @@ use std::sync::Arc;
 use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
 use crate::clock::Clock;
 use crate::strategy::{Account, State};
-use table::Table;
+pub(crate) use table::Scale;
+use table::{Renewal, Table};
 use time::Time;
 
 // The layout that the speed rests on.
@@ -115,11 +116,11 @@ impl MemoryBackend {
 
     /// A hit on a bucket, by its key; `Err` with the time where there is none of that key yet.
     #[inline(always)]
-    pub(crate) fn hit(&self, key: u64, account: &Account, cost: u64) -> Result<Verdict, u64> {
+    pub(crate) fn hit(&self, key: u64, charge: Charge<'_>) -> Result<Verdict, u64> {
         // The key's cache lines are on their way while the clock is read.
         let spot = self.0.table.spot(key);
         let now = self.0.clock.now();
-        self.0.table.renew(key, spot, now, |words| account.hit(words, now, cost)).ok_or(now)
+        self.0.table.renew(key, spot, now, charge).ok_or(now)
     }
 
     /// The same for a key that was not there then.
@@ -161,6 +162,26 @@ impl MemoryBackend {
         let mut verdicts = Verdicts { now: 0, each: smallvec::SmallVec::new() };
         self.decide_into(op, hits, &mut verdicts);
         verdicts
+    }
+}
+
+/// A hit of this cost on a bucket.
+pub(crate) struct Charge<'a> {
+    pub(crate) account: &'a Account,
+    pub(crate) scale: Scale,
+    pub(crate) cost: u64,
+}
+
+// Not a closure: those are not always inlined.
+impl Renewal for Charge<'_> {
+    #[inline(always)]
+    fn renew(&self, now: u64, words: [u64; 2]) -> (Verdict, [u64; 2]) {
+        self.account.hit(words, now, self.cost)
+    }
+
+    #[inline(always)]
+    fn scale(&self) -> Scale {
+        self.scale
     }
 }
 
@@ -224,7 +245,7 @@ impl MemoryBackendBuilder {
     #[must_use]
     pub fn build(self) -> MemoryBackend {
         let clock = self.clock.map_or_else(Time::system, Time::Injected);
-        let table = Table::new(self.capacity, clock.now());
+        let table = Table::new(self.capacity);
         MemoryBackend(Arc::new(Store { table, clock }))
     }
 }

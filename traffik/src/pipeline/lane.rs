@@ -3,9 +3,9 @@
 //!
 //! Nothing is decided differently here than by [`decide`](super::decide): what leads to the decision
 //! is worked out when the throttle is built, so that a hit is a hash and a step. Where the strategy is a
-//! bucket all of it stays in registers, from the poll of the hit's future to its result; what a
-//! direct hit's key is, is worked out where it is awaited, and the rest is one function. Whatever does
-//! not fit takes the other way, and nothing of the user's runs before it is known which.
+//! bucket all of it stays in registers, from the poll of the hit's future to its result, and is made part
+//! of whoever awaits it, where much of it is known. Whatever does not fit takes the other way, and nothing
+//! of the user's runs before it is known which.
 
 #[cfg(feature = "tower")]
 mod stack;
@@ -13,16 +13,14 @@ mod stack;
 #[cfg(feature = "tower")]
 pub(crate) use stack::{Stacked, stack};
 
-use std::task::Poll;
-
 use crate::MemoryBackend;
 #[cfg(feature = "tower")]
 use crate::Parts;
 use crate::app::Traffik;
+use crate::backend::memory::{Charge, Scale};
 use crate::backend::{Hit, Op, Verdict};
 use crate::client_ip;
 use crate::decision::{Decision, Stat};
-use crate::error::Error;
 use crate::identity::Who;
 use crate::key;
 use crate::observe::{self, Outcome};
@@ -39,6 +37,7 @@ pub(crate) struct Lane {
     policy: Policy,
     /// Where the strategy is a bucket.
     account: Option<Account>,
+    scale: Scale,
     /// The key but for the identity.
     key: u64,
     /// What a hit costs outside HTTP; there a computed cost is 1.
@@ -64,6 +63,7 @@ impl Lane {
         let cost = if let Source::Fixed(cost) = settings.cost { Some(cost) } else { None };
         Some(Self {
             account: policy.account().copied(),
+            scale: Scale::of(policy.account().map_or(0, Account::limit)),
             key: key::of(policy, 0, scope(settings)),
             cost: cost.unwrap_or(1),
             is_computed: cost.is_none(),
@@ -101,11 +101,11 @@ fn scope(settings: &Settings) -> Option<&str> {
 }
 
 /// A hit that is about to be taken on a bucket, by its key.
-pub(crate) struct Direct<'a> {
+pub(crate) struct Direct<'a, 'm> {
     throttle: &'a Throttle,
     lane: &'a Lane,
     account: &'a Account,
-    memory: &'a MemoryBackend,
+    memory: &'m MemoryBackend,
     key: u64,
     cost: u64,
 }
@@ -119,7 +119,7 @@ pub(crate) fn direct<'a>(
     throttle: &'a Throttle,
     subject: &Subject<'_>,
     units: Option<u64>,
-) -> Option<Direct<'a>> {
+) -> Option<Direct<'a, 'a>> {
     // First of all: what has been loaded before an atomic is loaded need not be known after it.
     let client = subject.plain()?;
     let lane = throttle.built()?.lane.as_ref()?;
@@ -130,44 +130,34 @@ pub(crate) fn direct<'a>(
     Some(Direct { throttle, lane, account, memory, key, cost })
 }
 
-impl Direct<'_> {
-    /// The same as [`take`](Self::take), as a direct hit's future tells it.
-    #[inline(always)]
-    pub(crate) fn answer(self) -> Poll<Result<Decision, Error>> {
-        let Self { throttle, lane, account, memory, key, cost } = self;
-        answer(throttle, lane, account, memory, key, cost)
-    }
+/// A hit that passed on an account that is known.
+pub(crate) struct Passed<'a> {
+    lane: &'a Lane,
+    verdict: Verdict,
+}
 
-    /// Takes the hit: the client's state if it passed, the decision if it did not, or if it was the
-    /// client's first.
+impl Passed<'_> {
+    /// The client's state, worked out for whoever wants to see it.
     #[inline(always)]
-    pub(crate) fn take(self) -> Result<Stat, Decision> {
+    pub(crate) fn stat(&self) -> Stat {
+        Stat::new(&self.lane.policy, &self.verdict)
+    }
+}
+
+impl<'a> Direct<'a, '_> {
+    /// Takes the hit: the decision if it did not pass, or if it was the client's first.
+    #[inline(always)]
+    pub(crate) fn take(self) -> Result<Passed<'a>, Decision> {
         let Self { throttle, lane, account, memory, key, cost } = self;
-        match memory.hit(key, account, cost) {
+        match memory.hit(key, Charge { account, scale: lane.scale, cost }) {
             Ok(verdict) if verdict.admitted => {
                 tell_admitted(throttle, cost, verdict.remaining);
-                Ok(Stat::new(&lane.policy, &verdict))
+                Ok(Passed { lane, verdict })
             }
             Ok(verdict) => Err(refused(throttle, lane, cost, Verdict { admitted: false, ..verdict })),
             Err(now) => Err(first(throttle, lane, account, memory, key, cost, now)),
         }
     }
-}
-
-/// One by one: a struct would travel through memory. The decision is written where it is returned.
-#[inline(never)]
-fn answer(
-    throttle: &Throttle,
-    lane: &Lane,
-    account: &Account,
-    memory: &MemoryBackend,
-    key: u64,
-    cost: u64,
-) -> Poll<Result<Decision, Error>> {
-    Poll::Ready(Ok(match (Direct { throttle, lane, account, memory, key, cost }).take() {
-        Ok(stat) => Decision::Allowed(stat),
-        Err(decision) => decision,
-    }))
 }
 
 /// Decides a hit of whatever subject.
@@ -189,17 +179,17 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
         }
     };
     let taken = decide(throttle, settings, lane, memory, cost, who);
-    Some(taken.map_or_else(|other| other, Decision::Allowed))
+    Some(taken.map_or_else(|other| other, |passed| Decision::Allowed(passed.stat())))
 }
 
 /// Decides a request's hit. `app` is what it falls back to.
 #[cfg(feature = "tower")]
 #[inline(always)]
-pub(crate) fn request(
-    throttle: &Throttle,
+pub(crate) fn request<'a>(
+    throttle: &'a Throttle,
     parts: &Parts,
     app: Option<&Traffik>,
-) -> Option<Result<Stat, Decision>> {
+) -> Option<Result<Passed<'a>, Decision>> {
     let settings = throttle.built()?;
     let lane = settings.lane.as_ref()?;
     let cost = lane.cost(throttle, true, None)?;
@@ -207,25 +197,27 @@ pub(crate) fn request(
         return Some(Err(exempt(throttle)));
     }
     let memory = lane.memory(|| app)?;
-    Some(match &settings.identifier {
-        None => decide(throttle, settings, lane, memory, cost, Who::of(client_ip::kind(parts, app))),
+    let identity;
+    let who = match &settings.identifier {
+        None => Who::of(client_ip::kind(parts, app)),
         Some(function) => {
-            let identity = function.call_now(parts)?;
-            decide(throttle, settings, lane, memory, cost, identity.as_ref())
+            identity = function.call_now(parts)?;
+            identity.as_ref()
         }
-    })
+    };
+    Some(decide(throttle, settings, lane, memory, cost, who))
 }
 
 /// Decides the hit of a client that may be anyone's making.
 #[inline(always)]
-fn decide(
-    throttle: &Throttle,
+fn decide<'a>(
+    throttle: &'a Throttle,
     settings: &Settings,
-    lane: &Lane,
+    lane: &'a Lane,
     memory: &MemoryBackend,
     cost: u64,
     who: Who<'_>,
-) -> Result<Stat, Decision> {
+) -> Result<Passed<'a>, Decision> {
     if cost == 0 || who.is_exempted() {
         return Err(exempt(throttle));
     }

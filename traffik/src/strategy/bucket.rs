@@ -82,7 +82,13 @@ struct Level {
 }
 
 impl Account {
-    #[inline]
+    /// The most that a full account holds.
+    #[cfg(feature = "memory")]
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    #[inline(always)]
     fn level(&self, words: Option<[u64; 2]>, asked_at: u64) -> Level {
         let (now, ahead, passed, kept) = match words {
             Some([last, kept]) if last <= asked_at => (asked_at, 0, asked_at - last, kept),
@@ -99,7 +105,7 @@ impl Account {
     }
 
     /// What is used after a hit of this cost, or how long it has to wait.
-    #[inline]
+    #[inline(always)]
     fn take(&self, level: &Level, cost: u64) -> Result<u64, u64> {
         if cost > self.most {
             return Err(Verdict::NEVER);
@@ -113,7 +119,7 @@ impl Account {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn verdict(&self, level: &Level, used: u64, admitted: bool, wait: u64) -> Verdict {
         let remaining = (self.total - used) / self.unit;
         // Rounded up, in one division and without a branch; as above, nothing wraps.
@@ -132,7 +138,7 @@ impl Account {
 
     /// A hit on an account that is kept already: what came of it, and what to keep from now on.
     #[cfg(feature = "memory")]
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hit(&self, words: [u64; 2], asked_at: u64, cost: u64) -> (Verdict, [u64; 2]) {
         let level = self.level(Some(words), asked_at);
         match self.take(&level, cost) {

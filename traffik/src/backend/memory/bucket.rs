@@ -82,7 +82,7 @@ struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    #[inline]
+    #[inline(always)]
     fn slot(self, way: usize) -> Slot<'a> {
         Slot {
             mark: &mut self.marks[way],
@@ -90,6 +90,11 @@ impl<'a> Keys<'a> {
             expiry: &mut self.body.expiry[way],
             state: &mut self.body.states[way],
         }
+    }
+
+    #[inline(never)]
+    fn find_behind(self, tag: u64) -> Option<Slot<'a>> {
+        self.each().skip(WAYS).find(|slot| *slot.tag == tag && *slot.expiry != 0)
     }
 
     /// Every slot, those behind last.
@@ -166,14 +171,16 @@ impl Guard<'_> {
     }
 
     /// The slot of `tag`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&mut self, tag: u64) -> Option<Slot<'_>> {
         let keys = self.keys();
-        match (0..WAYS).find(|&way| keys.body.tags[way] == tag && keys.body.expiry[way] != 0) {
-            Some(way) => Some(keys.slot(way)),
-            None if keys.body.behind.is_none() => None,
-            None => keys.each().skip(WAYS).find(|slot| *slot.tag == tag && *slot.expiry != 0),
+        // Not `Iterator::find`, which is a call where much else is inlined.
+        for way in 0..WAYS {
+            if keys.body.tags[way] == tag && keys.body.expiry[way] != 0 {
+                return Some(keys.slot(way));
+            }
         }
+        if keys.body.behind.is_none() { None } else { keys.find_behind(tag) }
     }
 
     /// A slot that is free or whose key has expired by `now`, and whether it was free.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::bucket::{Guard, REFUSED};
 use super::sync::Ordering::Relaxed;
-use super::table::Table;
+use super::table::{Table, second};
 
 /// Buckets looked at before the best victim seen is taken.
 const LOOK: usize = 8;
@@ -30,7 +30,7 @@ impl Table {
     }
 
     pub(super) fn sweep_all(&self, now: u64) -> usize {
-        let now = self.half_second(now);
+        let now = second(now);
         // All there ever were: the table may grow meanwhile.
         let made = (0..self.growth.most()).filter_map(|index| self.made(index));
         made.map(|bucket| self.sweep_locked(&mut bucket.lock(), now)).sum()

@@ -33,14 +33,20 @@ pub(super) struct Table {
     /// Where the next sweep looks.
     pub(super) hand: AtomicUsize,
     growing: Mutex<()>,
-    /// What expiries count from, in microseconds since the Unix epoch.
-    epoch: u64,
 }
 
 /// What is to be done with a state, under the lock of its bucket.
 pub(super) trait Step: FnOnce(&mut State) -> Verdict {}
 
 impl<F: FnOnce(&mut State) -> Verdict> Step for F {}
+
+/// A step from two words to two words.
+pub(super) trait Renewal {
+    fn renew(&self, now: u64, words: [u64; 2]) -> (Verdict, [u64; 2]);
+
+    /// That of the account's limit.
+    fn scale(&self) -> Scale;
+}
 
 /// A bucket found for a tag while the table had this shape.
 pub(super) struct Spot<'a> {
@@ -50,7 +56,7 @@ pub(super) struct Spot<'a> {
 }
 
 impl Table {
-    pub(super) fn new(capacity: usize, now: u64) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         let growth = Growth::new(capacity.div_ceil(LOAD));
         let most = growth.most();
         // About a thousand segments: the directory stays in the first-level cache.
@@ -67,7 +73,6 @@ impl Table {
             nodes: AtomicUsize::new(0),
             hand: AtomicUsize::new(0),
             growing: Mutex::new(()),
-            epoch: now,
         };
         table.bucket(0);
         table
@@ -99,11 +104,16 @@ impl Table {
     }
 
     /// The bucket at a place that the present shape uses.
-    #[inline]
+    #[inline(always)]
     pub(super) fn bucket(&self, index: usize) -> &Bucket {
-        let segment = self.segments[index >> self.segment_bits]
-            .get_or_init(|| (0..1_usize << self.segment_bits).map(|_| Bucket::new()).collect());
-        &segment[index & self.segment_mask]
+        let segment = &self.segments[index >> self.segment_bits];
+        let buckets = segment.get().map_or_else(|| self.make(segment), |buckets| &**buckets);
+        &buckets[index & self.segment_mask]
+    }
+
+    #[cold]
+    fn make<'a>(&self, segment: &'a OnceLock<Box<[Bucket]>>) -> &'a [Bucket] {
+        segment.get_or_init(|| (0..1_usize << self.segment_bits).map(|_| Bucket::new()).collect())
     }
 
     /// The same, unless nobody has needed it yet.
@@ -128,7 +138,7 @@ impl Table {
     }
 
     /// Locks the bucket of a tag, wherever it is by now.
-    #[inline]
+    #[inline(always)]
     fn lock<'a>(&'a self, tag: u64, mut spot: Spot<'a>) -> (usize, Guard<'a>) {
         loop {
             let guard = spot.bucket.lock();
@@ -146,15 +156,6 @@ impl Table {
         self.growth.home(self.shape(), tag) == spot.index
     }
 
-    /// The half-second on the table's count in which `instant` lies: the last in which something that
-    /// matters until then is kept.
-    #[inline]
-    pub(super) fn half_second(&self, instant: u64) -> u32 {
-        // 2^19 microseconds. From 1 on: 0 is a free slot. Enough for 71 years.
-        let count = (instant.saturating_sub(self.epoch) >> 19) + 1;
-        count.min(u64::from(u32::MAX)) as u32
-    }
-
     /// Takes one step on the state of a tag.
     #[inline]
     pub(super) fn decide_one(&self, tag: u64, spot: Spot<'_>, op: Op, now: u64, step: impl Step) -> Verdict {
@@ -168,18 +169,13 @@ impl Table {
     /// The same for a step that goes from two words to two words and nothing else; `None` where there
     /// are none.
     #[inline(always)]
-    pub(super) fn renew(
-        &self,
-        tag: u64,
-        spot: Spot<'_>,
-        now: u64,
-        step: impl FnOnce([u64; 2]) -> (Verdict, [u64; 2]),
-    ) -> Option<Verdict> {
+    pub(super) fn renew(&self, tag: u64, spot: Spot<'_>, now: u64, step: impl Renewal) -> Option<Verdict> {
         let (_, mut guard) = self.lock(tag, spot);
         let mut slot = guard.find(tag)?;
-        let (verdict, words) = step(slot.words()?);
+        let (verdict, words) = step.renew(now, slot.words()?);
         if verdict.admitted {
-            slot.renew(words, self.half_second(now.saturating_add(verdict.keep_for)), pressure(&verdict));
+            let pressure = step.scale().pressure(&verdict);
+            slot.renew(words, second(now.saturating_add(verdict.keep_for)), pressure);
         } else {
             slot.renew(words, slot.expiry(), REFUSED);
         }
@@ -296,7 +292,7 @@ impl Table {
             }
         }
         for at in 0..N {
-            let expiry = self.half_second(now.saturating_add(verdicts[at].keep_for));
+            let expiry = second(now.saturating_add(verdicts[at].keep_for));
             guards[holders[at]].as_mut()?.find(hits[at].hash())?.renew(
                 after[at],
                 expiry,
@@ -327,7 +323,7 @@ impl Table {
         }
         let changed = verdict.admitted && op.changes();
         let expiry =
-            if changed { self.half_second(now.saturating_add(verdict.keep_for)) } else { slot.expiry() };
+            if changed { second(now.saturating_add(verdict.keep_for)) } else { slot.expiry() };
         slot.refresh(state, expiry, pressure(&verdict));
         verdict
     }
@@ -346,20 +342,20 @@ impl Table {
         if state == State::Empty {
             return (verdict, false);
         }
-        let expiry = self.half_second(now.saturating_add(verdict.keep_for));
+        let expiry = second(now.saturating_add(verdict.keep_for));
         self.insert(home, guard, now, Entry { tag, expiry, pressure: pressure(&verdict), state });
         (verdict, true)
     }
 
     #[cold]
     fn insert(&self, home: usize, guard: &mut Guard<'_>, now: u64, entry: Entry) {
-        let half_second = self.half_second(now);
-        if let Some((mut slot, false)) = guard.vacant(half_second) {
+        let second = second(now);
+        if let Some((mut slot, false)) = guard.vacant(second) {
             slot.put(entry);
             return;
         }
         if self.count.fetch_add(1, Ordering::Relaxed) >= self.capacity {
-            self.make_room(home, guard, half_second);
+            self.make_room(home, guard, second);
         }
         if guard.insert(entry) {
             self.nodes.fetch_add(1, Ordering::Relaxed);
@@ -375,7 +371,7 @@ impl Table {
         let hand = self.hand.fetch_add(1, Ordering::Relaxed) % size;
         let own = self.growth.number(shape, index);
         let hand = if hand == own { (hand + 1) % size } else { hand };
-        self.sweep(self.growth.place(shape, hand), self.half_second(now));
+        self.sweep(self.growth.place(shape, hand), second(now));
         // One key more makes up for less than two buckets moved, so that growth keeps pace.
         for _ in 0..2 {
             if self.len() <= self.size() * LOAD {
@@ -407,13 +403,36 @@ impl Table {
     }
 }
 
+/// The second in which `instant` lies, near enough (2^20 microseconds), counted from 1: 0 is a free slot.
+/// Enough until 2112.
+#[inline]
+pub(super) fn second(instant: u64) -> u32 {
+    ((instant >> 20) + 1).min(u64::from(u32::MAX)) as u32
+}
+
 /// How near an account is to refusal: 0 full, [`REFUSED`] at the limit.
 #[inline]
 fn pressure(verdict: &Verdict) -> u8 {
-    if !verdict.admitted || verdict.remaining == 0 {
-        return REFUSED;
+    Scale::of(verdict.limit).pressure(verdict)
+}
+
+/// How far what is used is to be shifted for a [`pressure`]: the top seven bits of a limit, without a
+/// division.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scale(u32);
+
+impl Scale {
+    #[inline]
+    pub(crate) fn of(limit: u64) -> Self {
+        Self((u64::BITS - limit.leading_zeros()).saturating_sub(7))
     }
-    // The top seven bits of `limit` set the scale: no division.
-    let scale = (u64::BITS - verdict.limit.leading_zeros()).saturating_sub(7);
-    ((verdict.used >> scale) as u8).min(REFUSED - 1)
+
+    #[inline(always)]
+    fn pressure(self, verdict: &Verdict) -> u8 {
+        if !verdict.admitted || verdict.remaining == 0 {
+            return REFUSED;
+        }
+        // Below 64 by `of`: no shift wraps.
+        (verdict.used.wrapping_shr(self.0) as u8).min(REFUSED - 1)
+    }
 }

@@ -35,10 +35,10 @@ fn alone_in_memory(one: &Use, parts: &mut Parts) -> Option<First> {
         Ok(_) | Err(Decision::Allowed(_) | Decision::Exempt) if one.is_silent() => {
             First::In(After::default())
         }
-        Ok(stat) | Err(Decision::Allowed(stat)) if one.only_reports() => {
-            First::In(reporting(one, stat, parts))
-        }
-        other => alone(one, other.map_or_else(|other| other, Decision::Allowed), parts),
+        Ok(passed) if one.only_reports() => First::In(reporting(one, passed.stat(), parts)),
+        Err(Decision::Allowed(stat)) if one.only_reports() => First::In(reporting(one, stat, parts)),
+        Ok(passed) => alone(one, Decision::Allowed(passed.stat()), parts),
+        Err(decision) => alone(one, decision, parts),
     })
 }
 
