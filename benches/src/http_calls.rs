@@ -137,6 +137,9 @@ pub fn runtime() -> tokio::runtime::Runtime {
 pub fn service(name: &str) -> Option<Router> {
     Some(match name {
         "bare" => Router::new().route("/", get(bare)),
+        "nothing" => Router::new().route("/", get(extracting)),
+        "exempt" => Router::new().route("/", get(exempt)),
+        "free" => Router::new().route("/", get(free)),
         "attribute" => Router::new().route("/", get(silent)),
         "two attributes" => Router::new().route("/", get(two)),
         "X-RateLimit" => Router::new().route("/", get(legacy)),

@@ -175,7 +175,7 @@ impl Table {
         let (verdict, words) = step.renew(now, slot.words()?);
         if verdict.admitted {
             let pressure = step.scale().pressure(&verdict);
-            slot.renew(words, second(now.saturating_add(verdict.keep_for)), pressure);
+            slot.renew(words, expiry(now, &verdict), pressure);
         } else {
             slot.renew(words, slot.expiry(), REFUSED);
         }
@@ -264,6 +264,12 @@ impl Table {
     pub(super) fn renew_all<const N: usize>(&self, now: u64, hits: [&Hit<'_>; N]) -> Option<[Verdict; N]> {
         let shape = self.shape();
         let spots = hits.map(|hit| self.spot_at(shape, hit.hash()));
+        if let ([a, b], [first, second]) = (&hits[..], &spots[..])
+            && first.index != second.index
+        {
+            let pair = self.renew_pair(now, [(a, first), (b, second)])?;
+            return Some(std::array::from_fn(|at| pair.get(at).copied().unwrap_or_default()));
+        }
         let mut order: [usize; N] = std::array::from_fn(|at| at);
         order.sort_unstable_by_key(|&at| spots[at].index);
         // Whose guard a hit is under: its own, or that of another in the same bucket.
@@ -292,7 +298,7 @@ impl Table {
             }
         }
         for at in 0..N {
-            let expiry = second(now.saturating_add(verdicts[at].keep_for));
+            let expiry = expiry(now, &verdicts[at]);
             guards[holders[at]].as_mut()?.find(hits[at].hash())?.renew(
                 after[at],
                 expiry,
@@ -300,6 +306,32 @@ impl Table {
             );
         }
         Some(verdicts)
+    }
+
+    /// The same of two in buckets of their own, which is most of all batches.
+    #[inline(always)]
+    fn renew_pair(&self, now: u64, hits: [(&Hit<'_>, &Spot<'_>); 2]) -> Option<[Verdict; 2]> {
+        let [(a, first), (b, second)] = hits;
+        let (mut guard_a, mut guard_b);
+        if first.index < second.index {
+            guard_a = first.bucket.lock();
+            guard_b = second.bucket.lock();
+        } else {
+            guard_b = second.bucket.lock();
+            guard_a = first.bucket.lock();
+        }
+        if self.shape() != first.shape {
+            return None;
+        }
+        let (mut slot_a, mut slot_b) = (guard_a.find(a.hash())?, guard_b.find(b.hash())?);
+        let (of_a, after_a) = a.renew(now, slot_a.words()?)?;
+        let (of_b, after_b) = b.renew(now, slot_b.words()?)?;
+        if !(of_a.admitted && of_b.admitted) {
+            return None;
+        }
+        slot_a.renew(after_a, expiry(now, &of_a), pressure(&of_a));
+        slot_b.renew(after_b, expiry(now, &of_b), pressure(&of_b));
+        Some([of_a, of_b])
     }
 
     /// Takes one step under the bucket's lock; says whether a key was added.
@@ -322,8 +354,7 @@ impl Table {
             return verdict;
         }
         let changed = verdict.admitted && op.changes();
-        let expiry =
-            if changed { second(now.saturating_add(verdict.keep_for)) } else { slot.expiry() };
+        let expiry = if changed { expiry(now, &verdict) } else { slot.expiry() };
         slot.refresh(state, expiry, pressure(&verdict));
         verdict
     }
@@ -342,7 +373,7 @@ impl Table {
         if state == State::Empty {
             return (verdict, false);
         }
-        let expiry = second(now.saturating_add(verdict.keep_for));
+        let expiry = expiry(now, &verdict);
         self.insert(home, guard, now, Entry { tag, expiry, pressure: pressure(&verdict), state });
         (verdict, true)
     }
@@ -408,6 +439,12 @@ impl Table {
 #[inline]
 pub(super) fn second(instant: u64) -> u32 {
     ((instant >> 20) + 1).min(u64::from(u32::MAX)) as u32
+}
+
+/// The last second in which what a step left behind matters.
+#[inline(always)]
+fn expiry(now: u64, verdict: &Verdict) -> u32 {
+    second(now.saturating_add(verdict.keep_for))
 }
 
 /// How near an account is to refusal: 0 full, [`REFUSED`] at the limit.
