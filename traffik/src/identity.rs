@@ -74,6 +74,7 @@ impl Identity {
         matches!(self.kind, Kind::Exempted)
     }
 
+    #[inline]
     pub(crate) fn as_ref(&self) -> Who<'_> {
         let kind = match &self.kind {
             Kind::Exempted => KindRef::Exempted,

@@ -95,16 +95,21 @@ fn event(uid: &str, outcome: Outcome, cost: u64, remaining: u64, wait: Option<Du
 }
 
 /// A hit that passed uncounted.
-#[inline]
+#[inline(always)]
 pub(crate) fn exempt(op: Op, throttle: &Throttle) {
     if op != Op::Hit {
         return;
     }
     if is_listened_to() {
-        tracing::trace!(target: "traffik", uid = throttle.uid(), outcome = "exempt", "decided");
+        exempt_event(throttle.uid());
     }
     #[cfg(feature = "metrics")]
     throttle.meter().exempt(throttle.uid());
+}
+
+#[cold]
+fn exempt_event(uid: &str) {
+    tracing::trace!(target: "traffik", uid, outcome = "exempt", "decided");
 }
 
 /// One call of a backend that may wait: a span that nests under the request's, and the time it

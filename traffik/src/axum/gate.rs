@@ -3,6 +3,8 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use axum_core::extract::FromRequestParts;
 use axum_core::response::{IntoResponse, Response};
@@ -13,7 +15,7 @@ use crate::backend::BoxFuture;
 use crate::pipeline::{Failure, Ruling};
 use crate::resilience::Outage;
 use crate::response;
-use crate::tower::{After, First, Use, admit, at_once, ready, undo};
+use crate::tower::{After, First, admit, at_once, ready, undo};
 
 /// A handler's throttles. `#[throttle]` implements it on a type of its own per handler.
 pub trait Gated: 'static {
@@ -48,19 +50,48 @@ impl<G> fmt::Debug for Gate<G> {
 impl<G: Gated, S: Send + Sync> FromRequestParts<S> for Gate<G> {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
-        let stack = G::stack();
-        let after = match &stack.error {
-            Some(_) => broken(parts).await?,
-            None => match at_once(&stack.uses, parts, false) {
-                First::In(after) => after,
-                First::Later(ruling) => later(&stack.uses, parts, ruling).await?,
-            },
-        };
-        if stack.charges {
-            ready(parts, &stack.uses);
+    #[inline]
+    fn from_request_parts(
+        parts: &mut Parts,
+        _: &S,
+    ) -> impl Future<Output = Result<Self, Response>> + Send {
+        Entering { parts: Some(parts), waiting: None, of: PhantomData }
+    }
+}
+
+/// A request on its way in. Written out, as most requests never wait, and what an `async` block keeps for
+/// those that do costs the others as much as an exemption.
+struct Entering<'a, G> {
+    /// Until it is polled.
+    parts: Option<&'a mut Parts>,
+    waiting: Option<BoxFuture<'a, Result<After, Response>>>,
+    of: PhantomData<fn() -> G>,
+}
+
+impl<G: Gated> Future for Entering<'_, G> {
+    type Output = Result<Gate<G>, Response>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(parts) = self.parts.take() {
+            let stack = G::stack();
+            if stack.error.is_some() {
+                self.waiting = Some(broken(parts));
+            } else {
+                match at_once(&stack.uses, parts, false) {
+                    First::In(after) => {
+                        if stack.charges {
+                            ready(parts, &stack.uses);
+                        }
+                        return Poll::Ready(Ok(Gate::with(after)));
+                    }
+                    First::Later(ruling) => self.waiting = Some(later(stack, parts, ruling)),
+                }
+            }
         }
-        Ok(Self::with(after))
+        // Polled again after it was ready: never, rather than a panic in a library.
+        let Some(waiting) = &mut self.waiting else { return Poll::Pending };
+        waiting.as_mut().poll(cx).map_ok(Gate::with)
     }
 }
 
@@ -68,11 +99,17 @@ impl<G: Gated, S: Send + Sync> FromRequestParts<S> for Gate<G> {
 /// requests that never wait should not pay for the room that this takes.
 #[cold]
 fn later<'a>(
-    uses: &'a [Use],
+    stack: &'a Stack,
     parts: &'a mut Parts,
     ruling: Option<Box<Result<Ruling, Failure>>>,
 ) -> BoxFuture<'a, Result<After, Response>> {
-    Box::pin(admit(uses, parts, false, ruling))
+    Box::pin(async move {
+        let after = admit(&stack.uses, parts, false, ruling).await?;
+        if stack.charges {
+            ready(parts, &stack.uses);
+        }
+        Ok(after)
+    })
 }
 
 /// The answer of a handler whose throttles could not be set up.

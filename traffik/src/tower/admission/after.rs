@@ -39,16 +39,23 @@ impl After {
     }
 
     /// Writes the headers; what comes back, if anything, is still to be awaited.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn finish<B>(self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
-        match *self.0? {
+        self.0?.finish(response)
+    }
+}
+
+impl Left {
+    #[inline(never)]
+    fn finish<B>(self: Box<Self>, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
+        match *self {
             #[cfg(feature = "memory")]
-            Left::Report(report) => {
+            Self::Report(report) => {
                 let given_back = response.extensions().get::<GivenBack>().is_some();
                 headers::write(std::slice::from_ref(&report), response.headers_mut(), given_back);
                 None
             }
-            Left::Work(work) => work.finish(response),
+            Self::Work(work) => work.finish(response),
         }
     }
 }
