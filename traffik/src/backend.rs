@@ -215,12 +215,18 @@ impl<'a> Hit<'a> {
     }
 
     /// Charges an account that is kept as two words; `None` where it would not be two words afterwards.
-    #[inline]
+    #[inline(always)]
     #[cfg(feature = "memory")]
     pub(crate) fn renew(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
-        if let Some(account) = self.policy.account() {
-            return Some(account.hit(words, now, self.cost));
+        match self.policy.account() {
+            Some(account) => Some(account.hit(words, now, self.cost)),
+            None => self.renew_other(now, words),
         }
+    }
+
+    #[inline(never)]
+    #[cfg(feature = "memory")]
+    fn renew_other(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
         let mut state = State::Words(words);
         let verdict = self.step(Op::Hit, now, &mut state);
         Some((verdict, state.words()?))
