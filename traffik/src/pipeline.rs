@@ -315,7 +315,7 @@ async fn decide_in_steps(
     units: Option<u64>,
 ) -> Result<Ruling, Failure> {
     let all: SmallVec<[Present<'_>; 2]> = entries.iter().map(|entry| entry.throttle.settings()).collect();
-    let mut candidates: SmallVec<[Candidate<'_>; 2]> = SmallVec::new();
+    let mut candidates: Vec<Candidate<'_>> = Vec::new();
     let mut known: SmallVec<[Known<'_>; 1]> = SmallVec::new();
     for (index, (entry, settings)) in entries.iter().zip(&all).enumerate() {
         let prepared = prepare(index, entry, settings, &subject, op, units, &mut known).await;

@@ -1,8 +1,8 @@
 //! [`Registry`]: every throttle by its uid.
 
+mod by_uid;
 mod orders;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::error::Error;
 use crate::rules::Rule;
 use crate::throttle::{Throttle, WeakThrottle};
+use by_uid::ByUid;
 use orders::Orders;
 
 /// The throttles of a process, or of one test.
@@ -24,7 +25,7 @@ pub struct Registry(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    entries: BTreeMap<&'static str, Entry>,
+    entries: ByUid<Entry>,
     orders: Orders,
 }
 
@@ -65,7 +66,7 @@ impl Registry {
             )));
         }
         entries.insert(throttle.uid(), Entry { throttle: throttle.downgrade(), source });
-        entries.retain(|_, entry| entry.throttle.is_alive());
+        entries.retain(|entry| entry.throttle.is_alive());
         orders.carry_out(throttle);
         Ok(())
     }

@@ -10,8 +10,6 @@ mod tab;
 use std::fmt;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 pub use ask::{Reserve, ReserveError};
 pub(crate) use tab::Tab;
 
@@ -82,7 +80,7 @@ impl Settled {
 /// ```
 #[must_use = "what was reserved is settled or cancelled; a drop goes by the throttle's `OnCancel`"]
 #[derive(Default)]
-pub struct Reservation(SmallVec<[Arc<Tab>; 1]>);
+pub struct Reservation(Vec<Arc<Tab>>);
 
 impl Reservation {
     pub(crate) fn new(tabs: impl IntoIterator<Item = Arc<Tab>>) -> Self {

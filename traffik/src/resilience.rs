@@ -14,8 +14,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
 pub(crate) use ask::{ask, call};
 pub(crate) use breaker::Permits;
 pub use breaker::{BreakerState, CircuitBreaker, CircuitBreakerBuilder};
@@ -66,7 +64,7 @@ enum Repr {
 struct Policy {
     retry: Option<Retry>,
     breaker: Option<CircuitBreaker>,
-    fallbacks: SmallVec<[SharedBackend; 1]>,
+    fallbacks: Vec<SharedBackend>,
     last: Outage,
 }
 

@@ -120,6 +120,7 @@ impl IntoResponse for Throttled {
             stat: self.stat().clone(),
             period: crate::clock::micros(self.period()),
             refused: true,
+            charged: 0,
         };
         headers::write(&[report], response.headers_mut(), false);
         response

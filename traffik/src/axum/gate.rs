@@ -51,10 +51,7 @@ impl<G: Gated, S: Send + Sync> FromRequestParts<S> for Gate<G> {
     type Rejection = Response;
 
     #[inline]
-    fn from_request_parts(
-        parts: &mut Parts,
-        _: &S,
-    ) -> impl Future<Output = Result<Self, Response>> + Send {
+    fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Self, Response>> + Send {
         Entering { parts: Some(parts), waiting: None, of: PhantomData }
     }
 }

@@ -43,6 +43,8 @@ impl IntoFuture for Serve {
     type Output = io::Result<()>;
     type IntoFuture = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
+    // Inlined, so that a server is compiled where one is run, and not here as well.
+    #[inline]
     fn into_future(self) -> Self::IntoFuture {
         let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
         Box::pin(axum::serve(self.listener, service).into_future())

@@ -27,6 +27,8 @@ pub(crate) struct Report {
     /// The rate's period in microseconds.
     pub(crate) period: u64,
     pub(crate) refused: bool,
+    /// What the throttle charged for the request: left after all if it is given back.
+    pub(crate) charged: u64,
 }
 
 impl Report {

@@ -1,8 +1,6 @@
 //! Step six: the hits of one request, one call a backend, in source order; and where they go when a
 //! backend fails.
 
-use smallvec::SmallVec;
-
 use super::paid::{Charged, Underway};
 use super::{Candidate, Failure, Known, Receipt, Ruling};
 use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdicts};
@@ -21,7 +19,7 @@ struct Leg<'a> {
     failed: usize,
 }
 
-type Legs<'a> = SmallVec<[Leg<'a>; 2]>;
+type Legs<'a> = Vec<Leg<'a>>;
 
 impl<'a> Leg<'a> {
     fn new(candidate: &'a Candidate<'a>) -> Self {
@@ -115,7 +113,7 @@ async fn together<'a>(
             charged.give_back().await;
             return Err(failure);
         }
-        later.sort_by_key(|leg| leg.candidate.entry);
+        later.sort_unstable_by_key(|leg| leg.candidate.entry);
         left = later;
     }
     charged.keep();
@@ -131,7 +129,7 @@ fn detour<'a>(
 ) -> Result<(), Failure> {
     let Some(first) = legs.first() else { return Ok(()) };
     let uid = first.candidate.policy.get().uid();
-    let mut lost: SmallVec<[Outage; 2]> = SmallVec::new();
+    let mut lost: Vec<Outage> = Vec::new();
     for leg in legs {
         if let Some(next) = leg.next() {
             later.push(next);
@@ -173,15 +171,15 @@ pub(super) fn outage(error: BackendError, uid: &str, words: impl Iterator<Item =
 /// The hits of one request on one backend.
 pub(super) struct Batch<'a> {
     pub(super) backend: &'a SharedBackend,
-    pub(super) hits: SmallVec<[Hit<'a>; 2]>,
+    pub(super) hits: Vec<Hit<'a>>,
     /// Each leg with the place of its hit: equal keys share one.
-    members: SmallVec<[(Leg<'a>, usize); 2]>,
+    members: Vec<(Leg<'a>, usize)>,
     pub(super) now: u64,
 }
 
 impl<'a> Batch<'a> {
     fn new(backend: &'a SharedBackend) -> Self {
-        Self { backend, hits: SmallVec::new(), members: SmallVec::new(), now: 0 }
+        Self { backend, hits: Vec::new(), members: Vec::new(), now: 0 }
     }
 
     fn add(&mut self, leg: Leg<'a>, request: &Request<'a>) {

@@ -1,8 +1,6 @@
 //! What a request is charged on several backends, until it is decided: all of it is kept, or all of
 //! it is given back, also if the client goes away at any moment in between.
 
-use smallvec::SmallVec;
-
 use super::Receipt;
 use super::charge::Batch;
 use crate::backend::{BackendError, BoxFuture, Op, SharedBackend, Verdicts};
@@ -11,7 +9,7 @@ use crate::unstopped::Unstopped;
 
 /// What was charged so far, for a request that is not decided yet. Given back when dropped.
 #[derive(Default)]
-pub(super) struct Charged<'a>(SmallVec<[Batch<'a>; 1]>);
+pub(super) struct Charged<'a>(Vec<Batch<'a>>);
 
 impl<'a> Charged<'a> {
     pub(super) fn add(&mut self, batch: Batch<'a>) {
@@ -86,7 +84,7 @@ impl Underway {
     }
 
     async fn ask(mut self) -> Answer {
-        let hits: SmallVec<[_; 2]> = self.receipts.iter().map(|one| one.hit(one.cost)).collect();
+        let hits: Vec<_> = self.receipts.iter().map(|one| one.hit(one.cost)).collect();
         let result = resilience::ask(&self.backend, Op::Hit, &hits, self.retry, &mut self.permits).await;
         drop(hits);
         Answer { receipts: self.receipts, result }
@@ -118,7 +116,7 @@ fn receipts(batch: &Batch<'_>) -> Vec<Receipt> {
 /// Gives the charges of one call back, in one call.
 async fn refund(receipts: &[Receipt]) {
     let Some(Receipt { backend, at, .. }) = receipts.first() else { return };
-    let hits: SmallVec<[_; 2]> = receipts.iter().map(|one| one.hit(one.cost)).collect();
+    let hits: Vec<_> = receipts.iter().map(|one| one.hit(one.cost)).collect();
     if let Err(error) = resilience::call(backend, Op::Refund { at: Some(*at) }, &hits).await {
         tell_kept(&error);
     }

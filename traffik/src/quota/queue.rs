@@ -3,8 +3,6 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use smallvec::SmallVec;
-
 use super::{BoxError, PaidErrors, QuotaError};
 use crate::backend::Op;
 use crate::decision::Decision;
@@ -213,7 +211,7 @@ impl<'a> Queue<'a> {
 
     async fn decide(&self, op: Op, items: &[Item]) -> Result<(Decision, Reservation), Error> {
         // One hit a throttle: a stack decides each once.
-        let mut all: SmallVec<[(&Throttle, Overrides); 2]> = SmallVec::new();
+        let mut all: Vec<(&Throttle, Overrides)> = Vec::new();
         for Item { throttle, units } in items {
             match all.iter_mut().find(|(other, _)| other.same(throttle)) {
                 Some((_, Overrides { cost: Some(Source::Fixed(sum)), .. })) => {
@@ -228,7 +226,7 @@ impl<'a> Queue<'a> {
         if all.is_empty() {
             return Ok((Decision::Exempt, Reservation::default()));
         }
-        let entries: SmallVec<[Entry<'_>; 2]> =
+        let entries: Vec<Entry<'_>> =
             all.iter().map(|(throttle, overrides)| Entry { throttle, overrides: Some(overrides) }).collect();
         let mut ruling = pipeline::decide(&entries, self.0.subject.again(), op, None).await?;
         let tabs = all.iter().zip(&mut ruling.each).filter_map(|((throttle, _), ruled)| {

@@ -1,7 +1,6 @@
 //! [`Orders`]: what was asked of throttles before they were there.
 
-use std::collections::BTreeMap;
-
+use super::by_uid::ByUid;
 use crate::rules::Rule;
 use crate::throttle::Throttle;
 
@@ -13,7 +12,7 @@ pub(super) const MOST: usize = 1024;
 pub(super) struct Orders {
     /// Whether newcomers start switched off.
     all_off: bool,
-    by_uid: BTreeMap<String, Order>,
+    by_uid: ByUid<Order>,
 }
 
 #[derive(Default)]
@@ -27,7 +26,7 @@ impl Orders {
         self.all_off = !enabled;
         // The later word holds, as it does for throttles that are there.
         self.by_uid.values_mut().for_each(|order| order.enabled = None);
-        self.by_uid.retain(|_, order| !order.rules.is_empty());
+        self.by_uid.retain(|order| !order.rules.is_empty());
     }
 
     pub(super) fn switch(&mut self, uid: &str, enabled: bool) {
@@ -43,14 +42,14 @@ impl Orders {
     }
 
     fn order(&mut self, uid: &str) -> Option<&mut Order> {
-        if self.by_uid.len() >= MOST && !self.by_uid.contains_key(uid) {
+        if self.by_uid.len() >= MOST && self.by_uid.get(uid).is_none() {
             tracing::warn!(
                 target: "traffik", uid,
                 "no throttle has this uid, and as {MOST} others wait for theirs, this order was dropped",
             );
             return None;
         }
-        Some(self.by_uid.entry(uid.to_owned()).or_default())
+        Some(self.by_uid.get_or_insert(uid, Order::default))
     }
 
     /// Carries out what was asked of a throttle that enters now.

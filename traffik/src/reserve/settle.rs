@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use super::{Settled, Tab};
 use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdict};
 use crate::error::Error;
@@ -53,12 +51,12 @@ impl<'a> Correction<'a> {
 /// Settles each of these to `actual` units.
 pub(super) async fn all(tabs: &[Arc<Tab>], actual: u64) -> Result<Settled, Error> {
     let open = tabs.iter().map(|tab| &**tab).filter(|tab| tab.close());
-    let mut left: SmallVec<[Correction<'_>; 2]> = open.map(|tab| Correction::new(tab, actual)).collect();
+    let mut left: Vec<Correction<'_>> = open.map(|tab| Correction::new(tab, actual)).collect();
     share(&mut left);
     let (mut worst, mut failed) = (Settled::Nothing, None);
     while let Some(first) = left.first() {
         let backend = &first.tab.receipt.backend;
-        let (mut batch, mut later) = (SmallVec::new(), SmallVec::new());
+        let (mut batch, mut later) = (Vec::new(), Vec::new());
         for one in left {
             // A batch never names a key twice.
             let named = batch.iter().any(|other: &Correction<'_>| other.hit.hash == one.hit.hash);
@@ -88,7 +86,7 @@ fn share(corrections: &mut [Correction<'_>]) {
 }
 
 async fn together(backend: &SharedBackend, batch: &[Correction<'_>]) -> Result<Settled, BackendError> {
-    let hits: SmallVec<[Hit<'_>; 2]> = batch.iter().map(|one| one.hit).collect();
+    let hits: Vec<Hit<'_>> = batch.iter().map(|one| one.hit).collect();
     // The earliest of them: a refund into a window that has ended gives nothing, and so never too much.
     let at = batch.iter().map(|one| one.tab.receipt.at).min().unwrap_or_default();
     batch.iter().for_each(Correction::begin);

@@ -13,8 +13,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
 use super::OnError;
 use crate::clock::{Clock, SystemClock, micros};
 
@@ -248,7 +246,7 @@ impl Drop for Permit {
 
 /// The leaves of one call, one a breaker: stacked throttles may bring several, or share one.
 #[derive(Default)]
-pub(crate) struct Permits(SmallVec<[Permit; 1]>);
+pub(crate) struct Permits(Vec<Permit>);
 
 impl Permits {
     /// Whether a throttle of this policy may take part in the call.
@@ -269,7 +267,7 @@ impl Permits {
 
     /// Leave for the same call once more; false if any of the breakers has opened.
     pub(crate) fn renew(&mut self) -> bool {
-        let renewed: Option<SmallVec<_>> = self.0.iter().map(|permit| permit.breaker.permit()).collect();
+        let renewed: Option<Vec<_>> = self.0.iter().map(|permit| permit.breaker.permit()).collect();
         match renewed {
             Some(renewed) => {
                 self.0 = renewed;

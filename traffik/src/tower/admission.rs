@@ -224,14 +224,14 @@ pub(crate) async fn admit(
 type Counted<'a> = SmallVec<[&'a Use; 4]>;
 
 /// Those of them that have something left to charge, with how much.
-type Adjusted<'a> = SmallVec<[(&'a Use, Overrides); 1]>;
+type Adjusted<'a> = Vec<(&'a Use, Overrides)>;
 
 /// Those that refused and let pass.
 #[derive(Default)]
 struct Waved {
     first: Option<Throttled>,
-    reports: SmallVec<[Report; 1]>,
-    marks: SmallVec<[Throttle; 1]>,
+    reports: Vec<Report>,
+    marks: Vec<Throttle>,
 }
 
 impl Waved {
@@ -261,7 +261,7 @@ fn adjusts(one: &Use, marks: &Marks) -> bool {
 
 /// Throttles that layers have applied, with what is left to charge here.
 async fn adjusted<'a>(uses: &'a [Use], parts: &Parts) -> Adjusted<'a> {
-    let mut adjusted = SmallVec::new();
+    let mut adjusted = Vec::new();
     let Some(marks) = Marks::of(&parts.extensions) else { return adjusted };
     for one in uses.iter().filter(|one| adjusts(one, marks)) {
         let (Some(overrides), Some(mark)) = (&one.overrides, marks.find(&one.throttle)) else { continue };
@@ -308,6 +308,7 @@ fn report(one: &Use, ruled: &Ruled, parts: &Parts, refused: bool) -> Option<Repo
         stat: stat.clone(),
         period: ruled.period,
         refused: !ruled.decision.is_allowed(),
+        charged: 0,
     })
 }
 
@@ -317,10 +318,13 @@ fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Par
     let mut paid: SmallVec<[Option<Paid>; 2]> = SmallVec::new();
     let continues = waved.is_some() || counted.iter().any(|one| one.continues());
     let waved = waved.unwrap_or_default();
-    waved.reports.into_iter().for_each(|report| after.report(report, 0));
+    waved.reports.into_iter().for_each(|report| after.report(report));
     for (one, ruled) in counted.iter().zip(ruling.each) {
         if let Some(report) = report(one, &ruled, parts, waved.first.is_some()) {
-            after.report(report, ruled.charged.as_ref().map_or(0, |receipt| receipt.cost));
+            after.report(Report {
+                charged: ruled.charged.as_ref().map_or(0, |receipt| receipt.cost),
+                ..report
+            });
         }
         let refund_on = one.refund_on(&one.throttle.settings());
         // A layer's charge may be settled by a handler further in before it is given back.
@@ -347,7 +351,7 @@ fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Par
 
 /// The request is turned away by the throttle at `place`.
 async fn refuse(counted: &[&Use], ruling: &Ruling, place: usize, parts: &Parts) -> Response {
-    let reports: SmallVec<[Report; 2]> =
+    let reports: Vec<Report> =
         counted.iter().zip(&ruling.each).filter_map(|(one, ruled)| report(one, ruled, parts, true)).collect();
     let mut response = match ruling.each.get(place).map(|ruled| &ruled.decision) {
         Some(Decision::Denied(first)) => answer(counted, ruling, place, first, parts).await,
@@ -372,10 +376,9 @@ async fn answer(
     }
     let refused =
         counted.iter().zip(&ruling.each).filter(|(_, ruled)| !ruled.shadow && !ruled.decision.is_allowed());
-    let settings: SmallVec<[_; 2]> =
-        refused.map(|(one, _)| (one.throttle.uid(), one.throttle.settings())).collect();
+    let settings: Vec<_> = refused.map(|(one, _)| (one.throttle.uid(), one.throttle.settings())).collect();
     let app = app(parts).and_then(|app| app.headers.as_ref());
-    let policies: SmallVec<[&str; 2]> = settings
+    let policies: Vec<&str> = settings
         .iter()
         .map(|(uid, settings)| {
             settings.answers.headers.as_ref().or(app).map_or(*uid, |headers| headers.policy(uid))

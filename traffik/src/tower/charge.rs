@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum_core::extract::FromRequestParts;
 use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
-use smallvec::SmallVec;
 
 use super::marks::Marks;
 use crate::Parts;
@@ -40,8 +39,8 @@ use crate::throttle::Throttle;
 #[must_use = "a charge is settled or cancelled; a drop goes by the throttle's `OnCancel`"]
 pub struct Charge {
     /// Of the attributes, or of the layers where there are no attributes.
-    own: SmallVec<[Arc<Tab>; 2]>,
-    outer: SmallVec<[Arc<Tab>; 1]>,
+    own: Vec<Arc<Tab>>,
+    outer: Vec<Arc<Tab>>,
 }
 
 impl Charge {
@@ -92,7 +91,7 @@ impl Charge {
 
     /// Leaves what a gate has charged for the handler.
     pub(super) fn leave(parts: &mut Parts, tabs: impl Iterator<Item = Arc<Tab>>) {
-        let tabs: SmallVec<[Arc<Tab>; 2]> = tabs.collect();
+        let tabs: Vec<Arc<Tab>> = tabs.collect();
         if !tabs.is_empty() {
             parts.extensions.insert(Left(tabs));
         }
@@ -108,7 +107,7 @@ impl fmt::Debug for Charge {
 
 /// What a gate has charged, on its way to the handler.
 #[derive(Debug, Clone)]
-struct Left(SmallVec<[Arc<Tab>; 2]>);
+struct Left(Vec<Arc<Tab>>);
 
 /// Makes sure that the handler behind an open gate finds a charge, were it an empty one. What
 /// layers have charged in the place of its throttles counts as its own.
@@ -131,14 +130,13 @@ impl<S: Sync> FromRequestParts<S> for Charge {
         if own.is_none() && marks.is_none() {
             return Err(ChargeRejection);
         }
-        let outer: SmallVec<[Arc<Tab>; 1]> =
-            marks.into_iter().flat_map(Marks::tabs).map(|(_, tab)| tab).collect();
+        let outer: Vec<Arc<Tab>> = marks.into_iter().flat_map(Marks::tabs).map(|(_, tab)| tab).collect();
         let charge = match own {
             Some(own) => {
                 let outer = outer.into_iter().filter(|tab| !own.iter().any(|other| Arc::ptr_eq(tab, other)));
                 Self { outer: outer.collect(), own }
             }
-            None => Self { own: outer.into_iter().collect(), outer: SmallVec::new() },
+            None => Self { own: outer.into_iter().collect(), outer: Vec::new() },
         };
         charge.own.iter().for_each(|tab| tab.hold());
         Ok(charge)

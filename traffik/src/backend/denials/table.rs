@@ -62,7 +62,7 @@ struct Told {
 struct Asked {
     at: u64,
     /// The changes of each hit's set by then.
-    changes: SmallVec<[u64; 2]>,
+    changes: Vec<u64>,
 }
 
 impl Denials {
@@ -120,7 +120,7 @@ impl Denials {
 
     fn answer(&self, hits: &[Hit<'_>]) -> Result<Verdicts, Asked> {
         let at = self.clock.now();
-        let mut asked = Asked { at, changes: SmallVec::new() };
+        let mut asked = Asked { at, changes: Vec::new() };
         let mut verdicts = Verdicts { now: 0, each: SmallVec::new() };
         for hit in hits {
             let set = self.set(hit.hash());

@@ -271,7 +271,14 @@ impl Table {
             return Some(std::array::from_fn(|at| pair.get(at).copied().unwrap_or_default()));
         }
         let mut order: [usize; N] = std::array::from_fn(|at| at);
-        order.sort_unstable_by_key(|&at| spots[at].index);
+        // By insertion: they are five at most, and the standard sort is a lot to compile for each number.
+        for place in 1..N {
+            let mut place = place;
+            while place > 0 && spots[order[place - 1]].index > spots[order[place]].index {
+                order.swap(place - 1, place);
+                place -= 1;
+            }
+        }
         // Whose guard a hit is under: its own, or that of another in the same bucket.
         let mut holders = order;
         let mut guards: [Option<Guard<'_>>; N] = std::array::from_fn(|_| None);
@@ -419,7 +426,7 @@ impl Table {
         let mut guard = self.bucket(from).lock();
         // The lowest may go where they are.
         let first = *to.start();
-        let mut guards: SmallVec<[Guard<'_>; 3]> =
+        let mut guards: SmallVec<[Guard<'_>; 4]> =
             to.filter(|&index| index != from).map(|index| self.bucket(index).lock()).collect();
         let above = first + usize::from(first == from);
         let home = |tag| self.growth.home(shape, tag);

@@ -11,7 +11,7 @@ use crate::strategy::EXACT;
 /// Decides a batch. One strategy without a twin takes all of it to compare-and-swap: two scripts
 /// could not charge all or nothing, and every state reads the same either way.
 pub(super) async fn decide(store: &Store, op: Op, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
-    match hits.iter().map(scripts::twin).collect::<Option<SmallVec<[Call; 4]>>>() {
+    match hits.iter().map(scripts::twin).collect::<Option<Vec<Call>>>() {
         Some(calls) => by_script(store, op, hits, &calls).await,
         None => swap::by_swap(store, op, hits).await,
     }

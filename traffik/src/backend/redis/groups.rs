@@ -7,8 +7,6 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use super::{Store, decide};
 use crate::backend::{BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
 use crate::identity::Identity;
@@ -16,7 +14,7 @@ use crate::policy::Policy;
 use crate::unstopped::Unstopped;
 
 /// The places of one client's hits in the batch.
-type Places = SmallVec<[usize; 4]>;
+type Places = Vec<usize>;
 
 /// The hits by client, or none if it is one client's batch.
 pub(super) fn split(hits: &[Hit<'_>]) -> Option<Vec<Places>> {
@@ -60,7 +58,7 @@ impl Gathered {
     }
 }
 
-fn of<'a>(hits: &[Hit<'a>], places: &[usize]) -> SmallVec<[Hit<'a>; 4]> {
+fn of<'a>(hits: &[Hit<'a>], places: &[usize]) -> Vec<Hit<'a>> {
     places.iter().map(|place| hits[*place]).collect()
 }
 
@@ -154,7 +152,7 @@ struct Answer {
 /// waited for all the same, and what was charged is given back.
 fn charge(store: Arc<Store>, mut hits: Vec<Owned>) -> Unstopped<Answer> {
     let work = async move {
-        let asked: SmallVec<[Hit<'_>; 4]> = hits.iter().map(Owned::hit).collect();
+        let asked: Vec<Hit<'_>> = hits.iter().map(Owned::hit).collect();
         let decide = decide::decide(&store, Op::Hit, &asked);
         let result = tokio::time::timeout(store.timeout, decide).await;
         drop(asked);
@@ -208,7 +206,7 @@ impl Drop for Charged<'_> {
 }
 
 async fn give_back(store: &Store, (at, hits): &Charge) {
-    let hits: SmallVec<[Hit<'_>; 4]> = hits.iter().map(Owned::hit).collect();
+    let hits: Vec<Hit<'_>> = hits.iter().map(Owned::hit).collect();
     let refund = decide::decide(store, Op::Refund { at: Some(*at) }, &hits);
     match tokio::time::timeout(store.timeout, refund).await {
         Ok(Ok(_)) => {}

@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use smallvec::SmallVec;
-
 use crate::backend::Hit;
 use crate::strategy::{SlidingWindow, Twin};
 
@@ -55,7 +53,7 @@ pub(super) fn twin(hit: &Hit<'_>) -> Option<Call> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Call {
     id: Id,
-    pub(super) args: SmallVec<[u64; 4]>,
+    pub(super) args: Vec<u64>,
 }
 
 fn call(id: Id, args: &[u64]) -> Call {

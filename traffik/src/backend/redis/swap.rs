@@ -24,7 +24,7 @@ type Held = Vec<u8>;
 /// Decides a batch.
 pub(super) async fn by_swap(store: &Store, op: Op, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
     let script = swapping();
-    let keys: SmallVec<[String; 4]> = hits.iter().map(|hit| key::of(&store.namespace, hit)).collect();
+    let keys: Vec<String> = hits.iter().map(|hit| key::of(&store.namespace, hit)).collect();
     let mut reply = store.run(script, &command(store, &keys)).await?;
     for tried in 0..TRIES {
         let (now, held) = read(store, reply, hits.len()).ok_or_else(|| store.nonsense())?;
@@ -64,7 +64,7 @@ fn command(store: &Store, keys: &[String]) -> Cmd {
 }
 
 /// The reply of `lua/swap.lua`: the instant, and what each key holds.
-fn read(store: &Store, reply: Vec<Value>, hits: usize) -> Option<(u64, SmallVec<[Held; 4]>)> {
+fn read(store: &Store, reply: Vec<Value>, hits: usize) -> Option<(u64, Vec<Held>)> {
     let mut reply = reply.into_iter();
     let (Some(Value::Int(0)), Some(Value::Int(now))) = (reply.next(), reply.next()) else { return None };
     let now = match &store.clock {
@@ -75,20 +75,14 @@ fn read(store: &Store, reply: Vec<Value>, hits: usize) -> Option<(u64, SmallVec<
         Value::BulkString(bytes) => Some(bytes),
         _ => None,
     });
-    let held: SmallVec<[Held; 4]> = held.collect::<Option<_>>()?;
+    let held: Vec<Held> = held.collect::<Option<_>>()?;
     (held.len() == hits).then_some((now, held))
 }
 
 /// Takes the steps. No states are given when nothing is to be stored.
-fn step(
-    op: Op,
-    now: u64,
-    hits: &[Hit<'_>],
-    held: &[Held],
-    store: &Store,
-) -> (Verdicts, SmallVec<[State; 4]>) {
+fn step(op: Op, now: u64, hits: &[Hit<'_>], held: &[Held], store: &Store) -> (Verdicts, Vec<State>) {
     let mut garbage = 0;
-    let before: SmallVec<[State; 4]> = held
+    let before: Vec<State> = held
         .iter()
         .map(|held| match held.as_slice() {
             [b'-'] => State::Empty,
@@ -114,11 +108,11 @@ fn step(
     if op == Op::Hit && !admitted {
         // Nothing is charged, and the others are told as they stand.
         let (each, _) = take(Op::Check);
-        return (Verdicts { now, each }, SmallVec::new());
+        return (Verdicts { now, each }, Vec::new());
     }
     // An unchanged state is stored again, since it may matter for longer now.
     let nothing = states.iter().all(|state| *state == State::Empty) && held.iter().all(|held| held == b"-");
-    (Verdicts { now, each }, if nothing || !op.changes() { SmallVec::new() } else { states })
+    (Verdicts { now, each }, if nothing || !op.changes() { Vec::new() } else { states })
 }
 
 /// How long to keep a state, in ms. As in `lua/main.lua`: never too short, at most 1 s too long.

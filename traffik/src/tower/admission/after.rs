@@ -27,9 +27,7 @@ enum Left {
 #[derive(Default)]
 pub(super) struct Work {
     reports: SmallVec<[Report; 2]>,
-    /// What each of the reports' throttles has charged.
-    charged: SmallVec<[u64; 2]>,
-    refunds: SmallVec<[(RefundOn, Paid); 1]>,
+    refunds: Vec<(RefundOn, Paid)>,
 }
 
 impl After {
@@ -68,9 +66,8 @@ impl From<Work> for After {
 }
 
 impl Work {
-    pub(super) fn report(&mut self, report: Report, charged: u64) {
+    pub(super) fn report(&mut self, report: Report) {
         self.reports.push(report);
-        self.charged.push(charged);
     }
 
     pub(super) fn refund(&mut self, on: RefundOn, paid: Paid) {
@@ -81,8 +78,7 @@ impl Work {
         let work = &mut self;
         let given_back = response.extensions().get::<GivenBack>().is_some();
         if given_back {
-            for (report, charged) in work.reports.iter_mut().zip(&work.charged) {
-                let stat = &mut report.stat;
+            for Report { stat, charged, .. } in &mut work.reports {
                 stat.remaining = stat.remaining.saturating_add(*charged).min(stat.limit);
                 stat.used = stat.used.saturating_sub(*charged);
             }

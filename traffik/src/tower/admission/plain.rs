@@ -51,7 +51,7 @@ fn reporting(one: &Use, stat: Stat, parts: &Parts) -> After {
         return After::default();
     }
     let period = settings.period();
-    After::reporting(Report { headers: headers.clone(), stat, period, refused: false })
+    After::reporting(Report { headers: headers.clone(), stat, period, refused: false, charged: 0 })
 }
 
 /// A few throttles, decided as one.
