@@ -108,6 +108,7 @@ mod decision;
 ))]
 pub mod docs;
 mod error;
+mod few;
 mod identity;
 mod key;
 #[cfg(feature = "metrics")]

@@ -7,6 +7,8 @@ mod sync;
 #[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/bucket.rs"]
 mod bucket;
+#[path = "../../../traffik/src/few.rs"]
+mod few;
 #[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/growth.rs"]
 mod growth;

@@ -6,6 +6,7 @@ use super::{Candidate, Failure, Known, Receipt, Ruling};
 use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdicts};
 use crate::decision::Decision;
 use crate::error::Error;
+use crate::few;
 use crate::observe::Outcome;
 use crate::resilience::{self, Outage, Permits, Retry};
 use crate::subject::Subject;
@@ -113,7 +114,7 @@ async fn together<'a>(
             charged.give_back().await;
             return Err(failure);
         }
-        later.sort_unstable_by_key(|leg| leg.candidate.entry);
+        few::sort_by_key(&mut later, |leg| leg.candidate.entry);
         left = later;
     }
     charged.keep();

@@ -13,6 +13,7 @@ use super::bucket::{Bucket, Entry, Guard, Node, REFUSED, Slot};
 use super::growth::{Growth, Move, SMALLEST, Shape};
 use super::sync::{AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering};
 use crate::backend::{Hit, Op, Verdict};
+use crate::few;
 use crate::strategy::State;
 
 /// Keys per bucket that the table aims at: above it, it grows.
@@ -211,7 +212,7 @@ impl Table {
             let home = |hit: &Hit<'_>| self.growth.home(shape, hit.hash());
             indices.clear();
             indices.extend(hits.iter().map(home));
-            indices.sort_unstable();
+            few::sort_by_key(&mut indices, |index| *index);
             indices.dedup();
             guards.extend(indices.iter().map(|&index| self.bucket(index).lock()));
             let shape = self.shape();
@@ -271,14 +272,7 @@ impl Table {
             return Some(std::array::from_fn(|at| pair.get(at).copied().unwrap_or_default()));
         }
         let mut order: [usize; N] = std::array::from_fn(|at| at);
-        // By insertion: they are five at most, and the standard sort is a lot to compile for each number.
-        for place in 1..N {
-            let mut place = place;
-            while place > 0 && spots[order[place - 1]].index > spots[order[place]].index {
-                order.swap(place - 1, place);
-                place -= 1;
-            }
-        }
+        few::sort_by_key(&mut order, |&at| spots[at].index);
         // Whose guard a hit is under: its own, or that of another in the same bucket.
         let mut holders = order;
         let mut guards: [Option<Guard<'_>>; N] = std::array::from_fn(|_| None);
