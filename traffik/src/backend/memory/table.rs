@@ -263,7 +263,19 @@ impl Table {
     /// it was.
     #[inline(never)]
     pub(super) fn renew_all<const N: usize>(&self, now: u64, hits: [&Hit<'_>; N]) -> Option<[Verdict; N]> {
-        let shape = self.shape();
+        loop {
+            let shape = self.shape();
+            let verdicts = self.renew_in(shape, now, hits);
+            // Keys that were not found may have been moved meanwhile.
+            if verdicts.is_some() || self.shape() == shape {
+                return verdicts;
+            }
+        }
+    }
+
+    /// The same for a table of this shape; `None` too if that has changed.
+    #[inline(always)]
+    fn renew_in<const N: usize>(&self, shape: Shape, now: u64, hits: [&Hit<'_>; N]) -> Option<[Verdict; N]> {
         let spots = hits.map(|hit| self.spot_at(shape, hit.hash()));
         if let ([a, b], [first, second]) = (&hits[..], &spots[..])
             && first.index != second.index
