@@ -2,7 +2,8 @@
 //!
 //! The words of a message, each times a secret 128-bit multiplier, are added up modulo 2^128, and the upper
 //! half of the sum is the hash. For any two different messages chosen without knowing the multipliers the
-//! chance that they meet is 2^-64, and that is proven, not assumed: the family is strongly universal.
+//! chance that they meet is 2^-64, and that is proven, not assumed: the family is strongly universal. (Not
+//! so for messages of 128 bytes and more, of which the standard library's SipHash makes a word first.)
 //! Nobody ever sees a hash, so nobody learns of the multipliers, and no more is needed to keep clients
 //! apart. It takes one multiplication in two parts for eight bytes, where a pseudo-random function like
 //! SipHash takes some twenty steps that wait for each other.
@@ -16,8 +17,8 @@ use std::hash::{BuildHasher, RandomState};
 /// Words of eight bytes that have a multiplier.
 const WORDS: usize = 16;
 
-/// The longest message that is hashed here alone.
-const LONGEST: usize = 8 * WORDS;
+/// The bytes from which on a message is too long to be hashed here alone.
+const LONG: usize = 8 * WORDS;
 
 /// Different kinds of message: each has its own summand, as a message's first word would give it.
 pub(super) const KINDS: usize = 8;
@@ -113,7 +114,7 @@ fn add(sum: u128, multiplier: &u128, word: u64) -> u128 {
 /// tell every byte.
 #[inline(always)]
 fn words(bytes: &[u8]) -> Option<(u64, &[[u8; 8]])> {
-    if bytes.len() >= LONGEST {
+    if bytes.len() >= LONG {
         return None;
     }
     let word = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
@@ -154,7 +155,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_what_the_paper_says(kind in 0..KINDS, bytes in proptest::collection::vec(any::<u8>(), 0..LONGEST)) {
+        fn it_is_what_the_paper_says(kind in 0..KINDS, bytes in proptest::collection::vec(any::<u8>(), 0..LONG)) {
             let of = Multilinear::random();
             prop_assert_eq!(of.of_bytes(kind, &bytes), reference(&of, kind, &bytes));
         }
@@ -164,7 +165,7 @@ mod tests {
     fn a_byte_more_less_or_other_is_another_hash() {
         let of = Multilinear::random();
         let mut seen = HashSet::new();
-        for length in 0..2 * LONGEST {
+        for length in 0..2 * LONG {
             let mut bytes = vec![0_u8; length];
             assert!(seen.insert(of.of_bytes(0, &bytes)), "{length} bytes");
             for at in 0..length {
