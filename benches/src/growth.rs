@@ -8,7 +8,7 @@ use traffik::test_kit::ManualClock;
 use traffik::{MemoryBackend, Registry, Throttle};
 
 use crate::measure::{Spread, on_threads, rounds};
-use crate::memory::{Subject, governor, is_allowed, order, strings, throttle};
+use crate::memory::{Identity, Subject, governor, is_allowed, order, throttle};
 use crate::report::{Report, Target, digits, time};
 
 pub fn run(report: &mut Report) {
@@ -131,7 +131,7 @@ fn keys(report: &mut Report) {
     ];
     let mut series = [vec![], vec![], vec![], vec![]];
     for keys in [1_000, 10_000, 100_000, 1_000_000, 10_000_000] {
-        let all = strings(keys);
+        let all: Vec<_> = (0..keys).map(String::of).collect();
         let ours = throttle(MemoryBackend::builder().capacity(2 * keys).build());
         let theirs = governor();
         all.iter().for_each(|key| {

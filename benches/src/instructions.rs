@@ -1,13 +1,14 @@
 //! Instruction counts, which don't wobble as times do: this program once more, under valgrind.
 
 use std::hint::black_box;
+use std::net::IpAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use traffik::MemoryBackend;
 
 use crate::http_calls;
-use crate::memory::{Subject, addresses, governor, strings, throttle};
+use crate::memory::{Identity, Subject, governor, throttle};
 use crate::report::{Report, digits};
 
 /// The argument that makes this program do one piece of work and nothing else.
@@ -72,22 +73,22 @@ fn count(name: &str) -> Result<f64, String> {
 /// # Errors
 /// When there is none of that name.
 pub fn one(name: &str) -> Result<(), String> {
-    let (strings, addresses) = (strings(1), addresses(1));
+    let (string, address) = (String::of(0), IpAddr::of(0));
     let throttle = throttle(MemoryBackend::new());
     match name {
         "ours string" => counted(|| {
-            black_box(black_box(&strings[0]).hit(&throttle));
+            black_box(black_box(&string).hit(&throttle));
         }),
         "ours address" => counted(|| {
-            black_box(black_box(&addresses[0]).hit(&throttle));
+            black_box(black_box(&address).hit(&throttle));
         }),
         "governor string" => {
             let governor = governor();
-            counted(|| drop(black_box(governor.check_key(black_box(&strings[0])))));
+            counted(|| drop(black_box(governor.check_key(black_box(&string)))));
         }
         "governor address" => {
             let governor = governor();
-            counted(|| drop(black_box(governor.check_key(black_box(&addresses[0])))));
+            counted(|| drop(black_box(governor.check_key(black_box(&address)))));
         }
         name => {
             let service =

@@ -6,6 +6,8 @@
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
+use crate::memory::Identity;
+
 /// One side of a comparison: says how long an operation took, in nanoseconds.
 pub type Side<'a> = Box<dyn FnMut() -> f64 + 'a>;
 
@@ -61,25 +63,25 @@ pub fn on_threads(threads: usize, n: usize, work: impl Fn(usize, usize) + Sync) 
     total / (threads * n) as f64
 }
 
-/// Identities that are copied together at a time: they stay in the first-level cache.
+/// Identities that are made together at a time: they stay in the first-level cache.
 const AT_HAND: usize = 64;
 
-/// The same of work on identities that are at hand, as those of a request are that was just read. Copies are
-/// made of a few at a time, as `pick(thread, i)` says, and only what is done with them is timed.
-pub fn at_hand<'a, K: Clone + Sync + 'a>(
+/// The same of work on identities that are at hand, as those of a request are that was just read. A few are
+/// made at a time, of the clients that `pick(thread, i)` says, and only what is done with them is timed.
+pub fn at_hand<I: Identity>(
     threads: usize,
     n: usize,
-    pick: impl Fn(usize, usize) -> &'a K + Sync,
-    work: impl Fn(&K) + Sync,
+    pick: impl Fn(usize, usize) -> usize + Sync,
+    work: impl Fn(&I) + Sync,
 ) -> f64 {
     let barrier = Barrier::new(threads);
     let one = |thread: usize| {
-        let mut few: Vec<K> = (0..AT_HAND).map(|i| pick(thread, i).clone()).collect();
+        let mut few: Vec<I> = (0..AT_HAND).map(I::of).collect();
         let mut time = Duration::ZERO;
         barrier.wait();
         for batch in 0..n / AT_HAND {
             for (at, identity) in few.iter_mut().enumerate() {
-                identity.clone_from(pick(thread, batch * AT_HAND + at));
+                identity.become_of(pick(thread, batch * AT_HAND + at));
             }
             let start = Instant::now();
             few.iter().for_each(&work);

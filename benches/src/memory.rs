@@ -1,7 +1,9 @@
 //! Decisions in memory: against `governor` keyed (DashMap) and `limitador`.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::future::IntoFuture;
+use std::hash::Hash;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
@@ -12,7 +14,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use traffik::strategy::Gcra;
 use traffik::{Attempt, Decision, MemoryBackend, Registry, Throttle};
 
-use crate::measure::{at_hand, on_threads, rounds};
+use crate::measure::{at_hand, rounds};
 use crate::report::{Report, Target};
 
 const KEYS: usize = 100_000;
@@ -37,7 +39,7 @@ pub fn throttle(memory: MemoryBackend) -> Throttle {
         .expect("a bench set up wrongly should stop")
 }
 
-pub fn governor<K: Clone + Eq + std::hash::Hash>() -> DefaultKeyedRateLimiter<K> {
+pub fn governor<K: Clone + Eq + Hash>() -> DefaultKeyedRateLimiter<K> {
     let burst = NonZeroU32::new(1000).unwrap_or(NonZeroU32::MIN);
     RateLimiter::keyed(Quota::per_second(NonZeroU32::MAX).allow_burst(burst))
 }
@@ -47,12 +49,31 @@ pub fn order(i: usize, keys: usize) -> usize {
     i.wrapping_mul(2_654_435_761) % keys
 }
 
-pub fn strings(keys: usize) -> Vec<String> {
-    (0..keys).map(|i| format!("user:{i:08}")).collect()
+/// What tells clients apart.
+pub trait Identity: Clone + Eq + Hash + Send + Sync {
+    fn of(number: usize) -> Self;
+
+    /// Becomes another client's, in the memory that it has.
+    fn become_of(&mut self, number: usize) {
+        *self = Self::of(number);
+    }
 }
 
-pub fn addresses(keys: usize) -> Vec<IpAddr> {
-    (0..keys as u32).map(|i| IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + i * 7))).collect()
+impl Identity for String {
+    fn of(number: usize) -> Self {
+        format!("user:{number:08}")
+    }
+
+    fn become_of(&mut self, number: usize) {
+        self.clear();
+        let _ = write!(self, "user:{number:08}");
+    }
+}
+
+impl Identity for IpAddr {
+    fn of(number: usize) -> Self {
+        Self::V4(Ipv4Addr::from_bits(0x0a00_0000 + number as u32 * 7))
+    }
 }
 
 /// What the bench throttles by, handed over as each side takes it.
@@ -82,17 +103,17 @@ enum Walk {
     Hot,
 }
 
-fn pick<K>(keys: &[K], walk: Walk, threads: usize, thread: usize, i: usize) -> &K {
-    let part = keys.len() / threads;
+/// The client whose turn it is.
+fn pick(walk: Walk, threads: usize, thread: usize, i: usize) -> usize {
+    let part = KEYS / threads;
     match walk {
-        Walk::Hot => &keys[0],
-        Walk::Apart => &keys[thread * part + order(i, part)],
+        Walk::Hot => 0,
+        Walk::Apart => thread * part + order(i, part),
     }
 }
 
-fn keyed<K>(report: &mut Report, name: &str, targets: [f64; 3], keys: &[K])
+fn keyed<K: Identity>(report: &mut Report, name: &str, targets: [f64; 3])
 where
-    K: Clone + Eq + std::hash::Hash + Send + Sync,
     for<'a> &'a K: Subject<'a>,
 {
     let cases = [
@@ -103,7 +124,7 @@ where
     ];
     for (case, threads, walk, target) in cases {
         let (ours, theirs) = (throttle(MemoryBackend::new()), governor());
-        let pick = |thread, i| pick(black_box(keys), walk, threads, thread, i);
+        let pick = |thread, i| pick(walk, threads, thread, i);
         let hit = |key: &K| _ = black_box(black_box(key).hit(&ours));
         let check = |key: &K| _ = black_box(theirs.check_key(black_box(key)).is_ok());
         let ours = || at_hand(threads, OPS, pick, hit);
@@ -114,14 +135,13 @@ where
 }
 
 /// Two threads against one, on keys of their own.
-fn scaling(report: &mut Report, keys: &[String]) {
+fn scaling(report: &mut Report) {
     let throttle = throttle(MemoryBackend::new());
     let on = |threads: usize| {
         let throttle = &throttle;
         move || {
-            on_threads(threads, OPS, |thread, i| {
-                black_box(pick(keys, Walk::Apart, 2, thread, i).hit(throttle));
-            })
+            let pick = |thread, i| pick(Walk::Apart, 2, thread, i);
+            at_hand(threads, OPS, pick, |key: &String| _ = black_box(black_box(key).hit(throttle)))
         }
     };
     let times = rounds(ROUNDS, [Box::new(on(2)), Box::new(on(1))]);
@@ -130,7 +150,7 @@ fn scaling(report: &mut Report, keys: &[String]) {
     report.figures(work, throughput, " ×", Target::AtLeast(1.8));
 }
 
-fn limitador(report: &mut Report, keys: &[String]) {
+fn limitador(report: &mut Report) {
     use limitador::limit::{Context, Limit};
     let ours = throttle(MemoryBackend::new());
     let theirs = limitador::RateLimiter::new(1_000_000);
@@ -140,28 +160,23 @@ fn limitador(report: &mut Report, keys: &[String]) {
     let none: [limitador::limit::Predicate; 0] = [];
     theirs.add_limit(Limit::new("bench", u64::MAX, 60, none, [variable]));
     let namespace = "bench".into();
-    let ours = || {
-        on_threads(1, OPS / 4, |_, i| {
-            black_box(pick(keys, Walk::Apart, 1, 0, i).hit(&ours));
-        })
+    let pick = |_, i| pick(Walk::Apart, 1, 0, i);
+    let hit = |key: &String| _ = black_box(key.hit(&ours));
+    let check = |key: &String| {
+        let context = Context::from(HashMap::from([("user".to_owned(), key.clone())]));
+        black_box(theirs.check_rate_limited_and_update(&namespace, &context, 1).is_ok());
     };
-    let theirs = || {
-        on_threads(1, OPS / 4, |_, i| {
-            let user = pick(keys, Walk::Apart, 1, 0, i).clone();
-            let context = Context::from(HashMap::from([("user".to_owned(), user)]));
-            black_box(theirs.check_rate_limited_and_update(&namespace, &context, 1).is_ok());
-        })
-    };
+    let ours = || at_hand(1, OPS / 4, pick, hit);
+    let theirs = || at_hand(1, OPS / 4, pick, check);
     let times = rounds(ROUNDS, [Box::new(ours), Box::new(theirs)]);
     report.ratio("memory, 100 000 String identities, 1 thread", "limitador", &times, Target::None);
 }
 
 pub fn run(report: &mut Report) {
-    let strings = strings(KEYS);
-    keyed(report, "`Gcra`, 100 000 `String`", [0.5, 0.4, 0.4], &strings);
-    keyed(report, "`Gcra`, 100 000 `IpAddr`", [0.6, 0.4, 0.4], &addresses(KEYS));
-    scaling(report, &strings);
-    limitador(report, &strings);
+    keyed::<String>(report, "`Gcra`, 100 000 `String`", [0.5, 0.4, 0.4]);
+    keyed::<IpAddr>(report, "`Gcra`, 100 000 `IpAddr`", [0.6, 0.4, 0.4]);
+    scaling(report);
+    limitador(report);
     report.unmeasured("axum-governor: it needs Rust 1.95, and this workspace promises 1.88");
     report.unmeasured("axum-limit: it limits by an extractor in the handler; no case was written for it");
 }

@@ -122,10 +122,14 @@ impl<'a> Asking<'a> {
             && let Some(hit) = pipeline::direct(throttle, &self.subject, self.units)
         {
             self.throttle = None;
-            return match hit.take() {
-                Ok(passed) => Poll::Ready(Ok(Decision::Allowed(passed.stat()))),
-                Err(decision) => Poll::Ready(Ok(decision)),
+            let decision = match hit.take() {
+                Ok(passed) => Decision::Allowed(passed.stat()),
+                Err(decision) => decision,
             };
+            // Neither holds anything by now, which is not known any more when they are dropped.
+            std::mem::forget(std::mem::replace(&mut self.subject, Subject::none()));
+            std::mem::forget(self.waiting.take());
+            return Poll::Ready(Ok(decision));
         }
         self.ask(Op::Hit, cx)
     }

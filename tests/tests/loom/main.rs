@@ -7,13 +7,22 @@ mod sync;
 #[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/bucket.rs"]
 mod bucket;
+#[allow(dead_code)]
+#[path = "../../../traffik/src/backend/memory/cell.rs"]
+mod cell;
+#[path = "../../../traffik/src/backend/memory/expiry.rs"]
+mod expiry;
 #[path = "../../../traffik/src/few.rs"]
 mod few;
 #[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/growth.rs"]
 mod growth;
+mod load;
 #[path = "../../../traffik/src/backend/memory/lock.rs"]
 mod lock;
+#[allow(dead_code)]
+#[path = "../../../traffik/src/backend/memory/nodes.rs"]
+mod nodes;
 #[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/reclaim.rs"]
 mod reclaim;

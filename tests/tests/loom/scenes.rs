@@ -12,6 +12,7 @@ use traffik::Rate;
 use traffik::strategy::State;
 
 use crate::backend::{Hit, Op, Verdict};
+use crate::load::SMALLEST;
 use crate::lock::Lock;
 use crate::sync::UnsafeCell;
 use crate::table::Table;
@@ -19,12 +20,15 @@ use crate::table::Table;
 /// Noon of some day.
 const NOW: u64 = 1_700_000_000_000_000 / HOUR * HOUR + HOUR / 2;
 const HOUR: u64 = 3_600_000_000;
+/// Some time before.
+const EPOCH: u64 = NOW - 1_000 * HOUR;
 
 /// Tries every interleaving that can make a difference, and says how many there were.
 fn explore(scene: impl Fn() + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
     // No bound on anything, whatever the environment says: all of them.
     (model.preemption_bound, model.max_permutations, model.max_duration) = (None, None, None);
+    model.max_branches = 100_000;
     let tried = Arc::new(AtomicUsize::new(0));
     let count = tried.clone();
     model.check(move || {
@@ -34,9 +38,14 @@ fn explore(scene: impl Fn() + Sync + Send + 'static) {
     println!("{} interleavings", tried.load(Ordering::Relaxed));
 }
 
-/// Even keys stay in the first half of the buckets, odd ones go to the other.
+/// All are in the last bucket of the smallest table. Even keys stay lower than odd ones when it grows.
 fn hit(key: u64, limit: u64) -> Hit<'static> {
-    let tag = key.rotate_right(1);
+    at(SMALLEST - 1, key | (key % 2) << 55, limit)
+}
+
+/// A key that is in this bucket of the smallest table.
+fn at(bucket: usize, key: u64, limit: u64) -> Hit<'static> {
+    let tag = (bucket as u64) << 56 | key;
     Hit { tag, rate: Rate::per_hour(limit), lifetime: PhantomData }
 }
 
@@ -62,7 +71,7 @@ fn batch(table: &Table, hits: &[Hit<'_>]) -> bool {
 
 /// A table that holds these keys, each used once. More than four keys make it grow.
 fn holding(capacity: usize, tags: &[u64]) -> Arc<Table> {
-    let table = Table::new(capacity);
+    let table = Table::new(capacity, EPOCH);
     for tag in tags {
         assert!(take(&table, &hit(*tag, 1_000)));
     }
@@ -134,13 +143,13 @@ fn one_account_admits_its_limit() {
     });
 }
 
-/// The fifth key splits the only bucket, and odd keys move to the new one.
+/// The fifth key splits its bucket, and odd keys move to the new one.
 #[test]
 fn a_key_that_moves_is_counted_where_it_is() {
     explore(|| {
         let table = holding(100, &[1, 2, 3, 4]);
         both(&table, |table| take(table, &hit(5, 1_000)), |table| take(table, &hit(3, 1_000)));
-        assert_eq!(table.size(), 2);
+        assert_eq!(table.size(), SMALLEST + 1);
         assert_eq!([1, 2, 3, 4, 5].map(|tag| used(&table, tag)), [1, 1, 2, 1, 1]);
         assert_eq!(table.len(), 5);
     });
@@ -151,7 +160,7 @@ fn two_newcomers_grow_the_table_and_lose_nothing() {
     explore(|| {
         let table = holding(100, &[1, 2, 3, 4]);
         both(&table, |table| take(table, &hit(5, 1_000)), |table| take(table, &hit(6, 1_000)));
-        assert!(table.size() >= 2);
+        assert_eq!(table.size(), SMALLEST + 1);
         assert_eq!([1, 2, 3, 4, 5, 6].map(|tag| used(&table, tag)), [1; 6]);
         assert_eq!(table.len(), 6);
     });
@@ -224,6 +233,26 @@ fn newcomers_to_a_full_table_drop_the_mild_and_keep_the_refused() {
         // One newcomer may be the other's victim, being as mild as the rest.
         let held = [1, 2, 3, 4, 5, 10, 12, 13].map(|tag| used(&table, tag));
         assert_eq!((held.iter().sum::<u64>(), table.len()), (6, 6), "{held:?}");
+    });
+}
+
+/// Keys that find no room in their bucket hang behind it, in nodes that two buckets take at once.
+#[test]
+fn keys_behind_a_bucket_are_counted_there() {
+    const EVEN: [u64; 7] = [2, 4, 6, 8, 10, 12, 14];
+    explore(|| {
+        let table = holding(100, &EVEN);
+        let odd = |key| at(1, key, 1_000);
+        assert!((0..6).all(|key| take(&table, &odd(key))));
+        let (behind, new) = both(
+            &table,
+            |table| ask(table, Op::Reset, NOW, &hit(14, 1_000)).admitted && take(table, &hit(16, 1_000)),
+            move |table| take(table, &odd(6)),
+        );
+        assert!(behind && new);
+        assert_eq!(EVEN.map(|key| used(&table, key)), [1, 1, 1, 1, 1, 1, 0]);
+        assert_eq!((used(&table, 16), table.len()), (1, 14));
+        assert!((0..7).all(|key| ask(&table, Op::Check, NOW, &odd(key)).used == 1));
     });
 }
 

@@ -12,6 +12,13 @@ pub(super) fn pause() {}
 /// One of each kind of look is enough.
 pub(super) const LOOKS: u32 = 1;
 
+/// Runs a test of one of the table's parts.
+pub(super) fn model(test: impl Fn() + Send + Sync + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.max_branches = 100_000;
+    model.check(test);
+}
+
 /// What stands for the table's own lock, which has a scene of its own: loom knows how its mutexes
 /// block, and has far fewer interleavings to try. The guard is kept inside while the lock is held.
 pub(super) struct Lock {
@@ -66,6 +73,10 @@ impl<T> Mutex<T> {
     pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         self.0.try_lock().ok()
     }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().expect("loom's mutexes are not poisoned")
+    }
 }
 
 /// Every look at the inside counts as a write, and loom panics when two of them are not ordered.
@@ -82,10 +93,6 @@ impl<T> UnsafeCell<T> {
     pub(super) fn get(&self) -> *mut T {
         self.watched.with_mut(|_| ());
         self.value.get()
-    }
-
-    pub(super) fn get_mut(&mut self) -> &mut T {
-        self.value.get_mut()
     }
 }
 

@@ -1,14 +1,19 @@
 //! [`MemoryBackend`]: counters in this process.
 //!
-//! One flat table of buckets, each a pair of cache lines with its own one-byte lock: a hit is a
-//! hash, one bucket, one step. The table grows by one bucket at a time (linear hashing), forgets
-//! expired keys as new ones come, and never holds more keys than its capacity. No thread runs in
-//! the background and no lock spans the table.
+//! One flat table of buckets, each a pair of cache lines with its own one-byte lock and room for six
+//! keys: a hit is a hash, one bucket, one step. Most states are twelve bytes (`cell.rs`); longer ones are
+//! boxed. The table grows by one bucket at a time (linear hashing), forgets expired keys as new ones come,
+//! and never holds more keys than its capacity. No thread runs in the background and no lock spans the
+//! table.
 
 mod bucket;
+mod cell;
 mod counter;
+mod expiry;
 mod growth;
+mod load;
 mod lock;
+mod nodes;
 mod reclaim;
 mod sync;
 mod table;
@@ -26,6 +31,9 @@ use time::Time;
 
 // The layout that the speed rests on.
 const _: () = assert!(size_of::<bucket::Bucket>() == 128);
+
+/// How long before its making a store's own count of time begins: half of what it has room for.
+const FOUR_YEARS: u64 = 1 << 47;
 
 /// The default capacity: one million keys.
 pub const DEFAULT_CAPACITY: usize = 1_000_000;
@@ -90,8 +98,9 @@ impl MemoryBackend {
         self.0.table.capacity()
     }
 
-    /// Bytes allocated for the table, logs of [`SlidingLog`](crate::strategy::SlidingLog) and
-    /// [`LeakyQueue`](crate::strategy::LeakyQueue) aside.
+    /// Bytes allocated for the table, aside from states that are longer than it has room for: logs of
+    /// [`SlidingLog`](crate::strategy::SlidingLog) and [`LeakyQueue`](crate::strategy::LeakyQueue), and
+    /// amounts past 2^44.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.table.bytes()
@@ -227,7 +236,8 @@ pub struct MemoryBackendBuilder {
 }
 
 impl MemoryBackendBuilder {
-    /// The most keys to hold; at least 1. A live key takes about 45 bytes; a full store under a flood of fresh keys, up to 56.
+    /// The most keys to hold; at least 1. A live key takes about 32 bytes; a full store under
+    /// a flood of fresh keys, up to 40.
     #[must_use]
     pub fn capacity(mut self, keys: usize) -> Self {
         self.capacity = keys.max(1);
@@ -245,7 +255,44 @@ impl MemoryBackendBuilder {
     #[must_use]
     pub fn build(self) -> MemoryBackend {
         let clock = self.clock.map_or_else(Time::system, Time::Injected);
-        let table = Table::new(self.capacity);
+        let table = Table::new(self.capacity, clock.now().saturating_sub(FOUR_YEARS));
         MemoryBackend(Arc::new(Store { table, clock }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nodes::Nodes;
+    use super::*;
+    use crate::rate::Rate;
+    use crate::strategy::*;
+
+    /// The states that most requests meet need no memory of their own.
+    #[test]
+    fn states_of_common_limits_are_not_boxed() {
+        const NOW: u64 = 1_700_000_000_000_000;
+        let common = bucket::Common { epoch: NOW - FOUR_YEARS, nodes: Nodes::new() };
+        let strategies: [&dyn Strategy; 8] = [
+            &FixedWindow::new().staggered(),
+            &SlidingWindow::new(),
+            &TokenBucket::new(),
+            &LeakyBucket::new(),
+            &Gcra::new().burst(1_000),
+            &Rollover::new(),
+            &TimeOfDay::new(),
+            &Adaptive::new(),
+        ];
+        for (strategy, rate) in strategies.iter().flat_map(|strategy| {
+            let rates = [Rate::per_second(1_000_000), Rate::per_hour(1_000), Rate::per_day(1_000_000)];
+            rates.map(move |rate| (*strategy, rate))
+        }) {
+            let mut state = State::Empty;
+            let mut verdict = Verdict::default();
+            for _ in 0..1_000 {
+                verdict = strategy.step(&mut state, &Ask::new(Op::Hit, NOW, &rate, 1));
+            }
+            let entry = common.entry(7, state, NOW + verdict.keep_for, 0);
+            assert!(!entry.is_boxed(), "{strategy:?} at {rate}");
+        }
     }
 }

@@ -63,7 +63,7 @@ impl Lane {
         let cost = if let Source::Fixed(cost) = settings.cost { Some(cost) } else { None };
         Some(Self {
             account: policy.account().copied(),
-            scale: Scale::of(policy.account().map_or(0, Account::limit)),
+            scale: Scale::of(policy.account().map_or(0, Account::most)),
             key: key::of(policy, 0, scope(settings)),
             cost: cost.unwrap_or(1),
             is_computed: cost.is_none(),

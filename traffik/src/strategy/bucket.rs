@@ -82,10 +82,10 @@ struct Level {
 }
 
 impl Account {
-    /// The most that a full account holds.
+    /// The most that can be used, debt included.
     #[cfg(feature = "memory")]
-    pub(crate) fn limit(&self) -> u64 {
-        self.limit
+    pub(crate) fn most(&self) -> u64 {
+        self.most
     }
 
     #[inline(always)]

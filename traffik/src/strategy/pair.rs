@@ -1,13 +1,16 @@
 //! [`Pair`]: two counters and the window they belong to, in two words below 2^53.
 //!
-//! `period ≥ 2^f` leaves at most `52 − f` bits to a window's index until the year 2112, and so
-//! `k = (54 + f) / 2` bits to each counter. The newer one fills the low end of the second word, the
-//! older one the rest of it and the low end of the first, the index the rest of that.
+//! The first word is the window's start, and the second the low 22 bits of either count, so that most pairs
+//! are an instant and a small number, as other states are, which stores may keep in less. The next 4 bits of
+//! either go above those. What is left of the counts goes where the start is always 0: `period ≥ 2^f` makes
+//! room for `f` bits before the next window begins, and so each counter has `26 + f / 2`.
 
 use super::{Ask, Op, State, skew};
 
-/// Bits of a word that Lua keeps exact.
-const WORD: u32 = 53;
+/// Bits of either count at the low end of the second word.
+const LOW: u32 = 22;
+/// Those that follow.
+const MIDDLE: u32 = 4;
 
 /// What was counted in one calendar window, and in the window before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,10 +20,15 @@ pub(super) struct Pair {
     pub(super) newer: u64,
 }
 
-/// Bits of one counter.
+/// Bits of either count that are added to the window's start.
 #[inline]
-pub(super) const fn bits(period: u64) -> u32 {
-    (54 + period.ilog2()) / 2
+pub(super) const fn high(period: u64) -> u32 {
+    period.ilog2() / 2
+}
+
+/// Bits of one counter.
+const fn bits(period: u64) -> u32 {
+    LOW + MIDDLE + high(period)
 }
 
 /// Refuses limits that a counter cannot hold.
@@ -30,7 +38,7 @@ pub(super) fn validate(limit: u64, period: u64) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "this strategy keeps two counts and a time in 106 bits, which leaves room for a limit of {most} at this \
+        "this strategy keeps two counts and a time in 104 bits, which leaves room for a limit of {most} at this \
          period, not for {limit}; lower the limit or lengthen the period"
     ))
 }
@@ -38,22 +46,27 @@ pub(super) fn validate(limit: u64, period: u64) -> Result<(), String> {
 impl Pair {
     #[inline]
     pub(super) fn unpack([first, second]: [u64; 2], period: u64) -> Self {
-        let bits = bits(period);
-        let high = 2 * bits - WORD;
+        let (high, rest) = (high(period), first % period);
+        let count = |low: u64, middle: u64, high: u64| {
+            let mask = |bits: u32| (1 << bits) - 1;
+            low & mask(LOW) | (middle & mask(MIDDLE)) << LOW | high << (LOW + MIDDLE)
+        };
         Self {
-            index: first >> high,
-            older: (first & ((1 << high) - 1)) << (WORD - bits) | second >> bits,
-            newer: second & ((1 << bits) - 1),
+            index: first / period,
+            newer: count(second, second >> (2 * LOW), rest & ((1 << high) - 1)),
+            older: count(second >> LOW, second >> (2 * LOW + MIDDLE), rest >> high),
         }
     }
 
     #[inline]
     pub(super) fn pack(self, period: u64) -> State {
-        let bits = bits(period);
-        let high = 2 * bits - WORD;
-        let first = self.index << high | self.older >> (WORD - bits);
-        let second = (self.older & ((1 << (WORD - bits)) - 1)) << bits | self.newer;
-        State::Words([first, second])
+        let Self { index, older, newer } = self;
+        let join = |shift: u32, by: u32| {
+            let part = |count: u64| count >> shift & ((1 << by) - 1);
+            part(newer) | part(older) << by
+        };
+        let second = join(0, LOW) | join(LOW, MIDDLE) << (2 * LOW);
+        State::Words([index * period + join(LOW + MIDDLE, high(period)), second])
     }
 
     /// The state as it was written, unless it lies too far ahead to be one.
@@ -132,6 +145,15 @@ mod tests {
             prop_assert!(words[0] < EXACT && words[1] < EXACT);
             prop_assert_eq!(Pair::unpack(words, period), pair);
         }
+
+        #[test]
+        fn small_counts_are_an_instant_and_a_small_number(period in 1_u64..=1 << 40, counts: (u64, u32, u32)) {
+            let (older, newer) = (u64::from(counts.1) >> 10, u64::from(counts.2) >> 10);
+            let pair = Pair { index: counts.0 % (HORIZON / period), older, newer };
+            let State::Words(words) = pair.pack(period) else { unreachable!() };
+            prop_assert_eq!(words[0], pair.start(period));
+            prop_assert!(words[1] < 1 << 44);
+        }
     }
 
     #[test]
@@ -139,6 +161,6 @@ mod tests {
         assert!(validate(1_000_000_000, 366 * 86_400_000_000).is_ok());
         assert!(validate(1_000_000_000, 1_000_000).is_ok());
         let error = validate((1 << 53) - 1, 86_400_000_000).unwrap_err();
-        assert!(error.contains("9007199254740991") && error.contains("35184372088831"), "{error}");
+        assert!(error.contains("9007199254740991") && error.contains("17592186044415"), "{error}");
     }
 }

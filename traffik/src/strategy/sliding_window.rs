@@ -27,10 +27,10 @@ impl SlidingWindow {
         Self
     }
 
-    /// Bits of one count in the packed state, for the Lua twin.
+    /// Bits of either count that are added to a window's start in the packed state, for the Lua twin.
     #[cfg(feature = "redis")]
-    pub(crate) const fn bits(period: u64) -> u32 {
-        pair::bits(period)
+    pub(crate) const fn high(period: u64) -> u32 {
+        pair::high(period)
     }
 }
 

@@ -1,120 +1,127 @@
-//! [`Bucket`]: four keys in two cache lines, under one lock.
+//! [`Bucket`]: six keys in two cache lines, under one lock.
 //!
-//! The first line holds the lock, what tells the keys apart and when they expire; the second their
-//! states. A key that finds no room hangs in a node of its own behind, under the same lock.
+//! The first line holds the lock and what tells the keys apart; the second, mostly, their states. A key
+//! that finds no room hangs in a node behind, under the same lock.
 
 #![allow(unsafe_code)]
 
+use super::cell::{Cell, Wide};
+use super::expiry::{LONGEST, code, longest};
+use super::nodes::{Link, Node, Nodes};
 use super::sync::{Lock, UnsafeCell};
 use crate::strategy::State;
 
 /// Keys per bucket.
-pub(super) const WAYS: usize = 4;
+pub(super) const WAYS: usize = 6;
 
-/// The part of a mark that says how near to refusal its key is, from 0 (full account).
-const PRESSURE: u8 = 0x7f;
-/// The part of a mark that says that the state's first word is a boxed log.
-const BOXED: u8 = 0x80;
-
-/// The mark of a key that is being refused: the last to be dropped.
-pub(super) const REFUSED: u8 = PRESSURE;
+/// Bits of a tag that are kept. Those above follow from the bucket's place: see `Growth::whole`.
+pub(super) const TAG: u32 = 56;
 
 #[repr(C, align(128))]
 pub(super) struct Bucket {
     lock: Lock,
-    // Apart from the rest, so that they fill up the lock's word.
-    marks: UnsafeCell<[u8; WAYS]>,
+    // Apart from the rest, so that it fills up the lock's word.
+    behind: UnsafeCell<Link>,
     body: UnsafeCell<Body>,
 }
 
-// SAFETY: `marks` and `body` are reached only through `Guard`, which holds `lock`; what they own
-// (boxed nodes, boxed byte vectors) is `Send`.
+// SAFETY: `behind` and `body` are reached only through `Guard`, which holds `lock`; what they own (boxed
+// states) is `Send`.
 unsafe impl Sync for Bucket {}
 
 #[derive(Default)]
 #[repr(C)]
 struct Body {
-    behind: Option<Box<Node>>,
-    tags: [u64; WAYS],
-    /// Half-seconds on the table's own count; 0 is a free slot.
-    expiry: [u32; WAYS],
-    states: [[u64; 2]; WAYS],
+    /// A tag and, in the low byte, how long its key is kept; 0 is a free slot.
+    names: [u64; WAYS],
+    cells: [Cell; WAYS],
 }
 
-/// One key more.
-#[derive(Default)]
-pub(super) struct Node {
-    behind: Option<Box<Self>>,
-    tag: u64,
-    state: [u64; 2],
-    expiry: u32,
-    mark: u8,
+/// What all buckets of a table have in common.
+pub(super) struct Common {
+    /// Where instants are counted from: microseconds since 1970.
+    pub(super) epoch: u64,
+    pub(super) nodes: Nodes,
 }
 
-impl Node {
-    fn slot(&mut self) -> Slot<'_> {
-        Slot { mark: &mut self.mark, tag: &mut self.tag, expiry: &mut self.expiry, state: &mut self.state }
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        drop(self.slot().take_state());
-        // One after the other: a long chain must not use up the stack.
-        let mut behind = self.behind.take();
-        while let Some(mut node) = behind {
-            behind = node.behind.take();
+impl Common {
+    /// A name and a cell for a state that matters until `expiry`.
+    #[inline(always)]
+    fn pack(&self, tag: u64, state: [u64; 2], expiry: u64, pressure: u8) -> Option<Entry> {
+        let [instant, amount] = state;
+        // Both wrap to something far too large where they are below 0.
+        let (since, kept) = (instant.wrapping_sub(self.epoch), expiry.wrapping_sub(instant));
+        if !Cell::fits(since, amount) || kept >= LONGEST {
+            return None;
         }
+        Some(Entry { name: name(tag, code(kept)), cell: Cell::of(since, amount, pressure) })
+    }
+
+    /// The same for any state.
+    pub(super) fn entry(&self, tag: u64, state: State, expiry: u64, pressure: u8) -> Entry {
+        let packed = state.words().and_then(|words| self.pack(tag, words, expiry, pressure));
+        packed.unwrap_or_else(|| {
+            let cell = Cell::wide(Wide { state, expiry }, pressure);
+            Entry { name: name(tag, code(0)), cell }
+        })
     }
 }
 
-impl Drop for Bucket {
-    fn drop(&mut self) {
-        let keys = Keys { marks: self.marks.get_mut(), body: self.body.get_mut() };
-        keys.each().take(WAYS).for_each(|mut slot| drop(slot.take_state()));
-    }
+/// The tag's low bits above the byte that says how long it is kept.
+#[inline(always)]
+fn name(tag: u64, code: u8) -> u64 {
+    tag << (u64::BITS - TAG) | u64::from(code)
 }
 
-/// A bucket's keys: four side by side, and the rest behind.
+/// Whether this is the name of a key, and of that tag.
+#[inline(always)]
+fn is_named(tag: u64, key: u64) -> bool {
+    // A key's code is not 0. One comparison: 0 becomes the largest of all.
+    (key ^ name(tag, 0)).wrapping_sub(1) < 255
+}
+
+/// A bucket's keys: six side by side, and the rest behind.
 struct Keys<'a> {
-    marks: &'a mut [u8; WAYS],
     body: &'a mut Body,
+    behind: &'a mut Link,
+    common: &'a Common,
 }
 
 impl<'a> Keys<'a> {
-    #[inline(always)]
-    fn slot(self, way: usize) -> Slot<'a> {
-        Slot {
-            mark: &mut self.marks[way],
-            tag: &mut self.body.tags[way],
-            expiry: &mut self.body.expiry[way],
-            state: &mut self.body.states[way],
-        }
-    }
-
-    #[inline(never)]
-    fn find_behind(self, tag: u64) -> Option<Slot<'a>> {
-        self.each().skip(WAYS).find(|slot| *slot.tag == tag && *slot.expiry != 0)
-    }
-
     /// Every slot, those behind last.
     fn each(self) -> impl Iterator<Item = Slot<'a>> {
-        let Self { marks, body: Body { behind, tags, expiry, states } } = self;
-        let here = marks.iter_mut().zip(tags).zip(expiry).zip(states);
-        let here = here.map(|(((mark, tag), expiry), state)| Slot { mark, tag, expiry, state });
-        let mut link = behind.as_deref_mut();
-        here.chain(std::iter::from_fn(move || {
-            let Node { behind, tag, state, expiry, mark } = link.take()?;
-            link = behind.as_deref_mut();
-            Some(Slot { mark, tag, expiry, state })
-        }))
+        let Self { body: Body { names, cells }, behind, common } = self;
+        let here = names.iter_mut().zip(cells).map(move |(name, cell)| Slot { name, cell, common });
+        // SAFETY: the bucket's lock is held for as long as `'a`, and nothing else looks at its nodes.
+        let behind = unsafe { chain(*behind, &common.nodes) };
+        here.chain(behind.map(|node| Slot { name: &mut node.name, cell: &mut node.cell, common }))
     }
+
+    /// The node of `tag`. One pointer: more would come back by way of memory, and go on from there.
+    #[inline(never)]
+    fn find_behind(self, tag: u64) -> Option<&'a mut Node> {
+        // SAFETY: as above.
+        unsafe { chain(*self.behind, &self.common.nodes) }.find(|node| is_named(tag, node.name))
+    }
+}
+
+/// A node and all that hang behind it.
+///
+/// # Safety
+/// The caller holds their bucket's lock for as long as `'a`, and no reference to any of them.
+unsafe fn chain(mut link: Link, nodes: &Nodes) -> impl Iterator<Item = &mut Node> {
+    std::iter::from_fn(move || {
+        // SAFETY: as the caller promises, and each is looked at once.
+        let node = unsafe { nodes.get(link) }?;
+        link = node.behind;
+        Some(node)
+    })
 }
 
 impl Bucket {
     #[inline]
     pub(super) fn new() -> Self {
-        Self { lock: Lock::new(), marks: UnsafeCell::new([0; WAYS]), body: UnsafeCell::new(Body::default()) }
+        Self { lock: Lock::new(), behind: UnsafeCell::new(0), body: UnsafeCell::new(Body::default()) }
     }
 
     /// Asks the processor for both cache lines.
@@ -133,18 +140,18 @@ impl Bucket {
     }
 
     #[inline]
-    pub(super) fn lock(&self) -> Guard<'_> {
+    pub(super) fn lock<'a>(&'a self, common: &'a Common) -> Guard<'a> {
         self.lock.lock();
-        Guard(self)
+        Guard(self, common)
     }
 
-    pub(super) fn try_lock(&self) -> Option<Guard<'_>> {
-        self.lock.try_lock().then(|| Guard(self))
+    pub(super) fn try_lock<'a>(&'a self, common: &'a Common) -> Option<Guard<'a>> {
+        self.lock.try_lock().then(|| Guard(self, common))
     }
 }
 
 /// Exclusive use of one bucket and its nodes, until dropped.
-pub(super) struct Guard<'a>(&'a Bucket);
+pub(super) struct Guard<'a>(&'a Bucket, &'a Common);
 
 impl Drop for Guard<'_> {
     #[inline]
@@ -154,172 +161,198 @@ impl Drop for Guard<'_> {
     }
 }
 
-/// One key's place.
-pub(super) struct Slot<'a> {
-    mark: &'a mut u8,
-    tag: &'a mut u64,
-    expiry: &'a mut u32,
-    state: &'a mut [u64; 2],
-}
-
 impl Guard<'_> {
     #[inline]
     fn keys(&mut self) -> Keys<'_> {
+        let Self(bucket, common) = self;
         // SAFETY: the lock is held for as long as `self` lives, and `&mut self` makes these the
         // only references made through it.
-        unsafe { Keys { marks: &mut *self.0.marks.get(), body: &mut *self.0.body.get() } }
+        unsafe { Keys { body: &mut *bucket.body.get(), behind: &mut *bucket.behind.get(), common } }
     }
 
     /// The slot of `tag`.
     #[inline(always)]
     pub(super) fn find(&mut self, tag: u64) -> Option<Slot<'_>> {
-        let keys = self.keys();
+        let Keys { body, behind, common } = self.keys();
         // Not `Iterator::find`, which is a call where much else is inlined.
         for way in 0..WAYS {
-            if keys.body.tags[way] == tag && keys.body.expiry[way] != 0 {
-                return Some(keys.slot(way));
+            if is_named(tag, body.names[way]) {
+                return Some(Slot { name: &mut body.names[way], cell: &mut body.cells[way], common });
             }
         }
-        if keys.body.behind.is_none() { None } else { keys.find_behind(tag) }
+        if *behind == 0 {
+            return None;
+        }
+        let Node { name, cell, .. } = Keys { body, behind, common }.find_behind(tag)?;
+        Some(Slot { name, cell, common })
     }
 
-    /// A slot that is free or whose key has expired by `now`, and whether it was free.
-    pub(super) fn vacant(&mut self, now: u32) -> Option<(Slot<'_>, bool)> {
-        let slot = self.keys().each().find(|slot| *slot.expiry < now)?;
-        let free = *slot.expiry == 0;
-        Some((slot, free))
+    /// A slot whose key has expired by `now`.
+    pub(super) fn expired(&mut self, now: u64) -> Option<Slot<'_>> {
+        self.keys().each().find_map(|mut slot| (!slot.is_free() && slot.expiry() < now).then_some(slot))
     }
 
-    /// Shows every key (tag, expiry, pressure) to `keep`, and drops those it does not want. Nodes
-    /// left empty go too. Says how many keys went and how many nodes.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(u64, u32, u8) -> bool) -> (usize, usize) {
+    /// Shows every key (the low bits of its tag, expiry, pressure) to `keep`, and drops those it does not
+    /// want. Nodes left empty go too. Says how many keys went.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(u64, u64, u8) -> bool) -> usize {
         let mut gone = 0;
-        for mut slot in self.keys().each().filter(|slot| *slot.expiry != 0) {
-            if !keep(*slot.tag, *slot.expiry, *slot.mark & PRESSURE) {
+        for mut slot in self.keys().each().filter(|slot| !slot.is_free()) {
+            if !keep(slot.tag(), slot.expiry(), slot.cell.pressure()) {
                 slot.clear();
                 gone += 1;
             }
         }
-        (gone, self.prune())
-    }
-
-    /// Drops empty nodes; says how many.
-    fn prune(&mut self) -> usize {
-        let (mut gone, mut link) = (0, &mut self.keys().body.behind);
-        while let Some(mut node) = link.take() {
-            if node.expiry == 0 {
-                *link = node.behind.take();
-                gone += 1;
-            } else {
-                link = &mut link.insert(node).behind;
-            }
-        }
+        self.prune();
         gone
     }
 
-    /// Takes out every key that `moves` picks, state and all; says how many nodes went.
-    pub(super) fn extract(&mut self, moves: impl Fn(u64) -> bool, mut out: impl FnMut(Entry)) -> usize {
-        for mut slot in self.keys().each().filter(|slot| *slot.expiry != 0 && moves(*slot.tag)) {
-            let (tag, expiry, pressure) = (*slot.tag, *slot.expiry, *slot.mark & PRESSURE);
-            let state = slot.take_state();
-            slot.clear();
-            out(Entry { tag, expiry, pressure, state });
+    /// Gives up empty nodes.
+    fn prune(&mut self) {
+        let Keys { behind: mut link, common: Common { nodes, .. }, .. } = self.keys();
+        // SAFETY: the bucket's lock is held, and each node of its chain is looked at once.
+        while let Some(node) = unsafe { nodes.get(*link) } {
+            if node.name == 0 {
+                let empty = std::mem::replace(link, node.behind);
+                nodes.give(empty);
+            } else {
+                link = &mut node.behind;
+            }
         }
-        self.prune()
     }
 
-    /// Puts a key in; says whether a node was added for it.
-    pub(super) fn insert(&mut self, entry: Entry) -> bool {
-        if let Some((mut slot, _)) = self.vacant(1) {
-            slot.put(entry);
-            return false;
+    /// Takes out every key that `moves` picks by the low bits of its tag, state and all.
+    pub(super) fn extract(&mut self, moves: impl Fn(u64) -> bool, mut out: impl FnMut(Entry)) {
+        for slot in self.keys().each().filter(|slot| !slot.is_free() && moves(slot.tag())) {
+            out(Entry { name: std::mem::take(slot.name), cell: std::mem::take(slot.cell) });
         }
-        let behind = &mut self.keys().body.behind;
-        let mut node = Box::new(Node { behind: behind.take(), ..Node::default() });
-        node.slot().put(entry);
-        *behind = Some(node);
+        self.prune();
+    }
+
+    /// Puts a key in; says whether there was room.
+    pub(super) fn insert(&mut self, entry: Entry) -> bool {
+        if let Some(mut slot) = self.keys().each().find(|slot| slot.is_free()) {
+            slot.put(entry);
+            return true;
+        }
+        let Keys { behind, common: Common { nodes, .. }, .. } = self.keys();
+        let link = nodes.take();
+        // SAFETY: the node was just taken, and hangs nowhere yet.
+        let Some(node) = (unsafe { nodes.get(link) }) else { return false };
+        (node.name, node.cell, node.behind) = (entry.name, entry.cell, *behind);
+        *behind = link;
         true
     }
 }
 
-/// A key on the move from one bucket to another.
+/// A key outside of a bucket: on its way from one to another, or new.
 pub(super) struct Entry {
-    pub(super) tag: u64,
-    pub(super) expiry: u32,
-    pub(super) pressure: u8,
-    pub(super) state: State,
+    name: u64,
+    cell: Cell,
+}
+
+impl Entry {
+    /// Whether its state did not fit.
+    #[cfg(test)]
+    pub(super) fn is_boxed(&self) -> bool {
+        self.cell.words().is_none()
+    }
+
+    /// The low bits of its tag.
+    pub(super) fn tag(&self) -> u64 {
+        self.name >> (u64::BITS - TAG)
+    }
+}
+
+/// One key's place.
+pub(super) struct Slot<'a> {
+    name: &'a mut u64,
+    cell: &'a mut Cell,
+    common: &'a Common,
 }
 
 impl Slot<'_> {
-    /// Takes the state out; the slot's is `Empty` until one is put back, so that a step that
-    /// panics leaves nothing dangling.
-    #[inline]
-    pub(super) fn take_state(&mut self) -> State {
-        if *self.mark & BOXED == 0 {
-            return State::Words(*self.state);
-        }
-        *self.mark &= PRESSURE;
-        let [log, _] = std::mem::take(self.state);
-        // SAFETY: `BOXED` is set only by `put_state`, together with a pointer from `Box::into_raw`
-        // kept with its provenance exposed; the mark was cleared above, so it is taken once.
-        let log = unsafe { Box::from_raw(std::ptr::with_exposed_provenance_mut::<Vec<u8>>(log as usize)) };
-        State::Bytes(*log)
+    fn is_free(&self) -> bool {
+        *self.name == 0
     }
 
-    #[inline]
-    fn put_state(&mut self, state: State) {
-        match state {
-            State::Words(words) => *self.state = words,
-            State::Empty => *self.state = [0; 2],
-            State::Bytes(bytes) => {
-                let log = Box::into_raw(Box::new(bytes));
-                *self.state = [log.expose_provenance() as u64, 0];
-                *self.mark |= BOXED;
+    /// The low bits of its tag.
+    fn tag(&self) -> u64 {
+        *self.name >> (u64::BITS - TAG)
+    }
+
+    /// The last instant at which its state matters, or somewhat later.
+    fn expiry(&mut self) -> u64 {
+        match self.words() {
+            Some([instant, _]) => instant.saturating_add(longest(*self.name as u8)),
+            None => self.cell.wide_mut().map_or(0, |wide| wide.expiry),
+        }
+    }
+
+    /// The state, where it is an instant and an amount that fit.
+    #[inline(always)]
+    pub(super) fn words(&self) -> Option<[u64; 2]> {
+        let [instant, amount] = self.cell.words()?;
+        Some([instant.wrapping_add(self.common.epoch), amount])
+    }
+
+    /// Puts other words in the place of those that are here, which matter until `expiry`.
+    #[inline(always)]
+    pub(super) fn renew(&mut self, words: [u64; 2], expiry: u64, pressure: u8) {
+        match self.common.pack(self.tag(), words, expiry, pressure) {
+            Some(Entry { name, cell }) => {
+                *self.name = name;
+                self.cell.replace(cell);
             }
+            // Not as `self`, which would have to be in memory for it.
+            None => Slot { name: self.name, cell: self.cell, common: self.common }
+                .widen(words[0], words[1], expiry, pressure),
+        }
+    }
+
+    #[cold]
+    fn widen(mut self, first: u64, second: u64, expiry: u64, pressure: u8) {
+        self.put(self.common.entry(self.tag(), State::Words([first, second]), expiry, pressure));
+    }
+
+    /// Says how near to refusal the key is.
+    #[inline(always)]
+    pub(super) fn press(&mut self, pressure: u8) {
+        self.cell.press(pressure);
+    }
+
+    /// Takes the state out for a step. Until one is put back, what is boxed is `Empty`: a step that panics
+    /// leaves nothing dangling.
+    pub(super) fn take_state(&mut self) -> State {
+        match self.words() {
+            Some(words) => State::Words(words),
+            None => self.cell.wide_mut().map_or(State::Empty, |wide| std::mem::take(&mut wide.state)),
+        }
+    }
+
+    /// Puts a state back, which matters until `expiry`; `None` where that has not changed.
+    pub(super) fn put_state(&mut self, state: State, expiry: Option<u64>, pressure: u8) {
+        let boxed = self.cell.wide_mut();
+        match (boxed, expiry) {
+            // A box is kept for as long as its key.
+            (Some(wide), expiry) => {
+                wide.state = state;
+                wide.expiry = expiry.unwrap_or(wide.expiry);
+                self.press(pressure);
+            }
+            (None, Some(expiry)) => self.put(self.common.entry(self.tag(), state, expiry, pressure)),
+            (None, None) => self.press(pressure),
         }
     }
 
     #[inline]
     pub(super) fn put(&mut self, entry: Entry) {
-        // An expired key's log must not leak under the newcomer.
-        drop(self.take_state());
-        *self.tag = entry.tag;
-        self.refresh(entry.state, entry.expiry, entry.pressure);
-    }
-
-    /// Puts back the state of the key that is here already.
-    #[inline]
-    pub(super) fn refresh(&mut self, state: State, expiry: u32, pressure: u8) {
-        *self.expiry = expiry;
-        *self.mark = pressure & PRESSURE;
-        self.put_state(state);
-    }
-
-    /// The state, where it is two words.
-    #[inline]
-    pub(super) fn words(&self) -> Option<[u64; 2]> {
-        (*self.mark & BOXED == 0).then_some(*self.state)
-    }
-
-    /// Puts other words in the place of those that are here.
-    #[inline]
-    pub(super) fn renew(&mut self, words: [u64; 2], expiry: u32, pressure: u8) {
-        *self.state = words;
-        *self.expiry = expiry;
-        *self.mark = pressure & PRESSURE;
-    }
-
-    /// When the key expires.
-    #[inline]
-    pub(super) fn expiry(&self) -> u32 {
-        *self.expiry
+        *self.name = entry.name;
+        // An expired key's box goes with its cell.
+        *self.cell = entry.cell;
     }
 
     /// Frees the slot.
     pub(super) fn clear(&mut self) {
-        drop(self.take_state());
-        *self.tag = 0;
-        *self.expiry = 0;
-        *self.mark = 0;
+        self.put(Entry { name: 0, cell: Cell::default() });
     }
 }

@@ -12,6 +12,8 @@
 
 use std::ops::RangeInclusive;
 
+use super::bucket::TAG;
+
 /// How far the table has grown: a generation, and how many of its old buckets are still to be
 /// moved. One word, so that it is read and replaced at once.
 pub(super) type Shape = u64;
@@ -19,8 +21,11 @@ pub(super) type Shape = u64;
 /// Bits of a [`Shape`] that count buckets.
 const COUNT: u32 = 56;
 
-/// The shape of a table of one bucket.
-pub(super) const SMALLEST: Shape = 1;
+/// The buckets of the smallest table: as many as the bits of a tag that are not kept can tell apart.
+pub(super) const LEAST: usize = 1 << (u64::BITS - TAG);
+
+/// Its shape.
+pub(super) const SMALLEST: Shape = LEAST as Shape;
 
 /// Room for more generations than any memory holds: what a generation's byte can index.
 const GENERATIONS: usize = 256;
@@ -44,12 +49,12 @@ pub(super) struct Move {
 impl Growth {
     /// Up to at least `most` buckets.
     pub(super) fn new(most: usize) -> Self {
-        let (most, mut size) = (most as u64, 1_u64);
+        let (most, mut size) = (most as u64, LEAST as u64);
         let mut sizes = Box::new([[0; 2]; GENERATIONS]);
         for generation in &mut *sizes {
             let before = size;
-            if size < most.max(2) {
-                size = size.saturating_add((size / 4).max(1));
+            if size < most {
+                size = size.saturating_add(size / 4);
             }
             *generation = [before, size];
         }
@@ -69,6 +74,16 @@ impl Growth {
         let (old, new, left) = self.read(shape);
         let (before, after) = (part(tag, old), part(tag, new));
         (if before < left { before } else { after }) as usize
+    }
+
+    /// The tag in full of a key in this bucket, by the bits of it that are kept. No bucket has two tags
+    /// that share those: a table of [`LEAST`] buckets has none that is wider, nor has a larger one.
+    pub(super) fn whole(&self, shape: Shape, place: usize, kept: u64) -> u64 {
+        let (old, new, left) = self.read(shape);
+        let buckets = if (place as u64) < left { old } else { new };
+        // Below 2^64, as places are below `buckets`.
+        let first = ((place as u128) << 64).div_ceil(u128::from(buckets)) as u64;
+        first.wrapping_add(kept.wrapping_sub(first) & ((1 << TAG) - 1))
     }
 
     /// How many buckets the keys are spread over.
@@ -139,7 +154,7 @@ mod tests {
     /// Growing bucket by bucket moves every tag where [`Growth::home`] looks for it next, and no other.
     #[test]
     fn tags_are_moved_to_where_they_are_looked_for() {
-        let growth = Growth::new(500);
+        let growth = Growth::new(1_000);
         let mut shape = SMALLEST;
         let mut placed: BTreeMap<u64, usize> = tags().map(|tag| (tag, growth.home(shape, tag))).collect();
         let mut steps = 0;
@@ -153,6 +168,7 @@ mod tests {
                     assert_eq!(home, *place, "{tag} moved on its own");
                 }
                 *place = home;
+                assert_eq!(growth.whole(next.shape, home, tag & ((1 << TAG) - 1)), tag);
                 let number = growth.number(next.shape, home);
                 assert!(number < growth.size(next.shape));
                 assert_eq!(growth.place(next.shape, number), home);
@@ -160,12 +176,12 @@ mod tests {
             assert!(growth.size(next.shape) >= growth.size(shape));
             (shape, steps) = (next.shape, steps + 1);
         }
-        assert!(steps > 500 && growth.size(shape) == growth.most() && growth.most() >= 500);
+        assert!(steps > 700 && growth.size(shape) == growth.most() && growth.most() >= 1_000);
     }
 
     #[test]
     fn buckets_stand_in_the_order_of_their_tags() {
-        let growth = Growth::new(100);
+        let growth = Growth::new(600);
         let mut shape = SMALLEST;
         while let Some(next) = growth.next(shape) {
             shape = next.shape;

@@ -2,38 +2,36 @@
 
 use std::cmp::Ordering;
 
-use super::bucket::{Guard, REFUSED};
+use super::bucket::Guard;
+use super::cell::REFUSED;
+use super::load::REACH;
 use super::sync::Ordering::Relaxed;
-use super::table::{Table, second};
+use super::table::Table;
 
-/// Buckets looked at before the best victim seen is taken.
-const LOOK: usize = 8;
-/// Buckets looked at before a refused key may be the victim.
-const LOOK_FAR: usize = 64;
+/// Keys looked at before the best victim seen is taken.
+const LOOK: usize = 32;
+/// Keys looked at before a refused key may be the victim.
+const LOOK_FAR: usize = 256;
 
 impl Table {
     /// Drops the expired keys of one bucket, unless somebody holds it.
-    pub(super) fn sweep(&self, index: usize, now: u32) -> usize {
-        let guard = self.made(index).and_then(|bucket| bucket.try_lock());
+    pub(super) fn sweep(&self, index: usize, now: u64) -> usize {
+        let guard = self.made(index).and_then(|bucket| bucket.try_lock(&self.common));
         guard.map_or(0, |mut guard| self.sweep_locked(&mut guard, now))
     }
 
-    fn sweep_locked(&self, guard: &mut Guard<'_>, now: u32) -> usize {
-        let (keys, nodes) = guard.retain(|_, expiry, _| expiry >= now);
+    fn sweep_locked(&self, guard: &mut Guard<'_>, now: u64) -> usize {
+        let keys = guard.retain(|_, expiry, _| expiry >= now);
         if keys > 0 {
             self.count.fetch_sub(keys, Relaxed);
-        }
-        if nodes > 0 {
-            self.nodes.fetch_sub(nodes, Relaxed);
         }
         keys
     }
 
     pub(super) fn sweep_all(&self, now: u64) -> usize {
-        let now = second(now);
         // All there ever were: the table may grow meanwhile.
         let made = (0..self.growth.most()).filter_map(|index| self.made(index));
-        made.map(|bucket| self.sweep_locked(&mut bucket.lock(), now)).sum()
+        made.map(|bucket| self.sweep_locked(&mut bucket.lock(&self.common), now)).sum()
     }
 
     /// Drops at least one key to make room for another in bucket `home`, which the caller holds as
@@ -41,7 +39,7 @@ impl Table {
     ///
     /// The search begins where the new key goes in: keys leave each part of the table as fast as
     /// they come to it, and none of it runs empty while another overflows.
-    pub(super) fn make_room(&self, home: usize, own: &mut Guard<'_>, now: u32) {
+    pub(super) fn make_room(&self, home: usize, own: &mut Guard<'_>, now: u64, held: usize) {
         let shape = self.shape();
         let (size, own_number) = (self.growth.size(shape), self.growth.number(shape, home));
         let mut best = Victim::default();
@@ -49,22 +47,29 @@ impl Table {
             return;
         }
         best.look(home, own);
-        for step in 1..LOOK_FAR.min(size) {
-            let index = self.growth.place(shape, (own_number + step) % size);
-            let Some(mut guard) = self.made(index).and_then(|bucket| bucket.try_lock()) else { continue };
+        // All that are held, where those are fewer: a small table is mostly empty.
+        let (near, far) = (LOOK.min(held), LOOK_FAR.min(held));
+        for step in 1..size.min(REACH) {
+            let is_mild = best.key.is_some_and(|(pressure, ..)| pressure < REFUSED);
+            if best.seen >= far || is_mild && best.seen >= near {
+                break;
+            }
+            // One to the right, one to the left, two to the right.
+            let away = if step % 2 == 1 { step.div_ceil(2) } else { size - step / 2 };
+            let index = self.growth.place(shape, (own_number + away) % size);
+            let Some(mut guard) = self.made(index).and_then(|bucket| bucket.try_lock(&self.common)) else {
+                continue;
+            };
             if self.sweep_locked(&mut guard, now) > 0 {
                 return;
             }
             best.look(index, &mut guard);
-            if step >= LOOK && best.key.is_some_and(|(pressure, ..)| pressure < REFUSED) {
-                break;
-            }
         }
         let Some((.., index, tag)) = best.key else { return };
         let dropped = if index == home {
             self.drop_key(own, tag)
         } else {
-            self.bucket(index).try_lock().is_some_and(|mut guard| self.drop_key(&mut guard, tag))
+            self.bucket(index).try_lock(&self.common).is_some_and(|mut guard| self.drop_key(&mut guard, tag))
         };
         if !dropped {
             // Somebody has it in hand this instant: the mildest of our own bucket goes instead.
@@ -78,9 +83,8 @@ impl Table {
 
     /// Drops one key of a bucket.
     fn drop_key(&self, guard: &mut Guard<'_>, victim: u64) -> bool {
-        let (keys, nodes) = guard.retain(|tag, _, _| tag != victim);
+        let keys = guard.retain(|tag, _, _| tag != victim);
         self.count.fetch_sub(keys, Relaxed);
-        self.nodes.fetch_sub(nodes, Relaxed);
         keys > 0
     }
 }
@@ -89,14 +93,17 @@ impl Table {
 #[derive(Default)]
 struct Victim {
     /// Pressure, expiry, bucket and tag.
-    key: Option<(u8, u32, usize, u64)>,
+    key: Option<(u8, u64, usize, u64)>,
     /// How many keys stood level with it.
     level: u64,
+    /// How many were looked at.
+    seen: usize,
 }
 
 impl Victim {
     fn look(&mut self, index: usize, guard: &mut Guard<'_>) {
         guard.retain(|tag, expiry, pressure| {
+            self.seen += 1;
             let order = self
                 .key
                 .map_or(Ordering::Less, |(least, earliest, ..)| (pressure, expiry).cmp(&(least, earliest)));

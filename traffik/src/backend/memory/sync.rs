@@ -1,6 +1,6 @@
 //! What the table's concurrency is made of.
 //!
-//! `tests/tests/loom` compiles `bucket.rs`, `table.rs` and `reclaim.rs` once more over the same names
+//! `tests/tests/loom` compiles the table's files once more over the same names
 //! made of loom's parts, and has every interleaving tried.
 
 pub(super) use std::cell::UnsafeCell;
@@ -23,4 +23,10 @@ pub(super) fn pause() {
 /// Lets another thread have the processor.
 pub(super) fn give_way() {
     std::thread::yield_now();
+}
+
+/// Runs a test of these parts; loom's need to be told of it.
+#[cfg(test)]
+pub(super) fn model(test: impl Fn() + Send + Sync + 'static) {
+    test();
 }

@@ -9,15 +9,15 @@
 
 use smallvec::SmallVec;
 
-use super::bucket::{Bucket, Entry, Guard, Node, REFUSED, Slot};
+use super::bucket::{Bucket, Common, Entry, Guard, Slot};
+use super::cell::REFUSED;
 use super::growth::{Growth, Move, SMALLEST, Shape};
+use super::load::{buckets, is_crowded};
+use super::nodes::Nodes;
 use super::sync::{AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering};
 use crate::backend::{Hit, Op, Verdict};
 use crate::few;
 use crate::strategy::State;
-
-/// Keys per bucket that the table aims at: above it, it grows.
-const LOAD: usize = 4;
 
 pub(super) struct Table {
     pub(super) growth: Growth,
@@ -27,10 +27,9 @@ pub(super) struct Table {
     segment_bits: u32,
     segment_mask: usize,
     capacity: usize,
+    pub(super) common: Common,
     /// Keys held.
     pub(super) count: AtomicUsize,
-    /// Nodes hung behind full buckets, for [`Table::bytes`].
-    pub(super) nodes: AtomicUsize,
     /// Where the next sweep looks.
     pub(super) hand: AtomicUsize,
     growing: Mutex<()>,
@@ -57,8 +56,9 @@ pub(super) struct Spot<'a> {
 }
 
 impl Table {
-    pub(super) fn new(capacity: usize) -> Self {
-        let growth = Growth::new(capacity.div_ceil(LOAD));
+    /// A table for states whose instants are mostly some time after `epoch`.
+    pub(super) fn new(capacity: usize, epoch: u64) -> Self {
+        let growth = Growth::new(buckets(capacity));
         let most = growth.most();
         // About a thousand segments: the directory stays in the first-level cache.
         let segment_bits = (most / 1024).next_power_of_two().max(16).trailing_zeros();
@@ -70,8 +70,8 @@ impl Table {
             segment_bits,
             segment_mask: (1 << segment_bits) - 1,
             capacity,
+            common: Common { epoch, nodes: Nodes::new() },
             count: AtomicUsize::new(0),
-            nodes: AtomicUsize::new(0),
             hand: AtomicUsize::new(0),
             growing: Mutex::new(()),
         };
@@ -90,9 +90,7 @@ impl Table {
     pub(super) fn bytes(&self) -> usize {
         let made = self.segments.iter().filter(|segment| segment.get().is_some()).count();
         let buckets = (made << self.segment_bits) * size_of::<Bucket>();
-        // Allocators take a word more.
-        let nodes = self.nodes.load(Ordering::Relaxed) * (size_of::<Node>() + size_of::<usize>());
-        buckets + nodes + size_of_val(&*self.segments)
+        buckets + self.common.nodes.bytes() + size_of_val(&*self.segments)
     }
 
     pub(super) fn shape(&self) -> Shape {
@@ -142,7 +140,7 @@ impl Table {
     #[inline(always)]
     fn lock<'a>(&'a self, tag: u64, mut spot: Spot<'a>) -> (usize, Guard<'a>) {
         loop {
-            let guard = spot.bucket.lock();
+            let guard = spot.bucket.lock(&self.common);
             // Whoever moves keys publishes the new shape before it lets go of their buckets.
             if self.shape() == spot.shape || self.is_still(&spot, tag) {
                 return (spot.index, guard);
@@ -178,7 +176,7 @@ impl Table {
             let pressure = step.scale().pressure(&verdict);
             slot.renew(words, expiry(now, &verdict), pressure);
         } else {
-            slot.renew(words, slot.expiry(), REFUSED);
+            slot.press(REFUSED);
         }
         Some(verdict)
     }
@@ -214,7 +212,7 @@ impl Table {
             indices.extend(hits.iter().map(home));
             few::sort_by_key(&mut indices, |index| *index);
             indices.dedup();
-            guards.extend(indices.iter().map(|&index| self.bucket(index).lock()));
+            guards.extend(indices.iter().map(|&index| self.bucket(index).lock(&self.common)));
             let shape = self.shape();
             if hits.iter().all(|hit| indices.contains(&self.growth.home(shape, hit.hash()))) {
                 break;
@@ -293,7 +291,7 @@ impl Table {
             match before.filter(|&before| spots[before].index == spots[at].index) {
                 Some(before) => holders[at] = holders[before],
                 None => {
-                    guards[at] = Some(spots[at].bucket.lock());
+                    guards[at] = Some(spots[at].bucket.lock(&self.common));
                     holders[at] = at;
                 }
             }
@@ -327,11 +325,11 @@ impl Table {
         let [(a, first), (b, second)] = hits;
         let (mut guard_a, mut guard_b);
         if first.index < second.index {
-            guard_a = first.bucket.lock();
-            guard_b = second.bucket.lock();
+            guard_a = first.bucket.lock(&self.common);
+            guard_b = second.bucket.lock(&self.common);
         } else {
-            guard_b = second.bucket.lock();
-            guard_a = first.bucket.lock();
+            guard_b = second.bucket.lock(&self.common);
+            guard_a = first.bucket.lock(&self.common);
         }
         if self.shape() != first.shape {
             return None;
@@ -367,8 +365,7 @@ impl Table {
             return verdict;
         }
         let changed = verdict.admitted && op.changes();
-        let expiry = if changed { expiry(now, &verdict) } else { slot.expiry() };
-        slot.refresh(state, expiry, pressure(&verdict));
+        slot.put_state(state, changed.then(|| expiry(now, &verdict)), pressure(&verdict));
         verdict
     }
 
@@ -386,23 +383,29 @@ impl Table {
         if state == State::Empty {
             return (verdict, false);
         }
-        let expiry = expiry(now, &verdict);
-        self.insert(home, guard, now, Entry { tag, expiry, pressure: pressure(&verdict), state });
+        let entry = self.common.entry(tag, state, expiry(now, &verdict), pressure(&verdict));
+        self.insert(home, guard, now, entry);
         (verdict, true)
     }
 
     #[cold]
     fn insert(&self, home: usize, guard: &mut Guard<'_>, now: u64, entry: Entry) {
-        let second = second(now);
-        if let Some((mut slot, false)) = guard.vacant(second) {
+        if let Some(mut slot) = guard.expired(now) {
             slot.put(entry);
             return;
         }
-        if self.count.fetch_add(1, Ordering::Relaxed) >= self.capacity {
-            self.make_room(home, guard, second);
+        let held = self.count.fetch_add(1, Ordering::Relaxed);
+        if held >= self.capacity {
+            self.make_room(home, guard, now, held);
         }
-        if guard.insert(entry) {
-            self.nodes.fetch_add(1, Ordering::Relaxed);
+        self.put(guard, entry);
+    }
+
+    /// Puts a key into a bucket. One that finds no room there, nor anywhere behind, is forgotten: there are
+    /// as many numbers for nodes as no memory holds.
+    fn put(&self, guard: &mut Guard<'_>, entry: Entry) {
+        if !guard.insert(entry) {
+            self.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -415,10 +418,10 @@ impl Table {
         let hand = self.hand.fetch_add(1, Ordering::Relaxed) % size;
         let own = self.growth.number(shape, index);
         let hand = if hand == own { (hand + 1) % size } else { hand };
-        self.sweep(self.growth.place(shape, hand), second(now));
+        self.sweep(self.growth.place(shape, hand), now);
         // One key more makes up for less than two buckets moved, so that growth keeps pace.
         for _ in 0..2 {
-            if self.len() <= self.size() * LOAD {
+            if !is_crowded(self.len(), self.size()) {
                 break;
             }
             self.grow();
@@ -429,60 +432,51 @@ impl Table {
         // One at a time; whoever comes second leaves it to the first.
         let Some(_growing) = self.growing.try_lock() else { return };
         let Some(Move { shape, from, to }) = self.growth.next(self.shape()) else { return };
-        let mut guard = self.bucket(from).lock();
+        let mut guard = self.bucket(from).lock(&self.common);
         // The lowest may go where they are.
         let first = *to.start();
         let mut guards: SmallVec<[Guard<'_>; 4]> =
-            to.filter(|&index| index != from).map(|index| self.bucket(index).lock()).collect();
+            to.filter(|&index| index != from).map(|index| self.bucket(index).lock(&self.common)).collect();
         let above = first + usize::from(first == from);
-        let home = |tag| self.growth.home(shape, tag);
-        let mut added = 0;
-        let removed = guard.extract(
+        let before = self.shape();
+        let home = |tag| self.growth.home(shape, self.growth.whole(before, from, tag));
+        guard.extract(
             |tag| home(tag) != from,
-            |entry| added += usize::from(guards[home(entry.tag) - above].insert(entry)),
+            |entry| self.put(&mut guards[home(entry.tag()) - above], entry),
         );
         self.shape.store(shape, Ordering::Release);
-        self.nodes.fetch_add(added, Ordering::Relaxed);
-        self.nodes.fetch_sub(removed, Ordering::Relaxed);
     }
 }
 
-/// The second in which `instant` lies, near enough (2^20 microseconds), counted from 1: 0 is a free slot.
-/// Enough until 2112.
-#[inline]
-pub(super) fn second(instant: u64) -> u32 {
-    ((instant >> 20) + 1).min(u64::from(u32::MAX)) as u32
-}
-
-/// The last second in which what a step left behind matters.
+/// The last instant at which what a step left behind matters.
 #[inline(always)]
-fn expiry(now: u64, verdict: &Verdict) -> u32 {
-    second(now.saturating_add(verdict.keep_for))
+fn expiry(now: u64, verdict: &Verdict) -> u64 {
+    now.saturating_add(verdict.keep_for)
 }
 
 /// How near an account is to refusal: 0 full, [`REFUSED`] at the limit.
 #[inline]
 fn pressure(verdict: &Verdict) -> u8 {
-    Scale::of(verdict.limit).pressure(verdict)
+    Scale::of(verdict.limit.max(verdict.used)).pressure(verdict)
 }
 
-/// How far what is used is to be shifted for a [`pressure`]: the top seven bits of a limit, without a
-/// division.
+/// From which power of two on what is used counts as a [`pressure`], which needs no division then.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scale(u32);
 
 impl Scale {
+    /// That of an account of which so much is used at most.
     #[inline]
-    pub(crate) fn of(limit: u64) -> Self {
-        Self((u64::BITS - limit.leading_zeros()).saturating_sub(7))
+    pub(crate) fn of(most: u64) -> Self {
+        Self((most | 1).ilog2().saturating_sub(u32::from(REFUSED) - 1))
     }
 
+    /// Each step is twice as much used as the one before; the last of all is a refusal.
     #[inline(always)]
     fn pressure(self, verdict: &Verdict) -> u8 {
         if !verdict.admitted || verdict.remaining == 0 {
             return REFUSED;
         }
-        // Below 64 by `of`: no shift wraps.
-        (verdict.used.wrapping_shr(self.0) as u8).min(REFUSED - 1)
+        (verdict.used | 1).ilog2().saturating_sub(self.0) as u8
     }
 }

@@ -1,9 +1,9 @@
 -- A window that slides, from two counters: the twin of strategy/sliding_window.rs (and pair.rs).
 --
--- Arguments: limit, period (µs), bits of a count (27 to 52; the limit fits in them).
--- State:     the window's index, the count of the window before and its own, packed as in pair.rs:
---            the newer count fills the low end of the second word, the older one the rest of it
---            and the low end of the first, the index the rest of that.
+-- Arguments: limit, period (µs), bits of either count that are added to a window's start (0 to 22).
+-- State:     the window's start, the count of the window before and its own, packed as in pair.rs:
+--            the second word holds the low 22 bits of either count, then 4 more of either, the newer
+--            one first; the start has what is left of them added to it, which is less than a period.
 -- Returns:   verdict and next state, as prelude.lua says.
 
 strategies.sliding_window = { arity = 3, read = words.read, write = words.write }
@@ -17,17 +17,28 @@ local function age_when_gone(need, fading, period)
   return rest > 0 and age + 1 or age
 end
 
+-- The low end of a number, and what is above it.
+local function split(number, size)
+  local above = floor(number / size)
+  return number - above * size, above
+end
+
+local LOW, MIDDLE = 2 ^ 22, 2 ^ 4
+
 function strategies.sliding_window.step(ask, state)
-  local limit, period, bits = ask[1], ask[2], ask[3]
+  local limit, period, high = ask[1], ask[2], 2 ^ ask[3]
   local now, cost, op = ask.now, ask.cost, ask.op
-  local count, high, low = 2 ^ bits, 2 ^ (2 * bits - 53), 2 ^ (53 - bits)
 
   -- The counts as they stand: an older window is left behind, a later one stays.
   local index, older, newer = floor(now / period), 0, 0
   if state then
-    local kept, part = floor(state[1] / high), floor(state[2] / count)
-    local kept_older = (state[1] - kept * high) * low + part
-    local kept_newer = state[2] - part * count
+    local rest, kept = split(state[1], period)
+    local newer_high, older_high = split(rest, high)
+    local newer_low, above = split(state[2], LOW)
+    local older_low, middle = split(above, LOW)
+    local newer_middle, older_middle = split(middle, MIDDLE)
+    local kept_newer = (newer_high * MIDDLE + newer_middle) * LOW + newer_low
+    local kept_older = (older_high * MIDDLE + older_middle % MIDDLE) * LOW + older_low
     if believable(kept * period, now, period) then
       if kept >= index then
         index, older, newer = kept, kept_older, kept_newer
@@ -73,8 +84,12 @@ function strategies.sliding_window.step(ask, state)
 
   local next
   if op ~= 'check' and admitted == 1 then
-    local part = floor(older / low)
-    next = older + newer > 0 and { index * high + part, (older - part * low) * count + newer }
+    local newer_low, newer_above = split(newer, LOW)
+    local older_low, older_above = split(older, LOW)
+    local newer_middle, newer_high = split(newer_above, MIDDLE)
+    local older_middle, older_high = split(older_above, MIDDLE)
+    local second = ((older_middle * MIDDLE + newer_middle) * LOW + older_low) * LOW + newer_low
+    next = older + newer > 0 and { start + older_high * high + newer_high, second }
   end
   local used = weigh()
   local keep = 0

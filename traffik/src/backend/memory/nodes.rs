@@ -1,0 +1,147 @@
+//! [`Nodes`]: keys that found no room in their bucket.
+//!
+//! One node a key, told by a number, in segments that are never moved or freed. A node belongs to the
+//! bucket whose chain it hangs in, and is reached only under that bucket's lock; those that are free hang
+//! in a chain of their own.
+
+#![allow(unsafe_code)]
+
+use super::cell::Cell;
+use super::sync::{Mutex, OnceLock, UnsafeCell};
+
+/// A node's number; 0 is none.
+pub(super) type Link = u32;
+
+/// Nodes in the first segment; each has as many as all before it, and so many more.
+const FIRST: u32 = 64;
+/// As many segments as a number can tell apart.
+const SEGMENTS: usize = (Link::BITS - FIRST.ilog2()) as usize;
+
+/// One key more.
+#[derive(Default)]
+pub(super) struct Node {
+    pub(super) name: u64,
+    pub(super) cell: Cell,
+    pub(super) behind: Link,
+}
+
+/// A run of nodes.
+struct Segment(Box<[UnsafeCell<Node>]>);
+
+// SAFETY: a node is reached only by `Nodes::get`, whose caller promises to be the only one at it.
+unsafe impl Sync for Segment {}
+// SAFETY: nodes own boxed states, which are `Send`.
+unsafe impl Send for Segment {}
+
+pub(super) struct Nodes {
+    segments: [OnceLock<Segment>; SEGMENTS],
+    free: Mutex<Free>,
+}
+
+struct Free {
+    /// The first of those that were used before.
+    first: Link,
+    /// The lowest that never was.
+    fresh: Link,
+}
+
+/// Which segment a node is in, and where.
+#[inline]
+fn place(link: Link) -> (usize, usize) {
+    // Numbers begin at 1, so that 1 is the first of the first segment.
+    let at = u64::from(link) + u64::from(FIRST) - 1;
+    let segment = at.max(1).ilog2() - FIRST.ilog2();
+    (segment as usize, (at - (u64::from(FIRST) << segment)) as usize)
+}
+
+impl Nodes {
+    pub(super) fn new() -> Self {
+        Self {
+            segments: std::array::from_fn(|_| OnceLock::new()),
+            free: Mutex::new(Free { first: 0, fresh: 1 }),
+        }
+    }
+
+    /// The node of a link, or `None` for 0.
+    ///
+    /// # Safety
+    /// The caller holds the lock of the bucket in whose chain the node is, or has just taken it and
+    /// not hung it anywhere; and holds no other reference to it.
+    #[inline]
+    #[allow(clippy::mut_from_ref)]
+    pub(super) unsafe fn get(&self, link: Link) -> Option<&mut Node> {
+        if link == 0 {
+            return None;
+        }
+        let (segment, at) = place(link);
+        let node = self.segments.get(segment)?.get()?.0.get(at)?;
+        // SAFETY: as the caller promises.
+        Some(unsafe { &mut *node.get() })
+    }
+
+    /// A node that nobody uses, empty; 0 when there are no more numbers.
+    pub(super) fn take(&self) -> Link {
+        let mut free = self.free.lock();
+        let link = free.first;
+        // SAFETY: a free node is in no bucket's chain, and the lock on them is held.
+        if let Some(node) = unsafe { self.get(link) } {
+            free.first = std::mem::take(&mut node.behind);
+            return link;
+        }
+        let link = free.fresh;
+        let (segment, _) = place(link);
+        let Some(place) = self.segments.get(segment) else { return 0 };
+        place.get_or_init(|| {
+            let nodes = 0..u64::from(FIRST) << segment;
+            Segment(nodes.map(|_| UnsafeCell::new(Node::default())).collect())
+        });
+        // Does not wrap: the last segment ends before the last number.
+        free.fresh = link + 1;
+        link
+    }
+
+    /// Gives back a node that was taken out of its chain.
+    pub(super) fn give(&self, link: Link) {
+        let mut free = self.free.lock();
+        // SAFETY: the node is in no chain any more, and the lock on free ones is held.
+        if let Some(node) = unsafe { self.get(link) } {
+            *node = Node { behind: free.first, ..Node::default() };
+            free.first = link;
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let made = self.segments.iter().filter_map(OnceLock::get);
+        made.map(|segment| size_of_val(&*segment.0)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sync::model;
+    use super::*;
+
+    #[test]
+    fn every_number_has_a_place_of_its_own() {
+        assert_eq!([1, 64, 65, 192, 193].map(place), [(0, 0), (0, 63), (1, 0), (1, 127), (2, 0)]);
+        assert_eq!(place(Link::MAX - 63), (SEGMENTS - 1, (1 << 31) - 1));
+        assert_eq!(place(Link::MAX - 62).0, SEGMENTS);
+    }
+
+    #[test]
+    fn a_node_given_back_is_taken_again_and_empty() {
+        model(|| {
+            let nodes = Nodes::new();
+            let links: Vec<_> = (0..70).map(|_| nodes.take()).collect();
+            assert_eq!(links, (1..=70).collect::<Vec<_>>());
+            // SAFETY: nobody else knows these nodes.
+            unsafe { nodes.get(70).unwrap().name = 7 };
+            nodes.give(70);
+            nodes.give(3);
+            assert_eq!([nodes.take(), nodes.take(), nodes.take()], [3, 70, 71]);
+            // SAFETY: as above.
+            assert_eq!(unsafe { (nodes.get(70).unwrap().name, nodes.get(70).unwrap().behind) }, (0, 0));
+            assert!(nodes.bytes() >= 192 * size_of::<Node>());
+        });
+    }
+}
