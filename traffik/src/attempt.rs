@@ -10,6 +10,8 @@ use crate::backend::{BoxFuture, Op};
 use crate::decision::{Decision, Stat};
 use crate::error::Error;
 use crate::pipeline::{self, Entry};
+#[cfg(feature = "memory")]
+use crate::pipeline::{Passed, Then};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
@@ -98,6 +100,25 @@ impl Check<'_> {
     }
 }
 
+/// Answers at once.
+#[cfg(feature = "memory")]
+struct Answer;
+
+#[cfg(feature = "memory")]
+impl Then for Answer {
+    type Output = Poll<Result<Decision, Error>>;
+
+    #[inline(always)]
+    fn passed(self, passed: Passed<'_>) -> Self::Output {
+        Poll::Ready(Ok(Decision::Allowed(passed.stat())))
+    }
+
+    #[inline(always)]
+    fn decided(self, decision: Decision) -> Self::Output {
+        Poll::Ready(Ok(decision))
+    }
+}
+
 /// A question on its way to an answer.
 struct Asking<'a> {
     /// Until it is asked.
@@ -122,14 +143,7 @@ impl<'a> Asking<'a> {
             && let Some(hit) = pipeline::direct(throttle, &self.subject, self.units)
         {
             self.throttle = None;
-            let decision = match hit.take() {
-                Ok(passed) => Decision::Allowed(passed.stat()),
-                Err(decision) => decision,
-            };
-            // Neither holds anything by now, which is not known any more when they are dropped.
-            std::mem::forget(std::mem::replace(&mut self.subject, Subject::none()));
-            std::mem::forget(self.waiting.take());
-            return Poll::Ready(Ok(decision));
+            return hit.take(Answer);
         }
         self.ask(Op::Hit, cx)
     }

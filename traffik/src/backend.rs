@@ -219,7 +219,10 @@ impl<'a> Hit<'a> {
     #[cfg(feature = "memory")]
     pub(crate) fn renew(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
         match self.policy.account() {
-            Some(account) => Some(account.hit(words, now, self.cost)),
+            Some(account) => {
+                let (charged, words) = account.hit(words, now, self.cost);
+                Some((account.tell(&charged), words))
+            }
             None => self.renew_other(now, words),
         }
     }

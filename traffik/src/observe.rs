@@ -51,21 +51,21 @@ impl Outcome {
 
 /// A hit that was counted, or was to be, on the backend of this name. Questions, refunds and resets are
 /// not told.
-#[inline]
+#[inline(always)]
 pub(crate) fn hit(
     op: Op,
     throttle: &Throttle,
     backend: &'static str,
     outcome: Outcome,
     cost: u64,
-    remaining: u64,
+    remaining: impl FnOnce() -> u64,
     wait: Option<Duration>,
 ) {
     if op != Op::Hit {
         return;
     }
     if is_listened_to() {
-        event(throttle.uid(), outcome, cost, remaining, wait);
+        event(throttle.uid(), outcome, cost, remaining(), wait);
     }
     #[cfg(feature = "metrics")]
     throttle.meter().hit(throttle.uid(), backend, outcome, cost, wait);

@@ -37,7 +37,7 @@ use crate::throttle::Throttle;
 
 use charge::outage;
 #[cfg(feature = "memory")]
-pub(crate) use lane::{Lane, direct};
+pub(crate) use lane::{Lane, Passed, Then, direct};
 #[cfg(all(feature = "memory", feature = "tower"))]
 pub(crate) use lane::{Stacked, request, stack};
 pub(crate) use quick::quick;
@@ -343,7 +343,7 @@ fn tell(op: Op, entries: &[Entry<'_>], candidates: &[Candidate<'_>], ruling: &Ru
         let stat = ruled.decision.stat();
         let (remaining, wait) = stat.map_or((0, None), |stat| (stat.remaining, stat.retry_after));
         let backend = candidate.asked(ruled.failed).unwrap_or(candidate.backend.get());
-        observe::hit(op, entry.throttle, backend.name(), outcome, candidate.cost, remaining, wait);
+        observe::hit(op, entry.throttle, backend.name(), outcome, candidate.cost, || remaining, wait);
     }
 }
 

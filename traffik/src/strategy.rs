@@ -31,6 +31,7 @@
 mod adaptive;
 mod bucket;
 mod cost_adaptive;
+mod divisor;
 mod exact;
 mod fixed_window;
 mod gcra;
@@ -69,6 +70,8 @@ pub use tiered::Tiered;
 pub use time_of_day::TimeOfDay;
 pub use token_bucket::TokenBucket;
 
+#[cfg(feature = "memory")]
+pub(crate) use bucket::Charged;
 pub(crate) use bucket::{Account, Bucket};
 use pair::Pair;
 use window::Window;

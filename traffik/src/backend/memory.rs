@@ -24,9 +24,9 @@ use std::sync::Arc;
 
 use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
 use crate::clock::Clock;
-use crate::strategy::{Account, State};
+use crate::strategy::{Account, Charged, State};
 pub(crate) use table::Scale;
-use table::{Renewal, Table};
+use table::{Kept, Renewal, Table};
 use time::Time;
 
 // The layout that the speed rests on.
@@ -125,7 +125,7 @@ impl MemoryBackend {
 
     /// A hit on a bucket, by its key; `Err` with the time where there is none of that key yet.
     #[inline(always)]
-    pub(crate) fn hit(&self, key: u64, charge: Charge<'_>) -> Result<Verdict, u64> {
+    pub(crate) fn hit(&self, key: u64, charge: &Charge<'_>) -> Result<Charged, u64> {
         // The key's cache lines are on their way while the clock is read.
         let spot = self.0.table.spot(key);
         let now = self.0.clock.now();
@@ -183,14 +183,18 @@ pub(crate) struct Charge<'a> {
 
 // Not a closure: those are not always inlined.
 impl Renewal for Charge<'_> {
-    #[inline(always)]
-    fn renew(&self, now: u64, words: [u64; 2]) -> (Verdict, [u64; 2]) {
-        self.account.hit(words, now, self.cost)
-    }
+    type Outcome = Charged;
 
     #[inline(always)]
-    fn scale(&self) -> Scale {
-        self.scale
+    fn renew(&self, now: u64, words: [u64; 2]) -> (Charged, Option<Kept>) {
+        let Self { account, scale, cost } = *self;
+        let (charged, words) = account.hit(words, now, cost);
+        if !charged.is_admitted() {
+            return (charged, None);
+        }
+        let keep_for = account.keep_for(&charged);
+        let pressure = scale.pressure(charged.used(), account.is_exhausted(&charged));
+        (charged, Some(Kept { words, keep_for, pressure }))
     }
 }
 

@@ -27,7 +27,7 @@ use crate::observe::{self, Outcome};
 use crate::policy::Policy;
 use crate::request_fn::Source;
 use crate::settings::{BackendSetting, RateSetting, Settings};
-use crate::strategy::Account;
+use crate::strategy::{Account, Charged};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
@@ -46,6 +46,9 @@ pub(crate) struct Lane {
     is_computed: bool,
     /// The throttle's own store; `None` to inherit one.
     own: Option<MemoryBackend>,
+    /// Whether a request that passes leaves nothing to do or to tell, as far as the throttle goes.
+    #[cfg(feature = "tower")]
+    is_silent: bool,
 }
 
 impl Lane {
@@ -63,11 +66,13 @@ impl Lane {
         let cost = if let Source::Fixed(cost) = settings.cost { Some(cost) } else { None };
         Some(Self {
             account: policy.account().copied(),
-            scale: Scale::of(policy.account().map_or(0, Account::most)),
+            scale: Scale::of(policy.account().map_or(0, Account::total)),
             key: key::of(policy, 0, scope(settings)),
             cost: cost.unwrap_or(1),
             is_computed: cost.is_none(),
             own,
+            #[cfg(feature = "tower")]
+            is_silent: settings.answers.are_silent(),
             policy: policy.clone(),
         })
     }
@@ -133,29 +138,66 @@ pub(crate) fn direct<'a>(
 /// A hit that passed on an account that is known.
 pub(crate) struct Passed<'a> {
     lane: &'a Lane,
-    verdict: Verdict,
+    account: &'a Account,
+    charged: Charged,
 }
 
 impl Passed<'_> {
+    /// Whether it leaves nothing to do or to tell, unless the place of use says otherwise.
+    #[cfg(feature = "tower")]
+    #[inline(always)]
+    pub(crate) fn is_silent(&self) -> bool {
+        self.lane.is_silent
+    }
+
     /// The client's state, worked out for whoever wants to see it.
     #[inline(always)]
     pub(crate) fn stat(&self) -> Stat {
-        Stat::new(&self.lane.policy, &self.verdict)
+        Stat::new(&self.lane.policy, &self.account.tell(&self.charged))
     }
 }
 
-impl<'a> Direct<'a, '_> {
-    /// Takes the hit: the decision if it did not pass, or if it was the client's first.
+/// How to go on once a hit was taken. What is known of either case need not be put together first, only to
+/// be told apart. Not two closures: those are not always inlined.
+pub(crate) trait Then {
+    /// Where that leads.
+    type Output;
+
+    /// It passed, on an account that is known.
+    fn passed(self, passed: Passed<'_>) -> Self::Output;
+
+    /// Anything else: it did not pass, or was the client's first, or exempt.
+    fn decided(self, decision: Decision) -> Self::Output;
+}
+
+/// Goes on with the decision.
+struct Decide;
+
+impl Then for Decide {
+    type Output = Decision;
+
     #[inline(always)]
-    pub(crate) fn take(self) -> Result<Passed<'a>, Decision> {
+    fn passed(self, passed: Passed<'_>) -> Decision {
+        Decision::Allowed(passed.stat())
+    }
+
+    fn decided(self, decision: Decision) -> Decision {
+        decision
+    }
+}
+
+impl Direct<'_, '_> {
+    /// Takes the hit, and goes on.
+    #[inline(always)]
+    pub(crate) fn take<T: Then>(self, then: T) -> T::Output {
         let Self { throttle, lane, account, memory, key, cost } = self;
-        match memory.hit(key, Charge { account, scale: lane.scale, cost }) {
-            Ok(verdict) if verdict.admitted => {
-                tell_admitted(throttle, cost, verdict.remaining);
-                Ok(Passed { lane, verdict })
+        match memory.hit(key, &Charge { account, scale: lane.scale, cost }) {
+            Ok(charged) if charged.is_admitted() => {
+                tell_admitted(throttle, cost, || account.tell(&charged).remaining);
+                then.passed(Passed { lane, account, charged })
             }
-            Ok(verdict) => Err(refused(throttle, lane, cost, Verdict { admitted: false, ..verdict })),
-            Err(now) => Err(first(throttle, lane, account, memory, key, cost, now)),
+            Ok(charged) => then.decided(refused(throttle, lane, cost, &account.tell(&charged))),
+            Err(now) => then.decided(first(throttle, lane, account, memory, key, cost, now)),
         }
     }
 }
@@ -178,23 +220,23 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
             known.as_ref()
         }
     };
-    let taken = decide(throttle, settings, lane, memory, cost, who);
-    Some(taken.map_or_else(|other| other, |passed| Decision::Allowed(passed.stat())))
+    Some(decide(throttle, settings, lane, memory, cost, who, Decide))
 }
 
-/// Decides a request's hit. `app` is what it falls back to.
+/// Decides a request's hit, and goes on by what came of it. `app` is what the throttle falls back to.
 #[cfg(feature = "tower")]
 #[inline(always)]
-pub(crate) fn request<'a>(
-    throttle: &'a Throttle,
+pub(crate) fn request<T: Then>(
+    throttle: &Throttle,
     parts: &Parts,
     app: Option<&Traffik>,
-) -> Option<Result<Passed<'a>, Decision>> {
+    then: T,
+) -> Option<T::Output> {
     let settings = throttle.built()?;
     let lane = settings.lane.as_ref()?;
     let cost = lane.cost(throttle, true, None)?;
     if cost == 0 {
-        return Some(Err(exempt(throttle)));
+        return Some(then.decided(exempt(throttle)));
     }
     let memory = lane.memory(|| app)?;
     let identity;
@@ -205,42 +247,43 @@ pub(crate) fn request<'a>(
             identity.as_ref()
         }
     };
-    Some(decide(throttle, settings, lane, memory, cost, who))
+    Some(decide(throttle, settings, lane, memory, cost, who, then))
 }
 
 /// Decides the hit of a client that may be anyone's making.
 #[inline(always)]
-fn decide<'a>(
-    throttle: &'a Throttle,
+fn decide<T: Then>(
+    throttle: &Throttle,
     settings: &Settings,
-    lane: &'a Lane,
+    lane: &Lane,
     memory: &MemoryBackend,
     cost: u64,
     who: Who<'_>,
-) -> Result<Passed<'a>, Decision> {
+    then: T,
+) -> T::Output {
     if cost == 0 || who.is_exempted() {
-        return Err(exempt(throttle));
+        return then.decided(exempt(throttle));
     }
     let key = lane.key ^ key::client(who.kind);
     match &lane.account {
-        Some(account) => Direct { throttle, lane, account, memory, key, cost }.take(),
+        Some(account) => Direct { throttle, lane, account, memory, key, cost }.take(then),
         None => {
             let hit = Hit::keyed(&lane.policy, who, key, scope(settings), cost);
-            Err(told(throttle, lane, cost, memory.decide_one(Op::Hit, &hit).1))
+            then.decided(told(throttle, lane, cost, memory.decide_one(Op::Hit, &hit).1))
         }
     }
 }
 
 #[inline(always)]
-fn tell_admitted(throttle: &Throttle, cost: u64, remaining: u64) {
+fn tell_admitted(throttle: &Throttle, cost: u64, remaining: impl FnOnce() -> u64) {
     observe::hit(Op::Hit, throttle, MemoryBackend::NAME, Outcome::Allowed, cost, remaining, None);
 }
 
 #[cold]
-fn refused(throttle: &Throttle, lane: &Lane, cost: u64, verdict: Verdict) -> Decision {
+fn refused(throttle: &Throttle, lane: &Lane, cost: u64, verdict: &Verdict) -> Decision {
     let (left, wait) = (verdict.remaining, verdict.retry_after());
-    observe::hit(Op::Hit, throttle, MemoryBackend::NAME, Outcome::Denied, cost, left, wait);
-    Decision::new(&lane.policy, cost, &verdict)
+    observe::hit(Op::Hit, throttle, MemoryBackend::NAME, Outcome::Denied, cost, || left, wait);
+    Decision::new(&lane.policy, cost, verdict)
 }
 
 #[cold]
@@ -258,9 +301,9 @@ fn first(
 
 fn told(throttle: &Throttle, lane: &Lane, cost: u64, verdict: Verdict) -> Decision {
     if !verdict.admitted {
-        return refused(throttle, lane, cost, verdict);
+        return refused(throttle, lane, cost, &verdict);
     }
-    tell_admitted(throttle, cost, verdict.remaining);
+    tell_admitted(throttle, cost, || verdict.remaining);
     Decision::Allowed(Stat::new(&lane.policy, &verdict))
 }
 

@@ -117,7 +117,7 @@ pub(crate) fn quick<T>(
     {
         for plan in &planned {
             let throttle = entries[plan.entry].throttle;
-            observe::hit(op, throttle, backend.name(), Outcome::Failed, plan.cost, 0, None);
+            observe::hit(op, throttle, backend.name(), Outcome::Failed, plan.cost, || 0, None);
         }
         // An outage that all of them let pass leaves no verdict, and so nothing counted.
         if let Some(failure) =
@@ -173,12 +173,12 @@ pub(crate) fn single(
     let verdict = match backend.decide_one(op, &hit) {
         Ok(verdict) => verdict,
         Err(error) => {
-            observe::hit(op, throttle, backend.name(), Outcome::Failed, cost, 0, None);
+            observe::hit(op, throttle, backend.name(), Outcome::Failed, cost, || 0, None);
             return Some(failed(error, policy, on_error(&settings, parts)));
         }
     };
     let outcome = Outcome::of(&verdict, true, false);
-    observe::hit(op, throttle, backend.name(), outcome, cost, verdict.remaining, wait(&verdict));
+    observe::hit(op, throttle, backend.name(), outcome, cost, || verdict.remaining, wait(&verdict));
     Some(Ok(Decision::new(policy, cost, &verdict)))
 }
 
@@ -309,7 +309,7 @@ impl<'a> Quick<'a> {
                     let Some((_, verdict)) = self.verdict(plan) else { continue };
                     let outcome = Outcome::of(verdict, admitted, false);
                     let (left, wait) = (verdict.remaining, wait(verdict));
-                    observe::hit(op, entry.throttle, self.backend.name(), outcome, plan.cost, left, wait);
+                    observe::hit(op, entry.throttle, self.backend.name(), outcome, plan.cost, || left, wait);
                 }
                 None => observe::exempt(op, entry.throttle),
             }

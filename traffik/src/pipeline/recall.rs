@@ -53,6 +53,6 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
     let verdicts = backend.get().recall(Op::Hit, from_ref(&hit))?;
     let verdict = verdicts.each.first().filter(|verdict| !verdict.admitted)?;
     let wait = verdict.retry_after();
-    observe::hit(Op::Hit, throttle, backend.name(), Outcome::Denied, cost, verdict.remaining, wait);
+    observe::hit(Op::Hit, throttle, backend.name(), Outcome::Denied, cost, || verdict.remaining, wait);
     Some(Decision::new(policy, cost, verdict))
 }

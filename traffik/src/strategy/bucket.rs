@@ -7,8 +7,7 @@
 //! With `L / P` in lowest terms `l / p`, `used` counts in units of `1 / p`, and each microsecond
 //! takes `l` of them: integers all the way, and nothing ever drifts.
 
-use std::num::NonZeroU64;
-
+use super::divisor::Divisor;
 use super::{Ask, EXACT, Op, State, Verdict, skew};
 use crate::rate::Rate;
 
@@ -46,8 +45,7 @@ impl Bucket {
     pub(crate) fn at(self, rate: &Rate) -> Account {
         let (leak, unit) = rate.reduced_terms();
         let most = self.capacity.saturating_add(self.debt);
-        // A rate that was agreed to has neither; another gets some answer, and no panic.
-        let [leak, unit] = [leak, unit].map(|term| NonZeroU64::new(term).unwrap_or(NonZeroU64::MIN));
+        let [leak, unit] = [leak, unit].map(Divisor::new);
         Account { limit: self.capacity, most, total: most.saturating_mul(unit.get()), leak, unit }
     }
 
@@ -66,9 +64,9 @@ pub(crate) struct Account {
     /// The same in `1 / p` of a unit.
     total: u64,
     /// What a microsecond takes, in `1 / p` of a unit.
-    leak: NonZeroU64,
+    leak: Divisor,
     /// `p`.
-    unit: NonZeroU64,
+    unit: Divisor,
 }
 
 /// How full an account is at an instant.
@@ -82,10 +80,10 @@ struct Level {
 }
 
 impl Account {
-    /// The most that can be used, debt included.
+    /// The most that can be used, in [`Charged`]'s units.
     #[cfg(feature = "memory")]
-    pub(crate) fn most(&self) -> u64 {
-        self.most
+    pub(crate) fn total(&self) -> u64 {
+        self.total
     }
 
     #[inline(always)]
@@ -101,7 +99,7 @@ impl Account {
 
     #[cold]
     fn is_believable(&self, last: u64, asked_at: u64) -> bool {
-        skew::believable(last, asked_at, || self.total.div_ceil(self.leak.get()))
+        skew::believable(last, asked_at, || self.leak.ceil(self.total))
     }
 
     /// What is used after a hit of this cost, or how long it has to wait.
@@ -112,38 +110,23 @@ impl Account {
         }
         // Nothing wraps: neither exceeds `total`, which is below 2^53 at a rate that was agreed to.
         let wanted = level.used.wrapping_add(cost.wrapping_mul(self.unit.get()));
-        if wanted <= self.total {
-            Ok(wanted)
-        } else {
-            Err((wanted - self.total).div_ceil(self.leak.get()) + level.ahead)
-        }
+        if wanted <= self.total { Ok(wanted) } else { Err(self.leak.ceil(wanted - self.total) + level.ahead) }
     }
 
     #[inline(always)]
-    fn verdict(&self, level: &Level, used: u64, admitted: bool, wait: u64) -> Verdict {
-        let remaining = (self.total - used) / self.unit;
-        // Rounded up, in one division and without a branch; as above, nothing wraps.
-        let drained = used.wrapping_add(self.leak.get() - 1) / self.leak;
-        let reset_after = if drained == 0 { 0 } else { drained + level.ahead };
+    fn verdict(&self, charged: &Charged) -> Verdict {
+        let Charged { used, ahead, wait } = *charged;
+        let remaining = self.unit.floor(self.total - used);
+        let drained = self.leak.ceil(used);
+        let reset_after = if drained == 0 { 0 } else { drained + ahead };
         Verdict {
-            admitted,
+            admitted: wait == 0,
             limit: self.limit,
             used: self.most - remaining,
             remaining,
             wait,
             reset_after,
             keep_for: reset_after,
-        }
-    }
-
-    /// A hit on an account that is kept already: what came of it, and what to keep from now on.
-    #[cfg(feature = "memory")]
-    #[inline(always)]
-    pub(crate) fn hit(&self, words: [u64; 2], asked_at: u64, cost: u64) -> (Verdict, [u64; 2]) {
-        let level = self.level(Some(words), asked_at);
-        match self.take(&level, cost) {
-            Ok(used) => (self.verdict(&level, used, true, 0), [level.now, used]),
-            Err(wait) => (self.verdict(&level, level.used, false, wait), words),
         }
     }
 
@@ -174,6 +157,62 @@ impl Account {
             *state = if after == 0 { State::Empty } else { State::Words([level.now, after]) };
         }
         let shown = if op.changes() { after } else { level.used };
-        self.verdict(&level, shown, admitted, wait)
+        Verdict { admitted, ..self.verdict(&Charged { used: shown, ahead: level.ahead, wait }) }
+    }
+}
+
+/// What came of a hit on an account, as far as it takes to charge it; the rest is worked out for whoever
+/// asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Charged {
+    /// What is used now, in fractions of a unit.
+    used: u64,
+    /// How far the account's instant is ahead of the clock.
+    ahead: u64,
+    /// 0 where it passed.
+    wait: u64,
+}
+
+#[cfg(feature = "memory")]
+impl Charged {
+    #[inline(always)]
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.wait == 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn used(&self) -> u64 {
+        self.used
+    }
+}
+
+#[cfg(feature = "memory")]
+impl Account {
+    /// A hit on an account that is kept already: what came of it, and what to keep from now on.
+    #[inline(always)]
+    pub(crate) fn hit(&self, words: [u64; 2], asked_at: u64, cost: u64) -> (Charged, [u64; 2]) {
+        let level = self.level(Some(words), asked_at);
+        match self.take(&level, cost) {
+            Ok(used) => (Charged { used, ahead: level.ahead, wait: 0 }, [level.now, used]),
+            Err(wait) => (Charged { used: level.used, ahead: level.ahead, wait }, words),
+        }
+    }
+
+    /// Whether nothing more can be taken.
+    #[inline(always)]
+    pub(crate) fn is_exhausted(&self, charged: &Charged) -> bool {
+        self.total - charged.used < self.unit.get()
+    }
+
+    /// How long the account matters from its own instant on, or two microseconds more.
+    #[inline(always)]
+    pub(crate) fn keep_for(&self, charged: &Charged) -> u64 {
+        self.leak.about(charged.used) + 2
+    }
+
+    /// All there is to say of it.
+    #[inline(always)]
+    pub(crate) fn tell(&self, charged: &Charged) -> Verdict {
+        self.verdict(charged)
     }
 }

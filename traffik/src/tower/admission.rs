@@ -66,7 +66,7 @@ impl Use {
 
     /// Whether this place says nothing of answers, so that the throttle's word is the last.
     #[cfg(feature = "memory")]
-    #[inline]
+    #[inline(always)]
     fn is_plain(&self) -> bool {
         !self.charges && self.answers.on_throttled.is_none() && self.answers.refund_on.is_none()
     }

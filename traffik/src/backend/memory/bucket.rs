@@ -45,21 +45,24 @@ pub(super) struct Common {
 }
 
 impl Common {
-    /// A name and a cell for a state that matters until `expiry`.
+    /// A name and a cell for a state that matters for so long from its own instant on.
     #[inline(always)]
-    fn pack(&self, tag: u64, state: [u64; 2], expiry: u64, pressure: u8) -> Option<Entry> {
+    fn pack(&self, tag: u64, state: [u64; 2], kept: u64, pressure: u8) -> Option<Entry> {
         let [instant, amount] = state;
-        // Both wrap to something far too large where they are below 0.
-        let (since, kept) = (instant.wrapping_sub(self.epoch), expiry.wrapping_sub(instant));
+        // Wraps to something far too large where it is below 0.
+        let since = instant.wrapping_sub(self.epoch);
         if !Cell::fits(since, amount) || kept >= LONGEST {
             return None;
         }
         Some(Entry { name: name(tag, code(kept)), cell: Cell::of(since, amount, pressure) })
     }
 
-    /// The same for any state.
+    /// The same for any state, which matters until `expiry`.
     pub(super) fn entry(&self, tag: u64, state: State, expiry: u64, pressure: u8) -> Entry {
-        let packed = state.words().and_then(|words| self.pack(tag, words, expiry, pressure));
+        let packed = state.words().and_then(|words| {
+            let kept = expiry.wrapping_sub(words[0]);
+            self.pack(tag, words, kept, pressure)
+        });
         packed.unwrap_or_else(|| {
             let cell = Cell::wide(Wide { state, expiry }, pressure);
             Entry { name: name(tag, code(0)), cell }
@@ -295,22 +298,23 @@ impl Slot<'_> {
         Some([instant.wrapping_add(self.common.epoch), amount])
     }
 
-    /// Puts other words in the place of those that are here, which matter until `expiry`.
+    /// Puts other words in the place of those that are here, which matter for so long from their instant on.
     #[inline(always)]
-    pub(super) fn renew(&mut self, words: [u64; 2], expiry: u64, pressure: u8) {
-        match self.common.pack(self.tag(), words, expiry, pressure) {
+    pub(super) fn renew(&mut self, words: [u64; 2], kept: u64, pressure: u8) {
+        match self.common.pack(self.tag(), words, kept, pressure) {
             Some(Entry { name, cell }) => {
                 *self.name = name;
                 self.cell.replace(cell);
             }
             // Not as `self`, which would have to be in memory for it.
             None => Slot { name: self.name, cell: self.cell, common: self.common }
-                .widen(words[0], words[1], expiry, pressure),
+                .widen(words[0], words[1], kept, pressure),
         }
     }
 
     #[cold]
-    fn widen(mut self, first: u64, second: u64, expiry: u64, pressure: u8) {
+    fn widen(mut self, first: u64, second: u64, kept: u64, pressure: u8) {
+        let expiry = first.wrapping_add(kept);
         self.put(self.common.entry(self.tag(), State::Words([first, second]), expiry, pressure));
     }
 

@@ -42,10 +42,20 @@ impl<F: FnOnce(&mut State) -> Verdict> Step for F {}
 
 /// A step from two words to two words.
 pub(super) trait Renewal {
-    fn renew(&self, now: u64, words: [u64; 2]) -> (Verdict, [u64; 2]);
+    /// What comes of it.
+    type Outcome;
 
-    /// That of the account's limit.
-    fn scale(&self) -> Scale;
+    /// That, and what is to be kept; `None` where it is refused, and everything stays.
+    fn renew(&self, now: u64, words: [u64; 2]) -> (Self::Outcome, Option<Kept>);
+}
+
+/// What a step leaves behind.
+pub(super) struct Kept {
+    pub(super) words: [u64; 2],
+    /// How long it matters from the first word on, which is an instant, in microseconds.
+    pub(super) keep_for: u64,
+    /// How near the account is to refusal.
+    pub(super) pressure: u8,
 }
 
 /// A bucket found for a tag while the table had this shape.
@@ -168,17 +178,21 @@ impl Table {
     /// The same for a step that goes from two words to two words and nothing else; `None` where there
     /// are none.
     #[inline(always)]
-    pub(super) fn renew(&self, tag: u64, spot: Spot<'_>, now: u64, step: impl Renewal) -> Option<Verdict> {
+    pub(super) fn renew<R: Renewal>(
+        &self,
+        tag: u64,
+        spot: Spot<'_>,
+        now: u64,
+        step: &R,
+    ) -> Option<R::Outcome> {
         let (_, mut guard) = self.lock(tag, spot);
         let mut slot = guard.find(tag)?;
-        let (verdict, words) = step.renew(now, slot.words()?);
-        if verdict.admitted {
-            let pressure = step.scale().pressure(&verdict);
-            slot.renew(words, expiry(now, &verdict), pressure);
-        } else {
-            slot.press(REFUSED);
+        let (outcome, kept) = step.renew(now, slot.words()?);
+        match kept {
+            Some(kept) => slot.renew(kept.words, kept.keep_for, kept.pressure),
+            None => slot.press(REFUSED),
         }
-        Some(verdict)
+        Some(outcome)
     }
 
     /// A step for a tag that is not known.
@@ -309,12 +323,8 @@ impl Table {
             }
         }
         for at in 0..N {
-            let expiry = expiry(now, &verdicts[at]);
-            guards[holders[at]].as_mut()?.find(hits[at].hash())?.renew(
-                after[at],
-                expiry,
-                pressure(&verdicts[at]),
-            );
+            let slot = guards[holders[at]].as_mut()?.find(hits[at].hash())?;
+            renew(slot, now, after[at], &verdicts[at]);
         }
         Some(verdicts)
     }
@@ -334,14 +344,14 @@ impl Table {
         if self.shape() != first.shape {
             return None;
         }
-        let (mut slot_a, mut slot_b) = (guard_a.find(a.hash())?, guard_b.find(b.hash())?);
+        let (slot_a, slot_b) = (guard_a.find(a.hash())?, guard_b.find(b.hash())?);
         let (of_a, after_a) = a.renew(now, slot_a.words()?)?;
         let (of_b, after_b) = b.renew(now, slot_b.words()?)?;
         if !(of_a.admitted && of_b.admitted) {
             return None;
         }
-        slot_a.renew(after_a, expiry(now, &of_a), pressure(&of_a));
-        slot_b.renew(after_b, expiry(now, &of_b), pressure(&of_b));
+        renew(slot_a, now, after_a, &of_a);
+        renew(slot_b, now, after_b, &of_b);
         Some([of_a, of_b])
     }
 
@@ -448,6 +458,13 @@ impl Table {
     }
 }
 
+/// Puts into a slot what a hit has left behind.
+#[inline(always)]
+fn renew(mut slot: Slot<'_>, now: u64, words: [u64; 2], verdict: &Verdict) {
+    // Where the words are no instant, this wraps to something that is boxed.
+    slot.renew(words, expiry(now, verdict).wrapping_sub(words[0]), pressure(verdict));
+}
+
 /// The last instant at which what a step left behind matters.
 #[inline(always)]
 fn expiry(now: u64, verdict: &Verdict) -> u64 {
@@ -457,7 +474,8 @@ fn expiry(now: u64, verdict: &Verdict) -> u64 {
 /// How near an account is to refusal: 0 full, [`REFUSED`] at the limit.
 #[inline]
 fn pressure(verdict: &Verdict) -> u8 {
-    Scale::of(verdict.limit.max(verdict.used)).pressure(verdict)
+    let exhausted = !verdict.admitted || verdict.remaining == 0;
+    Scale::of(verdict.limit.max(verdict.used)).pressure(verdict.used, exhausted)
 }
 
 /// From which power of two on what is used counts as a [`pressure`], which needs no division then.
@@ -473,10 +491,10 @@ impl Scale {
 
     /// Each step is twice as much used as the one before; the last of all is a refusal.
     #[inline(always)]
-    fn pressure(self, verdict: &Verdict) -> u8 {
-        if !verdict.admitted || verdict.remaining == 0 {
+    pub(super) fn pressure(self, used: u64, exhausted: bool) -> u8 {
+        if exhausted {
             return REFUSED;
         }
-        (verdict.used | 1).ilog2().saturating_sub(self.0) as u8
+        (used | 1).ilog2().saturating_sub(self.0) as u8
     }
 }

@@ -73,7 +73,7 @@ impl<'a> Way<'a> {
             MemoryBackend::NAME,
             outcome,
             self.cost,
-            verdict.remaining,
+            || verdict.remaining,
             wait,
         );
     }

@@ -6,7 +6,7 @@ use crate::Parts;
 use crate::app::Traffik;
 use crate::decision::{Decision, Stat};
 use crate::headers::Report;
-use crate::pipeline::{self, Ruling, Stacked};
+use crate::pipeline::{self, Passed, Ruling, Stacked, Then};
 use crate::tower::around::Around;
 
 /// Lets a request in, if no layer has applied a throttle to it and one of these ways leads anywhere.
@@ -31,19 +31,53 @@ fn app(parts: &Parts) -> Option<Option<&Traffik>> {
 
 #[inline]
 fn alone_in_memory(one: &Use, parts: &mut Parts) -> Option<First> {
-    Some(match pipeline::request(&one.throttle, parts, app(parts)?)? {
-        Ok(_) | Err(Decision::Allowed(_) | Decision::Exempt) if one.is_silent() => {
-            First::In(After::default())
-        }
-        Ok(passed) if one.only_reports() => First::In(reporting(one, passed.stat(), parts)),
-        Err(Decision::Allowed(stat)) if one.only_reports() => First::In(reporting(one, stat, parts)),
-        Ok(passed) => alone(one, Decision::Allowed(passed.stat()), parts),
-        Err(decision) => alone(one, decision, parts),
+    let alone_in = Alone { one, parts };
+    Some(match pipeline::request(&one.throttle, parts, app(parts)?, alone_in)? {
+        Ok(after) => First::In(after),
+        Err(decision) => alone(one, *decision, parts),
     })
 }
 
-/// Lets a request in that leaves nothing but headers to be written.
+/// How a gate of one throttle goes on.
+struct Alone<'a> {
+    one: &'a Use,
+    parts: &'a Parts,
+}
+
+impl Then for Alone<'_> {
+    /// The decision, if that leaves more than headers.
+    type Output = Result<After, Box<Decision>>;
+
+    #[inline(always)]
+    fn passed(self, passed: Passed<'_>) -> Self::Output {
+        if passed.is_silent() && self.one.is_plain() {
+            return Ok(After::default());
+        }
+        told(self.one, passed, self.parts)
+    }
+
+    fn decided(self, decision: Decision) -> Self::Output {
+        match decision {
+            Decision::Allowed(_) | Decision::Exempt if self.one.is_silent() => Ok(After::default()),
+            decision => told_decision(self.one, decision, self.parts),
+        }
+    }
+}
+
+/// What is left to do for a request that passes; its decision, if that is more than headers.
 #[inline(never)]
+fn told(one: &Use, passed: Passed<'_>, parts: &Parts) -> Result<After, Box<Decision>> {
+    told_decision(one, Decision::Allowed(passed.stat()), parts)
+}
+
+fn told_decision(one: &Use, decision: Decision, parts: &Parts) -> Result<After, Box<Decision>> {
+    match decision {
+        Decision::Allowed(stat) if one.only_reports() => Ok(reporting(one, stat, parts)),
+        decision => Err(Box::new(decision)),
+    }
+}
+
+/// Lets a request in that leaves nothing but headers to be written.
 fn reporting(one: &Use, stat: Stat, parts: &Parts) -> After {
     let settings = one.throttle.settings();
     let headers = headers(&settings, parts);

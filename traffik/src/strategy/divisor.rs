@@ -1,0 +1,79 @@
+//! [`Divisor`]: division by what does not change, as one multiplication and a correction.
+
+/// A number to divide by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Divisor {
+    /// Never 0.
+    number: u64,
+    /// Its share of 2^64, rounded down; 2^64 - 1 for 1.
+    share: u64,
+}
+
+impl Divisor {
+    /// That of 0, which no rate has, is 1: some answer, and no panic.
+    pub(super) fn new(number: u64) -> Self {
+        let number = number.max(1);
+        let share = (1_u128 << 64) / u128::from(number);
+        Self { number, share: u64::try_from(share).unwrap_or(u64::MAX) }
+    }
+
+    #[inline(always)]
+    pub(super) fn get(self) -> u64 {
+        self.number
+    }
+
+    /// The quotient or one less: the share is too small by 1 at most, and so the product by less than 2^64.
+    #[inline(always)]
+    pub(super) fn about(self, dividend: u64) -> u64 {
+        ((u128::from(dividend) * u128::from(self.share)) >> 64) as u64
+    }
+
+    /// The quotient, rounded down.
+    #[inline(always)]
+    pub(super) fn floor(self, dividend: u64) -> u64 {
+        let about = self.about(dividend);
+        // Does not wrap: `about` is no more than the quotient.
+        about + u64::from(dividend.wrapping_sub(about.wrapping_mul(self.number)) >= self.number)
+    }
+
+    /// The same, rounded up.
+    #[inline(always)]
+    pub(super) fn ceil(self, dividend: u64) -> u64 {
+        let floor = self.floor(dividend);
+        floor + u64::from(floor.wrapping_mul(self.number) != dividend)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn it_divides_as_division_does(dividend: u64, number: u64, shifts in (0..64_u32, 0..64_u32)) {
+            let number = (number >> shifts.1).max(1);
+            let divisor = Divisor::new(number);
+            for dividend in [dividend >> shifts.0, (dividend >> shifts.0) / number * number] {
+                prop_assert_eq!(divisor.floor(dividend), dividend / number);
+                prop_assert_eq!(divisor.ceil(dividend), dividend.div_ceil(number));
+                let about = divisor.about(dividend);
+                prop_assert!(about <= dividend / number && dividend / number <= about + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn the_ends_of_what_is_counted() {
+        for number in [1, 2, 3, 1_000_000, u64::MAX / 2, u64::MAX] {
+            for dividend in [0, 1, number - 1, number, u64::MAX - 1, u64::MAX] {
+                let divisor = Divisor::new(number);
+                assert_eq!(
+                    (divisor.floor(dividend), divisor.ceil(dividend)),
+                    (dividend / number, dividend.div_ceil(number))
+                );
+            }
+        }
+        assert_eq!(Divisor::new(0), Divisor::new(1));
+    }
+}
