@@ -146,6 +146,15 @@ impl MemoryBackend {
         self.0.table.renew_all(self.0.clock.now(), hits)
     }
 
+    /// Two hits on buckets, by their keys, if both pass and both keys are there; any others are left as they
+    /// were.
+    #[inline(always)]
+    #[cfg(feature = "tower")]
+    pub(crate) fn hit_two(&self, charges: [(u64, &Charge<'_>); 2]) -> Option<[Charged; 2]> {
+        let now = self.0.clock.now();
+        self.0.table.renew_two(now, charges)
+    }
+
     /// Decides a single hit; says when, too.
     pub(crate) fn decide_one(&self, op: Op, hit: &Hit<'_>) -> (u64, Verdict) {
         let spot = self.0.table.spot(hit.hash());

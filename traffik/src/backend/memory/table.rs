@@ -50,12 +50,29 @@ pub(super) trait Renewal {
 }
 
 /// What a step leaves behind.
+#[derive(Default)]
 pub(super) struct Kept {
     pub(super) words: [u64; 2],
     /// How long it matters from the first word on, which is an instant, in microseconds.
     pub(super) keep_for: u64,
     /// How near the account is to refusal.
     pub(super) pressure: u8,
+}
+
+impl Renewal for Hit<'_> {
+    type Outcome = Verdict;
+
+    #[inline(always)]
+    fn renew(&self, now: u64, words: [u64; 2]) -> (Verdict, Option<Kept>) {
+        match Hit::renew(self, now, words) {
+            Some((verdict, words)) if verdict.admitted => {
+                // Where the words are no instant, this wraps to something that is boxed.
+                let keep_for = expiry(now, &verdict).wrapping_sub(words[0]);
+                (verdict, Some(Kept { words, keep_for, pressure: pressure(&verdict) }))
+            }
+            other => (other.map_or_else(Verdict::default, |(verdict, _)| verdict), None),
+        }
+    }
 }
 
 /// A bucket found for a tag while the table had this shape.
@@ -292,7 +309,7 @@ impl Table {
         if let ([a, b], [first, second]) = (&hits[..], &spots[..])
             && first.index != second.index
         {
-            let pair = self.renew_pair(now, [(a, first), (b, second)])?;
+            let pair = self.renew_pair(now, [(a.hash(), *a, first), (b.hash(), *b, second)])?;
             return Some(std::array::from_fn(|at| pair.get(at).copied().unwrap_or_default()));
         }
         let mut order: [usize; N] = std::array::from_fn(|at| at);
@@ -314,25 +331,36 @@ impl Table {
             return None;
         }
         let mut verdicts = [Verdict::default(); N];
-        let mut after = [[0; 2]; N];
+        let mut after: [Kept; N] = std::array::from_fn(|_| Kept::default());
         for at in 0..N {
             let words = guards[holders[at]].as_mut()?.find(hits[at].hash())?.words()?;
-            (verdicts[at], after[at]) = hits[at].renew(now, words)?;
-            if !verdicts[at].admitted {
-                return None;
-            }
+            let (verdict, kept) = Renewal::renew(hits[at], now, words);
+            (verdicts[at], after[at]) = (verdict, kept?);
         }
-        for at in 0..N {
-            let slot = guards[holders[at]].as_mut()?.find(hits[at].hash())?;
-            renew(slot, now, after[at], &verdicts[at]);
+        for (at, kept) in after.into_iter().enumerate() {
+            let mut slot = guards[holders[at]].as_mut()?.find(hits[at].hash())?;
+            slot.renew(kept.words, kept.keep_for, kept.pressure);
         }
         Some(verdicts)
     }
 
-    /// The same of two in buckets of their own, which is most of all batches.
+    /// Takes two steps as one, if both keys are there, in buckets of their own, and both have room: most of
+    /// all batches. Any others are left as they were.
     #[inline(always)]
-    fn renew_pair(&self, now: u64, hits: [(&Hit<'_>, &Spot<'_>); 2]) -> Option<[Verdict; 2]> {
-        let [(a, first), (b, second)] = hits;
+    pub(super) fn renew_two<R: Renewal>(&self, now: u64, steps: [(u64, &R); 2]) -> Option<[R::Outcome; 2]> {
+        let [(tag_a, a), (tag_b, b)] = steps;
+        let shape = self.shape();
+        let (first, second) = (self.spot_at(shape, tag_a), self.spot_at(shape, tag_b));
+        if first.index == second.index {
+            return None;
+        }
+        self.renew_pair(now, [(tag_a, a, &first), (tag_b, b, &second)])
+    }
+
+    /// The same in two buckets, while the table has the shape in which they were found.
+    #[inline(always)]
+    fn renew_pair<R: Renewal>(&self, now: u64, steps: [(u64, &R, &Spot<'_>); 2]) -> Option<[R::Outcome; 2]> {
+        let [(tag_a, a, first), (tag_b, b, second)] = steps;
         let (mut guard_a, mut guard_b);
         if first.index < second.index {
             guard_a = first.bucket.lock(&self.common);
@@ -344,14 +372,12 @@ impl Table {
         if self.shape() != first.shape {
             return None;
         }
-        let (slot_a, slot_b) = (guard_a.find(a.hash())?, guard_b.find(b.hash())?);
-        let (of_a, after_a) = a.renew(now, slot_a.words()?)?;
-        let (of_b, after_b) = b.renew(now, slot_b.words()?)?;
-        if !(of_a.admitted && of_b.admitted) {
-            return None;
-        }
-        renew(slot_a, now, after_a, &of_a);
-        renew(slot_b, now, after_b, &of_b);
+        let (mut slot_a, mut slot_b) = (guard_a.find(tag_a)?, guard_b.find(tag_b)?);
+        let (of_a, kept_a) = a.renew(now, slot_a.words()?);
+        let (of_b, kept_b) = b.renew(now, slot_b.words()?);
+        let (kept_a, kept_b) = (kept_a?, kept_b?);
+        slot_a.renew(kept_a.words, kept_a.keep_for, kept_a.pressure);
+        slot_b.renew(kept_b.words, kept_b.keep_for, kept_b.pressure);
         Some([of_a, of_b])
     }
 
@@ -456,13 +482,6 @@ impl Table {
         );
         self.shape.store(shape, Ordering::Release);
     }
-}
-
-/// Puts into a slot what a hit has left behind.
-#[inline(always)]
-fn renew(mut slot: Slot<'_>, now: u64, words: [u64; 2], verdict: &Verdict) {
-    // Where the words are no instant, this wraps to something that is boxed.
-    slot.renew(words, expiry(now, verdict).wrapping_sub(words[0]), pressure(verdict));
 }
 
 /// The last instant at which what a step left behind matters.

@@ -1,7 +1,8 @@
 //! The same for a request under a few throttles, decided as one.
 
-use super::{Lane, exempt, scope};
+use super::{Lane, exempt, scope, tell_admitted};
 use crate::app::Traffik;
+use crate::backend::memory::Charge;
 use crate::backend::{Hit, Op, Verdict, Verdicts};
 use crate::client_ip;
 use crate::decision::Decision;
@@ -9,6 +10,7 @@ use crate::identity::Who;
 use crate::key;
 use crate::observe::{self, Outcome};
 use crate::settings::Settings;
+use crate::strategy::Charged;
 use crate::throttle::Throttle;
 use crate::{MemoryBackend, Parts};
 
@@ -22,7 +24,14 @@ pub(crate) enum Stacked<'a, const N: usize> {
 
 pub(crate) struct Admitted<'a, const N: usize> {
     ways: [Way<'a>; N],
-    verdicts: [Verdict; N],
+    came: Came<N>,
+}
+
+/// What came of each hit.
+enum Came<const N: usize> {
+    /// Of two on buckets, from which the rest can be told.
+    Charged([Charged; 2]),
+    Told([Verdict; N]),
 }
 
 /// One throttle's way to its decision.
@@ -57,6 +66,13 @@ impl<'a> Way<'a> {
         is_one_client && self.memory.same(other.memory) && self.lane.key != other.lane.key
     }
 
+    /// The hit as one on a bucket, if that is the strategy, with its key for a client of this hash.
+    #[inline(always)]
+    fn charge(&self, hash: u64) -> Option<(Charge<'a>, u64)> {
+        let Lane { account, scale, key, .. } = self.lane;
+        Some((Charge { account: account.as_ref()?, scale: *scale, cost: self.cost }, key ^ hash))
+    }
+
     fn decision(&self, verdict: &Verdict) -> (Decision, u64) {
         let policy = &self.lane.policy;
         (Decision::new(policy, self.cost, verdict), policy.rate().period_micros())
@@ -82,7 +98,16 @@ impl<'a> Way<'a> {
 impl<const N: usize> Admitted<'_, N> {
     /// The decisions, with the periods of the rates.
     pub(crate) fn decisions(&self) -> [(Decision, u64); N] {
-        std::array::from_fn(|at| self.ways[at].decision(&self.verdicts[at]))
+        std::array::from_fn(|at| {
+            let way = &self.ways[at];
+            match &self.came {
+                Came::Charged(both) => {
+                    let told = both.get(at).zip(way.lane.account.as_ref());
+                    way.decision(&told.map(|(charged, account)| account.tell(charged)).unwrap_or_default())
+                }
+                Came::Told(verdicts) => way.decision(&verdicts[at]),
+            }
+        })
     }
 }
 
@@ -113,13 +138,26 @@ pub(crate) fn stack<'a, const N: usize>(
         return Some(Stacked::Decided(throttles.map(|throttle| (exempt(throttle), 0))));
     }
     let hash = key::client(who.kind);
-    let hits =
-        ways.map(|way| Hit::keyed(&way.lane.policy, who, way.lane.key ^ hash, scope(way.settings), way.cost));
+    let hits = |ways: &[Way<'a>; N]| {
+        ways.map(|way| Hit::keyed(&way.lane.policy, who, way.lane.key ^ hash, scope(way.settings), way.cost))
+    };
+    if let [a, b] = &ways[..]
+        && let (Some((charge_a, key_a)), Some((charge_b, key_b))) = (a.charge(hash), b.charge(hash))
+    {
+        let Some(both) = first.memory.hit_two([(key_a, &charge_a), (key_b, &charge_b)]) else {
+            return Some(Stacked::Decided(decide(&ways, &hits(&ways))));
+        };
+        for (way, charge, charged) in [(a, &charge_a, &both[0]), (b, &charge_b, &both[1])] {
+            tell_admitted(way.throttle, way.cost, || charge.account.tell(charged).remaining);
+        }
+        return Some(Stacked::Admitted(Admitted { ways, came: Came::Charged(both) }));
+    }
+    let hits = hits(&ways);
     let Some(verdicts) = first.memory.hit_all(hits.each_ref()) else {
         return Some(Stacked::Decided(decide(&ways, &hits)));
     };
     ways.iter().zip(&verdicts).for_each(|(way, verdict)| way.tell(verdict, true));
-    Some(Stacked::Admitted(Admitted { ways, verdicts }))
+    Some(Stacked::Admitted(Admitted { ways, came: Came::Told(verdicts) }))
 }
 
 /// Decides a request that is refused, or a client's first.
