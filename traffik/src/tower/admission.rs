@@ -109,9 +109,17 @@ pub(crate) enum First {
 /// Not inlined: handlers are many.
 #[inline(never)]
 pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
+    // Most of all by itself: a loop and a table of lengths are a tenth of what an exemption takes.
+    #[cfg(feature = "memory")]
+    if let ([one], false) = (uses, layer)
+        && one.overrides.is_none()
+        && let Some(first) = plain::alone_in_memory(one, parts)
+    {
+        return first;
+    }
     if !layer && uses.iter().all(|one| one.overrides.is_none()) {
         #[cfg(feature = "memory")]
-        if let Some(first) = plain::at_once(uses, parts) {
+        if let Some(first) = plain::together_in_memory(uses, parts) {
             return first;
         }
         if let [one] = uses

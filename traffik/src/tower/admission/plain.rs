@@ -9,11 +9,11 @@ use crate::headers::Report;
 use crate::pipeline::{self, Passed, Ruling, Stacked, Then};
 use crate::tower::around::Around;
 
-/// Lets a request in, if no layer has applied a throttle to it and one of these ways leads anywhere.
+/// Lets a request in under several throttles, if no layer has applied one to it and they can be decided as
+/// one.
 #[inline]
-pub(super) fn at_once(uses: &[Use], parts: &mut Parts) -> Option<First> {
+pub(super) fn together_in_memory(uses: &[Use], parts: &mut Parts) -> Option<First> {
     match uses {
-        [one] => alone_in_memory(one, parts),
         [a, b] => together([a, b], parts),
         [a, b, c] => together([a, b, c], parts),
         [a, b, c, d] => together([a, b, c, d], parts),
@@ -29,8 +29,9 @@ fn app(parts: &Parts) -> Option<Option<&Traffik>> {
     around.is_none_or(|around| around.marks.is_empty()).then(|| Traffik::by(around))
 }
 
-#[inline]
-fn alone_in_memory(one: &Use, parts: &mut Parts) -> Option<First> {
+/// Lets a request in under a single throttle, if no layer has applied one to it.
+#[inline(always)]
+pub(super) fn alone_in_memory(one: &Use, parts: &mut Parts) -> Option<First> {
     let alone_in = Alone { one, parts };
     Some(match pipeline::request(&one.throttle, parts, app(parts)?, alone_in)? {
         Ok(after) => First::In(after),
