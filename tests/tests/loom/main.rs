@@ -26,7 +26,7 @@ mod nodes;
 #[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/reclaim.rs"]
 mod reclaim;
-#[allow(dead_code)]
+#[allow(dead_code, unexpected_cfgs, reason = "what only some features need is not compiled here")]
 #[path = "../../../traffik/src/backend/memory/table.rs"]
 mod table;
 

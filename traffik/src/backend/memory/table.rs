@@ -347,6 +347,7 @@ impl Table {
     /// Takes two steps as one, if both keys are there, in buckets of their own, and both have room: most of
     /// all batches. Any others are left as they were.
     #[inline(always)]
+    #[cfg(feature = "tower")]
     pub(super) fn renew_two<R: Renewal>(&self, now: u64, steps: [(u64, &R); 2]) -> Option<[R::Outcome; 2]> {
         let [(tag_a, a), (tag_b, b)] = steps;
         let shape = self.shape();
