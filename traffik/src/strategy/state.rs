@@ -2,8 +2,9 @@
 
 /// What is remembered of one client under one policy.
 ///
-/// Two words fit in line in every store; a log takes bytes. A key that is not there is `Empty`, and
-/// a strategy treats a state it cannot read in the same way, so that garbage neither refuses anyone
+/// Two words are short in every store, and need no allocation in memory where the first is an instant in
+/// microseconds and the second below 2^44; a log takes bytes. A key that is not there is `Empty`, and a
+/// strategy treats a state it cannot read in the same way, so that garbage neither refuses anyone
 /// for ever nor panics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum State {
