@@ -113,8 +113,9 @@ impl Account {
         if wanted <= self.total { Ok(wanted) } else { Err(self.leak.ceil(wanted - self.total) + level.ahead) }
     }
 
+    /// All there is to say of it.
     #[inline(always)]
-    fn verdict(&self, charged: &Charged) -> Verdict {
+    pub(crate) fn tell(&self, charged: &Charged) -> Verdict {
         let Charged { used, ahead, wait } = *charged;
         let remaining = self.unit.floor(self.total - used);
         let drained = self.leak.ceil(used);
@@ -157,7 +158,7 @@ impl Account {
             *state = if after == 0 { State::Empty } else { State::Words([level.now, after]) };
         }
         let shown = if op.changes() { after } else { level.used };
-        Verdict { admitted, ..self.verdict(&Charged { used: shown, ahead: level.ahead, wait }) }
+        Verdict { admitted, ..self.tell(&Charged { used: shown, ahead: level.ahead, wait }) }
     }
 }
 
@@ -208,11 +209,5 @@ impl Account {
     #[inline(always)]
     pub(crate) fn keep_for(&self, charged: &Charged) -> u64 {
         self.leak.about(charged.used) + 2
-    }
-
-    /// All there is to say of it.
-    #[inline(always)]
-    pub(crate) fn tell(&self, charged: &Charged) -> Verdict {
-        self.verdict(charged)
     }
 }

@@ -498,7 +498,7 @@ fn pressure(verdict: &Verdict) -> u8 {
     Scale::of(verdict.limit.max(verdict.used)).pressure(verdict.used, exhausted)
 }
 
-/// From which power of two on what is used counts as a [`pressure`], which needs no division then.
+/// The most of what can be used, as a power of two: a [`pressure`] needs no division then.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scale(u32);
 
@@ -506,7 +506,7 @@ impl Scale {
     /// That of an account of which so much is used at most.
     #[inline]
     pub(crate) fn of(most: u64) -> Self {
-        Self((most | 1).ilog2().saturating_sub(u32::from(REFUSED) - 1))
+        Self((most | 1).ilog2())
     }
 
     /// Each step is twice as much used as the one before; the last of all is a refusal.
@@ -515,6 +515,24 @@ impl Scale {
         if exhausted {
             return REFUSED;
         }
-        (used | 1).ilog2().saturating_sub(self.0) as u8
+        // What is used is no more than the most, so that this is below a refusal.
+        ((used | 1).ilog2() + u32::from(REFUSED) - 1).saturating_sub(self.0) as u8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever the limit and whatever it is counted in, so that throttles that share a store can be compared.
+    #[test]
+    fn pressure_is_the_part_that_is_used() {
+        for (limit, unit) in [(20_u64, 1_u64), (20, 3_000_000), (1_000, 1), (1_000, 7), (1 << 40, 1)] {
+            let pressure = |used| Scale::of(limit * unit).pressure(used, false);
+            assert_eq!(pressure(limit * unit), REFUSED - 1, "{limit} of {unit}");
+            assert_eq!(pressure(limit * unit / 8), REFUSED - 4, "{limit} of {unit}");
+            assert_eq!(Scale::of(limit * unit).pressure(0, true), REFUSED);
+            assert!((1..limit.min(500)).all(|used| pressure(used * unit) <= pressure((used + 1) * unit)));
+        }
     }
 }
