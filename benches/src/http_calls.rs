@@ -17,10 +17,12 @@ use tower_governor::governor::GovernorConfigBuilder;
 use traffik::strategy::Gcra;
 use traffik::{EXEMPTED, Identity, Parts, throttle};
 
-use crate::measure::{Spread, rounds};
+use crate::measure::{Spread, rounds_of_turns};
 use crate::report::{Report, Target, digits};
 
-const CALLS: usize = 10_000;
+/// Calls of one side before it is the other's turn: some 200 µs.
+const CALLS: usize = 250;
+const TURNS: usize = 40;
 const ROUNDS: usize = 75;
 /// Addresses that the calls come from.
 pub const CLIENTS: usize = 1000;
@@ -155,8 +157,9 @@ pub fn run(report: &mut Report) {
     let bare_service = Router::new().route("/", get(bare));
     let mut against = |work: &str, ours: Router, theirs: Router, target: Target| {
         let sides: [&Router; 3] = [&bare_service, &ours, &theirs];
-        let times = rounds(
+        let times = rounds_of_turns(
             ROUNDS,
+            TURNS,
             sides.map(|side| -> crate::measure::Side<'_> {
                 let runtime = &runtime;
                 Box::new(move || calls(runtime, side, CALLS))
@@ -190,8 +193,9 @@ pub fn run(report: &mut Report) {
     let added = |handler| {
         let service = on(handler);
         let sides: [&Router; 2] = [&bare_service, &service];
-        let times = rounds(
+        let times = rounds_of_turns(
             ROUNDS,
+            TURNS,
             sides.map(|side| -> crate::measure::Side<'_> {
                 let runtime = &runtime;
                 Box::new(move || calls(runtime, side, CALLS))

@@ -46,6 +46,15 @@ pub fn rounds<const N: usize>(rounds: usize, mut sides: [Side<'_>; N]) -> Vec<[f
     (0..rounds).map(round).collect()
 }
 
+/// The same of sides that take turns within a round too, so many: what the machine does meanwhile falls on all.
+pub fn rounds_of_turns<const N: usize>(count: usize, turns: usize, sides: [Side<'_>; N]) -> Vec<[f64; N]> {
+    let short = rounds(count * turns, sides);
+    let mean = |turns: &[[f64; N]]| {
+        std::array::from_fn(|side| turns.iter().map(|times| times[side]).sum::<f64>() / turns.len() as f64)
+    };
+    short.chunks(turns).map(mean).collect()
+}
+
 /// Runs `work(thread, i)` for `i` in `0..n` on each of `threads` threads at once; nanoseconds per
 /// operation, as each thread sees it.
 pub fn on_threads(threads: usize, n: usize, work: impl Fn(usize, usize) + Sync) -> f64 {
