@@ -33,6 +33,8 @@ use crate::Parts;
 use crate::app::Traffik;
 use crate::error::Error;
 use crate::identity::{Identity, KindRef, Who};
+#[cfg(all(feature = "memory", feature = "tower"))]
+use crate::key;
 
 /// Where the socket's peer is found: put there by [`traffik::axum::serve`](crate::axum::serve),
 /// axum's `ConnectInfo`, or by hand on other servers.
@@ -51,8 +53,24 @@ pub fn client_ip(parts: &Parts) -> Identity {
 /// The same, found as `app` says.
 #[inline(always)]
 pub(crate) fn kind(parts: &Parts, app: Option<&Traffik>) -> KindRef<'static> {
+    found_by(app).kind(parts)
+}
+
+#[inline(always)]
+fn found_by(app: Option<&Traffik>) -> &ClientIp {
     static DEFAULT: ClientIp = ClientIp::DEFAULT;
-    app.map_or(&DEFAULT, Traffik::client_ip).kind(parts)
+    app.map_or(&DEFAULT, Traffik::client_ip)
+}
+
+/// The hash of the client, as [`key::client`] makes it.
+#[inline]
+#[cfg(all(feature = "memory", feature = "tower"))]
+pub(crate) fn hash(parts: &Parts, app: Option<&Traffik>) -> u64 {
+    let client_ip = found_by(app);
+    match client_ip.plain_peer(parts) {
+        Some(peer) => key::client(KindRef::V4(peer)),
+        None => client_ip.any_hash(parts),
+    }
 }
 
 /// How a client's address is found. The default is the socket's peer, and no header.
@@ -130,14 +148,30 @@ impl ClientIp {
 
     #[inline(always)]
     fn kind(&self, parts: &Parts) -> KindRef<'static> {
-        // The most frequent client needs neither a proxy's word nor a mask.
+        match self.plain_peer(parts) {
+            Some(peer) => KindRef::V4(peer),
+            None => self.any_kind(parts),
+        }
+    }
+
+    /// The most frequent client, who needs neither a proxy's word nor a mask.
+    #[inline]
+    fn plain_peer(&self, parts: &Parts) -> Option<u32> {
         #[cfg(feature = "axum")]
         if let Some(ConnectInfo(SocketAddr::V4(peer))) = parts.extensions.get()
             && self.proxies.is_empty()
         {
-            return KindRef::V4(peer.ip().to_bits());
+            return Some(peer.ip().to_bits());
         }
-        self.any_kind(parts)
+        #[cfg(not(feature = "axum"))]
+        let _ = parts;
+        None
+    }
+
+    #[inline(never)]
+    #[cfg(all(feature = "memory", feature = "tower"))]
+    fn any_hash(&self, parts: &Parts) -> u64 {
+        key::client(self.any_kind(parts))
     }
 
     #[inline(never)]

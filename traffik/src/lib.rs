@@ -124,6 +124,8 @@ mod registry;
 mod request_fn;
 mod reserve;
 mod resilience;
+#[cfg(feature = "tower")]
+mod seldom;
 mod settings;
 mod subject;
 mod throttle;

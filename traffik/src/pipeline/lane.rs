@@ -49,6 +49,9 @@ pub(crate) struct Lane {
     /// Whether a request that passes leaves nothing to do or to tell, as far as the throttle goes.
     #[cfg(feature = "tower")]
     is_silent: bool,
+    /// Whether all that it may leave is headers.
+    #[cfg(feature = "tower")]
+    leaves_nothing_to_do: bool,
 }
 
 impl Lane {
@@ -73,6 +76,8 @@ impl Lane {
             own,
             #[cfg(feature = "tower")]
             is_silent: settings.answers.are_silent(),
+            #[cfg(feature = "tower")]
+            leaves_nothing_to_do: settings.answers.leave_nothing_to_do(),
             policy: policy.clone(),
         })
     }
@@ -143,7 +148,7 @@ pub(crate) struct Passed<'a> {
 }
 
 impl Passed<'_> {
-    /// Whether it leaves nothing to do or to tell, unless the place of use says otherwise.
+    /// Whether it leaves nothing to tell, unless the place of use says otherwise.
     #[cfg(feature = "tower")]
     #[inline(always)]
     pub(crate) fn is_silent(&self) -> bool {
@@ -159,14 +164,20 @@ impl Passed<'_> {
 
 /// How to go on once a hit was taken. What is known of either case need not be put together first, only to
 /// be told apart. Not two closures: those are not always inlined.
-pub(crate) trait Then {
+pub(crate) trait Then: Sized {
     /// Where that leads.
     type Output;
 
     /// It passed, on an account that is known.
     fn passed(self, passed: Passed<'_>) -> Self::Output;
 
-    /// Anything else: it did not pass, or was the client's first, or exempt.
+    /// It passed uncounted.
+    #[inline(always)]
+    fn exempt(self) -> Self::Output {
+        self.decided(Decision::Exempt)
+    }
+
+    /// Anything else: it did not pass, or was the client's first.
     fn decided(self, decision: Decision) -> Self::Output;
 }
 
@@ -223,7 +234,8 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
     Some(decide(throttle, settings, lane, memory, cost, who, Decide))
 }
 
-/// Decides a request's hit, and goes on by what came of it. `app` is what the throttle falls back to.
+/// Decides a request's hit, and goes on by what came of it, if nothing but headers may be left to do for one
+/// that passes. `app` is what the throttle falls back to.
 #[cfg(feature = "tower")]
 #[inline(always)]
 pub(crate) fn request<T: Then>(
@@ -233,17 +245,28 @@ pub(crate) fn request<T: Then>(
     then: T,
 ) -> Option<T::Output> {
     let settings = throttle.built()?;
-    let lane = settings.lane.as_ref()?;
+    let lane = settings.lane.as_ref().filter(|lane| lane.leaves_nothing_to_do)?;
     let cost = lane.cost(throttle, true, None)?;
     if cost == 0 {
-        return Some(then.decided(exempt(throttle)));
+        observe::exempt(Op::Hit, throttle);
+        return Some(then.exempt());
     }
     let memory = lane.memory(|| app)?;
-    let identity;
-    let who = match &settings.identifier {
-        None => Who::of(client_ip::kind(parts, app)),
-        Some(function) => {
-            identity = function.call_now(parts)?;
+    let called;
+    let who = match (&settings.identifier, &lane.account) {
+        (None, Some(account)) => {
+            let key = lane.key ^ client_ip::hash(parts, app);
+            return Some(Direct { throttle, lane, account, memory, key, cost }.take(then));
+        }
+        (None, None) => Who::of(client_ip::kind(parts, app)),
+        (Some(function), _) => {
+            // Looked at where it lies: moving an identity takes longer than an exemption should.
+            called = function.call_now(parts);
+            let identity = called.as_ref()?;
+            if identity.is_exempted() {
+                observe::exempt(Op::Hit, throttle);
+                return Some(then.exempt());
+            }
             identity.as_ref()
         }
     };
@@ -262,7 +285,8 @@ fn decide<T: Then>(
     then: T,
 ) -> T::Output {
     if cost == 0 || who.is_exempted() {
-        return then.decided(exempt(throttle));
+        observe::exempt(Op::Hit, throttle);
+        return then.exempt();
     }
     let key = lane.key ^ key::client(who.kind);
     match &lane.account {

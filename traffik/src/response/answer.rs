@@ -27,6 +27,7 @@ impl Answers {
     }
 
     /// Whether all that may be left for a request that passes is headers.
+    #[inline]
     pub(crate) fn leave_nothing_to_do(&self) -> bool {
         self.refund_on.is_none() && !matches!(self.on_throttled, Some(OnThrottled::Continue))
     }

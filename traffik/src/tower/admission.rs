@@ -64,25 +64,18 @@ impl Use {
         matches!(self.on_throttled(&self.throttle.settings()), Some(OnThrottled::Continue))
     }
 
-    /// Whether this place says nothing of answers, so that the throttle's word is the last.
+    /// Whether nothing is said here by which more than headers may be left to do for a request that passes.
     #[cfg(feature = "memory")]
     #[inline(always)]
-    fn is_plain(&self) -> bool {
-        !self.charges && self.answers.on_throttled.is_none() && self.answers.refund_on.is_none()
+    fn leaves_nothing_to_do(&self) -> bool {
+        self.overrides.is_none() && !self.charges && self.answers.leave_nothing_to_do()
     }
 
     /// Whether a request that passes leaves nothing to do or to tell, whatever the app says.
     #[cfg(feature = "memory")]
     #[inline]
     fn is_silent(&self) -> bool {
-        self.is_plain() && self.throttle.settings().silent
-    }
-
-    /// Whether all that may be left for a request that passes is headers.
-    #[cfg(feature = "memory")]
-    #[inline]
-    fn only_reports(&self) -> bool {
-        self.is_plain() && self.throttle.settings().answers.leave_nothing_to_do()
+        self.leaves_nothing_to_do() && self.throttle.settings().silent
     }
 
     /// Whether a request that passes leaves nothing to do or to tell.
@@ -112,7 +105,6 @@ pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
     // Most of all by itself: a loop and a table of lengths are a tenth of what an exemption takes.
     #[cfg(feature = "memory")]
     if let ([one], false) = (uses, layer)
-        && one.overrides.is_none()
         && let Some(first) = plain::alone_in_memory(one, parts)
     {
         return first;

@@ -2,6 +2,8 @@
 //!
 //! One extension for all of it, so that a place learns in a single look-up that there are none.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use http::Extensions;
 
 use super::marks::Marks;
@@ -14,10 +16,15 @@ pub(crate) struct Around {
     pub(super) marks: Marks,
 }
 
+/// Whether any request of this process ever passed such a layer: most programs have none, and this is
+/// quicker to read than a request's extensions. Whoever has the request sees what was stored before it was
+/// handed on.
+static IN_USE: AtomicBool = AtomicBool::new(false);
+
 impl Around {
     #[inline]
     pub(crate) fn of(extensions: &Extensions) -> Option<&Self> {
-        extensions.get()
+        if IN_USE.load(Ordering::Relaxed) { extensions.get() } else { None }
     }
 
     pub(super) fn of_mut(extensions: &mut Extensions) -> Option<&mut Self> {
@@ -29,6 +36,9 @@ impl Around {
         match extensions.get_mut::<Self>() {
             Some(there) => leave(there),
             None => {
+                if !IN_USE.load(Ordering::Relaxed) {
+                    IN_USE.store(true, Ordering::Relaxed);
+                }
                 let mut first = Self::default();
                 leave(&mut first);
                 extensions.insert(first);

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use crate::backend::BoxFuture;
 use crate::headers::{self, Report};
+use crate::seldom::Seldom;
 use crate::tower::marks::GivenBack;
 use crate::tower::paid::Paid;
 
@@ -14,7 +15,7 @@ type RefundOn = fn(StatusCode) -> bool;
 /// Headers to write and charges to give back. Absent where there is nothing, and one word, so that a
 /// gate is handed on in a register.
 #[derive(Default)]
-pub(crate) struct After(Option<Box<Left>>);
+pub(crate) struct After(Seldom<Box<Left>>);
 
 #[allow(clippy::large_enum_variant, reason = "it is boxed, and a second box would cost another allocation")]
 enum Left {
@@ -33,13 +34,13 @@ pub(super) struct Work {
 impl After {
     #[cfg(feature = "memory")]
     pub(super) fn reporting(report: Report) -> Self {
-        Self(Some(Box::new(Left::Report(report))))
+        Self(Seldom::some(Box::new(Left::Report(report))))
     }
 
     /// Writes the headers; what comes back, if anything, is still to be awaited.
     #[inline(always)]
-    pub(crate) fn finish<B>(self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
-        self.0?.finish(response)
+    pub(crate) fn finish<B>(mut self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
+        self.0.take()?.finish(response)
     }
 }
 
@@ -61,7 +62,7 @@ impl Left {
 impl From<Work> for After {
     fn from(work: Work) -> Self {
         let is_done = work.reports.is_empty() && work.refunds.is_empty();
-        Self((!is_done).then(|| Box::new(Left::Work(work))))
+        if is_done { Self::default() } else { Self(Seldom::some(Box::new(Left::Work(work)))) }
     }
 }
 

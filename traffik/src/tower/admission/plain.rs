@@ -29,13 +29,17 @@ fn app(parts: &Parts) -> Option<Option<&Traffik>> {
     around.is_none_or(|around| around.marks.is_empty()).then(|| Traffik::by(around))
 }
 
-/// Lets a request in under a single throttle, if no layer has applied one to it.
+/// Lets a request in under a single throttle, if no layer has applied one to it, and nothing but headers may
+/// be left to do.
 #[inline(always)]
 pub(super) fn alone_in_memory(one: &Use, parts: &mut Parts) -> Option<First> {
+    if !one.leaves_nothing_to_do() {
+        return None;
+    }
     let alone_in = Alone { one, parts };
     Some(match pipeline::request(&one.throttle, parts, app(parts)?, alone_in)? {
         Ok(after) => First::In(after),
-        Err(decision) => alone(one, *decision, parts),
+        Err(refused) => alone(one, *refused, parts),
     })
 }
 
@@ -46,47 +50,46 @@ struct Alone<'a> {
 }
 
 impl Then for Alone<'_> {
-    /// The decision, if that leaves more than headers.
+    /// The decision, if the request does not pass.
     type Output = Result<After, Box<Decision>>;
 
     #[inline(always)]
     fn passed(self, passed: Passed<'_>) -> Self::Output {
-        if passed.is_silent() && self.one.is_plain() {
+        if passed.is_silent() {
             return Ok(After::default());
         }
-        told(self.one, passed, self.parts)
+        Ok(reporting(self.one, &passed.stat(), self.parts))
+    }
+
+    #[inline(always)]
+    fn exempt(self) -> Self::Output {
+        Ok(After::default())
     }
 
     fn decided(self, decision: Decision) -> Self::Output {
         match decision {
-            Decision::Allowed(_) | Decision::Exempt if self.one.is_silent() => Ok(After::default()),
-            decision => told_decision(self.one, decision, self.parts),
+            Decision::Allowed(stat) => Ok(reporting(self.one, &stat, self.parts)),
+            decision => Err(Box::new(decision)),
         }
     }
 }
 
-/// What is left to do for a request that passes; its decision, if that is more than headers.
-#[inline(never)]
-fn told(one: &Use, passed: Passed<'_>, parts: &Parts) -> Result<After, Box<Decision>> {
-    told_decision(one, Decision::Allowed(passed.stat()), parts)
-}
-
-fn told_decision(one: &Use, decision: Decision, parts: &Parts) -> Result<After, Box<Decision>> {
-    match decision {
-        Decision::Allowed(stat) if one.only_reports() => Ok(reporting(one, stat, parts)),
-        decision => Err(Box::new(decision)),
-    }
-}
-
 /// Lets a request in that leaves nothing but headers to be written.
-fn reporting(one: &Use, stat: Stat, parts: &Parts) -> After {
+#[inline(never)]
+fn reporting(one: &Use, stat: &Stat, parts: &Parts) -> After {
     let settings = one.throttle.settings();
     let headers = headers(&settings, parts);
-    if !headers.wanted_by_admitted(parts, &stat) {
+    if !headers.wanted_by_admitted(parts, stat) {
         return After::default();
     }
     let period = settings.period();
-    After::reporting(Report { headers: headers.clone(), stat, period, refused: false, charged: 0 })
+    After::reporting(Report {
+        headers: headers.clone(),
+        stat: stat.clone(),
+        period,
+        refused: false,
+        charged: 0,
+    })
 }
 
 /// A few throttles, decided as one.

@@ -1,0 +1,48 @@
+//! [`Seldom`]: an option that is seldom there.
+
+/// What only few requests have. It is dropped out of line, so that whatever holds one is dropped in line: a
+/// handler's future is made up of several, and each call of a drop takes as long as a tenth of an exemption.
+#[derive(Debug)]
+pub(crate) struct Seldom<T>(Option<T>);
+
+impl<T> Seldom<T> {
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+
+    pub(crate) const fn some(there: T) -> Self {
+        Self(Some(there))
+    }
+
+    #[inline]
+    pub(crate) const fn get_mut(&mut self) -> Option<&mut T> {
+        self.0.as_mut()
+    }
+
+    #[inline]
+    pub(crate) const fn take(&mut self) -> Option<T> {
+        self.0.take()
+    }
+}
+
+impl<T> Default for Seldom<T> {
+    #[inline]
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
+impl<T> Drop for Seldom<T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Some(there) = self.0.take() {
+            out_of_line(there);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn out_of_line<T>(there: T) {
+    drop(there);
+}
