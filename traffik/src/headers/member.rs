@@ -68,7 +68,7 @@ impl Text {
 
     pub(super) fn number(&mut self, number: u64) {
         if let Some(digits) = super::number::ready(number) {
-            return self.push(digits.as_bytes());
+            return self.push(digits);
         }
         let mut digits = [0; 15];
         let mut left = number.min(MOST);

@@ -1,5 +1,6 @@
 //! Numbers as header values.
 
+use bytes::Bytes;
 use http::HeaderValue;
 
 use super::member::MOST;
@@ -8,46 +9,35 @@ use super::member::MOST;
 /// several.
 const READY: usize = 10_000;
 
-static DIGITS: &str = {
-    static BYTES: [u8; 4 * READY] = {
-        let mut digits = [0; 4 * READY];
-        let mut at = 0;
-        while at < digits.len() {
-            let number = at / 4;
-            digits[at] = b'0' + (number / 1000) as u8;
-            digits[at + 1] = b'0' + (number / 100 % 10) as u8;
-            digits[at + 2] = b'0' + (number / 10 % 10) as u8;
-            digits[at + 3] = b'0' + (number % 10) as u8;
-            at += 4;
-        }
-        digits
-    };
-    match std::str::from_utf8(&BYTES) {
-        Ok(digits) => digits,
-        // Digits are UTF-8; a test finds them all here.
-        Err(_) => "",
+static DIGITS: [[u8; 4]; READY] = {
+    let mut digits = [[0; 4]; READY];
+    let mut number = 0;
+    while number < READY {
+        digits[number] = [
+            b'0' + (number / 1000) as u8,
+            b'0' + (number / 100 % 10) as u8,
+            b'0' + (number / 10 % 10) as u8,
+            b'0' + (number % 10) as u8,
+        ];
+        number += 1;
     }
+    digits
 };
 
 /// The number's digits, where they stand ready.
 #[inline]
-pub(super) fn ready(number: u64) -> Option<&'static str> {
-    let zeros = match number {
-        0..10 => 3,
-        10..100 => 2,
-        100..1000 => 1,
-        1000..10_000 => 0,
-        _ => return None,
-    };
-    let start = 4 * number as usize;
-    DIGITS.get(start + zeros..start + 4)
+pub(super) fn ready(number: u64) -> Option<&'static [u8]> {
+    let digits = DIGITS.get(usize::try_from(number).ok()?)?;
+    let zeros = usize::from(number < 10) + usize::from(number < 100) + usize::from(number < 1000);
+    digits.get(zeros..)
 }
 
 /// The number as a header's value, or the largest that a structured field can hold.
 pub(super) fn value(number: u64) -> HeaderValue {
-    match ready(number) {
-        Some(digits) => HeaderValue::from_static(digits),
-        None => HeaderValue::from(number.min(MOST)),
+    let digits = ready(number).map(|digits| HeaderValue::from_maybe_shared(Bytes::from_static(digits)));
+    match digits {
+        Some(Ok(value)) => value,
+        _ => HeaderValue::from(number.min(MOST)),
     }
 }
 

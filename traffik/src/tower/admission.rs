@@ -293,9 +293,12 @@ fn entries<'a>(counted: &[&'a Use], adjusted: &'a [(&Use, Overrides)]) -> SmallV
 }
 
 /// The headers that a throttle's answers carry.
+#[inline]
 fn headers<'a>(settings: &'a Settings, parts: &'a Parts) -> &'a Headers {
-    let app = || app(parts).and_then(|app| app.headers.as_ref());
-    settings.answers.headers.as_ref().or_else(app).unwrap_or(&DEFAULT_HEADERS)
+    match &settings.answers.headers {
+        Some(headers) => headers,
+        None => app(parts).and_then(|app| app.headers.as_ref()).unwrap_or(&DEFAULT_HEADERS),
+    }
 }
 
 /// What a throttle has to say on the answer, if it is to say anything.

@@ -1,7 +1,10 @@
 //! [`After`]: what is left to do for a request once there is an answer to it.
 
+use std::mem;
+#[cfg(feature = "memory")]
+use std::slice;
+
 use http::{Response, StatusCode};
-use smallvec::SmallVec;
 
 use crate::backend::BoxFuture;
 use crate::headers::{self, Report};
@@ -17,7 +20,6 @@ type RefundOn = fn(StatusCode) -> bool;
 #[derive(Default)]
 pub(crate) struct After(Seldom<Box<Left>>);
 
-#[allow(clippy::large_enum_variant, reason = "it is boxed, and a second box would cost another allocation")]
 enum Left {
     /// The headers of one throttle, of which nothing may be given back.
     #[cfg(feature = "memory")]
@@ -27,7 +29,7 @@ enum Left {
 
 #[derive(Default)]
 pub(super) struct Work {
-    reports: SmallVec<[Report; 2]>,
+    reports: Vec<Report>,
     refunds: Vec<(RefundOn, Paid)>,
 }
 
@@ -46,15 +48,16 @@ impl After {
 
 impl Left {
     #[inline(never)]
-    fn finish<B>(self: Box<Self>, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
-        match *self {
+    fn finish<B>(mut self: Box<Self>, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
+        // By reference: moving a report takes longer than all but writing it.
+        match &mut *self {
             #[cfg(feature = "memory")]
             Self::Report(report) => {
-                let given_back = response.extensions().get::<GivenBack>().is_some();
-                headers::write(std::slice::from_ref(&report), response.headers_mut(), given_back);
+                let given_back = is_given_back(response);
+                headers::write(slice::from_ref(report), response.headers_mut(), given_back);
                 None
             }
-            Self::Work(work) => work.finish(response),
+            Self::Work(work) => mem::take(work).finish(response),
         }
     }
 }
@@ -64,6 +67,11 @@ impl From<Work> for After {
         let is_done = work.reports.is_empty() && work.refunds.is_empty();
         if is_done { Self::default() } else { Self(Seldom::some(Box::new(Left::Work(work)))) }
     }
+}
+
+/// Whether the answer is a refusal further in, for which all charges were given back.
+fn is_given_back<B>(response: &Response<B>) -> bool {
+    response.extensions().get::<GivenBack>().is_some()
 }
 
 impl Work {
@@ -77,7 +85,7 @@ impl Work {
 
     fn finish<B>(mut self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
         let work = &mut self;
-        let given_back = response.extensions().get::<GivenBack>().is_some();
+        let given_back = is_given_back(response);
         if given_back {
             for Report { stat, charged, .. } in &mut work.reports {
                 stat.remaining = stat.remaining.saturating_add(*charged).min(stat.limit);

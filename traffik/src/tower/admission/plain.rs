@@ -82,11 +82,10 @@ fn reporting(one: &Use, stat: &Stat, parts: &Parts) -> After {
     if !headers.wanted_by_admitted(parts, stat) {
         return After::default();
     }
-    let period = settings.period();
     After::reporting(Report {
         headers: headers.clone(),
         stat: stat.clone(),
-        period,
+        period: settings.period(),
         refused: false,
         charged: 0,
     })
