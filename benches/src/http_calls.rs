@@ -17,13 +17,16 @@ use tower_governor::governor::GovernorConfigBuilder;
 use traffik::strategy::Gcra;
 use traffik::{EXEMPTED, Identity, Parts, throttle};
 
-use crate::measure::{Spread, rounds_of_turns};
+use crate::measure::{Side, Spread, rounds_of_turns};
 use crate::report::{Report, Target, digits};
 
 /// Calls of one side before it is the other's turn: some 200 µs.
 const CALLS: usize = 250;
 const TURNS: usize = 40;
-const ROUNDS: usize = 75;
+/// Rounds of a comparison at a time, and how often all comparisons come round: a row's figures are of the whole
+/// minute that the section takes, not of a second that may have been a bad one.
+const ROUNDS: usize = 5;
+const PASSES: usize = 15;
 /// Addresses that the calls come from.
 pub const CLIENTS: usize = 1000;
 
@@ -152,67 +155,73 @@ pub fn service(name: &str) -> Option<Router> {
     })
 }
 
+/// Services that are called in turns, and how long a call of each took in each round.
+struct Compared<const N: usize> {
+    services: [Router; N],
+    rounds: Vec<[f64; N]>,
+}
+
+impl<const N: usize> Compared<N> {
+    fn of(services: [Router; N]) -> Self {
+        Self { services, rounds: Vec::new() }
+    }
+
+    fn pass(&mut self, runtime: &tokio::runtime::Runtime) {
+        let sides = self
+            .services
+            .each_ref()
+            .map(|service| -> Side<'_> { Box::new(move || calls(runtime, service, CALLS)) });
+        self.rounds.extend(rounds_of_turns(ROUNDS, TURNS, sides));
+    }
+
+    /// What each of the others takes more than the first.
+    fn added<const M: usize>(&self) -> Vec<[f64; M]> {
+        let added = |round: &[f64; N]| std::array::from_fn(|side| round[side + 1] - round[0]);
+        self.rounds.iter().map(added).collect()
+    }
+}
+
 pub fn run(report: &mut Report) {
     let runtime = runtime();
-    let bare_service = Router::new().route("/", get(bare));
-    let mut against = |work: &str, ours: Router, theirs: Router, target: Target| {
-        let sides: [&Router; 3] = [&bare_service, &ours, &theirs];
-        let times = rounds_of_turns(
-            ROUNDS,
-            TURNS,
-            sides.map(|side| -> crate::measure::Side<'_> {
-                let runtime = &runtime;
-                Box::new(move || calls(runtime, side, CALLS))
-            }),
-        );
-        let added: Vec<_> = times.iter().map(|[bare, ours, theirs]| [ours - bare, theirs - bare]).collect();
-        report.ratio(work, "tower_governor", &added, target);
-        Spread::of(times.iter().map(|[bare, ..]| *bare)).median
-    };
     let on = |handler| Router::new().route("/", handler);
-    let base = against(
-        "attribute, headers off: added to a call",
-        on(get(silent)),
-        governed(false),
-        Target::AtMost(0.5),
-    );
-    against(
-        "attribute, `X-RateLimit-*`: added to a call",
-        on(get(legacy)),
-        governed(true),
-        Target::AtMost(0.6),
-    );
-    against("attribute, both families of headers", on(get(all_headers)), governed(true), Target::AtMost(0.6));
-    against(
-        "two stacked attributes, headers off, to one layer",
-        on(get(two)),
-        governed(false),
-        Target::AtMost(0.8),
-    );
-    report.figure("the bare call, for orientation", base, " ns", Target::None);
-    let added = |handler| {
-        let service = on(handler);
-        let sides: [&Router; 2] = [&bare_service, &service];
-        let times = rounds_of_turns(
-            ROUNDS,
-            TURNS,
-            sides.map(|side| -> crate::measure::Side<'_> {
-                let runtime = &runtime;
-                Box::new(move || calls(runtime, side, CALLS))
-            }),
-        );
-        Spread::of(times.iter().map(|[bare, ours]| ours - bare))
-    };
-    let nothing = added(get(extracting));
-    report.figures("an extractor that does nothing, for orientation", nothing, " ns", Target::None);
+    let mut against = [
+        ("attribute, headers off: added to a call", on(get(silent)), governed(false), 0.5),
+        ("attribute, `X-RateLimit-*`: added to a call", on(get(legacy)), governed(true), 0.6),
+        ("attribute, both families of headers", on(get(all_headers)), governed(true), 0.6),
+        ("two stacked attributes, headers off, to one layer", on(get(two)), governed(false), 0.8),
+    ]
+    .map(|(work, ours, theirs, most)| {
+        (work, Compared::of([on(get(bare)), ours, theirs]), Target::AtMost(most))
+    });
     let most = Target::AtMost(40.0);
-    report.figures("an exempt client: added to a call", added(get(exempt)), " ns", most);
-    report.figures("cost 0: added to a call", added(get(free)), " ns", most);
-    report.figures("default strategy (`FixedWindow`), headers off", added(get(window)), " ns", Target::None);
+    let mut added = [
+        ("an extractor that does nothing, for orientation", get(extracting), Target::None),
+        ("an exempt client: added to a call", get(exempt), most),
+        ("cost 0: added to a call", get(free), most),
+        ("default strategy (`FixedWindow`), headers off", get(window), Target::None),
+    ]
+    .map(|(work, handler, target)| (work, Compared::of([on(get(bare)), on(handler)]), target));
+    let mut depths = [get(silent), get(two), get(three), get(four), get(five)]
+        .map(|handler| Compared::of([on(get(bare)), on(handler)]));
+
+    for _ in 0..PASSES {
+        against.iter_mut().for_each(|(_, compared, _)| compared.pass(&runtime));
+        added.iter_mut().for_each(|(_, compared, _)| compared.pass(&runtime));
+        depths.iter_mut().for_each(|compared| compared.pass(&runtime));
+    }
+
+    for (work, compared, target) in &against {
+        report.ratio(work, "tower_governor", &compared.added(), *target);
+    }
+    let bare = against.iter().flat_map(|(_, compared, _)| &compared.rounds).map(|round| round[0]);
+    report.figure("the bare call, for orientation", Spread::of(bare).median, " ns", Target::None);
+    let spread = |compared: &Compared<2>| Spread::of(compared.added().into_iter().map(|[added]| added));
+    for (work, compared, target) in &added {
+        report.figures(work, spread(compared), " ns", *target);
+    }
     let mut lines = vec![vec!["throttles on one handler".into(), "added to a call".into()]];
-    for (depth, handler) in [get(silent), get(two), get(three), get(four), get(five)].into_iter().enumerate()
-    {
-        lines.push(vec![(depth + 1).to_string(), format!("{} ns", digits(added(handler).median))]);
+    for (depth, compared) in depths.iter().enumerate() {
+        lines.push(vec![(depth + 1).to_string(), format!("{} ns", digits(spread(compared).median))]);
     }
     report.table("By depth of the stack, in memory", lines);
 }

@@ -97,7 +97,8 @@ pub(crate) fn write(reports: &[Report], headers: &mut HeaderMap, settled: bool) 
 fn write_one(report: &Report, headers: &mut HeaderMap) {
     let Stat { limit, remaining, .. } = report.stat;
     let wait = seconds(&report.stat);
-    headers.reserve(2 * usize::from(report.headers.draft) + 3 * usize::from(report.headers.legacy));
+    // One more for the length of the content, which axum adds at the end: growing then would move all of them.
+    headers.reserve(1 + 2 * usize::from(report.headers.draft) + 3 * usize::from(report.headers.legacy));
     if report.headers.draft {
         let mut text = Text::with_capacity(2 * report.policy().len() + 64);
         text.policy(0, report);
