@@ -125,11 +125,11 @@ impl MemoryBackend {
 
     /// A hit on a bucket, by its key; `Err` with the time where there is none of that key yet.
     #[inline(always)]
-    pub(crate) fn hit(&self, key: u64, charge: &Charge<'_>) -> Result<Charged, u64> {
+    pub(crate) fn hit(&self, charge: &Charge<'_>) -> Result<Charged, u64> {
         // The key's cache lines are on their way while the clock is read.
-        let spot = self.0.table.spot(key);
+        let spot = self.0.table.spot(charge.key);
         let now = self.0.clock.now();
-        self.0.table.renew(key, spot, now, charge).ok_or(now)
+        self.0.table.renew(spot, now, charge).ok_or(now)
     }
 
     /// The same for a key that was not there then.
@@ -139,20 +139,18 @@ impl MemoryBackend {
         self.0.table.decide_one(key, self.0.table.spot(key), Op::Hit, now, step)
     }
 
-    /// Several hits that all pass, on keys that are all there; any others are left as they were.
-    #[inline]
+    /// A few hits that all pass, on keys that are all there; any others are left as they were, which it says.
+    #[inline(never)]
     #[cfg(feature = "tower")]
-    pub(crate) fn hit_all<const N: usize>(&self, hits: [&Hit<'_>; N]) -> Option<[Verdict; N]> {
-        self.0.table.renew_all(self.0.clock.now(), hits)
+    pub(crate) fn hit_few(&self, hits: &[Hit<'_>], verdicts: &mut [Verdict]) -> bool {
+        self.0.table.renew_few(self.0.clock.now(), hits, verdicts)
     }
 
-    /// Two hits on buckets, by their keys, if both pass and both keys are there; any others are left as they
-    /// were.
+    /// The same on buckets.
     #[inline(always)]
     #[cfg(feature = "tower")]
-    pub(crate) fn hit_two(&self, charges: [(u64, &Charge<'_>); 2]) -> Option<[Charged; 2]> {
-        let now = self.0.clock.now();
-        self.0.table.renew_two(now, charges)
+    pub(crate) fn charge_few(&self, charges: &[Charge<'_>], charged: &mut [Charged]) -> bool {
+        self.0.table.renew_few(self.0.clock.now(), charges, charged)
     }
 
     /// Decides a single hit; says when, too.
@@ -183,8 +181,10 @@ impl MemoryBackend {
     }
 }
 
-/// A hit of this cost on a bucket.
+/// A hit of this cost on a bucket, by its key.
+#[derive(Clone, Copy)]
 pub(crate) struct Charge<'a> {
+    pub(crate) key: u64,
     pub(crate) account: &'a Account,
     pub(crate) scale: Scale,
     pub(crate) cost: u64,
@@ -195,8 +195,13 @@ impl Renewal for Charge<'_> {
     type Outcome = Charged;
 
     #[inline(always)]
+    fn tag(&self) -> u64 {
+        self.key
+    }
+
+    #[inline(always)]
     fn renew(&self, now: u64, words: [u64; 2]) -> (Charged, Option<Kept>) {
-        let Self { account, scale, cost } = *self;
+        let Self { account, scale, cost, .. } = *self;
         let (charged, words) = account.hit(words, now, cost);
         if !charged.is_admitted() {
             return (charged, None);

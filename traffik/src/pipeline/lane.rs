@@ -202,7 +202,7 @@ impl Direct<'_, '_> {
     #[inline(always)]
     pub(crate) fn take<T: Then>(self, then: T) -> T::Output {
         let Self { throttle, lane, account, memory, key, cost } = self;
-        match memory.hit(key, &Charge { account, scale: lane.scale, cost }) {
+        match memory.hit(&Charge { key, account, scale: lane.scale, cost }) {
             Ok(charged) if charged.is_admitted() => {
                 tell_admitted(throttle, cost, || account.tell(&charged).remaining);
                 then.passed(Passed { lane, account, charged })

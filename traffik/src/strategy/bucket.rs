@@ -164,7 +164,7 @@ impl Account {
 
 /// What came of a hit on an account, as far as it takes to charge it; the rest is worked out for whoever
 /// asks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Charged {
     /// What is used now, in fractions of a unit.
     used: u64,

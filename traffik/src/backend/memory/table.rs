@@ -16,7 +16,7 @@ use super::load::{buckets, is_crowded};
 use super::nodes::Nodes;
 use super::sync::{AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering};
 use crate::backend::{Hit, Op, Verdict};
-use crate::few;
+use crate::few::{self, FEW};
 use crate::strategy::State;
 
 pub(super) struct Table {
@@ -45,12 +45,15 @@ pub(super) trait Renewal {
     /// What comes of it.
     type Outcome;
 
+    /// Whose words they are.
+    fn tag(&self) -> u64;
+
     /// That, and what is to be kept; `None` where it is refused, and everything stays.
     fn renew(&self, now: u64, words: [u64; 2]) -> (Self::Outcome, Option<Kept>);
 }
 
 /// What a step leaves behind.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Kept {
     pub(super) words: [u64; 2],
     /// How long it matters from the first word on, which is an instant, in microseconds.
@@ -61,6 +64,11 @@ pub(super) struct Kept {
 
 impl Renewal for Hit<'_> {
     type Outcome = Verdict;
+
+    #[inline(always)]
+    fn tag(&self) -> u64 {
+        self.hash()
+    }
 
     #[inline(always)]
     fn renew(&self, now: u64, words: [u64; 2]) -> (Verdict, Option<Kept>) {
@@ -76,6 +84,7 @@ impl Renewal for Hit<'_> {
 }
 
 /// A bucket found for a tag while the table had this shape.
+#[derive(Clone, Copy)]
 pub(super) struct Spot<'a> {
     shape: Shape,
     index: usize,
@@ -195,15 +204,9 @@ impl Table {
     /// The same for a step that goes from two words to two words and nothing else; `None` where there
     /// are none.
     #[inline(always)]
-    pub(super) fn renew<R: Renewal>(
-        &self,
-        tag: u64,
-        spot: Spot<'_>,
-        now: u64,
-        step: &R,
-    ) -> Option<R::Outcome> {
-        let (_, mut guard) = self.lock(tag, spot);
-        let mut slot = guard.find(tag)?;
+    pub(super) fn renew<R: Renewal>(&self, spot: Spot<'_>, now: u64, step: &R) -> Option<R::Outcome> {
+        let (_, mut guard) = self.lock(step.tag(), spot);
+        let mut slot = guard.find(step.tag())?;
         let (outcome, kept) = step.renew(now, slot.words()?);
         match kept {
             Some(kept) => slot.renew(kept.words, kept.keep_for, kept.pressure),
@@ -231,9 +234,11 @@ impl Table {
             }));
             return;
         }
+        each.resize(hits.len(), Verdict::default());
         if self.renew_few(now, hits, each) {
             return;
         }
+        each.clear();
         let mut indices: SmallVec<[usize; 4]> = SmallVec::new();
         let mut guards: SmallVec<[Guard<'_>; 4]> = SmallVec::new();
         loop {
@@ -273,95 +278,94 @@ impl Table {
         }
     }
 
-    /// The most frequent batches, in one round.
-    fn renew_few(&self, now: u64, hits: &[Hit<'_>], each: &mut SmallVec<[Verdict; 2]>) -> bool {
-        fn put<const N: usize>(verdicts: Option<[Verdict; N]>, each: &mut SmallVec<[Verdict; 2]>) -> bool {
-            each.extend(verdicts.into_iter().flatten());
-            !each.is_empty()
-        }
-        match hits {
-            [a, b] => put(self.renew_all(now, [a, b]), each),
-            [a, b, c] => put(self.renew_all(now, [a, b, c]), each),
-            [a, b, c, d] => put(self.renew_all(now, [a, b, c, d]), each),
-            [a, b, c, d, e] => put(self.renew_all(now, [a, b, c, d, e]), each),
-            _ => false,
-        }
-    }
-
-    /// Charges some keys that are all there, of two words, and all have room. Any other batch is left as
-    /// it was.
-    #[inline(never)]
-    pub(super) fn renew_all<const N: usize>(&self, now: u64, hits: [&Hit<'_>; N]) -> Option<[Verdict; N]> {
+    /// Takes a few steps as one, if their keys are all there, of two words, and all have room: most of all
+    /// batches. Says whether it did; any others are left as they were.
+    #[inline(always)]
+    pub(super) fn renew_few<R: Renewal>(&self, now: u64, steps: &[R], outcomes: &mut [R::Outcome]) -> bool {
         loop {
             let shape = self.shape();
-            let verdicts = self.renew_in(shape, now, hits);
+            if self.renew_in(shape, now, steps, outcomes).is_some() {
+                return true;
+            }
             // Keys that were not found may have been moved meanwhile.
-            if verdicts.is_some() || self.shape() == shape {
-                return verdicts;
+            if self.shape() == shape {
+                return false;
             }
         }
     }
 
     /// The same for a table of this shape; `None` too if that has changed.
     #[inline(always)]
-    fn renew_in<const N: usize>(&self, shape: Shape, now: u64, hits: [&Hit<'_>; N]) -> Option<[Verdict; N]> {
-        let spots = hits.map(|hit| self.spot_at(shape, hit.hash()));
-        if let ([a, b], [first, second]) = (&hits[..], &spots[..])
-            && first.index != second.index
-        {
-            let pair = self.renew_pair(now, [(a.hash(), *a, first), (b.hash(), *b, second)])?;
-            return Some(std::array::from_fn(|at| pair.get(at).copied().unwrap_or_default()));
-        }
-        let mut order: [usize; N] = std::array::from_fn(|at| at);
-        few::sort_by_key(&mut order, |&at| spots[at].index);
-        // Whose guard a hit is under: its own, or that of another in the same bucket.
-        let mut holders = order;
-        let mut guards: [Option<Guard<'_>>; N] = std::array::from_fn(|_| None);
-        for (place, &at) in order.iter().enumerate() {
-            let before = place.checked_sub(1).map(|before| order[before]);
-            match before.filter(|&before| spots[before].index == spots[at].index) {
-                Some(before) => holders[at] = holders[before],
-                None => {
-                    guards[at] = Some(spots[at].bucket.lock(&self.common));
-                    holders[at] = at;
-                }
+    fn renew_in<R: Renewal>(
+        &self,
+        shape: Shape,
+        now: u64,
+        steps: &[R],
+        outcomes: &mut [R::Outcome],
+    ) -> Option<()> {
+        if let ([a, b], [of_a, of_b]) = (steps, &mut *outcomes) {
+            let spots = [self.spot_at(shape, a.tag()), self.spot_at(shape, b.tag())];
+            if spots[0].index != spots[1].index {
+                (*of_a, *of_b) = self.renew_pair(now, [a, b], spots)?;
+                return Some(());
             }
+        }
+        self.renew_more(shape, now, steps, outcomes)
+    }
+
+    #[inline(never)]
+    fn renew_more<R: Renewal>(
+        &self,
+        shape: Shape,
+        now: u64,
+        steps: &[R],
+        outcomes: &mut [R::Outcome],
+    ) -> Option<()> {
+        let mut order = [0, 1, 2, 3, 4];
+        let order = order.get_mut(..steps.len())?;
+        let mut spots = [self.spot_at(shape, steps.first()?.tag()); FEW];
+        for (spot, step) in spots.iter_mut().zip(steps).skip(1) {
+            *spot = self.spot_at(shape, step.tag());
+        }
+        few::sort_by_key(order, |&at| spots[at].index);
+        // Whose guard a step is under: its own, or that of another in the same bucket.
+        let mut holders = [0; FEW];
+        let mut guards = [const { None }; FEW];
+        let mut before = None;
+        for &at in &*order {
+            let holder =
+                before.filter(|&before: &usize| spots[before].index == spots[at].index).unwrap_or(at);
+            if holder == at {
+                guards[at] = Some(spots[at].bucket.lock(&self.common));
+            }
+            holders[at] = holder;
+            before = Some(holder);
         }
         if self.shape() != shape {
             return None;
         }
-        let mut verdicts = [Verdict::default(); N];
-        let mut after: [Kept; N] = std::array::from_fn(|_| Kept::default());
-        for at in 0..N {
-            let words = guards[holders[at]].as_mut()?.find(hits[at].hash())?.words()?;
-            let (verdict, kept) = Renewal::renew(hits[at], now, words);
-            (verdicts[at], after[at]) = (verdict, kept?);
+        let mut after = [Kept::default(); FEW];
+        for (at, step) in steps.iter().enumerate() {
+            let words = guards[holders[at]].as_mut()?.find(step.tag())?.words()?;
+            let (outcome, kept) = step.renew(now, words);
+            *outcomes.get_mut(at)? = outcome;
+            after[at] = kept?;
         }
-        for (at, kept) in after.into_iter().enumerate() {
-            let mut slot = guards[holders[at]].as_mut()?.find(hits[at].hash())?;
-            slot.renew(kept.words, kept.keep_for, kept.pressure);
+        for (at, step) in steps.iter().enumerate() {
+            let Kept { words, keep_for, pressure } = after[at];
+            guards[holders[at]].as_mut()?.find(step.tag())?.renew(words, keep_for, pressure);
         }
-        Some(verdicts)
+        Some(())
     }
 
-    /// Takes two steps as one, if both keys are there, in buckets of their own, and both have room: most of
-    /// all batches. Any others are left as they were.
+    /// Two steps in different buckets, while the table has the shape in which they were found.
     #[inline(always)]
-    #[cfg(feature = "tower")]
-    pub(super) fn renew_two<R: Renewal>(&self, now: u64, steps: [(u64, &R); 2]) -> Option<[R::Outcome; 2]> {
-        let [(tag_a, a), (tag_b, b)] = steps;
-        let shape = self.shape();
-        let (first, second) = (self.spot_at(shape, tag_a), self.spot_at(shape, tag_b));
-        if first.index == second.index {
-            return None;
-        }
-        self.renew_pair(now, [(tag_a, a, &first), (tag_b, b, &second)])
-    }
-
-    /// The same in two buckets, while the table has the shape in which they were found.
-    #[inline(always)]
-    fn renew_pair<R: Renewal>(&self, now: u64, steps: [(u64, &R, &Spot<'_>); 2]) -> Option<[R::Outcome; 2]> {
-        let [(tag_a, a, first), (tag_b, b, second)] = steps;
+    fn renew_pair<R: Renewal>(
+        &self,
+        now: u64,
+        [a, b]: [&R; 2],
+        [first, second]: [Spot<'_>; 2],
+    ) -> Option<(R::Outcome, R::Outcome)> {
         let (mut guard_a, mut guard_b);
         if first.index < second.index {
             guard_a = first.bucket.lock(&self.common);
@@ -373,13 +377,13 @@ impl Table {
         if self.shape() != first.shape {
             return None;
         }
-        let (mut slot_a, mut slot_b) = (guard_a.find(tag_a)?, guard_b.find(tag_b)?);
+        let (mut slot_a, mut slot_b) = (guard_a.find(a.tag())?, guard_b.find(b.tag())?);
         let (of_a, kept_a) = a.renew(now, slot_a.words()?);
         let (of_b, kept_b) = b.renew(now, slot_b.words()?);
         let (kept_a, kept_b) = (kept_a?, kept_b?);
         slot_a.renew(kept_a.words, kept_a.keep_for, kept_a.pressure);
         slot_b.renew(kept_b.words, kept_b.keep_for, kept_b.pressure);
-        Some([of_a, of_b])
+        Some((of_a, of_b))
     }
 
     /// Takes one step under the bucket's lock; says whether a key was added.

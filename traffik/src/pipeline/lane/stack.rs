@@ -9,29 +9,17 @@ use crate::decision::Decision;
 use crate::identity::Who;
 use crate::key;
 use crate::observe::{self, Outcome};
+use crate::pipeline::Ruling;
 use crate::settings::Settings;
 use crate::strategy::Charged;
 use crate::throttle::Throttle;
 use crate::{MemoryBackend, Parts};
 
 /// What came of a request under all its throttles.
-pub(crate) enum Stacked<'a, const N: usize> {
-    /// All of them charged it.
-    Admitted(Admitted<'a, N>),
-    /// Anything else: the decisions, with the periods of the rates.
-    Decided([(Decision, u64); N]),
-}
-
-pub(crate) struct Admitted<'a, const N: usize> {
-    ways: [Way<'a>; N],
-    came: Came<N>,
-}
-
-/// What came of each hit.
-enum Came<const N: usize> {
-    /// Of two on buckets, from which the rest can be told.
-    Charged([Charged; 2]),
-    Told([Verdict; N]),
+pub(crate) enum Stacked {
+    /// All of them charged it, and nothing is wanted of their decisions.
+    Silent,
+    Decided(Ruling),
 }
 
 /// One throttle's way to its decision.
@@ -66,11 +54,19 @@ impl<'a> Way<'a> {
         is_one_client && self.memory.same(other.memory) && self.lane.key != other.lane.key
     }
 
-    /// The hit as one on a bucket, if that is the strategy, with its key for a client of this hash.
+    /// The hit as one on a bucket, if that is the strategy, of a client of this hash.
     #[inline(always)]
-    fn charge(&self, hash: u64) -> Option<(Charge<'a>, u64)> {
+    fn charge(&self, hash: u64) -> Option<Charge<'a>> {
         let Lane { account, scale, key, .. } = self.lane;
-        Some((Charge { account: account.as_ref()?, scale: *scale, cost: self.cost }, key ^ hash))
+        Some(Charge { key: key ^ hash, account: account.as_ref()?, scale: *scale, cost: self.cost })
+    }
+
+    #[inline]
+    fn hit<'h>(&self, who: Who<'h>, hash: u64) -> Hit<'h>
+    where
+        'a: 'h,
+    {
+        Hit::keyed(&self.lane.policy, who, self.lane.key ^ hash, scope(self.settings), self.cost)
     }
 
     fn decision(&self, verdict: &Verdict) -> (Decision, u64) {
@@ -95,80 +91,92 @@ impl<'a> Way<'a> {
     }
 }
 
-impl<const N: usize> Admitted<'_, N> {
-    /// The decisions, with the periods of the rates.
-    pub(crate) fn decisions(&self) -> [(Decision, u64); N] {
-        std::array::from_fn(|at| {
-            let way = &self.ways[at];
-            match &self.came {
-                Came::Charged(both) => {
-                    let told = both.get(at).zip(way.lane.account.as_ref());
-                    way.decision(&told.map(|(charged, account)| account.tell(charged)).unwrap_or_default())
-                }
-                Came::Told(verdicts) => way.decision(&verdicts[at]),
-            }
-        })
-    }
-}
-
-/// Decides a request, if all of its throttles can come this way together. `app` is what they fall back to.
-#[inline]
-pub(crate) fn stack<'a, const N: usize>(
-    throttles: [&'a Throttle; N],
-    parts: &'a Parts,
+/// Decides a request under at most so many throttles, if all of them can come this way together. `app` is what
+/// they fall back to, and `is_silent` says whether nothing is to be told on the answer to a request that
+/// passes.
+///
+/// All in one place: what is handed on from function to function would be copied, as large as it is.
+#[inline(always)]
+pub(crate) fn stack<'a, const MOST: usize>(
+    throttle: impl Fn(usize) -> Option<&'a Throttle>,
+    parts: &Parts,
     app: Option<&'a Traffik>,
-) -> Option<Stacked<'a, N>> {
-    let first = Way::of(throttles.first()?, app)?;
-    let mut ways = [first; N];
-    for at in 1..N {
-        ways[at] = Way::of(throttles[at], app)?;
-        if !ways[..at].iter().all(|other| ways[at].goes_with(other)) {
-            return None;
+    is_silent: bool,
+) -> Option<Stacked> {
+    let first = Way::of(throttle(0)?, app)?;
+    let mut ways = [first; MOST];
+    let mut count = 1;
+    while let Some(throttle) = throttle(count) {
+        let way = Way::of(throttle, app)?;
+        for other in &ways[..count] {
+            if !way.goes_with(other) {
+                return None;
+            }
         }
+        *ways.get_mut(count)? = way;
+        count += 1;
     }
-    let known;
+
+    let called;
     let who = match &first.settings.identifier {
         Some(function) => {
-            known = function.call_now(parts)?;
-            known.as_ref()
+            called = function.call_now(parts);
+            called.as_ref()?.as_ref()
         }
         None => Who::of(client_ip::kind(parts, app)),
     };
     if who.is_exempted() {
-        return Some(Stacked::Decided(throttles.map(|throttle| (exempt(throttle), 0))));
+        return Some(Stacked::Decided(Ruling::of(ways[..count].iter().map(|way| (exempt(way.throttle), 0)))));
     }
     let hash = key::client(who.kind);
-    let hits = |ways: &[Way<'a>; N]| {
-        ways.map(|way| Hit::keyed(&way.lane.policy, who, way.lane.key ^ hash, scope(way.settings), way.cost))
-    };
-    if let [a, b] = &ways[..]
-        && let (Some((charge_a, key_a)), Some((charge_b, key_b))) = (a.charge(hash), b.charge(hash))
-    {
-        let Some(both) = first.memory.hit_two([(key_a, &charge_a), (key_b, &charge_b)]) else {
-            return Some(Stacked::Decided(decide(&ways, &hits(&ways))));
-        };
-        for (way, charge, charged) in [(a, &charge_a, &both[0]), (b, &charge_b, &both[1])] {
-            tell_admitted(way.throttle, way.cost, || charge.account.tell(charged).remaining);
+
+    if ways[..count].iter().all(|way| way.lane.account.is_some()) {
+        let mut charges = [first.charge(hash)?; MOST];
+        for at in 1..count {
+            charges[at] = ways[at].charge(hash)?;
         }
-        return Some(Stacked::Admitted(Admitted { ways, came: Came::Charged(both) }));
+        let mut charged = [Charged::default(); MOST];
+        if !first.memory.charge_few(&charges[..count], &mut charged[..count]) {
+            return Some(Stacked::Decided(decide(&ways[..count], who, hash)));
+        }
+        let verdict = |at: usize| charges[at].account.tell(&charged[at]);
+        return Some(admitted(&ways[..count], is_silent, verdict));
     }
-    let hits = hits(&ways);
-    let Some(verdicts) = first.memory.hit_all(hits.each_ref()) else {
-        return Some(Stacked::Decided(decide(&ways, &hits)));
-    };
-    ways.iter().zip(&verdicts).for_each(|(way, verdict)| way.tell(verdict, true));
-    Some(Stacked::Admitted(Admitted { ways, came: Came::Told(verdicts) }))
+    let mut hits = [first.hit(who, hash); MOST];
+    for at in 1..count {
+        hits[at] = ways[at].hit(who, hash);
+    }
+    let mut verdicts = [Verdict::default(); MOST];
+    if !first.memory.hit_few(&hits[..count], &mut verdicts[..count]) {
+        return Some(Stacked::Decided(decide(&ways[..count], who, hash)));
+    }
+    Some(admitted(&ways[..count], is_silent, |at| verdicts[at]))
+}
+
+/// Tells of a request that all have charged.
+#[inline(always)]
+fn admitted(ways: &[Way<'_>], is_silent: bool, verdict: impl Fn(usize) -> Verdict) -> Stacked {
+    for (at, way) in ways.iter().enumerate() {
+        tell_admitted(way.throttle, way.cost, || verdict(at).remaining);
+    }
+    if is_silent {
+        return Stacked::Silent;
+    }
+    Stacked::Decided(Ruling::of(ways.iter().enumerate().map(|(at, way)| way.decision(&verdict(at)))))
 }
 
 /// Decides a request that is refused, or a client's first.
 #[cold]
-fn decide<const N: usize>(ways: &[Way<'_>; N], hits: &[Hit<'_>; N]) -> [(Decision, u64); N] {
+fn decide(ways: &[Way<'_>], who: Who<'_>, hash: u64) -> Ruling {
+    let hits: Vec<_> = ways.iter().map(|way| way.hit(who, hash)).collect();
     let mut verdicts = Verdicts::new(0, []);
-    ways[0].memory.decide_into(Op::Hit, hits, &mut verdicts);
+    if let [first, ..] = ways {
+        first.memory.decide_into(Op::Hit, &hits, &mut verdicts);
+    }
     let admitted = verdicts.admitted();
-    std::array::from_fn(|at| {
-        let verdict = verdicts.each.get(at).copied().unwrap_or_default();
-        ways[at].tell(&verdict, admitted);
-        ways[at].decision(&verdict)
-    })
+    let decision = |(way, verdict): (&Way<'_>, &Verdict)| {
+        way.tell(verdict, admitted);
+        way.decision(verdict)
+    };
+    Ruling::of(ways.iter().zip(&verdicts.each).map(decision))
 }

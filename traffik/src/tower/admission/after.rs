@@ -5,6 +5,7 @@ use std::mem;
 use std::slice;
 
 use http::{Response, StatusCode};
+use smallvec::SmallVec;
 
 use crate::backend::BoxFuture;
 use crate::headers::{self, Report};
@@ -20,6 +21,7 @@ type RefundOn = fn(StatusCode) -> bool;
 #[derive(Default)]
 pub(crate) struct After(Seldom<Box<Left>>);
 
+#[allow(clippy::large_enum_variant, reason = "it is boxed, and a second box would cost another allocation")]
 enum Left {
     /// The headers of one throttle, of which nothing may be given back.
     #[cfg(feature = "memory")]
@@ -29,7 +31,7 @@ enum Left {
 
 #[derive(Default)]
 pub(super) struct Work {
-    reports: Vec<Report>,
+    reports: SmallVec<[Report; 2]>,
     refunds: Vec<(RefundOn, Paid)>,
 }
 

@@ -1,26 +1,14 @@
 //! The shortest ways in: throttles that count in memory, and of which nothing is said where they are
 //! used.
 
-use super::{After, First, Use, alone, decided, headers};
+use super::{After, Counted, First, Use, alone, decided, headers};
 use crate::Parts;
 use crate::app::Traffik;
 use crate::decision::{Decision, Stat};
+use crate::few::FEW;
 use crate::headers::Report;
-use crate::pipeline::{self, Passed, Ruling, Stacked, Then};
+use crate::pipeline::{self, Passed, Stacked, Then};
 use crate::tower::around::Around;
-
-/// Lets a request in under several throttles, if no layer has applied one to it and they can be decided as
-/// one.
-#[inline]
-pub(super) fn together_in_memory(uses: &[Use], parts: &mut Parts) -> Option<First> {
-    match uses {
-        [a, b] => together([a, b], parts),
-        [a, b, c] => together([a, b, c], parts),
-        [a, b, c, d] => together([a, b, c, d], parts),
-        [a, b, c, d, e] => together([a, b, c, d, e], parts),
-        _ => None,
-    }
-}
 
 /// What the throttles fall back to; `None` where a layer has applied some.
 #[inline]
@@ -91,15 +79,22 @@ fn reporting(one: &Use, stat: &Stat, parts: &Parts) -> After {
     })
 }
 
-/// A few throttles, decided as one.
+/// Lets a request in under a few throttles, if no layer has applied one to it and they can be decided as one.
+/// Two are the most frequent, and take no room for more.
+#[inline]
+pub(super) fn together_in_memory(uses: &[Use], parts: &mut Parts) -> Option<First> {
+    match uses {
+        [_, _] => together::<2>(uses, parts),
+        _ => together::<FEW>(uses, parts),
+    }
+}
+
 #[inline(never)]
-fn together<const N: usize>(uses: [&Use; N], parts: &mut Parts) -> Option<First> {
-    let decisions = match pipeline::stack(uses.map(|one| &one.throttle), parts, app(parts)?)? {
-        Stacked::Admitted(_) if uses.iter().all(|one| one.is_silent() || one.stays_silent(parts)) => {
-            return Some(First::In(After::default()));
-        }
-        Stacked::Admitted(admitted) => admitted.decisions(),
-        Stacked::Decided(decisions) => decisions,
-    };
-    Some(decided(&uses, Ruling::of(decisions), parts))
+fn together<const MOST: usize>(uses: &[Use], parts: &mut Parts) -> Option<First> {
+    let throttle = |at: usize| uses.get(at).map(|one| &one.throttle);
+    let is_silent = uses.iter().all(|one| one.is_silent() || one.stays_silent(parts));
+    Some(match pipeline::stack::<MOST>(throttle, parts, app(parts)?, is_silent)? {
+        Stacked::Silent => First::In(After::default()),
+        Stacked::Decided(ruling) => decided(&uses.iter().collect::<Counted<'_>>(), ruling, parts),
+    })
 }
