@@ -37,8 +37,10 @@ pub(super) struct Work {
 
 impl After {
     #[cfg(feature = "memory")]
+    #[inline(always)]
     pub(super) fn reporting(report: Report) -> Self {
-        Self(Seldom::some(Box::new(Left::Report(report))))
+        // Written in place: it is smaller than what there is room for, all of which would be copied.
+        Self(Seldom::some(Box::write(Box::new_uninit(), Left::Report(report))))
     }
 
     /// Writes the headers; what comes back, if anything, is still to be awaited.
