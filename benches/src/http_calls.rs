@@ -146,6 +146,7 @@ pub fn service(name: &str) -> Option<Router> {
         "exempt" => Router::new().route("/", get(exempt)),
         "free" => Router::new().route("/", get(free)),
         "attribute" => Router::new().route("/", get(silent)),
+        "default" => Router::new().route("/", get(window)),
         "two attributes" => Router::new().route("/", get(two)),
         "X-RateLimit" => Router::new().route("/", get(legacy)),
         "both families" => Router::new().route("/", get(all_headers)),

@@ -25,6 +25,7 @@ const WORK: &[(&str, &str)] = &[
     ("with one attribute, the client exempt", "exempt"),
     ("with one attribute of cost 0", "free"),
     ("with one attribute", "attribute"),
+    ("with one attribute and the default strategy", "default"),
     ("with two", "two attributes"),
     ("with tower_governor", "tower_governor"),
     ("with one attribute and `X-RateLimit-*`", "X-RateLimit"),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::key;
 use crate::rate::Rate;
-use crate::strategy::{Account, Bucket, Strategy, Twin};
+use crate::strategy::{Account, Strategy};
 
 /// A throttle's uid, strategy and rate, checked against each other.
 ///
@@ -19,7 +19,7 @@ pub struct Policy {
     strategy: Arc<dyn Strategy>,
     /// Asked of the strategy once.
     staggered: bool,
-    /// Where the strategy is a bucket: its step with everything worked out.
+    /// Where the strategy is one of the most frequent: its step with everything worked out.
     account: Option<Account>,
     /// Shared, so that a copy of the policy is cheap.
     tag: Arc<str>,
@@ -36,12 +36,7 @@ impl Policy {
         }
         let tag: Arc<str> = strategy.tag(&rate).into();
         let seed = key::policy([uid, &tag]);
-        let account = match strategy.twin() {
-            Some(Twin::Bucket { burst, debt }) if !rate.is_unlimited() => {
-                Some(Bucket { capacity: burst.unwrap_or(rate.limit()), debt }.at(&rate))
-            }
-            _ => None,
-        };
+        let account = if rate.is_unlimited() { None } else { Account::of(strategy.twin(), &rate) };
         Ok(Self { uid, rate, staggered: strategy.staggered(), account, strategy, tag, seed })
     }
 

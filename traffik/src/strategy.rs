@@ -28,6 +28,7 @@
 //! | [`Adaptive`] | the limit shrinks under load and recovers after it |
 //! | [`CostAdaptive`] | the refill slows for clients whose hits are expensive |
 
+mod account;
 mod adaptive;
 mod bucket;
 mod cost_adaptive;
@@ -70,9 +71,10 @@ pub use tiered::Tiered;
 pub use time_of_day::TimeOfDay;
 pub use token_bucket::TokenBucket;
 
+pub(crate) use account::Account;
 #[cfg(feature = "memory")]
-pub(crate) use bucket::Charged;
-pub(crate) use bucket::{Account, Bucket};
+pub(crate) use account::Charged;
+pub(crate) use bucket::Bucket;
 use pair::Pair;
 use window::Window;
 

@@ -123,7 +123,7 @@ impl MemoryBackend {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// A hit on a bucket, by its key; `Err` with the time where there is none of that key yet.
+    /// A hit on an account, by its key; `Err` with the time where there is none of that key yet.
     #[inline(always)]
     pub(crate) fn hit(&self, charge: &Charge<'_>) -> Result<Charged, u64> {
         // The key's cache lines are on their way while the clock is read.
@@ -146,7 +146,7 @@ impl MemoryBackend {
         self.0.table.renew_few(self.0.clock.now(), hits, verdicts)
     }
 
-    /// The same on buckets.
+    /// The same on accounts.
     #[inline(always)]
     #[cfg(feature = "tower")]
     pub(crate) fn charge_few(&self, charges: &[Charge<'_>], charged: &mut [Charged]) -> bool {
@@ -181,7 +181,7 @@ impl MemoryBackend {
     }
 }
 
-/// A hit of this cost on a bucket, by its key.
+/// A hit of this cost on an account, by its key.
 #[derive(Clone, Copy)]
 pub(crate) struct Charge<'a> {
     pub(crate) key: u64,

@@ -2,8 +2,8 @@
 //! was built.
 //!
 //! Nothing is decided differently here than by [`decide`](super::decide): what leads to the decision
-//! is worked out when the throttle is built, so that a hit is a hash and a step. Where the strategy is a
-//! bucket all of it stays in registers, from the poll of the hit's future to its result, and is made part
+//! is worked out when the throttle is built, so that a hit is a hash and a step. Where the strategy has an
+//! account all of it stays in registers, from the poll of the hit's future to its result, and is made part
 //! of whoever awaits it, where much of it is known. Whatever does not fit takes the other way, and nothing
 //! of the user's runs before it is known which.
 
@@ -35,7 +35,7 @@ use crate::throttle::Throttle;
 #[derive(Debug, Clone)]
 pub(crate) struct Lane {
     policy: Policy,
-    /// Where the strategy is a bucket.
+    /// Where the strategy is one of those that have one.
     account: Option<Account>,
     scale: Scale,
     /// The key but for the identity.
@@ -110,7 +110,7 @@ fn scope(settings: &Settings) -> Option<&str> {
     }
 }
 
-/// A hit that is about to be taken on a bucket, by its key.
+/// A hit that is about to be taken on an account, by its key.
 pub(crate) struct Direct<'a, 'm> {
     throttle: &'a Throttle,
     lane: &'a Lane,
@@ -120,7 +120,7 @@ pub(crate) struct Direct<'a, 'm> {
     cost: u64,
 }
 
-/// The hit, if its subject is a plain identity and the strategy a bucket.
+/// The hit, if its subject is a plain identity and the strategy has an account.
 ///
 /// Inlined always, here and below: arguments and results would travel through memory. What is not
 /// inlined takes its arguments one by one, for the same reason.

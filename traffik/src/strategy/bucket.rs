@@ -7,6 +7,7 @@
 //! With `L / P` in lowest terms `l / p`, `used` counts in units of `1 / p`, and each microsecond
 //! takes `l` of them: integers all the way, and nothing ever drifts.
 
+use super::account::Charged;
 use super::divisor::Divisor;
 use super::{Ask, EXACT, Op, State, Verdict, skew};
 use crate::rate::Rate;
@@ -42,11 +43,11 @@ impl Bucket {
 
     /// The account at a rate that it can count.
     #[inline]
-    pub(crate) fn at(self, rate: &Rate) -> Account {
+    pub(crate) fn at(self, rate: &Rate) -> BucketAccount {
         let (leak, unit) = rate.reduced_terms();
         let most = self.capacity.saturating_add(self.debt);
         let [leak, unit] = [leak, unit].map(Divisor::new);
-        Account { limit: self.capacity, most, total: most.saturating_mul(unit.get()), leak, unit }
+        BucketAccount { limit: self.capacity, most, total: most.saturating_mul(unit.get()), leak, unit }
     }
 
     #[inline]
@@ -57,7 +58,7 @@ impl Bucket {
 
 /// A bucket at a rate, worked out once: what a step needs and nothing else.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Account {
+pub(crate) struct BucketAccount {
     limit: u64,
     /// Units that can be taken, debt included.
     most: u64,
@@ -79,7 +80,7 @@ struct Level {
     used: u64,
 }
 
-impl Account {
+impl BucketAccount {
     /// The most that can be used, in [`Charged`]'s units.
     #[cfg(feature = "memory")]
     pub(crate) fn total(&self) -> u64 {
@@ -162,33 +163,8 @@ impl Account {
     }
 }
 
-/// What came of a hit on an account, as far as it takes to charge it; the rest is worked out for whoever
-/// asks.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Charged {
-    /// What is used now, in fractions of a unit.
-    used: u64,
-    /// How far the account's instant is ahead of the clock.
-    ahead: u64,
-    /// 0 where it passed.
-    wait: u64,
-}
-
 #[cfg(feature = "memory")]
-impl Charged {
-    #[inline(always)]
-    pub(crate) fn is_admitted(&self) -> bool {
-        self.wait == 0
-    }
-
-    #[inline(always)]
-    pub(crate) fn used(&self) -> u64 {
-        self.used
-    }
-}
-
-#[cfg(feature = "memory")]
-impl Account {
+impl BucketAccount {
     /// A hit on an account that is kept already: what came of it, and what to keep from now on.
     #[inline(always)]
     pub(crate) fn hit(&self, words: [u64; 2], asked_at: u64, cost: u64) -> (Charged, [u64; 2]) {

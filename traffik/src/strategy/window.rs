@@ -1,6 +1,10 @@
 //! [`Window`]: counting per calendar window, for every strategy that does.
 
+use super::account::Charged;
+use super::divisor::Divisor;
 use super::{Ask, Op, State, Verdict, skew};
+use crate::identity::{KindRef, Who};
+use crate::rate::Rate;
 
 /// The window that a client is in, and what was used in it.
 #[derive(Debug, Clone, Copy)]
@@ -74,5 +78,97 @@ impl Window {
             reset_after,
             keep_for: reset_after,
         }
+    }
+}
+
+/// Windows of the calendar at a rate, worked out once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WindowAccount {
+    rate: Rate,
+    period: Divisor,
+}
+
+impl WindowAccount {
+    pub(super) fn new(rate: &Rate) -> Self {
+        Self { rate: *rate, period: Divisor::new(rate.period_micros()) }
+    }
+
+    pub(super) fn step(&self, state: &mut State, op: Op, now: u64, cost: u64) -> Verdict {
+        // Whose account it is and how long it would have mattered is of no concern to a window.
+        let who = Who::of(KindRef::Anonymous);
+        let ask = Ask { op, now, rate: &self.rate, cost, who, phase: 0, gone_at: u64::MAX };
+        self.window(state.words(), now).step(state, &ask, self.rate.limit())
+    }
+
+    /// The window that counts at `now`, as [`Window::open`] finds it.
+    #[inline(always)]
+    fn window(&self, words: Option<[u64; 2]>, now: u64) -> Window {
+        let period = self.period.get();
+        let start = self.period.floor(now) * period;
+        let present = Window { start, end: start + period, used: 0 };
+        match words {
+            Some([kept, used]) if kept >= start => {
+                if kept < present.end {
+                    Window { used, ..present }
+                } else {
+                    self.later(kept, used, now).unwrap_or(present)
+                }
+            }
+            _ => present,
+        }
+    }
+
+    /// A window that the clock has not come to yet.
+    #[cold]
+    fn later(&self, kept: u64, used: u64, now: u64) -> Option<Window> {
+        let period = self.period.get();
+        skew::believable(kept, now, || period).then(|| Window { used, ..Window::around(kept, period, 0) })
+    }
+}
+
+#[cfg(feature = "memory")]
+impl WindowAccount {
+    pub(super) fn total(&self) -> u64 {
+        self.rate.limit()
+    }
+
+    #[inline(always)]
+    pub(super) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> (Charged, [u64; 2]) {
+        let Window { start, end, used } = self.window(Some(words), now);
+        let (limit, ahead) = (self.rate.limit(), end - now);
+        match used.checked_add(cost) {
+            Some(sum) if sum <= limit => (Charged { used: sum, ahead, wait: 0 }, [start, sum]),
+            _ => {
+                let wait = if cost > limit { Verdict::NEVER } else { ahead };
+                (Charged { used, ahead, wait }, words)
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn tell(&self, charged: &Charged) -> Verdict {
+        let Charged { used, ahead, wait } = *charged;
+        let limit = self.rate.limit();
+        let reset_after = if used == 0 { 0 } else { ahead };
+        Verdict {
+            admitted: wait == 0,
+            limit,
+            used,
+            remaining: limit.saturating_sub(used),
+            wait,
+            reset_after,
+            keep_for: reset_after,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn is_exhausted(&self, charged: &Charged) -> bool {
+        charged.used >= self.rate.limit()
+    }
+
+    /// To the end of the window, which the first word is the start of.
+    #[inline(always)]
+    pub(super) fn keep_for(&self) -> u64 {
+        self.period.get()
     }
 }

@@ -54,7 +54,7 @@ impl<'a> Way<'a> {
         is_one_client && self.memory.same(other.memory) && self.lane.key != other.lane.key
     }
 
-    /// The hit as one on a bucket, if that is the strategy, of a client of this hash.
+    /// The hit as one on an account, if the strategy has one, of a client of this hash.
     #[inline(always)]
     fn charge(&self, hash: u64) -> Option<Charge<'a>> {
         let Lane { account, scale, key, .. } = self.lane;

@@ -1,0 +1,152 @@
+//! [`Account`]: what a hit does to a client's state, with everything worked out that is the same for all hits.
+
+use super::bucket::BucketAccount;
+use super::window::WindowAccount;
+use super::{Bucket, Op, State, Twin, Verdict};
+use crate::rate::Rate;
+
+/// The strategies that most throttles have, at a rate. What they do is known here, so that no strategy has
+/// to be asked through its vtable, and nothing is put together that nobody reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Account {
+    Bucket(BucketAccount),
+    Window(WindowAccount),
+}
+
+/// What came of a hit on an account, as far as it takes to charge it; the rest is worked out for whoever
+/// asks.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Charged {
+    /// What is used now, in the account's own units.
+    pub(super) used: u64,
+    /// How far an instant is ahead of the clock: a bucket's own, a window's end.
+    pub(super) ahead: u64,
+    /// 0 where it passed.
+    pub(super) wait: u64,
+}
+
+impl Account {
+    /// That of a strategy at a rate which it has agreed to, if it is one of them.
+    pub(crate) fn of(twin: Option<Twin>, rate: &Rate) -> Option<Self> {
+        match twin? {
+            Twin::Bucket { burst, debt } => {
+                let bucket = Bucket { capacity: burst.unwrap_or(rate.limit()), debt };
+                Some(Self::Bucket(bucket.at(rate)))
+            }
+            Twin::FixedWindow { staggered: false } => Some(Self::Window(WindowAccount::new(rate))),
+            _ => None,
+        }
+    }
+
+    /// The strategy's step.
+    pub(crate) fn step(&self, state: &mut State, op: Op, now: u64, cost: u64, gone_at: u64) -> Verdict {
+        match self {
+            Self::Bucket(bucket) => bucket.step(state, op, now, cost, gone_at),
+            Self::Window(window) => window.step(state, op, now, cost),
+        }
+    }
+}
+
+#[cfg(feature = "memory")]
+impl Account {
+    /// The most that can be used, in [`Charged`]'s units.
+    pub(crate) fn total(&self) -> u64 {
+        match self {
+            Self::Bucket(bucket) => bucket.total(),
+            Self::Window(window) => window.total(),
+        }
+    }
+
+    /// A hit on an account that is kept already: what came of it, and what to keep from now on.
+    #[inline(always)]
+    pub(crate) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> (Charged, [u64; 2]) {
+        match self {
+            Self::Bucket(bucket) => bucket.hit(words, now, cost),
+            Self::Window(window) => window.hit(words, now, cost),
+        }
+    }
+
+    /// All there is to say of it.
+    #[inline(always)]
+    pub(crate) fn tell(&self, charged: &Charged) -> Verdict {
+        match self {
+            Self::Bucket(bucket) => bucket.tell(charged),
+            Self::Window(window) => window.tell(charged),
+        }
+    }
+
+    /// Whether nothing more can be taken.
+    #[inline(always)]
+    pub(crate) fn is_exhausted(&self, charged: &Charged) -> bool {
+        match self {
+            Self::Bucket(bucket) => bucket.is_exhausted(charged),
+            Self::Window(window) => window.is_exhausted(charged),
+        }
+    }
+
+    /// How long the account matters from its first word on, which is an instant; two microseconds more do no
+    /// harm.
+    #[inline(always)]
+    pub(crate) fn keep_for(&self, charged: &Charged) -> u64 {
+        match self {
+            Self::Bucket(bucket) => bucket.keep_for(charged),
+            Self::Window(window) => window.keep_for(),
+        }
+    }
+}
+
+#[cfg(feature = "memory")]
+impl Charged {
+    #[inline(always)]
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.wait == 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn used(&self) -> u64 {
+        self.used
+    }
+}
+
+#[cfg(all(test, feature = "memory"))]
+mod tests {
+    use super::*;
+    use crate::strategy::{Ask, FixedWindow, Gcra, Strategy, TokenBucket};
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever is kept, and whenever it was written.
+        #[test]
+        fn a_hit_does_what_the_strategy_does(
+            limit in 1..50_u64,
+            period in 1..10_000_u64,
+            now in 0..1_u64 << 50,
+            apart in -30_000..30_000_i64,
+            is_far: bool,
+            used in 0..200_000_u64,
+            cost in 0..60_u64,
+        ) {
+            let rate = Rate::new(limit, std::time::Duration::from_micros(period)).expect("within bounds");
+            let apart = if is_far { apart * 10_000_000 } else { apart };
+            let words = [now.saturating_add_signed(apart), used];
+            let strategies: [&dyn Strategy; 3] =
+                [&FixedWindow::new(), &Gcra::new().burst(limit), &TokenBucket::new().burst(limit).debt(3)];
+            for strategy in strategies {
+                let account = Account::of(strategy.twin(), &rate).expect("they all have one");
+                let (charged, after) = account.hit(words, now, cost);
+                let mut state = State::Words(words);
+                let verdict = strategy.step(&mut state, &Ask::new(Op::Hit, now, &rate, cost));
+                prop_assert_eq!(charged.is_admitted(), verdict.admitted, "{:?}", strategy);
+                prop_assert_eq!(account.tell(&charged), verdict, "{:?}", strategy);
+                prop_assert_eq!(account.is_exhausted(&charged), verdict.remaining == 0, "{:?}", strategy);
+                if !verdict.admitted {
+                    prop_assert_eq!(after, words);
+                } else if let Some(kept) = state.words() {
+                    prop_assert_eq!(after, kept, "{:?}", strategy);
+                    let long = now + verdict.keep_for - kept[0];
+                    prop_assert!((long..=long + 2).contains(&account.keep_for(&charged)), "{:?}", strategy);
+                }
+            }
+        }
+    }
+}
