@@ -19,6 +19,8 @@ pub use crate::error::BackendError;
 use crate::identity::Who;
 use crate::key;
 use crate::policy::Policy;
+#[cfg(feature = "memory")]
+use crate::strategy::Taken;
 use crate::strategy::{Ask, State};
 
 /// A boxed future, for the paths where one may wait.
@@ -220,7 +222,7 @@ impl<'a> Hit<'a> {
     pub(crate) fn renew(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
         match self.policy.account() {
             Some(account) => {
-                let (charged, words) = account.hit(words, now, self.cost);
+                let Taken { charged, words, .. } = account.hit(words, now, self.cost);
                 Some((account.tell(&charged), words))
             }
             None => self.renew_other(now, words),

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
 use crate::clock::Clock;
-use crate::strategy::{Account, Charged, State};
+use crate::strategy::{Account, Charged, State, Taken};
 pub(crate) use table::Scale;
 use table::{Kept, Renewal, Table};
 use time::Time;
@@ -202,12 +202,11 @@ impl Renewal for Charge<'_> {
     #[inline(always)]
     fn renew(&self, now: u64, words: [u64; 2]) -> (Charged, Option<Kept>) {
         let Self { account, scale, cost, .. } = *self;
-        let (charged, words) = account.hit(words, now, cost);
+        let Taken { charged, words, keep_for, is_exhausted } = account.hit(words, now, cost);
         if !charged.is_admitted() {
             return (charged, None);
         }
-        let keep_for = account.keep_for(&charged);
-        let pressure = scale.pressure(charged.used(), account.is_exhausted(&charged));
+        let pressure = scale.pressure(charged.used(), is_exhausted);
         (charged, Some(Kept { words, keep_for, pressure }))
     }
 }

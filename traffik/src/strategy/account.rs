@@ -25,6 +25,19 @@ pub(crate) struct Charged {
     pub(super) wait: u64,
 }
 
+/// What came of a hit, and what is to be kept from now on.
+#[derive(Debug, Clone, Copy)]
+#[cfg(feature = "memory")]
+pub(crate) struct Taken {
+    pub(crate) charged: Charged,
+    pub(crate) words: [u64; 2],
+    /// How long the account matters from its first word on, which is an instant; two microseconds more do no
+    /// harm.
+    pub(crate) keep_for: u64,
+    /// Whether nothing more can be taken.
+    pub(crate) is_exhausted: bool,
+}
+
 impl Account {
     /// That of a strategy at a rate which it has agreed to, if it is one of them.
     pub(crate) fn of(twin: Option<Twin>, rate: &Rate) -> Option<Self> {
@@ -57,9 +70,9 @@ impl Account {
         }
     }
 
-    /// A hit on an account that is kept already: what came of it, and what to keep from now on.
+    /// A hit on an account that is kept already.
     #[inline(always)]
-    pub(crate) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> (Charged, [u64; 2]) {
+    pub(crate) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Taken {
         match self {
             Self::Bucket(bucket) => bucket.hit(words, now, cost),
             Self::Window(window) => window.hit(words, now, cost),
@@ -72,25 +85,6 @@ impl Account {
         match self {
             Self::Bucket(bucket) => bucket.tell(charged),
             Self::Window(window) => window.tell(charged),
-        }
-    }
-
-    /// Whether nothing more can be taken.
-    #[inline(always)]
-    pub(crate) fn is_exhausted(&self, charged: &Charged) -> bool {
-        match self {
-            Self::Bucket(bucket) => bucket.is_exhausted(charged),
-            Self::Window(window) => window.is_exhausted(charged),
-        }
-    }
-
-    /// How long the account matters from its first word on, which is an instant; two microseconds more do no
-    /// harm.
-    #[inline(always)]
-    pub(crate) fn keep_for(&self, charged: &Charged) -> u64 {
-        match self {
-            Self::Bucket(bucket) => bucket.keep_for(charged),
-            Self::Window(window) => window.keep_for(),
         }
     }
 }
@@ -133,18 +127,18 @@ mod tests {
                 [&FixedWindow::new(), &Gcra::new().burst(limit), &TokenBucket::new().burst(limit).debt(3)];
             for strategy in strategies {
                 let account = Account::of(strategy.twin(), &rate).expect("they all have one");
-                let (charged, after) = account.hit(words, now, cost);
+                let Taken { charged, words: after, keep_for, is_exhausted } = account.hit(words, now, cost);
                 let mut state = State::Words(words);
                 let verdict = strategy.step(&mut state, &Ask::new(Op::Hit, now, &rate, cost));
                 prop_assert_eq!(charged.is_admitted(), verdict.admitted, "{:?}", strategy);
                 prop_assert_eq!(account.tell(&charged), verdict, "{:?}", strategy);
-                prop_assert_eq!(account.is_exhausted(&charged), verdict.remaining == 0, "{:?}", strategy);
+                prop_assert_eq!(is_exhausted, verdict.remaining == 0, "{:?}", strategy);
                 if !verdict.admitted {
                     prop_assert_eq!(after, words);
                 } else if let Some(kept) = state.words() {
                     prop_assert_eq!(after, kept, "{:?}", strategy);
                     let long = now + verdict.keep_for - kept[0];
-                    prop_assert!((long..=long + 2).contains(&account.keep_for(&charged)), "{:?}", strategy);
+                    prop_assert!((long..=long + 2).contains(&keep_for), "{:?}", strategy);
                 }
             }
         }

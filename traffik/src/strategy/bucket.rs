@@ -8,6 +8,8 @@
 //! takes `l` of them: integers all the way, and nothing ever drifts.
 
 use super::account::Charged;
+#[cfg(feature = "memory")]
+use super::account::Taken;
 use super::divisor::Divisor;
 use super::{Ask, EXACT, Op, State, Verdict, skew};
 use crate::rate::Rate;
@@ -165,25 +167,19 @@ impl BucketAccount {
 
 #[cfg(feature = "memory")]
 impl BucketAccount {
-    /// A hit on an account that is kept already: what came of it, and what to keep from now on.
+    /// A hit on an account that is kept already.
     #[inline(always)]
-    pub(crate) fn hit(&self, words: [u64; 2], asked_at: u64, cost: u64) -> (Charged, [u64; 2]) {
+    pub(super) fn hit(&self, words: [u64; 2], asked_at: u64, cost: u64) -> Taken {
         let level = self.level(Some(words), asked_at);
-        match self.take(&level, cost) {
+        let (charged, words) = match self.take(&level, cost) {
             Ok(used) => (Charged { used, ahead: level.ahead, wait: 0 }, [level.now, used]),
             Err(wait) => (Charged { used: level.used, ahead: level.ahead, wait }, words),
+        };
+        Taken {
+            charged,
+            words,
+            keep_for: self.leak.about(charged.used) + 2,
+            is_exhausted: self.total - charged.used < self.unit.get(),
         }
-    }
-
-    /// Whether nothing more can be taken.
-    #[inline(always)]
-    pub(crate) fn is_exhausted(&self, charged: &Charged) -> bool {
-        self.total - charged.used < self.unit.get()
-    }
-
-    /// How long the account matters from its own instant on, or two microseconds more.
-    #[inline(always)]
-    pub(crate) fn keep_for(&self, charged: &Charged) -> u64 {
-        self.leak.about(charged.used) + 2
     }
 }

@@ -1,6 +1,8 @@
 //! [`Window`]: counting per calendar window, for every strategy that does.
 
 use super::account::Charged;
+#[cfg(feature = "memory")]
+use super::account::Taken;
 use super::divisor::Divisor;
 use super::{Ask, Op, State, Verdict, skew};
 use crate::identity::{KindRef, Who};
@@ -133,16 +135,17 @@ impl WindowAccount {
     }
 
     #[inline(always)]
-    pub(super) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> (Charged, [u64; 2]) {
+    pub(super) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Taken {
         let Window { start, end, used } = self.window(Some(words), now);
         let (limit, ahead) = (self.rate.limit(), end - now);
-        match used.checked_add(cost) {
+        let (charged, words) = match used.checked_add(cost) {
             Some(sum) if sum <= limit => (Charged { used: sum, ahead, wait: 0 }, [start, sum]),
             _ => {
                 let wait = if cost > limit { Verdict::NEVER } else { ahead };
                 (Charged { used, ahead, wait }, words)
             }
-        }
+        };
+        Taken { charged, words, keep_for: self.period.get(), is_exhausted: charged.used >= limit }
     }
 
     #[inline(always)]
@@ -159,16 +162,5 @@ impl WindowAccount {
             reset_after,
             keep_for: reset_after,
         }
-    }
-
-    #[inline(always)]
-    pub(super) fn is_exhausted(&self, charged: &Charged) -> bool {
-        charged.used >= self.rate.limit()
-    }
-
-    /// To the end of the window, which the first word is the start of.
-    #[inline(always)]
-    pub(super) fn keep_for(&self) -> u64 {
-        self.period.get()
     }
 }
