@@ -1,7 +1,4 @@
-//! A few: the throttles of a request, or their buckets.
-
-/// As many throttles as are decided the short way at most. More on one handler are rare.
-pub(crate) const FEW: usize = 5;
+//! Sorting a few: the throttles of a request, or their buckets.
 
 /// Sorts by insertion, equal ones in their order. The standard sorts are a thousand lines to compile for
 /// each type, and made for more than a handful.

@@ -15,6 +15,7 @@ impl<T> Seldom<T> {
     }
 
     #[inline]
+    #[cfg(feature = "axum")]
     pub(crate) const fn get_mut(&mut self) -> Option<&mut T> {
         self.0.as_mut()
     }

@@ -25,6 +25,8 @@ use std::sync::Arc;
 use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
 use crate::clock::Clock;
 use crate::strategy::{Account, Charged, State, Taken};
+#[cfg(feature = "tower")]
+pub(crate) use table::FEW;
 pub(crate) use table::Scale;
 use table::{Kept, Renewal, Table};
 use time::Time;

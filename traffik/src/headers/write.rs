@@ -97,8 +97,11 @@ pub(crate) fn write(reports: &[Report], headers: &mut HeaderMap, settled: bool) 
 fn write_one(report: &Report, headers: &mut HeaderMap) {
     let Stat { limit, remaining, .. } = report.stat;
     let wait = seconds(&report.stat);
-    // One more for the length of the content, which axum adds at the end: growing then would move all of them.
-    headers.reserve(1 + 2 * usize::from(report.headers.draft) + 3 * usize::from(report.headers.legacy));
+    if report.headers.draft && report.headers.legacy {
+        // A map has room for six at first. These are five, the answer's type and its length, which axum adds at the
+        // end, make seven: growing then would move all the others.
+        headers.reserve(6);
+    }
     if report.headers.draft {
         let mut text = Text::with_capacity(2 * report.policy().len() + 64);
         text.policy(0, report);

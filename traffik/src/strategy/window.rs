@@ -1,8 +1,7 @@
 //! [`Window`]: counting per calendar window, for every strategy that does.
 
-use super::account::Charged;
 #[cfg(feature = "memory")]
-use super::account::Taken;
+use super::account::{Charged, Taken};
 use super::divisor::Divisor;
 use super::{Ask, Op, State, Verdict, skew};
 use crate::identity::{KindRef, Who};

@@ -16,8 +16,11 @@ use super::load::{buckets, is_crowded};
 use super::nodes::Nodes;
 use super::sync::{AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering};
 use crate::backend::{Hit, Op, Verdict};
-use crate::few::{self, FEW};
+use crate::few;
 use crate::strategy::State;
+
+/// As many keys as are taken in one round at most. A handler with more throttles is rare.
+pub(crate) const FEW: usize = 5;
 
 pub(super) struct Table {
     pub(super) growth: Growth,
@@ -321,7 +324,7 @@ impl Table {
         steps: &[R],
         outcomes: &mut [R::Outcome],
     ) -> Option<()> {
-        let mut order = [0, 1, 2, 3, 4];
+        let mut order: [usize; FEW] = std::array::from_fn(|at| at);
         let order = order.get_mut(..steps.len())?;
         let mut spots = [self.spot_at(shape, steps.first()?.tag()); FEW];
         for (spot, step) in spots.iter_mut().zip(steps).skip(1) {

@@ -16,6 +16,7 @@ use crate::throttle::Throttle;
 use crate::{MemoryBackend, Parts};
 
 /// What came of a request under all its throttles.
+#[allow(clippy::large_enum_variant, reason = "it is read where it is made; a box would be an allocation")]
 pub(crate) enum Stacked {
     /// All of them charged it, and nothing is wanted of their decisions.
     Silent,

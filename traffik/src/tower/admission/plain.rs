@@ -4,8 +4,8 @@
 use super::{After, Counted, First, Use, alone, decided, headers};
 use crate::Parts;
 use crate::app::Traffik;
+use crate::backend::memory::FEW;
 use crate::decision::{Decision, Stat};
-use crate::few::FEW;
 use crate::headers::Report;
 use crate::pipeline::{self, Passed, Stacked, Then};
 use crate::tower::around::Around;
