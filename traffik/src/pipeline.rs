@@ -475,7 +475,8 @@ async fn prepare<'a>(
 /// installed one.
 #[inline]
 fn inherited(app: Option<&Traffik>) -> Option<&SharedBackend> {
-    app.and_then(Traffik::backend).or_else(|| Traffik::of(None)?.backend()).or_else(|| process_memory())
+    let said = app.and_then(|app| app.backend().or_else(|| Traffik::of(None)?.backend()));
+    said.or_else(|| process_memory())
 }
 
 fn no_backend(uid: &str) -> Error {
