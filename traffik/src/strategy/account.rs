@@ -120,13 +120,13 @@ mod tests {
             used in 0..200_000_u64,
             cost in 0..60_u64,
         ) {
-            let rate = Rate::new(limit, std::time::Duration::from_micros(period)).expect("within bounds");
+            let rate = Rate::new(limit, std::time::Duration::from_micros(period)).unwrap();
             let apart = if is_far { apart * 10_000_000 } else { apart };
             let words = [now.saturating_add_signed(apart), used];
             let strategies: [&dyn Strategy; 3] =
                 [&FixedWindow::new(), &Gcra::new().burst(limit), &TokenBucket::new().burst(limit).debt(3)];
             for strategy in strategies {
-                let account = Account::of(strategy.twin(), &rate).expect("they all have one");
+                let account = Account::of(strategy.twin(), &rate).unwrap();
                 let Taken { charged, words: after, keep_for, is_exhausted } = account.hit(words, now, cost);
                 let mut state = State::Words(words);
                 let verdict = strategy.step(&mut state, &Ask::new(Op::Hit, now, &rate, cost));
