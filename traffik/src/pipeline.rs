@@ -475,8 +475,11 @@ async fn prepare<'a>(
 /// installed one.
 #[inline]
 fn inherited(app: Option<&Traffik>) -> Option<&SharedBackend> {
-    let said = app.and_then(|app| app.backend().or_else(|| Traffik::of(None)?.backend()));
-    said.or_else(|| process_memory())
+    // Where there is neither, there is no installed one to ask a second time.
+    match app.map(Traffik::backend) {
+        None => process_memory(),
+        Some(own) => own.or_else(|| Traffik::of(None)?.backend()).or_else(|| process_memory()),
+    }
 }
 
 fn no_backend(uid: &str) -> Error {
