@@ -283,8 +283,59 @@ impl MemoryBackendBuilder {
 mod tests {
     use super::nodes::Nodes;
     use super::*;
+    use crate::policy::Policy;
     use crate::rate::Rate;
     use crate::strategy::*;
+    use proptest::{prop_assert, prop_assert_eq, proptest};
+
+    proptest! {
+        /// A batch is all or nothing, however many keys it has and whichever of them share a bucket.
+        #[test]
+        fn a_few_are_taken_as_one(
+            batches in proptest::collection::vec((1..32_u32, 1..3_u64, 0..300_000_u64), 1..60),
+        ) {
+            const START: u64 = 1_700_000_000_000_000;
+            let table = Table::new(1_000, START);
+            // The first three in one bucket, the others in two more.
+            let keys = [1 << 40, 2 << 40, 3 << 40, 1 << 62, 1 << 63];
+            let policies: Vec<Policy> = (0..5_u64)
+                .map(|at| {
+                    let strategy: Arc<dyn Strategy> =
+                        if at % 2 == 0 { Arc::new(FixedWindow::new()) } else { Arc::new(Gcra::new()) };
+                    Policy::new("a:few", Rate::per_second(3 + at), strategy).unwrap()
+                })
+                .collect();
+            let mut states = vec![State::Empty; 5];
+            let mut now = START;
+            for (chosen, cost, later) in batches {
+                now += later;
+                let places: Vec<usize> = (0..5).filter(|at| chosen >> at & 1 == 1).collect();
+                let who = crate::identity::Who::of(crate::identity::KindRef::Anonymous);
+                let hits: Vec<Hit<'_>> =
+                    places.iter().map(|&at| Hit::keyed(&policies[at], who, keys[at], None, cost)).collect();
+                let mut each = smallvec::SmallVec::new();
+                table.decide_batch(Op::Hit, now, &hits, &mut each);
+
+                let mut after = states.clone();
+                let wanted: Vec<Verdict> = places
+                    .iter()
+                    .map(|&at| {
+                        let ask = Ask::new(Op::Hit, now, policies[at].rate(), cost);
+                        policies[at].strategy().step(&mut after[at], &ask)
+                    })
+                    .collect();
+                let all = wanted.iter().all(|verdict| verdict.admitted);
+                for (verdict, wanted) in each.iter().zip(&wanted) {
+                    prop_assert_eq!(verdict.admitted, wanted.admitted);
+                    prop_assert!(!all || verdict == wanted, "{:?} is not {:?}", verdict, wanted);
+                }
+                prop_assert_eq!(each.len(), wanted.len());
+                if all {
+                    states = after;
+                }
+            }
+        }
+    }
 
     /// The states that most requests meet need no memory of their own.
     #[test]

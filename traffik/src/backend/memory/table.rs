@@ -316,6 +316,7 @@ impl Table {
         self.renew_more(shape, now, steps, outcomes)
     }
 
+    /// The same for any number up to [`FEW`], and for two in one bucket.
     #[inline(never)]
     fn renew_more<R: Renewal>(
         &self,

@@ -20,6 +20,7 @@ use crate::{MemoryBackend, Parts};
 pub(crate) enum Stacked {
     /// All of them charged it, and nothing is wanted of their decisions.
     Silent,
+    /// Anything else.
     Decided(Ruling),
 }
 

@@ -1,5 +1,5 @@
-//! The shortest ways in: throttles that count in memory, and of which nothing is said where they are
-//! used.
+//! The shortest ways in: throttles that count in memory, used where nothing is said of what they cost or
+//! count by.
 
 use super::{After, Counted, First, Use, alone, decided, headers};
 use crate::Parts;
