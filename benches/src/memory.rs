@@ -27,8 +27,10 @@ const PASSES: usize = 5;
 /// Polls once, as the in-memory path is ready on first poll, and looks at the decision where it lies.
 #[inline(always)]
 pub fn is_allowed(attempt: Attempt<'_>) -> bool {
-    let polled = pin!(attempt.into_future()).poll(&mut Context::from_waker(Waker::noop()));
-    matches!(polled, Poll::Ready(Ok(Decision::Allowed(_))))
+    matches!(
+        pin!(attempt.into_future()).poll(&mut Context::from_waker(Waker::noop())),
+        Poll::Ready(Ok(Decision::Allowed(_)))
+    )
 }
 
 /// A throttle that admits everything the bench sends: both sides do the full arithmetic.

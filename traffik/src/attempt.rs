@@ -9,9 +9,11 @@ use std::task::{Context, Poll};
 use crate::backend::{BoxFuture, Op};
 use crate::decision::{Decision, Stat};
 use crate::error::Error;
+use crate::identity::KindRef;
 use crate::pipeline::{self, Entry};
 #[cfg(feature = "memory")]
 use crate::pipeline::{Passed, Then};
+use crate::seldom::Seldom;
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
@@ -121,28 +123,40 @@ impl Then for Answer {
 
 /// A question on its way to an answer.
 struct Asking<'a> {
-    /// Until it is asked.
-    throttle: Option<&'a Throttle>,
-    subject: Subject<'a>,
+    /// The most frequent one by itself, until it is asked.
+    plain: Option<Plain<'a>>,
+    other: Seldom<Other<'a>>,
+}
+
+/// A question about a client that is nothing but a word, an address or a number.
+#[derive(Clone, Copy)]
+struct Plain<'a> {
+    throttle: &'a Throttle,
+    client: KindRef<'a>,
     units: Option<u64>,
-    /// From then on, if it has to wait.
-    waiting: Option<BoxFuture<'a, Result<Decision, Error>>>,
+}
+
+enum Other<'a> {
+    New(&'a Throttle, Subject<'a>, Option<u64>),
+    Waiting(BoxFuture<'a, Result<Decision, Error>>),
 }
 
 impl<'a> Asking<'a> {
     #[inline]
     fn new(throttle: &'a Throttle, subject: Subject<'a>, units: Option<u64>) -> Self {
-        Self { throttle: Some(throttle), subject, units, waiting: None }
+        match subject.into_plain() {
+            Ok(client) => Self { plain: Some(Plain { throttle, client, units }), other: Seldom::none() },
+            Err(subject) => Self { plain: None, other: Seldom::some(Other::New(throttle, subject, units)) },
+        }
     }
 
     #[inline(always)]
     fn hit(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decision, Error>> {
-        // The most frequent question by itself.
         #[cfg(feature = "memory")]
-        if let Some(throttle) = self.throttle
-            && let Some(hit) = pipeline::direct(throttle, &self.subject, self.units)
+        if let Some(Plain { throttle, client, units }) = self.plain
+            && let Some(hit) = pipeline::direct(throttle, client, units)
         {
-            self.throttle = None;
+            self.plain = None;
             return hit.take(Answer);
         }
         self.ask(Op::Hit, cx)
@@ -156,23 +170,47 @@ impl<'a> Asking<'a> {
         self.ask(Op::Check, cx).map_ok(|decision| decision.stat().cloned())
     }
 
-    #[inline(never)]
+    // Part of whoever asks, and what is asked goes on by value: a future whose address nobody is given is no
+    // more than the registers it is in.
+    #[inline(always)]
     fn ask(&mut self, op: Op, cx: &mut Context<'_>) -> Poll<Result<Decision, Error>> {
-        if let Some(throttle) = self.throttle.take() {
-            if let Some(decision) = pipeline::at_once(throttle, &self.subject, op, self.units) {
-                return Poll::Ready(decision);
-            }
-            let (subject, units) = (std::mem::replace(&mut self.subject, Subject::none()), self.units);
-            self.waiting = Some(Box::pin(async move {
-                Ok(pipeline::decide(&[Entry::new(throttle)], subject, op, units).await?.into_decision())
-            }));
-        }
+        let other = match self.plain.take() {
+            Some(Plain { throttle, client, units }) => Some(Other::New(throttle, client.into(), units)),
+            None => self.other.take(),
+        };
         // Polled again after it was ready: never, rather than a panic in a library.
-        let Some(waiting) = &mut self.waiting else { return Poll::Pending };
-        let answer = waiting.as_mut().poll(cx);
-        if answer.is_ready() {
-            self.waiting = None;
+        let Some(other) = other else { return Poll::Pending };
+        match go_on(other, op, cx) {
+            Asked::Decided(decision) => Poll::Ready(decision),
+            Asked::Waiting(waiting) => {
+                self.other = Seldom::some(Other::Waiting(waiting));
+                Poll::Pending
+            }
         }
-        answer
+    }
+}
+
+/// How far a question has come.
+enum Asked<'a> {
+    Decided(Result<Decision, Error>),
+    Waiting(BoxFuture<'a, Result<Decision, Error>>),
+}
+
+#[inline(never)]
+fn go_on<'a>(other: Other<'a>, op: Op, cx: &mut Context<'_>) -> Asked<'a> {
+    let mut waiting: BoxFuture<'a, _> = match other {
+        Other::Waiting(waiting) => waiting,
+        Other::New(throttle, subject, units) => {
+            if let Some(decision) = pipeline::at_once(throttle, &subject, op, units) {
+                return Asked::Decided(decision);
+            }
+            Box::pin(async move {
+                Ok(pipeline::decide(&[Entry::new(throttle)], subject, op, units).await?.into_decision())
+            })
+        }
+    };
+    match waiting.as_mut().poll(cx) {
+        Poll::Ready(decision) => Asked::Decided(decision),
+        Poll::Pending => Asked::Waiting(waiting),
     }
 }

@@ -10,21 +10,25 @@ use std::time::Duration;
 /// Opaque: ask it with the `is_…` predicates. A client over its limit is never an `Error`, and a
 /// broken backend never a refusal.
 #[derive(Clone)]
-pub struct Error(Arc<Kind>);
+pub struct Error(
+    // Not an `Arc`, whose drop would be told where the error lies, and so keep the result that it may be part of
+    // in memory.
+    Box<Kind>,
+);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Kind {
     Configuration(String),
-    Backend(BackendError),
+    Backend(Arc<BackendError>),
 }
 
 impl Error {
     pub(crate) fn configuration(message: impl Into<String>) -> Self {
-        Self(Arc::new(Kind::Configuration(message.into())))
+        Self(Box::new(Kind::Configuration(message.into())))
     }
 
     pub(crate) fn backend(error: BackendError) -> Self {
-        Self(Arc::new(Kind::Backend(error)))
+        Self(Box::new(Kind::Backend(Arc::new(error))))
     }
 
     /// The store could not be asked, or did not answer.

@@ -1,27 +1,32 @@
 //! [`Seldom`]: an option that is seldom there.
 
+use std::mem::ManuallyDrop;
+
 /// What only few requests have. It is dropped out of line, so that whatever holds one is dropped in line: a
 /// handler's future is made up of several, and each call of a drop takes as long as a tenth of an exemption.
 #[derive(Debug)]
-pub(crate) struct Seldom<T>(Option<T>);
+pub(crate) struct Seldom<T>(
+    // Taken by the drop below: nothing is left to be looked at after it.
+    ManuallyDrop<Option<T>>,
+);
 
 impl<T> Seldom<T> {
     pub(crate) const fn none() -> Self {
-        Self(None)
+        Self(ManuallyDrop::new(None))
     }
 
     pub(crate) const fn some(there: T) -> Self {
-        Self(Some(there))
+        Self(ManuallyDrop::new(Some(there)))
     }
 
     #[inline]
     #[cfg(feature = "axum")]
-    pub(crate) const fn get_mut(&mut self) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
         self.0.as_mut()
     }
 
     #[inline]
-    pub(crate) const fn take(&mut self) -> Option<T> {
+    pub(crate) fn take(&mut self) -> Option<T> {
         self.0.take()
     }
 }

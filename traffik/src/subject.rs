@@ -18,9 +18,13 @@ enum Repr<'a> {
 }
 
 impl<'a> Subject<'a> {
-    /// What is left where a subject was taken.
-    pub(crate) const fn none() -> Self {
-        Self(Repr::Plain(KindRef::Anonymous))
+    /// The client, where it is nothing but a word, an address or a number.
+    #[inline]
+    pub(crate) fn into_plain(self) -> Result<KindRef<'a>, Self> {
+        match self.0 {
+            Repr::Plain(client) => Ok(client),
+            Repr::Request(_) | Repr::Identity(_) => Err(self),
+        }
     }
 
     #[inline]
@@ -42,15 +46,9 @@ impl<'a> Subject<'a> {
     }
 }
 
-#[cfg(feature = "memory")]
-impl<'a> Subject<'a> {
-    /// The client, where it is nothing but a word, an address or a number.
-    #[inline(always)]
-    pub(crate) fn plain(&self) -> Option<KindRef<'a>> {
-        match self.0 {
-            Repr::Plain(kind) => Some(kind),
-            Repr::Request(_) | Repr::Identity(_) => None,
-        }
+impl<'a> From<KindRef<'a>> for Subject<'a> {
+    fn from(client: KindRef<'a>) -> Self {
+        Self(Repr::Plain(client))
     }
 }
 

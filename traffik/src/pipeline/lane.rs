@@ -21,7 +21,7 @@ use crate::backend::memory::{Charge, Scale};
 use crate::backend::{Hit, Op, Verdict};
 use crate::client_ip;
 use crate::decision::{Decision, Stat};
-use crate::identity::Who;
+use crate::identity::{KindRef, Who};
 use crate::key;
 use crate::observe::{self, Outcome};
 use crate::policy::Policy;
@@ -120,18 +120,16 @@ pub(crate) struct Direct<'a, 'm> {
     cost: u64,
 }
 
-/// The hit, if its subject is a plain identity and the strategy has an account.
+/// The hit of a plain identity, if the strategy has an account.
 ///
 /// Inlined always, here and below: arguments and results would travel through memory. What is not
 /// inlined takes its arguments one by one, for the same reason.
 #[inline(always)]
 pub(crate) fn direct<'a>(
     throttle: &'a Throttle,
-    subject: &Subject<'_>,
+    client: KindRef<'_>,
     units: Option<u64>,
 ) -> Option<Direct<'a, 'a>> {
-    // First of all: what has been loaded before an atomic is loaded need not be known after it.
-    let client = subject.plain()?;
     let lane = throttle.built()?.lane.as_ref()?;
     let account = lane.account.as_ref()?;
     let cost = lane.cost(throttle, false, units).filter(|cost| *cost > 0)?;
