@@ -230,13 +230,15 @@ impl Expansion<'_> {
             ..
         } = self.handler;
         let attributes = self.attributes.iter().chain(&body.attributes);
+        let is_alone = parameters.is_empty() && attributes.clone().all(item::is_inert);
         let site = Span::mixed_site();
         let variable = match earlier {
             Some(Gate { variable, .. }) => variable.clone(),
             None => Ident::new(GATE, site),
         };
+        let place = is_alone.then(|| quote_spanned!(site=> , #root::private::Alone));
         let inputs = quote_spanned! {site=>
-            #variable: #root::private::Gate<#gate>, #parameters
+            #variable: #root::private::Gate<#gate #place>, #parameters
         };
         let mut parentheses = proc_macro2::Group::new(proc_macro2::Delimiter::Parenthesis, inputs);
         parentheses.set_span(self.handler.parentheses.span.join());

@@ -134,6 +134,27 @@ fn receiver(input: ParseStream<'_>) -> Option<Span> {
     input.peek(Token![self]).then(|| input.parse::<Token![self]>())?.ok().map(|word| word.span)
 }
 
+/// Attributes of the language itself, which leave a handler's parameters as they are. What others make of them
+/// is theirs to say.
+const INERT: [&str; 11] = [
+    "allow",
+    "cold",
+    "deny",
+    "deprecated",
+    "doc",
+    "expect",
+    "forbid",
+    "inline",
+    "must_use",
+    "track_caller",
+    "warn",
+];
+
+/// Whether the attribute is known not to add a parameter.
+pub(crate) fn is_inert(attribute: &Attribute) -> bool {
+    INERT.iter().any(|name| attribute.path().is_ident(name))
+}
+
 /// Takes the parameter `__traffik_gate: …::Gate<Stack>,` from the front, if it stands there.
 fn gate(input: ParseStream<'_>) -> Option<Gate> {
     let ahead = input.fork();

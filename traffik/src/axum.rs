@@ -28,7 +28,7 @@ mod socket;
 mod stack;
 
 pub use crate::tower::{Charge, ChargeRejection, Outcome, OutcomeRejection};
-pub use gate::{Gate, Gated, respond};
+pub use gate::{Alone, Gate, Gated, respond};
 pub use serve::{Serve, serve};
 #[cfg(feature = "ws")]
 pub use socket::{GuardedSocket, SocketAction};

@@ -3,7 +3,7 @@
 pub use axum_core::response::Response;
 pub use http::StatusCode;
 
-pub use crate::axum::{Applied, Gate, Gated, Stack, respond};
+pub use crate::axum::{Alone, Applied, Gate, Gated, Stack, respond};
 
 /// `refund_on = "5xx"`.
 #[must_use]

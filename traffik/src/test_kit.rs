@@ -13,6 +13,6 @@ pub use faulty::FaultyBackend;
 /// `export(open_gate(), State(state)).await`.
 #[cfg(feature = "axum")]
 #[must_use]
-pub fn open_gate<G>() -> crate::axum::Gate<G> {
+pub fn open_gate<G, P>() -> crate::axum::Gate<G, P> {
     crate::axum::Gate::open()
 }

@@ -1,0 +1,143 @@
+//! The way in: a gate as an extractor, before others or alone.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum_core::extract::{FromRequest, FromRequestParts, Request};
+
+use super::super::stack::Stack;
+use super::{Alone, Before, Gate, Gated, Refusal};
+use crate::Parts;
+use crate::backend::BoxFuture;
+use crate::pipeline::{Failure, Ruling};
+use crate::resilience::Outage;
+use crate::response;
+use crate::seldom::Seldom;
+use crate::tower::{After, First, admit, at_once, ready, undo};
+
+impl<G: Gated, S: Send + Sync> FromRequestParts<S> for Gate<G, Before> {
+    type Rejection = Refusal;
+
+    #[inline]
+    fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Self, Refusal>> + Send {
+        Entering { parts: Some(parts), waiting: Seldom::none(), of: PhantomData }
+    }
+}
+
+/// A request on its way in. Written out, as most requests never wait, and what an `async` block keeps for
+/// those that do costs the others as much as an exemption.
+struct Entering<'a, G> {
+    /// Until it is polled.
+    parts: Option<&'a mut Parts>,
+    waiting: Waiting<'a>,
+    of: PhantomData<fn() -> G>,
+}
+
+type Waiting<'a> = Seldom<BoxFuture<'a, Result<After, Refusal>>>;
+
+impl<G: Gated> Future for Entering<'_, G> {
+    type Output = Result<Gate<G, Before>, Refusal>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(parts) = self.parts.take() {
+            let stack = G::stack();
+            match first(stack, parts) {
+                Ok(after) => return Poll::Ready(Ok(Gate::with(after))),
+                Err(ruling) => self.waiting = Seldom::some(later(stack, parts, ruling)),
+            }
+        }
+        wait(&mut self.waiting, cx)
+    }
+}
+
+impl<G: Gated, S: Send + Sync> FromRequest<S> for Gate<G, Alone> {
+    type Rejection = Refusal;
+
+    /// Asks right away rather than when it is awaited: the request, which nobody else wants, need not be kept.
+    #[inline]
+    fn from_request(request: Request, _: &S) -> impl Future<Output = Result<Self, Refusal>> + Send {
+        let (mut parts, _) = request.into_parts();
+        let stack = G::stack();
+        match first(stack, &mut parts) {
+            Ok(after) => Entered { gate: Some(Gate::with(after)), waiting: Seldom::none() },
+            Err(ruling) => Entered { gate: None, waiting: Seldom::some(later_alone(stack, parts, ruling)) },
+        }
+    }
+}
+
+/// A request that was asked in.
+struct Entered<G> {
+    /// Until it is polled, if there was nothing to wait for.
+    gate: Option<Gate<G, Alone>>,
+    waiting: Waiting<'static>,
+}
+
+impl<G> Future for Entered<G> {
+    type Output = Result<Gate<G, Alone>, Refusal>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.gate.take() {
+            Some(gate) => Poll::Ready(Ok(gate)),
+            None => wait(&mut self.waiting, cx),
+        }
+    }
+}
+
+#[inline]
+fn wait<G, P>(waiting: &mut Waiting<'_>, cx: &mut Context<'_>) -> Poll<Result<Gate<G, P>, Refusal>> {
+    // Polled again after it was ready: never, rather than a panic in a library.
+    let Some(waiting) = waiting.get_mut() else { return Poll::Pending };
+    waiting.as_mut().poll(cx).map_ok(Gate::with)
+}
+
+/// The ruling on a request that has to wait, as far as there is one.
+type Ruled = Option<Box<Result<Ruling, Failure>>>;
+
+/// Lets a request in if that takes no waiting.
+#[inline]
+fn first(stack: &Stack, parts: &mut Parts) -> Result<After, Ruled> {
+    if stack.error.is_some() {
+        return Err(None);
+    }
+    match at_once(&stack.uses, parts, false) {
+        First::In(after) => {
+            if stack.charges {
+                ready(parts, &stack.uses);
+            }
+            Ok(after)
+        }
+        First::Later(ruling) => Err(ruling),
+    }
+}
+
+/// What takes waiting, boxed: axum allocates a handler's whole future at every call, and the many
+/// requests that never wait should not pay for the room that this takes.
+#[cold]
+fn later<'a>(stack: &'a Stack, parts: &'a mut Parts, ruling: Ruled) -> BoxFuture<'a, Result<After, Refusal>> {
+    Box::pin(async move {
+        if stack.error.is_some() {
+            // The answer of a handler whose throttles could not be set up.
+            undo(parts).await;
+            return Err(response::outage(Outage::Raise, Some(&parts.headers)).into());
+        }
+        let after = admit(&stack.uses, parts, false, ruling).await?;
+        if stack.charges {
+            ready(parts, &stack.uses);
+        }
+        Ok(after)
+    })
+}
+
+/// The same of a request that is kept meanwhile.
+#[cold]
+fn later_alone(
+    stack: &'static Stack,
+    mut parts: Parts,
+    ruling: Ruled,
+) -> BoxFuture<'static, Result<After, Refusal>> {
+    Box::pin(async move { later(stack, &mut parts, ruling).await })
+}

@@ -1,0 +1,84 @@
+//! [`respond`]: the way out, from the handler's body to the finished response.
+
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum_core::response::{IntoResponse, Response};
+use pin_project_lite::pin_project;
+
+use super::Gate;
+use crate::backend::BoxFuture;
+use crate::tower::After;
+
+/// Runs the handler's body behind an open gate and finishes its response.
+pub fn respond<G, P, F>(gate: Gate<G, P>, body: F) -> Respond<F>
+where
+    F: Future,
+    F::Output: IntoResponse,
+{
+    Respond { state: State::Running { body, after: gate.after } }
+}
+
+pin_project! {
+    /// What [`respond`] returns. Written out, as an `async fn` has room for the body twice, and keeps for
+    /// those that wait at the end a response that the others copy once more.
+    #[must_use = "a handler does nothing unless it is awaited"]
+    pub struct Respond<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<F> {
+        /// The handler's body runs.
+        Running { #[pin] body: F, after: After },
+        /// Charges are given back.
+        Settling { settling: BoxFuture<'static, Response> },
+    }
+}
+
+impl<F> Future for Respond<F>
+where
+    F: Future,
+    F::Output: IntoResponse,
+{
+    type Output = Response;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+        let mut state = self.project().state;
+        if let StateProjection::Running { body, after } = state.as_mut().project() {
+            let Poll::Ready(answer) = body.poll(cx) else { return Poll::Pending };
+            let mut response = answer.into_response();
+            match mem::take(after).finish(&mut response) {
+                None => return Poll::Ready(response),
+                Some(rest) => state.set(State::Settling { settling: settled(rest, response) }),
+            }
+        }
+        match state.project() {
+            StateProjection::Settling { settling } => settling.as_mut().poll(cx),
+            // It was set to the other above.
+            StateProjection::Running { .. } => Poll::Pending,
+        }
+    }
+}
+
+impl<F> fmt::Debug for Respond<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Respond")
+    }
+}
+
+/// The response, once what is left to do for it is done.
+#[cold]
+fn settled(rest: BoxFuture<'static, ()>, response: Response) -> BoxFuture<'static, Response> {
+    Box::pin(async move {
+        rest.await;
+        response
+    })
+}
