@@ -178,6 +178,22 @@ fn a_gate_that_stands_is_widened() {
     assert_eq!(twice.matches("private::respond(__traffik_gate,").count(), 1, "{twice}");
 }
 
+/// Only where nothing can follow it: what other attributes make of the handler is not known.
+#[test]
+fn a_gate_by_itself_is_given_the_request() {
+    for (item, is_alone) in [
+        ("/// Said of it.\n#[inline] pub async fn handler() {}", true),
+        ("async fn handler<T: Default>() -> T { T::default() }", true),
+        ("async fn handler(body: String) {}", false),
+        ("async fn handler(#[cfg(any())] body: String) {}", false),
+        ("#[instrument] async fn handler() {}", false),
+        ("async fn handler() { #![instrument] }", false),
+    ] {
+        let expanded = expand(r#""a", rate = "1/s""#, item);
+        assert_eq!(expanded.contains(",::traffik::private::Alone>"), is_alone, "{expanded}");
+    }
+}
+
 #[test]
 fn expansion_is_idempotent() {
     assert_eq!(expand(r#""a", rate = "1/s""#, HANDLER), expand(r#""a", rate = "1/s""#, HANDLER));

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequest, FromRequestParts};
 use http::{Request, Response};
 use traffik::{Gate, Headers, Parts, Peer, Throttle, ThrottleLayer};
 
@@ -81,10 +81,16 @@ macro_rules! gated {
             let gate = Gate::<$name>::from_request_parts(parts, &()).await.unwrap();
             traffik::private::respond(gate, async {}).await
         }
+        async fn enter_alone(request: axum::extract::Request) -> Response<axum::body::Body> {
+            let gate = Gate::<$name, traffik::private::Alone>::from_request(request, &()).await.unwrap();
+            traffik::private::respond(gate, async {}).await
+        }
         let mut parts = parts();
+        let request = || axum::extract::Request::from_parts(self::parts(), axum::body::Body::empty());
         // The first request builds what stays.
         allocations(enter(&mut parts));
         let (response, count) = allocations(enter(&mut parts));
+        assert_eq!(allocations(enter_alone(request())).1, count);
         let (_, bare) = allocations(async { axum::response::IntoResponse::into_response(()) });
         (response, count - bare)
     }};
