@@ -221,10 +221,10 @@ impl<'a> Hit<'a> {
     #[cfg(feature = "memory")]
     pub(crate) fn renew(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
         match self.policy.account() {
-            Some(account) => {
-                let Taken { charged, words, .. } = account.hit(words, now, self.cost);
-                Some((account.tell(&charged), words))
-            }
+            Some(account) => Some(match account.hit(words, now, self.cost) {
+                Ok(Taken { charged, words, .. }) => (account.tell(&charged), words),
+                Err(charged) => (account.tell(&charged), words),
+            }),
             None => self.renew_other(now, words),
         }
     }

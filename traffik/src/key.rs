@@ -6,6 +6,7 @@
 
 mod multilinear;
 
+use std::fmt;
 use std::sync::OnceLock;
 
 use crate::identity::{KindRef, Who};
@@ -29,15 +30,14 @@ const _: () = assert!((Domain::Number as usize) < multilinear::KINDS);
 
 static SECRET: OnceLock<Multilinear> = OnceLock::new();
 
-#[inline(always)]
-fn secret() -> &'static Multilinear {
-    // Not `get_or_init`, nor a `LazyLock`, both of which are a call.
-    SECRET.get().unwrap_or_else(first_secret)
-}
+/// This process's keys: what makes one of a client.
+#[derive(Clone, Copy)]
+pub(crate) struct Keys(&'static Multilinear);
 
-#[cold]
-fn first_secret() -> &'static Multilinear {
-    SECRET.get_or_init(Multilinear::random)
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys")
+    }
 }
 
 /// The whole key.
@@ -54,12 +54,12 @@ pub(crate) fn policy(parts: [&str; 2]) -> u64 {
     bytes.extend((parts[0].len() as u64).to_le_bytes());
     bytes.extend(parts[0].as_bytes());
     bytes.extend(parts[1].as_bytes());
-    secret().of_bytes(Domain::Policy as usize, &bytes)
+    Keys::get().0.of_bytes(Domain::Policy as usize, &bytes)
 }
 
 /// The part of a key that the scope contributes.
 pub(crate) fn scope(scope: &str) -> u64 {
-    secret().of_bytes(Domain::Scope as usize, scope.as_bytes())
+    Keys::get().0.of_bytes(Domain::Scope as usize, scope.as_bytes())
 }
 
 /// The part of a key that the client contributes.
@@ -71,13 +71,32 @@ pub(crate) fn identity(who: &Who<'_>) -> u64 {
 /// The same, where nothing else is known of the client.
 #[inline(always)]
 pub(crate) fn client(kind: KindRef<'_>) -> u64 {
-    let secret = secret();
-    match kind {
-        KindRef::Key(key) => secret.of_bytes(Domain::Key as usize, key.as_bytes()),
-        KindRef::V4(bits) => secret.of_word(Domain::V4 as usize, u64::from(bits)),
-        KindRef::V6(upper, lower) => secret.of_pair(Domain::V6 as usize, upper, lower),
-        KindRef::Number(number) => secret.of_word(Domain::Number as usize, number),
-        KindRef::Anonymous | KindRef::Exempted => secret.of_nothing(Domain::Anonymous as usize),
+    Keys::get().client(kind)
+}
+
+impl Keys {
+    #[inline(always)]
+    pub(crate) fn get() -> Self {
+        // Not `get_or_init`, nor a `LazyLock`, both of which are a call.
+        Self(SECRET.get().unwrap_or_else(Self::first))
+    }
+
+    #[cold]
+    fn first() -> &'static Multilinear {
+        SECRET.get_or_init(Multilinear::random)
+    }
+
+    /// The part of a key that the client contributes.
+    #[inline(always)]
+    pub(crate) fn client(self, kind: KindRef<'_>) -> u64 {
+        let Self(secret) = self;
+        match kind {
+            KindRef::Key(key) => secret.of_bytes(Domain::Key as usize, key.as_bytes()),
+            KindRef::V4(bits) => secret.of_word(Domain::V4 as usize, u64::from(bits)),
+            KindRef::V6(upper, lower) => secret.of_pair(Domain::V6 as usize, upper, lower),
+            KindRef::Number(number) => secret.of_word(Domain::Number as usize, number),
+            KindRef::Anonymous | KindRef::Exempted => secret.of_nothing(Domain::Anonymous as usize),
+        }
     }
 }
 

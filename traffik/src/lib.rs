@@ -124,7 +124,6 @@ mod registry;
 mod request_fn;
 mod reserve;
 mod resilience;
-#[cfg(feature = "tower")]
 mod seldom;
 mod settings;
 mod subject;

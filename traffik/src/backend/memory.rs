@@ -204,12 +204,13 @@ impl Renewal for Charge<'_> {
     #[inline(always)]
     fn renew(&self, now: u64, words: [u64; 2]) -> (Charged, Option<Kept>) {
         let Self { account, scale, cost, .. } = *self;
-        let Taken { charged, words, keep_for, is_exhausted } = account.hit(words, now, cost);
-        if !charged.is_admitted() {
-            return (charged, None);
+        match account.hit(words, now, cost) {
+            Ok(Taken { charged, words, keep_for, is_exhausted }) => {
+                let pressure = scale.pressure(charged.used(), is_exhausted);
+                (charged, Some(Kept { words, keep_for, pressure }))
+            }
+            Err(charged) => (charged, None),
         }
-        let pressure = scale.pressure(charged.used(), is_exhausted);
-        (charged, Some(Kept { words, keep_for, pressure }))
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Lane {
     scale: Scale,
     /// The key but for the identity.
     key: u64,
+    /// What makes the rest of it, at hand.
+    keys: key::Keys,
     /// What a hit costs outside HTTP; there a computed cost is 1.
     cost: u64,
     /// Whether requests cost something else each.
@@ -71,6 +73,7 @@ impl Lane {
             account: policy.account().copied(),
             scale: Scale::of(policy.account().map_or(0, Account::total)),
             key: key::of(policy, 0, scope(settings)),
+            keys: key::Keys::get(),
             cost: cost.unwrap_or(1),
             is_computed: cost.is_none(),
             own,
@@ -134,7 +137,7 @@ pub(crate) fn direct<'a>(
     let account = lane.account.as_ref()?;
     let cost = lane.cost(throttle, false, units).filter(|cost| *cost > 0)?;
     let memory = lane.memory(|| Traffik::of(None))?;
-    let key = lane.key ^ key::client(client);
+    let key = lane.key ^ lane.keys.client(client);
     Some(Direct { throttle, lane, account, memory, key, cost })
 }
 
@@ -286,7 +289,7 @@ fn decide<T: Then>(
         observe::exempt(Op::Hit, throttle);
         return then.exempt();
     }
-    let key = lane.key ^ key::client(who.kind);
+    let key = lane.key ^ lane.keys.client(who.kind);
     match &lane.account {
         Some(account) => Direct { throttle, lane, account, memory, key, cost }.take(then),
         None => {

@@ -25,7 +25,7 @@ pub(crate) struct Charged {
     pub(super) wait: u64,
 }
 
-/// What came of a hit, and what is to be kept from now on.
+/// What came of a hit that passed, and what is to be kept from now on.
 #[derive(Debug, Clone, Copy)]
 #[cfg(feature = "memory")]
 pub(crate) struct Taken {
@@ -70,9 +70,9 @@ impl Account {
         }
     }
 
-    /// A hit on an account that is kept already.
+    /// A hit on an account that is kept already; `Err` where it is refused, and all stays as it is.
     #[inline(always)]
-    pub(crate) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Taken {
+    pub(crate) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Result<Taken, Charged> {
         match self {
             Self::Bucket(bucket) => bucket.hit(words, now, cost),
             Self::Window(window) => window.hit(words, now, cost),
@@ -127,15 +127,18 @@ mod tests {
                 [&FixedWindow::new(), &Gcra::new().burst(limit), &TokenBucket::new().burst(limit).debt(3)];
             for strategy in strategies {
                 let account = Account::of(strategy.twin(), &rate).unwrap();
-                let Taken { charged, words: after, keep_for, is_exhausted } = account.hit(words, now, cost);
                 let mut state = State::Words(words);
                 let verdict = strategy.step(&mut state, &Ask::new(Op::Hit, now, &rate, cost));
-                prop_assert_eq!(charged.is_admitted(), verdict.admitted, "{:?}", strategy);
-                prop_assert_eq!(account.tell(&charged), verdict, "{:?}", strategy);
+                let hit = account.hit(words, now, cost);
+                let charged = match &hit {
+                    Ok(taken) => &taken.charged,
+                    Err(charged) => charged,
+                };
+                prop_assert_eq!(account.tell(charged), verdict, "{:?}", strategy);
+                prop_assert_eq!((hit.is_ok(), charged.is_admitted()), (verdict.admitted, verdict.admitted));
+                let Ok(Taken { words: after, keep_for, is_exhausted, .. }) = hit else { continue };
                 prop_assert_eq!(is_exhausted, verdict.remaining == 0, "{:?}", strategy);
-                if !verdict.admitted {
-                    prop_assert_eq!(after, words);
-                } else if let Some(kept) = state.words() {
+                if let Some(kept) = state.words() {
                     prop_assert_eq!(after, kept, "{:?}", strategy);
                     let long = now + verdict.keep_for - kept[0];
                     prop_assert!((long..=long + 2).contains(&keep_for), "{:?}", strategy);

@@ -105,15 +105,26 @@ impl BucketAccount {
         skew::believable(last, asked_at, || self.leak.ceil(self.total))
     }
 
-    /// What is used after a hit of this cost, or how long it has to wait.
+    /// What is used after a hit of this cost, if that passes.
     #[inline(always)]
-    fn take(&self, level: &Level, cost: u64) -> Result<u64, u64> {
+    fn take(&self, used: u64, cost: u64) -> Option<u64> {
         if cost > self.most {
-            return Err(Verdict::NEVER);
+            return None;
         }
         // Nothing wraps: neither exceeds `total`, which is below 2^53 at a rate that was agreed to.
-        let wanted = level.used.wrapping_add(cost.wrapping_mul(self.unit.get()));
-        if wanted <= self.total { Ok(wanted) } else { Err(self.leak.ceil(wanted - self.total) + level.ahead) }
+        let wanted = used.wrapping_add(cost.wrapping_mul(self.unit.get()));
+        if wanted <= self.total { Some(wanted) } else { None }
+    }
+
+    /// How long a hit of this cost has to wait that does not pass.
+    #[cold]
+    fn wait(&self, used: u64, ahead: u64, cost: u64) -> u64 {
+        if cost > self.most {
+            return Verdict::NEVER;
+        }
+        // Nothing wraps, as above.
+        let wanted = used.wrapping_add(cost.wrapping_mul(self.unit.get()));
+        self.leak.ceil(wanted - self.total) + ahead
     }
 
     /// All there is to say of it.
@@ -138,12 +149,12 @@ impl BucketAccount {
         let level = self.level(state.words(), asked_at);
         let mut after = level.used;
         let (admitted, wait) = match op {
-            Op::Hit | Op::Check => match self.take(&level, cost) {
-                Ok(used) => {
+            Op::Hit | Op::Check => match self.take(level.used, cost) {
+                Some(used) => {
                     after = used;
                     (true, 0)
                 }
-                Err(wait) => (false, wait),
+                None => (false, self.wait(level.used, level.ahead, cost)),
             },
             Op::Refund { .. } => {
                 // What has leaked of the charge is gone; the rest of the level is newer.
@@ -169,17 +180,16 @@ impl BucketAccount {
 impl BucketAccount {
     /// A hit on an account that is kept already.
     #[inline(always)]
-    pub(super) fn hit(&self, words: [u64; 2], asked_at: u64, cost: u64) -> Taken {
-        let level = self.level(Some(words), asked_at);
-        let (charged, words) = match self.take(&level, cost) {
-            Ok(used) => (Charged { used, ahead: level.ahead, wait: 0 }, [level.now, used]),
-            Err(wait) => (Charged { used: level.used, ahead: level.ahead, wait }, words),
+    pub(super) fn hit(&self, words: [u64; 2], asked_at: u64, cost: u64) -> Result<Taken, Charged> {
+        let Level { now, ahead, used } = self.level(Some(words), asked_at);
+        let Some(used) = self.take(used, cost) else {
+            return Err(Charged { used, ahead, wait: self.wait(used, ahead, cost) });
         };
-        Taken {
-            charged,
-            words,
-            keep_for: self.leak.about(charged.used) + 2,
-            is_exhausted: self.total - charged.used < self.unit.get(),
-        }
+        Ok(Taken {
+            charged: Charged { used, ahead, wait: 0 },
+            words: [now, used],
+            keep_for: self.leak.about(used) + 2,
+            is_exhausted: self.total - used < self.unit.get(),
+        })
     }
 }

@@ -134,17 +134,19 @@ impl WindowAccount {
     }
 
     #[inline(always)]
-    pub(super) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Taken {
+    pub(super) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Result<Taken, Charged> {
         let Window { start, end, used } = self.window(Some(words), now);
         let (limit, ahead) = (self.rate.limit(), end - now);
-        let (charged, words) = match used.checked_add(cost) {
-            Some(sum) if sum <= limit => (Charged { used: sum, ahead, wait: 0 }, [start, sum]),
-            _ => {
-                let wait = if cost > limit { Verdict::NEVER } else { ahead };
-                (Charged { used, ahead, wait }, words)
-            }
+        let Some(sum) = used.checked_add(cost).filter(|sum| *sum <= limit) else {
+            let wait = if cost > limit { Verdict::NEVER } else { ahead };
+            return Err(Charged { used, ahead, wait });
         };
-        Taken { charged, words, keep_for: self.period.get(), is_exhausted: charged.used >= limit }
+        Ok(Taken {
+            charged: Charged { used: sum, ahead, wait: 0 },
+            words: [start, sum],
+            keep_for: self.period.get(),
+            is_exhausted: sum >= limit,
+        })
     }
 
     #[inline(always)]

@@ -99,13 +99,18 @@ impl<'a> Keys<'a> {
         let behind = unsafe { chain(*behind, &common.nodes) };
         here.chain(behind.map(|node| Slot { name: &mut node.name, cell: &mut node.cell, common }))
     }
+}
 
-    /// The node of `tag`. One pointer: more would come back by way of memory, and go on from there.
-    #[inline(never)]
-    fn find_behind(self, tag: u64) -> Option<&'a mut Node> {
-        // SAFETY: as above.
-        unsafe { chain(*self.behind, &self.common.nodes) }.find(|node| is_named(tag, node.name))
-    }
+/// The node of `tag` in a chain. Words in and a pointer out: more would travel by way of memory, and be put there
+/// where nothing is behind, too.
+///
+/// # Safety
+/// That of [`chain`].
+#[inline(never)]
+#[allow(clippy::mut_from_ref, reason = "the bucket's lock is what nodes are borrowed by")]
+unsafe fn find_behind(link: Link, nodes: &Nodes, tag: u64) -> Option<&mut Node> {
+    // SAFETY: as the caller promises.
+    unsafe { chain(link, nodes) }.find(|node| is_named(tag, node.name))
 }
 
 /// A node and all that hang behind it.
@@ -186,7 +191,8 @@ impl Guard<'_> {
         if *behind == 0 {
             return None;
         }
-        let Node { name, cell, .. } = Keys { body, behind, common }.find_behind(tag)?;
+        // SAFETY: the lock is held for as long as `self` lives, and nothing else looks at the nodes meanwhile.
+        let Node { name, cell, .. } = unsafe { find_behind(*behind, &common.nodes, tag) }?;
         Some(Slot { name, cell, common })
     }
 

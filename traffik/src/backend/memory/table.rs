@@ -177,21 +177,31 @@ impl Table {
 
     /// Locks the bucket of a tag, wherever it is by now.
     #[inline(always)]
-    fn lock<'a>(&'a self, tag: u64, mut spot: Spot<'a>) -> (usize, Guard<'a>) {
-        loop {
-            let guard = spot.bucket.lock(&self.common);
-            // Whoever moves keys publishes the new shape before it lets go of their buckets.
-            if self.shape() == spot.shape || self.is_still(&spot, tag) {
-                return (spot.index, guard);
-            }
-            drop(guard);
-            spot = self.spot(tag);
+    fn lock<'a>(&'a self, tag: u64, spot: Spot<'a>) -> (usize, Guard<'a>) {
+        let guard = spot.bucket.lock(&self.common);
+        // Whoever moves keys publishes the new shape before it lets go of their buckets.
+        if self.shape() == spot.shape {
+            return (spot.index, guard);
         }
+        self.lock_since_moved(tag, spot.index, guard)
     }
 
+    /// The same where keys were moved since the bucket was found, though perhaps not this one. Not part of
+    /// whoever locks: what a loop needs is put ready before it, and most never come here.
     #[cold]
-    fn is_still(&self, spot: &Spot<'_>, tag: u64) -> bool {
-        self.growth.home(self.shape(), tag) == spot.index
+    #[inline(never)]
+    fn lock_since_moved<'a>(
+        &'a self,
+        tag: u64,
+        mut index: usize,
+        mut guard: Guard<'a>,
+    ) -> (usize, Guard<'a>) {
+        while self.growth.home(self.shape(), tag) != index {
+            drop(guard);
+            let spot = self.spot(tag);
+            (index, guard) = (spot.index, spot.bucket.lock(&self.common));
+        }
+        (index, guard)
     }
 
     /// Takes one step on the state of a tag.
