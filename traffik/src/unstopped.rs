@@ -45,7 +45,9 @@ impl<T: Send + 'static> Drop for Unstopped<T> {
         let left = self.left;
         #[cfg(feature = "tokio")]
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { left(work.await).await });
+            // Boxed, so that the runtime's tasks are compiled once.
+            let rest: BoxFuture<'static, ()> = Box::pin(async move { left(work.await).await });
+            runtime.spawn(rest);
             return;
         }
         // Without a runtime there is nobody to go on.

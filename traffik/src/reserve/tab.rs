@@ -122,7 +122,8 @@ fn give_back_later(receipt: Receipt, units: u64) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         return tell_kept(uid, &"no runtime is there to give it back");
     };
-    runtime.spawn(async move {
+    // Boxed, so that the runtime's tasks are compiled once.
+    let rest: crate::backend::BoxFuture<'static, ()> = Box::pin(async move {
         match receipt.give_back(units).await {
             Ok(()) => {
                 tracing::debug!(target: "traffik", uid, units, "a reservation was dropped unsettled, and is given back");
@@ -130,6 +131,7 @@ fn give_back_later(receipt: Receipt, units: u64) {
             Err(error) => tell_kept(uid, &error),
         }
     });
+    runtime.spawn(rest);
 }
 
 #[cfg(not(feature = "tokio"))]
