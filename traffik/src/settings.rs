@@ -39,9 +39,6 @@ pub(crate) struct Settings {
     pub(crate) lane: Option<Lane>,
     #[cfg(feature = "tower")]
     pub(crate) answers: crate::response::Answers,
-    /// Whether a request that passes leaves nothing to do or to tell. The same.
-    #[cfg(feature = "tower")]
-    pub(crate) silent: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -68,10 +65,6 @@ impl Settings {
         #[cfg(feature = "memory")]
         {
             self.lane = Lane::of(&self);
-        }
-        #[cfg(feature = "tower")]
-        {
-            self.silent = self.answers.are_silent();
         }
         self
     }

@@ -142,17 +142,24 @@ impl MemoryBackend {
     }
 
     /// A few hits that all pass, on keys that are all there; any others are left as they were, which it says.
-    #[inline(never)]
     #[cfg(feature = "tower")]
     pub(crate) fn hit_few(&self, hits: &[Hit<'_>], verdicts: &mut [Verdict]) -> bool {
         self.0.table.renew_few(self.0.clock.now(), hits, verdicts)
     }
 
     /// The same on accounts.
-    #[inline(always)]
     #[cfg(feature = "tower")]
     pub(crate) fn charge_few(&self, charges: &[Charge<'_>], charged: &mut [Charged]) -> bool {
         self.0.table.renew_few(self.0.clock.now(), charges, charged)
+    }
+
+    /// The same of two, which is most of all batches.
+    #[inline(always)]
+    #[cfg(feature = "tower")]
+    pub(crate) fn charge_two(&self, a: Charge<'_>, b: Charge<'_>) -> Option<[Charged; 2]> {
+        let spots = self.0.table.spots(a.key, b.key);
+        let now = self.0.clock.now();
+        self.0.table.renew_two(spots, now, a, b)
     }
 
     /// Decides a single hit; says when, too.

@@ -11,7 +11,7 @@
 mod stack;
 
 #[cfg(feature = "tower")]
-pub(crate) use stack::{Stacked, stack};
+pub(crate) use stack::{Together, pair, stack};
 
 use crate::MemoryBackend;
 #[cfg(feature = "tower")]

@@ -20,6 +20,7 @@ pub(crate) struct Answers {
     pub(crate) refund_on: Option<fn(StatusCode) -> bool>,
 }
 
+#[cfg(feature = "memory")]
 impl Answers {
     /// Whether they leave nothing to do for a request that passes, and nothing to tell.
     pub(crate) fn are_silent(&self) -> bool {

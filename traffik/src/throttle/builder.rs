@@ -229,8 +229,6 @@ impl ThrottleBuilder {
                 lane: None,
                 #[cfg(feature = "tower")]
                 answers: self.answers,
-                #[cfg(feature = "tower")]
-                silent: false,
             },
         );
         self.registry.as_ref().unwrap_or(Registry::global()).enter(&throttle, self.source)?;

@@ -71,13 +71,6 @@ impl Use {
         self.overrides.is_none() && !self.charges && self.answers.leave_nothing_to_do()
     }
 
-    /// Whether a request that passes leaves nothing to do or to tell, whatever the app says.
-    #[cfg(feature = "memory")]
-    #[inline]
-    fn is_silent(&self) -> bool {
-        self.leaves_nothing_to_do() && self.throttle.settings().silent
-    }
-
     /// Whether a request that passes leaves nothing to do or to tell.
     fn stays_silent(&self, parts: &Parts) -> bool {
         let settings = self.throttle.settings();

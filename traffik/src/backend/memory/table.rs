@@ -46,7 +46,7 @@ impl<F: FnOnce(&mut State) -> Verdict> Step for F {}
 /// A step from two words to two words.
 pub(super) trait Renewal {
     /// What comes of it.
-    type Outcome;
+    type Outcome: Copy + Default;
 
     /// Whose words they are.
     fn tag(&self) -> u64;
@@ -248,7 +248,14 @@ impl Table {
             return;
         }
         each.resize(hits.len(), Verdict::default());
-        if self.renew_few(now, hits, each) {
+        let are_taken = match hits {
+            [a, b] => {
+                let both = self.renew_two(self.spots(a.hash(), b.hash()), now, *a, *b);
+                both.map(|both| each.copy_from_slice(&both)).is_some()
+            }
+            _ => self.renew_few(now, hits, each),
+        };
+        if are_taken {
             return;
         }
         each.clear();
@@ -291,16 +298,48 @@ impl Table {
         }
     }
 
-    /// Takes a few steps as one, if their keys are all there, of two words, and all have room: most of all
-    /// batches. Says whether it did; any others are left as they were.
+    /// Where two tags' buckets are at present.
     #[inline(always)]
+    pub(super) fn spots(&self, a: u64, b: u64) -> [Spot<'_>; 2] {
+        let shape = self.shape();
+        [self.spot_at(shape, a), self.spot_at(shape, b)]
+    }
+
+    /// Takes two steps as one, if their keys are there, of two words, and both have room: most of all batches.
+    /// Otherwise both accounts are left as they were.
+    #[inline(always)]
+    pub(super) fn renew_two<R: Renewal + Copy>(
+        &self,
+        spots: [Spot<'_>; 2],
+        now: u64,
+        a: R,
+        b: R,
+    ) -> Option<[R::Outcome; 2]> {
+        if spots[0].index == spots[1].index {
+            return self.renew_beside(now, [a, b]);
+        }
+        match self.renew_pair(now, [&a, &b], spots) {
+            // Keys that were not found may have been moved meanwhile.
+            None if self.shape() != spots[0].shape => self.renew_beside(now, [a, b]),
+            outcomes => outcomes,
+        }
+    }
+
+    /// The same of two in one bucket.
+    #[inline(never)]
+    fn renew_beside<R: Renewal + Copy>(&self, now: u64, steps: [R; 2]) -> Option<[R::Outcome; 2]> {
+        let mut outcomes = [R::Outcome::default(); 2];
+        self.renew_few(now, &steps, &mut outcomes).then_some(outcomes)
+    }
+
+    /// The same of any number up to [`FEW`]. Says whether they were taken.
+    #[inline(never)]
     pub(super) fn renew_few<R: Renewal>(&self, now: u64, steps: &[R], outcomes: &mut [R::Outcome]) -> bool {
         loop {
             let shape = self.shape();
             if self.renew_in(shape, now, steps, outcomes).is_some() {
                 return true;
             }
-            // Keys that were not found may have been moved meanwhile.
             if self.shape() == shape {
                 return false;
             }
@@ -308,27 +347,7 @@ impl Table {
     }
 
     /// The same for a table of this shape; `None` too if that has changed.
-    #[inline(always)]
     fn renew_in<R: Renewal>(
-        &self,
-        shape: Shape,
-        now: u64,
-        steps: &[R],
-        outcomes: &mut [R::Outcome],
-    ) -> Option<()> {
-        if let ([a, b], [of_a, of_b]) = (steps, &mut *outcomes) {
-            let spots = [self.spot_at(shape, a.tag()), self.spot_at(shape, b.tag())];
-            if spots[0].index != spots[1].index {
-                (*of_a, *of_b) = self.renew_pair(now, [a, b], spots)?;
-                return Some(());
-            }
-        }
-        self.renew_more(shape, now, steps, outcomes)
-    }
-
-    /// The same for any number up to [`FEW`], and for two in one bucket.
-    #[inline(never)]
-    fn renew_more<R: Renewal>(
         &self,
         shape: Shape,
         now: u64,
@@ -379,7 +398,7 @@ impl Table {
         now: u64,
         [a, b]: [&R; 2],
         [first, second]: [Spot<'_>; 2],
-    ) -> Option<(R::Outcome, R::Outcome)> {
+    ) -> Option<[R::Outcome; 2]> {
         let (mut guard_a, mut guard_b);
         if first.index < second.index {
             guard_a = first.bucket.lock(&self.common);
@@ -397,7 +416,7 @@ impl Table {
         let (kept_a, kept_b) = (kept_a?, kept_b?);
         slot_a.renew(kept_a.words, kept_a.keep_for, kept_a.pressure);
         slot_b.renew(kept_b.words, kept_b.keep_for, kept_b.pressure);
-        Some((of_a, of_b))
+        Some([of_a, of_b])
     }
 
     /// Takes one step under the bucket's lock; says whether a key was added.

@@ -2,7 +2,7 @@
 
 use super::{Lane, exempt, scope, tell_admitted};
 use crate::app::Traffik;
-use crate::backend::memory::Charge;
+use crate::backend::memory::{Charge, FEW};
 use crate::backend::{Hit, Op, Verdict, Verdicts};
 use crate::client_ip;
 use crate::decision::Decision;
@@ -15,13 +15,26 @@ use crate::strategy::Charged;
 use crate::throttle::Throttle;
 use crate::{MemoryBackend, Parts};
 
-/// What came of a request under all its throttles.
-#[allow(clippy::large_enum_variant, reason = "it is read where it is made; a box would be an allocation")]
-pub(crate) enum Stacked {
+/// A request under a few throttles, and how it goes on once they are decided: what is decided of all of them is
+/// large, and is handed on where it is made, or not made at all.
+pub(crate) trait Together: Sized {
+    /// Where that leads.
+    type Output;
+
+    fn parts(&self) -> &Parts;
+
+    /// What the throttles fall back to; `None` where they cannot come this way.
+    fn app(&self) -> Option<Option<&Traffik>>;
+
+    /// Whether nothing is wanted of this throttle's decision if the request passes, of which it is told whether
+    /// it wants nothing by itself.
+    fn is_silent(&self, at: usize, by_itself: bool) -> bool;
+
     /// All of them charged it, and nothing is wanted of their decisions.
-    Silent,
+    fn silent(self) -> Self::Output;
+
     /// Anything else.
-    Decided(Ruling),
+    fn decided(self, ruling: Ruling) -> Self::Output;
 }
 
 /// One throttle's way to its decision.
@@ -93,20 +106,60 @@ impl<'a> Way<'a> {
     }
 }
 
-/// Decides a request under at most so many throttles, if all of them can come this way together. `app` is what
-/// they fall back to, and `is_silent` says whether nothing is to be told on the answer to a request that
-/// passes.
+/// Decides a request under two throttles that have accounts, if both can come this way together: most stacks.
 ///
-/// All in one place: what is handed on from function to function would be copied, as large as it is.
+/// All in one place, and what goes elsewhere in rare cases goes as a copy: what is handed on from function to
+/// function is in memory, whether it is handed on or not.
 #[inline(always)]
-pub(crate) fn stack<'a, const MOST: usize>(
+pub(crate) fn pair<T: Together>(throttles: [&Throttle; 2], together: T) -> Option<T::Output> {
+    let (parts, app) = (together.parts(), together.app()?);
+    let a = Way::of(throttles[0], app)?;
+    let b = Way::of(throttles[1], app)?;
+    if !b.goes_with(&a) {
+        return None;
+    }
+    // Before anything of the user's runs.
+    if a.lane.account.is_none() || b.lane.account.is_none() {
+        return stack(|at| throttles.get(at).copied(), together);
+    }
+    let called;
+    let (who, hash) = match &a.settings.identifier {
+        None => (None, client_ip::hash(parts, app)),
+        Some(function) => {
+            called = function.call_now(parts);
+            let who = called.as_ref()?.as_ref();
+            if who.is_exempted() {
+                let ruling = exempted(&[a, b]);
+                return Some(together.decided(ruling));
+            }
+            (Some(who), key::client(who.kind))
+        }
+    };
+    let (charge_a, charge_b) = (a.charge(hash)?, b.charge(hash)?);
+    let Some([charged_a, charged_b]) = a.memory.charge_two(charge_a, charge_b) else {
+        let who = who.unwrap_or_else(|| Who::of(client_ip::kind(parts, app)));
+        let ruling = decide(&[a, b], who, hash);
+        return Some(together.decided(ruling));
+    };
+    tell_admitted(a.throttle, a.cost, || charge_a.account.tell(&charged_a).remaining);
+    tell_admitted(b.throttle, b.cost, || charge_b.account.tell(&charged_b).remaining);
+    if together.is_silent(0, a.lane.is_silent) && together.is_silent(1, b.lane.is_silent) {
+        return Some(together.silent());
+    }
+    let verdicts = [charge_a.account.tell(&charged_a), charge_b.account.tell(&charged_b)];
+    let ruling = admitted(&[a, b], &verdicts);
+    Some(together.decided(ruling))
+}
+
+/// The same of a few, whatever their strategies.
+#[inline(never)]
+pub(crate) fn stack<'a, T: Together>(
     throttle: impl Fn(usize) -> Option<&'a Throttle>,
-    parts: &Parts,
-    app: Option<&'a Traffik>,
-    is_silent: bool,
-) -> Option<Stacked> {
+    together: T,
+) -> Option<T::Output> {
+    let (parts, app) = (together.parts(), together.app()?);
     let first = Way::of(throttle(0)?, app)?;
-    let mut ways = [first; MOST];
+    let mut ways = [first; FEW];
     let mut count = 1;
     while let Some(throttle) = throttle(count) {
         let way = Way::of(throttle, app)?;
@@ -118,6 +171,7 @@ pub(crate) fn stack<'a, const MOST: usize>(
         *ways.get_mut(count)? = way;
         count += 1;
     }
+    let ways = &ways[..count];
 
     let called;
     let who = match &first.settings.identifier {
@@ -128,43 +182,63 @@ pub(crate) fn stack<'a, const MOST: usize>(
         None => Who::of(client_ip::kind(parts, app)),
     };
     if who.is_exempted() {
-        return Some(Stacked::Decided(Ruling::of(ways[..count].iter().map(|way| (exempt(way.throttle), 0)))));
+        let ruling = exempted(ways);
+        return Some(together.decided(ruling));
     }
     let hash = key::client(who.kind);
 
-    if ways[..count].iter().all(|way| way.lane.account.is_some()) {
-        let mut charges = [first.charge(hash)?; MOST];
-        for at in 1..count {
-            charges[at] = ways[at].charge(hash)?;
-        }
-        let mut charged = [Charged::default(); MOST];
-        if !first.memory.charge_few(&charges[..count], &mut charged[..count]) {
-            return Some(Stacked::Decided(decide(&ways[..count], who, hash)));
-        }
-        let verdict = |at: usize| charges[at].account.tell(&charged[at]);
-        return Some(admitted(&ways[..count], is_silent, verdict));
+    let mut verdicts = [Verdict::default(); FEW];
+    let verdicts = &mut verdicts[..count];
+    if !charge(ways, who, hash, verdicts) {
+        let ruling = decide(ways, who, hash);
+        return Some(together.decided(ruling));
     }
-    let mut hits = [first.hit(who, hash); MOST];
-    for at in 1..count {
-        hits[at] = ways[at].hit(who, hash);
+    for (way, verdict) in ways.iter().zip(&*verdicts) {
+        tell_admitted(way.throttle, way.cost, || verdict.remaining);
     }
-    let mut verdicts = [Verdict::default(); MOST];
-    if !first.memory.hit_few(&hits[..count], &mut verdicts[..count]) {
-        return Some(Stacked::Decided(decide(&ways[..count], who, hash)));
+    if ways.iter().enumerate().all(|(at, way)| together.is_silent(at, way.lane.is_silent)) {
+        return Some(together.silent());
     }
-    Some(admitted(&ways[..count], is_silent, |at| verdicts[at]))
+    let ruling = admitted(ways, verdicts);
+    Some(together.decided(ruling))
 }
 
-/// Tells of a request that all have charged.
-#[inline(always)]
-fn admitted(ways: &[Way<'_>], is_silent: bool, verdict: impl Fn(usize) -> Verdict) -> Stacked {
-    for (at, way) in ways.iter().enumerate() {
-        tell_admitted(way.throttle, way.cost, || verdict(at).remaining);
+/// Takes the hits of all, if all pass, on keys that are there. Says whether it did.
+#[inline]
+fn charge(ways: &[Way<'_>], who: Who<'_>, hash: u64, verdicts: &mut [Verdict]) -> bool {
+    let [first, others @ ..] = ways else { return false };
+    if let Some(charge) = first.charge(hash) {
+        let mut charges = [charge; FEW];
+        let mut have_accounts = true;
+        for (charge, way) in charges.iter_mut().skip(1).zip(others) {
+            match way.charge(hash) {
+                Some(other) => *charge = other,
+                None => have_accounts = false,
+            }
+        }
+        if have_accounts {
+            let mut charged = [Charged::default(); FEW];
+            let passed = first.memory.charge_few(&charges[..ways.len()], &mut charged[..ways.len()]);
+            for (verdict, (charge, charged)) in verdicts.iter_mut().zip(charges.iter().zip(&charged)) {
+                *verdict = charge.account.tell(charged);
+            }
+            return passed;
+        }
     }
-    if is_silent {
-        return Stacked::Silent;
+    let mut hits = [first.hit(who, hash); FEW];
+    for (hit, way) in hits.iter_mut().skip(1).zip(others) {
+        *hit = way.hit(who, hash);
     }
-    Stacked::Decided(Ruling::of(ways.iter().enumerate().map(|(at, way)| way.decision(&verdict(at)))))
+    first.memory.hit_few(&hits[..ways.len()], verdicts)
+}
+
+fn admitted(ways: &[Way<'_>], verdicts: &[Verdict]) -> Ruling {
+    Ruling::of(ways.iter().zip(verdicts).map(|(way, verdict)| way.decision(verdict)))
+}
+
+#[cold]
+fn exempted(ways: &[Way<'_>]) -> Ruling {
+    Ruling::of(ways.iter().map(|way| (exempt(way.throttle), 0)))
 }
 
 /// Decides a request that is refused, or a client's first.

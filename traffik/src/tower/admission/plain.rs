@@ -4,10 +4,9 @@
 use super::{After, Counted, First, Use, alone, decided, headers};
 use crate::Parts;
 use crate::app::Traffik;
-use crate::backend::memory::FEW;
 use crate::decision::{Decision, Stat};
 use crate::headers::Report;
-use crate::pipeline::{self, Passed, Stacked, Then};
+use crate::pipeline::{self, Passed, Ruling, Then, Together};
 use crate::tower::around::Around;
 
 /// What the throttles fall back to; `None` where a layer has applied some.
@@ -84,17 +83,55 @@ fn reporting(one: &Use, stat: &Stat, parts: &Parts) -> After {
 #[inline]
 pub(super) fn together_in_memory(uses: &[Use], parts: &mut Parts) -> Option<First> {
     match uses {
-        [_, _] => together::<2>(uses, parts),
-        _ => together::<FEW>(uses, parts),
+        [a, b] => two(a, b, parts),
+        _ => few(uses, parts),
     }
 }
 
 #[inline(never)]
-fn together<const MOST: usize>(uses: &[Use], parts: &mut Parts) -> Option<First> {
+fn two(a: &Use, b: &Use, parts: &mut Parts) -> Option<First> {
+    pipeline::pair([&a.throttle, &b.throttle], Stacked { uses: &[a, b], parts })
+}
+
+#[inline(never)]
+fn few(uses: &[Use], parts: &mut Parts) -> Option<First> {
     let throttle = |at: usize| uses.get(at).map(|one| &one.throttle);
-    let is_silent = uses.iter().all(|one| one.is_silent() || one.stays_silent(parts));
-    Some(match pipeline::stack::<MOST>(throttle, parts, app(parts)?, is_silent)? {
-        Stacked::Silent => First::In(After::default()),
-        Stacked::Decided(ruling) => decided(&uses.iter().collect::<Counted<'_>>(), ruling, parts),
-    })
+    let uses: Counted<'_> = uses.iter().collect();
+    pipeline::stack(throttle, Stacked { uses: &uses, parts })
+}
+
+/// How a gate of a few throttles goes on.
+struct Stacked<'a> {
+    uses: &'a [&'a Use],
+    parts: &'a mut Parts,
+}
+
+impl Together for Stacked<'_> {
+    type Output = First;
+
+    #[inline(always)]
+    fn parts(&self) -> &Parts {
+        self.parts
+    }
+
+    #[inline(always)]
+    fn app(&self) -> Option<Option<&Traffik>> {
+        app(self.parts)
+    }
+
+    #[inline(always)]
+    fn is_silent(&self, at: usize, by_itself: bool) -> bool {
+        let Some(one) = self.uses.get(at) else { return false };
+        by_itself && one.leaves_nothing_to_do() || one.stays_silent(self.parts)
+    }
+
+    #[inline(always)]
+    fn silent(self) -> First {
+        First::In(After::default())
+    }
+
+    #[inline(never)]
+    fn decided(self, ruling: Ruling) -> First {
+        decided(self.uses, ruling, self.parts)
+    }
 }
