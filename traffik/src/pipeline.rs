@@ -473,13 +473,18 @@ async fn prepare<'a>(
 
 /// The backend of a static throttle without one of its own. `app` is the router's, or else the
 /// installed one.
-#[inline]
+#[inline(always)]
 fn inherited(app: Option<&Traffik>) -> Option<&SharedBackend> {
-    // Where there is neither, there is no installed one to ask a second time.
-    match app.map(Traffik::backend) {
+    match app {
+        // Where there is neither, there is no installed one to ask a second time.
         None => process_memory(),
-        Some(own) => own.or_else(|| Traffik::of(None)?.backend()).or_else(|| process_memory()),
+        Some(app) => inherited_from(app),
     }
+}
+
+#[inline(never)]
+fn inherited_from(app: &Traffik) -> Option<&SharedBackend> {
+    app.backend().or_else(|| Traffik::of(None)?.backend()).or_else(|| process_memory())
 }
 
 fn no_backend(uid: &str) -> Error {

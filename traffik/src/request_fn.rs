@@ -175,8 +175,14 @@ impl<T> RequestFn<T> {
     /// The answer, if it takes no waiting.
     #[inline]
     pub(crate) fn call_now(&self, parts: &Parts) -> Option<T> {
+        Some(self.prompt()?(parts))
+    }
+
+    /// The function, if it takes no waiting: its answer need not be wrapped, for which it would be copied.
+    #[inline]
+    pub(crate) fn prompt(&self) -> Option<&SyncFn<T>> {
         match &self.call {
-            Call::Sync(function) => Some(function(parts)),
+            Call::Sync(function) => Some(&**function),
             Call::Async(_) => None,
         }
     }

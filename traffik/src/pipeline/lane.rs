@@ -262,13 +262,12 @@ pub(crate) fn request<T: Then>(
         (None, None) => Who::of(client_ip::kind(parts, app)),
         (Some(function), _) => {
             // Looked at where it lies: moving an identity takes longer than an exemption should.
-            called = function.call_now(parts);
-            let identity = called.as_ref()?;
-            if identity.is_exempted() {
+            called = function.prompt()?(parts);
+            if called.is_exempted() {
                 observe::exempt(Op::Hit, throttle);
                 return Some(then.exempt());
             }
-            identity.as_ref()
+            called.as_ref()
         }
     };
     Some(decide(throttle, settings, lane, memory, cost, who, then))

@@ -126,8 +126,8 @@ pub(crate) fn pair<T: Together>(throttles: [&Throttle; 2], together: T) -> Optio
     let (who, hash) = match &a.settings.identifier {
         None => (None, client_ip::hash(parts, app)),
         Some(function) => {
-            called = function.call_now(parts);
-            let who = called.as_ref()?.as_ref();
+            called = function.prompt()?(parts);
+            let who = called.as_ref();
             if who.is_exempted() {
                 let ruling = exempted(&[a, b]);
                 return Some(together.decided(ruling));
@@ -176,8 +176,8 @@ pub(crate) fn stack<'a, T: Together>(
     let called;
     let who = match &first.settings.identifier {
         Some(function) => {
-            called = function.call_now(parts);
-            called.as_ref()?.as_ref()
+            called = function.prompt()?(parts);
+            called.as_ref()
         }
         None => Who::of(client_ip::kind(parts, app)),
     };
