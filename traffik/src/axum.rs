@@ -16,7 +16,8 @@
 //! The gate is the handler's first argument. Where something else insists on that place, such as
 //! the typed paths of `axum-extra` under `typed_get`, register the handler by
 //! `.route(Users::PATH, get(users))`, where a typed path may stand anywhere, or put a
-//! [`ThrottleLayer`](crate::ThrottleLayer) around the route.
+//! [`ThrottleLayer`](crate::ThrottleLayer) around the route. The gate of a handler without parameters takes the
+//! request as a whole, and so cannot stand on the left of `axum-extra`'s `or`.
 //!
 //! A unit test calls a throttled handler directly with an open gate, from the feature `test-kit`:
 //! `users(open_gate(), State(state)).await`.
@@ -28,7 +29,7 @@ mod socket;
 mod stack;
 
 pub use crate::tower::{Charge, ChargeRejection, Outcome, OutcomeRejection};
-pub use gate::{Alone, Gate, Gated, respond};
+pub use gate::{Alone, Before, Gate, Gated, respond};
 pub use serve::{Serve, serve};
 #[cfg(feature = "ws")]
 pub use socket::{GuardedSocket, SocketAction};

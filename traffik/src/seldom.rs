@@ -3,8 +3,9 @@
 use std::mem::ManuallyDrop;
 
 /// What only few requests have. It is dropped out of line, so that whatever holds one is dropped in line: a
-/// handler's future is made up of several, and each call of a drop takes as long as a tenth of an exemption. By value, too: the address of whoever holds it is
-/// given to nobody, so that a hit's future may be no more than registers.
+/// handler's future is made up of several, and each call of a drop takes as long as a tenth of an exemption. It
+/// is dropped by value, too: nobody is given the address of whoever holds it, so that a hit's future may be no
+/// more than registers.
 #[derive(Debug)]
 pub(crate) struct Seldom<T>(
     // Taken by the drop below: nothing is left to be looked at after it.

@@ -32,7 +32,7 @@ pub struct Gate<G, P = Before> {
 pub enum Before {}
 
 /// The place of a gate that is a handler's only parameter. It is given the request, which axum would copy three
-/// times to show it to an extractor and then let go: half of what an extractor that does nothing takes.
+/// times to show it to an extractor and then let go: half of the time that an extractor takes that does nothing.
 #[derive(Debug)]
 pub enum Alone {}
 

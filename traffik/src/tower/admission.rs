@@ -98,7 +98,7 @@ pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
     // Most of all by itself: a loop and a table of lengths are a tenth of what an exemption takes.
     #[cfg(feature = "memory")]
     if let ([one], false) = (uses, layer)
-        && let Some(first) = plain::alone_in_memory(one, parts)
+        && let Some(first) = plain::single_in_memory(one, parts)
     {
         return first;
     }
@@ -111,7 +111,7 @@ pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
             && Marks::of(&parts.extensions).is_none()
             && let Some(decision) = pipeline::recall(&one.throttle, &(&*parts).into_subject(), None)
         {
-            return alone(one, decision, parts);
+            return single(one, decision, parts);
         }
     }
     in_general(uses, parts, layer)
@@ -148,7 +148,7 @@ fn in_general(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
 
 /// What a gate of one throttle does with its decision.
 #[inline(never)]
-fn alone(one: &Use, decision: Decision, parts: &mut Parts) -> First {
+fn single(one: &Use, decision: Decision, parts: &mut Parts) -> First {
     let period = one.throttle.rate().map_or(0, |rate| rate.period_micros());
     decided(&[one], Ruling::of([(decision, period)]), parts)
 }

@@ -14,7 +14,7 @@ use http::{HeaderMap, Request};
 use proptest::prelude::*;
 use tower::ServiceExt;
 use traffik::strategy::{Gcra, SlidingLog, TokenBucket};
-use traffik::{Peer, Throttle, ThrottleBuilder, throttle};
+use traffik::{EXEMPTED, Headers, Identity, Parts, Peer, Throttle, ThrottleBuilder, throttle};
 
 use crate::support::{app, memory, throttle};
 
@@ -57,17 +57,48 @@ fn scoped(uid: &str) -> ThrottleBuilder {
 }
 
 fn log(uid: &str) -> ThrottleBuilder {
-    throttle(uid, "12/3s").strategy(SlidingLog::new()).identifier(|_: &traffik::Parts| "everybody")
+    throttle(uid, "12/3s").strategy(SlidingLog::new()).identifier(|_: &Parts| "everybody")
 }
 
 fn log_of_address(uid: &str) -> ThrottleBuilder {
     throttle(uid, "12/3s").strategy(SlidingLog::new())
 }
 
+/// Nobody counts the first client.
+fn name(parts: &Parts) -> Identity {
+    match parts.extensions.get() {
+        Some(Peer(IpAddr::V4(ip))) if ip.octets()[3] == 0 => EXEMPTED,
+        Some(Peer(ip)) => Identity::key(ip.to_string()),
+        None => Identity::key("nobody"),
+    }
+}
+
+fn named_paced(uid: &str) -> ThrottleBuilder {
+    paced(uid).identifier(name)
+}
+
+fn named_window(uid: &str) -> ThrottleBuilder {
+    window(uid).identifier(name)
+}
+
+fn named_log(uid: &str) -> ThrottleBuilder {
+    log_of_address(uid).identifier(name)
+}
+
+fn quiet(uid: &str) -> ThrottleBuilder {
+    window(uid).headers(Headers::never())
+}
+
 twins!(short_paced, long_paced, one, A: paced, 1;);
 twins!(short_window, long_window, default, A: window, 2;);
 twins!(short_log, long_log, log, A: log, 1;);
 twins!(short_two, long_two, two, A: paced, 1; B: scoped, 2;);
+twins!(short_named_two, long_named_two, named_two, A: named_paced, 1; B: named_window, 2;);
+twins!(short_named_three, long_named_three, named_three, A: named_paced, 1; B: named_window, 2; C: named_log, 1;);
+twins!(short_quiet_first, long_quiet_first, quiet_first, A: quiet, 1; B: paced, 1;);
+twins!(short_quiet_last, long_quiet_last, quiet_last, A: paced, 1; B: quiet, 1;);
+twins!(short_quiet_third, long_quiet_third, quiet_third, A: paced, 1; B: scoped, 1; C: quiet, 1;);
+twins!(short_with_log, long_with_log, with_log, A: window, 2; B: log_of_address, 3;);
 twins!(short_mixed, long_mixed, mixed, A: window, 2; B: log, 1;);
 twins!(short_three, long_three, three, A: paced, 1; B: window, 2; C: scoped, 1;);
 twins!(short_four, long_four, four, A: paced, 1; B: window, 3; C: scoped, 1; D: log_of_address, 1;);
@@ -122,6 +153,12 @@ proptest! {
         assert_same(&requests, get(short_window::handler), get(long_window::handler));
         assert_same(&requests, get(short_log::handler), get(long_log::handler));
         assert_same(&requests, get(short_two::handler), get(long_two::handler));
+        assert_same(&requests, get(short_named_two::handler), get(long_named_two::handler));
+        assert_same(&requests, get(short_named_three::handler), get(long_named_three::handler));
+        assert_same(&requests, get(short_quiet_first::handler), get(long_quiet_first::handler));
+        assert_same(&requests, get(short_quiet_last::handler), get(long_quiet_last::handler));
+        assert_same(&requests, get(short_quiet_third::handler), get(long_quiet_third::handler));
+        assert_same(&requests, get(short_with_log::handler), get(long_with_log::handler));
         assert_same(&requests, get(short_mixed::handler), get(long_mixed::handler));
         assert_same(&requests, get(short_shared::handler), get(long_shared::handler));
         assert_same(&requests, get(short_three::handler), get(long_three::handler));

@@ -3,10 +3,13 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use crate::support::still;
+use axum::Router;
+use axum::routing::get;
+
+use crate::support::{get_from, isolated, send, still};
 use tracing_subscriber::fmt::MakeWriter;
 use traffik::test_kit::FaultyBackend;
-use traffik::{EXEMPTED, Identity, Registry, Throttle};
+use traffik::{EXEMPTED, Identity, Registry, Throttle, throttle};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -82,14 +85,14 @@ fn told<F: Future>(level: tracing::Level, work: F) -> Vec<String> {
     lines.take()
 }
 
-fn throttle(uid: &str, backend: impl Into<traffik::SharedBackend>) -> Throttle {
+fn rarely(uid: &str, backend: impl Into<traffik::SharedBackend>) -> Throttle {
     let registry = Registry::new();
     Throttle::builder(uid).rate("1/min").backend(backend).registry(&registry).build().unwrap()
 }
 
 #[test]
 fn decisions_are_told_with_uid_and_outcome_under_the_requests_span() {
-    let throttle = throttle("told", still());
+    let throttle = rarely("told", still());
     let lines = told(tracing::Level::TRACE, async {
         assert!(throttle.hit("alice").await.unwrap().is_allowed());
         assert!(!throttle.hit("alice").await.unwrap().is_allowed());
@@ -107,10 +110,49 @@ fn decisions_are_told_with_uid_and_outcome_under_the_requests_span() {
     assert!(lines[1].contains("DEBUG") && lines[1].contains("retry_after=Some("), "{lines:#?}");
 }
 
+/// By a gate before others and by one alone, of two throttles and of three: the client's first request, one that
+/// passes after it, and one that is refused.
+#[test]
+fn a_gate_tells_of_each_of_its_throttles_once() {
+    #[throttle("told:a", rate = "2/min")]
+    #[throttle("told:b", rate = "9/min", cost = 3)]
+    async fn two() {}
+    #[throttle("told:c", rate = "2/min")]
+    #[throttle("told:d", rate = "9/min", cost = 3)]
+    async fn two_before(_: http::Method) {}
+    #[throttle("told:e", rate = "2/min")]
+    #[throttle("told:f", rate = "9/min", cost = 3)]
+    #[throttle("told:g", rate = "9/min")]
+    async fn three() {}
+    let router =
+        Router::new().route("/two", get(two)).route("/before", get(two_before)).route("/three", get(three));
+    let (router, _) = isolated(router);
+    let denied = ["denied", "uncharged", "uncharged"];
+    for (path, uids) in [("/two", "ab"), ("/before", "cd"), ("/three", "efg")] {
+        for (outcomes, remaining) in
+            [(["allowed"; 3], [1, 6, 8]), (["allowed"; 3], [0, 3, 7]), (denied, [0; 3])]
+        {
+            let lines = told(tracing::Level::TRACE, async {
+                send(&router, get_from(path, "10.0.0.1", &[])).await;
+            });
+            let lines: Vec<_> = lines.iter().filter(|line| line.contains("outcome=")).collect();
+            assert_eq!(lines.len(), uids.len(), "{lines:#?}");
+            for (((uid, line), outcome), remaining) in uids.chars().zip(lines).zip(outcomes).zip(remaining) {
+                assert!(line.contains(&format!(r#"uid="told:{uid}" outcome="{outcome}""#)), "{line}");
+                let rest = line.split_once("remaining=").map(|(_, rest)| rest);
+                assert!(
+                    outcome != "allowed" || rest.is_some_and(|rest| rest.starts_with(&remaining.to_string())),
+                    "{line}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_backend_that_waits_is_called_in_a_span_of_its_own() {
     let flaky = FaultyBackend::new(still()).fail_next(1);
-    let throttle = throttle("told:flaky", flaky);
+    let throttle = rarely("told:flaky", flaky);
     let lines = told(tracing::Level::DEBUG, async {
         assert!(throttle.hit("alice").await.is_err());
         assert!(throttle.hit("alice").await.unwrap().is_allowed());
@@ -126,7 +168,7 @@ fn a_backend_that_waits_is_called_in_a_span_of_its_own() {
 fn at_info_and_above_nothing_tells_who_it_is_about() {
     let secret = "token-5f2c";
     let flaky = FaultyBackend::new(still()).fail_next(2);
-    let throttle = throttle("told:quiet", flaky);
+    let throttle = rarely("told:quiet", flaky);
     let lines = told(tracing::Level::INFO, async {
         for _ in 0..5 {
             let _ = throttle.hit(Identity::key(secret)).await;

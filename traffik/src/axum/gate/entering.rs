@@ -94,12 +94,12 @@ fn wait<G, P>(waiting: &mut Waiting<'_>, cx: &mut Context<'_>) -> Poll<Result<Ga
     waiting.as_mut().poll(cx).map_ok(Gate::with)
 }
 
-/// The ruling on a request that has to wait, as far as there is one.
-type Ruled = Option<Box<Result<Ruling, Failure>>>;
+/// What there is of a ruling on a request that has to wait; nothing where the throttles could not be set up.
+type Unfinished = Option<Box<Result<Ruling, Failure>>>;
 
 /// Lets a request in if that takes no waiting.
 #[inline]
-fn first(stack: &Stack, parts: &mut Parts) -> Result<After, Ruled> {
+fn first(stack: &Stack, parts: &mut Parts) -> Result<After, Unfinished> {
     if stack.error.is_some() {
         return Err(None);
     }
@@ -117,7 +117,11 @@ fn first(stack: &Stack, parts: &mut Parts) -> Result<After, Ruled> {
 /// What takes waiting, boxed: axum allocates a handler's whole future at every call, and the many
 /// requests that never wait should not pay for the room that this takes.
 #[cold]
-fn later<'a>(stack: &'a Stack, parts: &'a mut Parts, ruling: Ruled) -> BoxFuture<'a, Result<After, Refusal>> {
+fn later<'a>(
+    stack: &'a Stack,
+    parts: &'a mut Parts,
+    ruling: Unfinished,
+) -> BoxFuture<'a, Result<After, Refusal>> {
     Box::pin(async move {
         if stack.error.is_some() {
             // The answer of a handler whose throttles could not be set up.
@@ -137,7 +141,7 @@ fn later<'a>(stack: &'a Stack, parts: &'a mut Parts, ruling: Ruled) -> BoxFuture
 fn later_alone(
     stack: &'static Stack,
     mut parts: Parts,
-    ruling: Ruled,
+    ruling: Unfinished,
 ) -> BoxFuture<'static, Result<After, Refusal>> {
     Box::pin(async move { later(stack, &mut parts, ruling).await })
 }

@@ -332,7 +332,7 @@ impl Table {
         self.renew_few(now, &steps, &mut outcomes).then_some(outcomes)
     }
 
-    /// The same of any number up to [`FEW`]. Says whether they were taken.
+    /// The same of any number up to [`FEW`]; of more, none are taken. Says whether they were.
     #[inline(never)]
     pub(super) fn renew_few<R: Renewal>(&self, now: u64, steps: &[R], outcomes: &mut [R::Outcome]) -> bool {
         loop {
@@ -340,6 +340,7 @@ impl Table {
             if self.renew_in(shape, now, steps, outcomes).is_some() {
                 return true;
             }
+            // Keys that were not found may have been moved meanwhile.
             if self.shape() == shape {
                 return false;
             }

@@ -1,7 +1,7 @@
 //! The shortest ways in: throttles that count in memory, used where nothing is said of what they cost or
 //! count by.
 
-use super::{After, Counted, First, Use, alone, decided, headers};
+use super::{After, Counted, First, Use, decided, headers, single};
 use crate::Parts;
 use crate::app::Traffik;
 use crate::decision::{Decision, Stat};
@@ -19,24 +19,24 @@ fn app(parts: &Parts) -> Option<Option<&Traffik>> {
 /// Lets a request in under a single throttle, if no layer has applied one to it, and nothing but headers may
 /// be left to do.
 #[inline(always)]
-pub(super) fn alone_in_memory(one: &Use, parts: &mut Parts) -> Option<First> {
+pub(super) fn single_in_memory(one: &Use, parts: &mut Parts) -> Option<First> {
     if !one.leaves_nothing_to_do() {
         return None;
     }
-    let alone_in = Alone { one, parts };
-    Some(match pipeline::request(&one.throttle, parts, app(parts)?, alone_in)? {
+    let way_in = Single { one, parts };
+    Some(match pipeline::request(&one.throttle, parts, app(parts)?, way_in)? {
         Ok(after) => First::In(after),
-        Err(refused) => alone(one, *refused, parts),
+        Err(refused) => single(one, *refused, parts),
     })
 }
 
 /// How a gate of one throttle goes on.
-struct Alone<'a> {
+struct Single<'a> {
     one: &'a Use,
     parts: &'a Parts,
 }
 
-impl Then for Alone<'_> {
+impl Then for Single<'_> {
     /// The decision, if the request does not pass.
     type Output = Result<After, Box<Decision>>;
 
