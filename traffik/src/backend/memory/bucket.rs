@@ -304,10 +304,12 @@ impl Slot<'_> {
         Some([instant.wrapping_add(self.common.epoch), amount])
     }
 
-    /// Puts other words in the place of those that are here, which matter for so long from their instant on.
+    /// Puts other words in the place of those that are here, which matter for so long from their instant on. `tag`
+    /// is the slot's own: where it is known, all of the name is written, and the next to read it need not wait
+    /// until a byte of it has reached the cache.
     #[inline(always)]
-    pub(super) fn renew(&mut self, words: [u64; 2], kept: u64, pressure: u8) {
-        match self.common.pack(self.tag(), words, kept, pressure) {
+    pub(super) fn renew(&mut self, tag: u64, words: [u64; 2], kept: u64, pressure: u8) {
+        match self.common.pack(tag, words, kept, pressure) {
             Some(Entry { name, cell }) => {
                 *self.name = name;
                 self.cell.replace(cell);

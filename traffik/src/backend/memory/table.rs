@@ -222,7 +222,7 @@ impl Table {
         let mut slot = guard.find(step.tag())?;
         let (outcome, kept) = step.renew(now, slot.words()?);
         match kept {
-            Some(kept) => slot.renew(kept.words, kept.keep_for, kept.pressure),
+            Some(kept) => slot.renew(step.tag(), kept.words, kept.keep_for, kept.pressure),
             None => slot.press(REFUSED),
         }
         Some(outcome)
@@ -387,7 +387,7 @@ impl Table {
         }
         for (at, step) in steps.iter().enumerate() {
             let Kept { words, keep_for, pressure } = after[at];
-            guards[holders[at]].as_mut()?.find(step.tag())?.renew(words, keep_for, pressure);
+            guards[holders[at]].as_mut()?.find(step.tag())?.renew(step.tag(), words, keep_for, pressure);
         }
         Some(())
     }
@@ -415,8 +415,8 @@ impl Table {
         let (of_a, kept_a) = a.renew(now, slot_a.words()?);
         let (of_b, kept_b) = b.renew(now, slot_b.words()?);
         let (kept_a, kept_b) = (kept_a?, kept_b?);
-        slot_a.renew(kept_a.words, kept_a.keep_for, kept_a.pressure);
-        slot_b.renew(kept_b.words, kept_b.keep_for, kept_b.pressure);
+        slot_a.renew(a.tag(), kept_a.words, kept_a.keep_for, kept_a.pressure);
+        slot_b.renew(b.tag(), kept_b.words, kept_b.keep_for, kept_b.pressure);
         Some([of_a, of_b])
     }
 
@@ -540,11 +540,19 @@ fn pressure(verdict: &Verdict) -> u8 {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scale(u32);
 
+/// How large a number is, as a power of two and from wherever: by way of a float, since on many a processor the
+/// place of a number's first bit takes eight steps to find.
+#[inline(always)]
+fn magnitude(number: u64) -> u32 {
+    // Nothing that is counted reaches 2^63; what would is as large as whatever else does.
+    (((number | 1) as i64 as f64).to_bits() >> 52) as u32
+}
+
 impl Scale {
     /// That of an account of which so much is used at most.
     #[inline]
     pub(crate) fn of(most: u64) -> Self {
-        Self((most | 1).ilog2())
+        Self(magnitude(most))
     }
 
     /// Each step is twice as much used as the one before; the last of all is a refusal.
@@ -554,7 +562,7 @@ impl Scale {
             return REFUSED;
         }
         // What is used is no more than the most, so that this is below a refusal.
-        ((used | 1).ilog2() + u32::from(REFUSED) - 1).saturating_sub(self.0) as u8
+        (magnitude(used) + u32::from(REFUSED) - 1).saturating_sub(self.0) as u8
     }
 }
 
