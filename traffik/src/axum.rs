@@ -17,7 +17,7 @@
 //! the typed paths of `axum-extra` under `typed_get`, register the handler by
 //! `.route(Users::PATH, get(users))`, where a typed path may stand anywhere, or put a
 //! [`ThrottleLayer`](crate::ThrottleLayer) around the route. The gate of a handler without parameters takes the
-//! request as a whole, and so cannot stand on the left of `axum-extra`'s `or`.
+//! request as a whole, and so cannot stand on the left of `axum-extra`'s `or`; with any parameter it can.
 //!
 //! A unit test calls a throttled handler directly with an open gate, from the feature `test-kit`:
 //! `users(open_gate(), State(state)).await`.

@@ -544,8 +544,8 @@ pub(crate) struct Scale(u32);
 /// place of a number's first bit takes eight steps to find.
 #[inline(always)]
 fn magnitude(number: u64) -> u32 {
-    // Nothing that is counted reaches 2^63; what would is as large as whatever else does.
-    (((number | 1) as i64 as f64).to_bits() >> 52) as u32
+    // Signed, which is one step where a number that may be larger takes several; what reaches 2^63 is all as large.
+    (((number | 1).min(i64::MAX as u64) as i64 as f64).to_bits() >> 52) as u32
 }
 
 impl Scale {
@@ -578,6 +578,9 @@ mod tests {
             assert_eq!(pressure(limit * unit), REFUSED - 1, "{limit} of {unit}");
             assert_eq!(pressure(limit * unit / 8), REFUSED - 4, "{limit} of {unit}");
             assert_eq!(Scale::of(limit * unit).pressure(0, true), REFUSED);
+            let most = Scale::of(u64::MAX);
+            assert!([1 << 62, 1 << 63, u64::MAX].iter().all(|used| most.pressure(*used, false) < REFUSED));
+            assert_eq!(Scale::of(u64::MAX).pressure(limit * unit / 8, false), 0);
             assert!((1..limit.min(500)).all(|used| pressure(used * unit) <= pressure((used + 1) * unit)));
         }
     }
