@@ -21,6 +21,9 @@ mod load;
 #[path = "../../../traffik/src/backend/memory/lock.rs"]
 mod lock;
 #[allow(dead_code)]
+#[path = "../../../traffik/src/backend/memory/name.rs"]
+mod name;
+#[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/nodes.rs"]
 mod nodes;
 #[allow(dead_code)]

@@ -6,6 +6,7 @@ use loom::sync::{Mutex as LoomMutex, MutexGuard};
 
 pub(super) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 pub(super) use loom::thread::yield_now as give_way;
+pub(super) use std::sync::atomic::AtomicU32 as Word;
 
 pub(super) fn pause() {}
 

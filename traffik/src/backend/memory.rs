@@ -13,6 +13,7 @@ mod expiry;
 mod growth;
 mod load;
 mod lock;
+mod name;
 mod nodes;
 mod reclaim;
 mod sync;

@@ -7,6 +7,7 @@
 
 use super::cell::{Cell, Wide};
 use super::expiry::{LONGEST, code, longest};
+use super::name::{Name, upper};
 use super::nodes::{Link, Node, Nodes};
 use super::sync::{Lock, UnsafeCell};
 use crate::strategy::State;
@@ -14,28 +15,18 @@ use crate::strategy::State;
 /// Keys per bucket.
 pub(super) const WAYS: usize = 6;
 
-/// Bits of a tag that are kept. Those above follow from the bucket's place: see `Growth::whole`.
-pub(super) const TAG: u32 = 56;
-
 #[repr(C, align(128))]
 pub(super) struct Bucket {
     lock: Lock,
     // Apart from the rest, so that it fills up the lock's word.
     behind: UnsafeCell<Link>,
-    body: UnsafeCell<Body>,
+    names: [Name; WAYS],
+    cells: UnsafeCell<[Cell; WAYS]>,
 }
 
-// SAFETY: `behind` and `body` are reached only through `Guard`, which holds `lock`; what they own (boxed
+// SAFETY: `behind` and `cells` are reached only through `Guard`, which holds `lock`; what they own (boxed
 // states) is `Send`.
 unsafe impl Sync for Bucket {}
-
-#[derive(Default)]
-#[repr(C)]
-struct Body {
-    /// A tag and, in the low byte, how long its key is kept; 0 is a free slot.
-    names: [u64; WAYS],
-    cells: [Cell; WAYS],
-}
 
 /// What all buckets of a table have in common.
 pub(super) struct Common {
@@ -45,47 +36,33 @@ pub(super) struct Common {
 }
 
 impl Common {
-    /// A name and a cell for a state that matters for so long from its own instant on.
+    /// A code and a cell for a state that matters for so long from its own instant on.
     #[inline(always)]
-    fn pack(&self, tag: u64, state: [u64; 2], kept: u64, pressure: u8) -> Option<Entry> {
+    fn pack(&self, state: [u64; 2], kept: u64, pressure: u8) -> Option<(u8, Cell)> {
         let [instant, amount] = state;
         // Wraps to something far too large where it is below 0.
         let since = instant.wrapping_sub(self.epoch);
         if !Cell::fits(since, amount) || kept >= LONGEST {
             return None;
         }
-        Some(Entry { name: name(tag, code(kept)), cell: Cell::of(since, amount, pressure) })
+        Some((code(kept), Cell::of(since, amount, pressure)))
     }
 
     /// The same for any state, which matters until `expiry`.
     pub(super) fn entry(&self, tag: u64, state: State, expiry: u64, pressure: u8) -> Entry {
         let packed = state.words().and_then(|words| {
             let kept = expiry.wrapping_sub(words[0]);
-            self.pack(tag, words, kept, pressure)
+            self.pack(words, kept, pressure)
         });
-        packed.unwrap_or_else(|| {
-            let cell = Cell::wide(Wide { state, expiry }, pressure);
-            Entry { name: name(tag, code(0)), cell }
-        })
+        let (code, cell) = packed.unwrap_or_else(|| (code(0), Cell::wide(Wide { state, expiry }, pressure)));
+        Entry { tag, code, cell }
     }
-}
-
-/// The tag's low bits above the byte that says how long it is kept.
-#[inline(always)]
-fn name(tag: u64, code: u8) -> u64 {
-    tag << (u64::BITS - TAG) | u64::from(code)
-}
-
-/// Whether this is the name of a key, and of that tag.
-#[inline(always)]
-fn is_named(tag: u64, key: u64) -> bool {
-    // A key's code is not 0. One comparison: 0 becomes the largest of all.
-    (key ^ name(tag, 0)).wrapping_sub(1) < 255
 }
 
 /// A bucket's keys: six side by side, and the rest behind.
 struct Keys<'a> {
-    body: &'a mut Body,
+    names: &'a [Name; WAYS],
+    cells: &'a mut [Cell; WAYS],
     behind: &'a mut Link,
     common: &'a Common,
 }
@@ -93,11 +70,11 @@ struct Keys<'a> {
 impl<'a> Keys<'a> {
     /// Every slot, those behind last.
     fn each(self) -> impl Iterator<Item = Slot<'a>> {
-        let Self { body: Body { names, cells }, behind, common } = self;
-        let here = names.iter_mut().zip(cells).map(move |(name, cell)| Slot { name, cell, common });
+        let Self { names, cells, behind, common } = self;
+        let here = names.iter().zip(cells).map(move |(name, cell)| Slot { name, cell, common });
         // SAFETY: the bucket's lock is held for as long as `'a`, and nothing else looks at its nodes.
         let behind = unsafe { chain(*behind, &common.nodes) };
-        here.chain(behind.map(|node| Slot { name: &mut node.name, cell: &mut node.cell, common }))
+        here.chain(behind.map(|node| Slot { name: &node.name, cell: &mut node.cell, common }))
     }
 }
 
@@ -110,7 +87,7 @@ impl<'a> Keys<'a> {
 #[allow(clippy::mut_from_ref, reason = "the bucket's lock is what nodes are borrowed by")]
 unsafe fn find_behind(link: Link, nodes: &Nodes, tag: u64) -> Option<&mut Node> {
     // SAFETY: as the caller promises.
-    unsafe { chain(link, nodes) }.find(|node| is_named(tag, node.name))
+    unsafe { chain(link, nodes) }.find(|node| node.name.is(tag))
 }
 
 /// A node and all that hang behind it.
@@ -129,7 +106,24 @@ unsafe fn chain(mut link: Link, nodes: &Nodes) -> impl Iterator<Item = &mut Node
 impl Bucket {
     #[inline]
     pub(super) fn new() -> Self {
-        Self { lock: Lock::new(), behind: UnsafeCell::new(0), body: UnsafeCell::new(Body::default()) }
+        Self {
+            lock: Lock::new(),
+            behind: UnsafeCell::new(0),
+            names: Default::default(),
+            cells: UnsafeCell::new(Default::default()),
+        }
+    }
+
+    /// Which slot a tag's key seems to be in. For whoever is about to lock the bucket. Without a branch: nobody can
+    /// foretell which of the six it is, and a processor that guesses wrong begins anew when the cache line has come
+    /// at last.
+    #[inline(always)]
+    pub(super) fn look(&self, tag: u64) -> Option<usize> {
+        let (upper, mut seen) = (upper(tag), WAYS);
+        for (way, name) in self.names.iter().enumerate() {
+            seen = if name.seems(upper) { way } else { seen };
+        }
+        (seen < WAYS).then_some(seen)
     }
 
     /// Asks the processor for both cache lines.
@@ -175,21 +169,24 @@ impl Guard<'_> {
         let Self(bucket, common) = self;
         // SAFETY: the lock is held for as long as `self` lives, and `&mut self` makes these the
         // only references made through it.
-        unsafe { Keys { body: &mut *bucket.body.get(), behind: &mut *bucket.behind.get(), common } }
+        let (cells, behind) = unsafe { (&mut *bucket.cells.get(), &mut *bucket.behind.get()) };
+        Keys { names: &bucket.names, cells, behind, common }
+    }
+
+    /// The slot of `tag`, which was seen in this place, if it still is there.
+    #[inline(always)]
+    pub(super) fn find_at(&mut self, seen: usize, tag: u64) -> Option<Slot<'_>> {
+        let Keys { names, cells, common, .. } = self.keys();
+        let name = names.get(seen).filter(|name| name.is(tag))?;
+        Some(Slot { name, cell: cells.get_mut(seen)?, common })
     }
 
     /// The slot of `tag`.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn find(&mut self, tag: u64) -> Option<Slot<'_>> {
-        let Keys { body, behind, common } = self.keys();
-        // Not `Iterator::find`, which is a call where much else is inlined.
-        for way in 0..WAYS {
-            if is_named(tag, body.names[way]) {
-                return Some(Slot { name: &mut body.names[way], cell: &mut body.cells[way], common });
-            }
-        }
-        if *behind == 0 {
-            return None;
+        let Keys { names, cells, behind, common } = self.keys();
+        if let Some((name, cell)) = names.iter().zip(cells).find(|(name, _)| name.is(tag)) {
+            return Some(Slot { name, cell, common });
         }
         // SAFETY: the lock is held for as long as `self` lives, and nothing else looks at the nodes meanwhile.
         let Node { name, cell, .. } = unsafe { find_behind(*behind, &common.nodes, tag) }?;
@@ -220,7 +217,7 @@ impl Guard<'_> {
         let Keys { behind: mut link, common: Common { nodes, .. }, .. } = self.keys();
         // SAFETY: the bucket's lock is held, and each node of its chain is looked at once.
         while let Some(node) = unsafe { nodes.get(*link) } {
-            if node.name == 0 {
+            if node.name.is_free() {
                 let empty = std::mem::replace(link, node.behind);
                 nodes.give(empty);
             } else {
@@ -232,7 +229,8 @@ impl Guard<'_> {
     /// Takes out every key that `moves` picks by the low bits of its tag, state and all.
     pub(super) fn extract(&mut self, moves: impl Fn(u64) -> bool, mut out: impl FnMut(Entry)) {
         for slot in self.keys().each().filter(|slot| !slot.is_free() && moves(slot.tag())) {
-            out(Entry { name: std::mem::take(slot.name), cell: std::mem::take(slot.cell) });
+            out(Entry { tag: slot.tag(), code: slot.name.code(), cell: std::mem::take(slot.cell) });
+            slot.name.clear();
         }
         self.prune();
     }
@@ -247,7 +245,8 @@ impl Guard<'_> {
         let link = nodes.take();
         // SAFETY: the node was just taken, and hangs nowhere yet.
         let Some(node) = (unsafe { nodes.get(link) }) else { return false };
-        (node.name, node.cell, node.behind) = (entry.name, entry.cell, *behind);
+        node.name.set(entry.tag, entry.code);
+        (node.cell, node.behind) = (entry.cell, *behind);
         *behind = link;
         true
     }
@@ -255,7 +254,8 @@ impl Guard<'_> {
 
 /// A key outside of a bucket: on its way from one to another, or new.
 pub(super) struct Entry {
-    name: u64,
+    tag: u64,
+    code: u8,
     cell: Cell,
 }
 
@@ -266,33 +266,33 @@ impl Entry {
         self.cell.words().is_none()
     }
 
-    /// The low bits of its tag.
+    /// Its tag, or the low bits of it.
     pub(super) fn tag(&self) -> u64 {
-        self.name >> (u64::BITS - TAG)
+        self.tag
     }
 }
 
 /// One key's place.
 pub(super) struct Slot<'a> {
-    name: &'a mut u64,
+    name: &'a Name,
     cell: &'a mut Cell,
     common: &'a Common,
 }
 
 impl Slot<'_> {
     fn is_free(&self) -> bool {
-        *self.name == 0
+        self.name.is_free()
     }
 
     /// The low bits of its tag.
     fn tag(&self) -> u64 {
-        *self.name >> (u64::BITS - TAG)
+        self.name.tag()
     }
 
     /// The last instant at which its state matters, or somewhat later.
     fn expiry(&mut self) -> u64 {
         match self.words() {
-            Some([instant, _]) => instant.saturating_add(longest(*self.name as u8)),
+            Some([instant, _]) => instant.saturating_add(longest(self.name.code())),
             None => self.cell.wide_mut().map_or(0, |wide| wide.expiry),
         }
     }
@@ -305,13 +305,12 @@ impl Slot<'_> {
     }
 
     /// Puts other words in the place of those that are here, which matter for so long from their instant on. `tag`
-    /// is the slot's own: where it is known, all of the name is written, and the next to read it need not wait
-    /// until a byte of it has reached the cache.
+    /// is the slot's own.
     #[inline(always)]
     pub(super) fn renew(&mut self, tag: u64, words: [u64; 2], kept: u64, pressure: u8) {
-        match self.common.pack(tag, words, kept, pressure) {
-            Some(Entry { name, cell }) => {
-                *self.name = name;
+        match self.common.pack(words, kept, pressure) {
+            Some((code, cell)) => {
+                self.name.renew(tag, code);
                 self.cell.replace(cell);
             }
             // Not as `self`, which would have to be in memory for it.
@@ -358,13 +357,13 @@ impl Slot<'_> {
 
     #[inline]
     pub(super) fn put(&mut self, entry: Entry) {
-        *self.name = entry.name;
+        self.name.set(entry.tag, entry.code);
         // An expired key's box goes with its cell.
         *self.cell = entry.cell;
     }
 
     /// Frees the slot.
     pub(super) fn clear(&mut self) {
-        self.put(Entry { name: 0, cell: Cell::default() });
+        self.put(Entry { tag: 0, code: 0, cell: Cell::default() });
     }
 }

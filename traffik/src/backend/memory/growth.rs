@@ -12,7 +12,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::bucket::TAG;
+use super::name::TAG;
 
 /// How far the table has grown: a generation, and how many of its old buckets are still to be
 /// moved. One word, so that it is read and replaced at once.

@@ -9,6 +9,10 @@ pub(super) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering}
 
 pub(super) use parking_lot::Mutex;
 
+/// What is written under a lock and looked at without, by those who look again under it. Loom knows nothing of
+/// it: that what was seen may be old is what it tries at the lock.
+pub(super) use std::sync::atomic::AtomicU32 as Word;
+
 pub(super) use super::lock::Lock;
 
 /// How often a waiting thread looks before it gives up its processor.

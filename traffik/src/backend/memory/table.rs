@@ -215,11 +215,12 @@ impl Table {
     }
 
     /// The same for a step that goes from two words to two words and nothing else; `None` where there
-    /// are none.
+    /// are none, or not in a slot where they can be seen.
     #[inline(always)]
     pub(super) fn renew<R: Renewal>(&self, spot: Spot<'_>, now: u64, step: &R) -> Option<R::Outcome> {
+        let seen = spot.bucket.look(step.tag())?;
         let (_, mut guard) = self.lock(step.tag(), spot);
-        let mut slot = guard.find(step.tag())?;
+        let mut slot = guard.find_at(seen, step.tag())?;
         let (outcome, kept) = step.renew(now, slot.words()?);
         match kept {
             Some(kept) => slot.renew(step.tag(), kept.words, kept.keep_for, kept.pressure),
@@ -400,6 +401,7 @@ impl Table {
         [a, b]: [&R; 2],
         [first, second]: [Spot<'_>; 2],
     ) -> Option<[R::Outcome; 2]> {
+        let (seen_a, seen_b) = (first.bucket.look(a.tag())?, second.bucket.look(b.tag())?);
         let (mut guard_a, mut guard_b);
         if first.index < second.index {
             guard_a = first.bucket.lock(&self.common);
@@ -411,7 +413,7 @@ impl Table {
         if self.shape() != first.shape {
             return None;
         }
-        let (mut slot_a, mut slot_b) = (guard_a.find(a.tag())?, guard_b.find(b.tag())?);
+        let (mut slot_a, mut slot_b) = (guard_a.find_at(seen_a, a.tag())?, guard_b.find_at(seen_b, b.tag())?);
         let (of_a, kept_a) = a.renew(now, slot_a.words()?);
         let (of_b, kept_b) = b.renew(now, slot_b.words()?);
         let (kept_a, kept_b) = (kept_a?, kept_b?);
