@@ -10,6 +10,7 @@ mod bucket;
 mod cell;
 mod counter;
 mod expiry;
+mod gauge;
 mod growth;
 mod load;
 mod lock;
@@ -26,9 +27,9 @@ use std::sync::Arc;
 use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
 use crate::clock::Clock;
 use crate::strategy::{Account, Charged, State, Taken};
+pub(crate) use gauge::Gauged;
 #[cfg(feature = "tower")]
 pub(crate) use table::FEW;
-pub(crate) use table::Scale;
 use table::{Kept, Renewal, Table};
 use time::Time;
 
@@ -195,8 +196,7 @@ impl MemoryBackend {
 #[derive(Clone, Copy)]
 pub(crate) struct Charge<'a> {
     pub(crate) key: u64,
-    pub(crate) account: &'a Account,
-    pub(crate) scale: Scale,
+    pub(crate) gauged: &'a Gauged,
     pub(crate) cost: u64,
 }
 
@@ -211,14 +211,18 @@ impl Renewal for Charge<'_> {
 
     #[inline(always)]
     fn renew(&self, now: u64, words: [u64; 2]) -> (Charged, Option<Kept>) {
-        let Self { account, scale, cost, .. } = *self;
-        match account.hit(words, now, cost) {
-            Ok(Taken { charged, words, keep_for, is_exhausted }) => {
-                let pressure = scale.pressure(charged.used(), is_exhausted);
-                (charged, Some(Kept { words, keep_for, pressure }))
+        let Self { gauged, cost, .. } = *self;
+        match gauged.account.hit(words, now, cost) {
+            Ok(Taken { charged, words, is_exhausted }) => {
+                let (code, pressure) = gauged.read(charged.used(), is_exhausted);
+                (charged, Some(Kept { words, code, pressure }))
             }
             Err(charged) => (charged, None),
         }
+    }
+
+    fn expiry(&self, _: u64, _: Charged, [instant, used]: [u64; 2]) -> u64 {
+        instant.saturating_add(self.gauged.account.keep_for(used))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::MemoryBackend;
 #[cfg(feature = "tower")]
 use crate::Parts;
 use crate::app::Traffik;
-use crate::backend::memory::{Charge, Scale};
+use crate::backend::memory::{Charge, Gauged};
 use crate::backend::{Hit, Op, Verdict};
 use crate::client_ip;
 use crate::decision::{Decision, Stat};
@@ -27,7 +27,7 @@ use crate::observe::{self, Outcome};
 use crate::policy::Policy;
 use crate::request_fn::Source;
 use crate::settings::{BackendSetting, RateSetting, Settings};
-use crate::strategy::{Account, Charged};
+use crate::strategy::Charged;
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
@@ -35,9 +35,8 @@ use crate::throttle::Throttle;
 #[derive(Debug, Clone)]
 pub(crate) struct Lane {
     policy: Policy,
-    /// Where the strategy is one of those that have one.
-    account: Option<Account>,
-    scale: Scale,
+    /// Where the strategy has one, and the store has room for whatever is used of it.
+    gauged: Option<Gauged>,
     /// The key but for the identity.
     key: u64,
     /// What makes the rest of it, at hand.
@@ -70,8 +69,7 @@ impl Lane {
         }
         let cost = if let Source::Fixed(cost) = settings.cost { Some(cost) } else { None };
         Some(Self {
-            account: policy.account().copied(),
-            scale: Scale::of(policy.account().map_or(0, Account::total)),
+            gauged: policy.account().and_then(Gauged::new),
             key: key::of(policy, 0, scope(settings)),
             keys: key::Keys::get(),
             cost: cost.unwrap_or(1),
@@ -117,7 +115,7 @@ fn scope(settings: &Settings) -> Option<&str> {
 pub(crate) struct Direct<'a, 'm> {
     throttle: &'a Throttle,
     lane: &'a Lane,
-    account: &'a Account,
+    gauged: &'a Gauged,
     memory: &'m MemoryBackend,
     key: u64,
     cost: u64,
@@ -134,17 +132,17 @@ pub(crate) fn direct<'a>(
     units: Option<u64>,
 ) -> Option<Direct<'a, 'a>> {
     let lane = throttle.built()?.lane.as_ref()?;
-    let account = lane.account.as_ref()?;
+    let gauged = lane.gauged.as_ref()?;
     let cost = lane.cost(throttle, false, units).filter(|cost| *cost > 0)?;
     let memory = lane.memory(|| Traffik::of(None))?;
     let key = lane.key ^ lane.keys.client(client);
-    Some(Direct { throttle, lane, account, memory, key, cost })
+    Some(Direct { throttle, lane, gauged, memory, key, cost })
 }
 
 /// A hit that passed on an account that is known.
 pub(crate) struct Passed<'a> {
     lane: &'a Lane,
-    account: &'a Account,
+    gauged: &'a Gauged,
     charged: Charged,
 }
 
@@ -159,7 +157,7 @@ impl Passed<'_> {
     /// The client's state, worked out for whoever wants to see it.
     #[inline(always)]
     pub(crate) fn stat(&self) -> Stat {
-        Stat::new(&self.lane.policy, &self.account.tell(&self.charged))
+        Stat::new(&self.lane.policy, &self.gauged.account.tell(&self.charged))
     }
 }
 
@@ -202,14 +200,14 @@ impl Direct<'_, '_> {
     /// Takes the hit, and goes on.
     #[inline(always)]
     pub(crate) fn take<T: Then>(self, then: T) -> T::Output {
-        let Self { throttle, lane, account, memory, key, cost } = self;
-        match memory.hit(&Charge { key, account, scale: lane.scale, cost }) {
+        let Self { throttle, lane, gauged, memory, key, cost } = self;
+        match memory.hit(&Charge { key, gauged, cost }) {
             Ok(charged) if charged.is_admitted() => {
-                tell_admitted(throttle, cost, || account.tell(&charged).remaining);
-                then.passed(Passed { lane, account, charged })
+                tell_admitted(throttle, cost, || gauged.account.tell(&charged).remaining);
+                then.passed(Passed { lane, gauged, charged })
             }
-            Ok(charged) => then.decided(refused(throttle, lane, cost, &account.tell(&charged))),
-            Err(now) => then.decided(first(throttle, lane, account, memory, key, cost, now)),
+            Ok(charged) => then.decided(refused(throttle, lane, cost, &gauged.account.tell(&charged))),
+            Err(now) => then.decided(first(throttle, lane, gauged, memory, key, cost, now)),
         }
     }
 }
@@ -254,10 +252,10 @@ pub(crate) fn request<T: Then>(
     }
     let memory = lane.memory(|| app)?;
     let called;
-    let who = match (&settings.identifier, &lane.account) {
-        (None, Some(account)) => {
+    let who = match (&settings.identifier, &lane.gauged) {
+        (None, Some(gauged)) => {
             let key = lane.key ^ client_ip::hash(parts, app);
-            return Some(Direct { throttle, lane, account, memory, key, cost }.take(then));
+            return Some(Direct { throttle, lane, gauged, memory, key, cost }.take(then));
         }
         (None, None) => Who::of(client_ip::kind(parts, app)),
         (Some(function), _) => {
@@ -289,8 +287,8 @@ fn decide<T: Then>(
         return then.exempt();
     }
     let key = lane.key ^ lane.keys.client(who.kind);
-    match &lane.account {
-        Some(account) => Direct { throttle, lane, account, memory, key, cost }.take(then),
+    match &lane.gauged {
+        Some(gauged) => Direct { throttle, lane, gauged, memory, key, cost }.take(then),
         None => {
             let hit = Hit::keyed(&lane.policy, who, key, scope(settings), cost);
             then.decided(told(throttle, lane, cost, memory.decide_one(Op::Hit, &hit).1))
@@ -314,13 +312,13 @@ fn refused(throttle: &Throttle, lane: &Lane, cost: u64, verdict: &Verdict) -> De
 fn first(
     throttle: &Throttle,
     lane: &Lane,
-    account: &Account,
+    gauged: &Gauged,
     memory: &MemoryBackend,
     key: u64,
     cost: u64,
     now: u64,
 ) -> Decision {
-    told(throttle, lane, cost, memory.first_hit(key, now, account, cost))
+    told(throttle, lane, cost, memory.first_hit(key, now, &gauged.account, cost))
 }
 
 fn told(throttle: &Throttle, lane: &Lane, cost: u64, verdict: Verdict) -> Decision {

@@ -178,6 +178,16 @@ impl BucketAccount {
 
 #[cfg(feature = "memory")]
 impl BucketAccount {
+    /// How long it takes until so much has leaked.
+    pub(super) fn keep_for(&self, used: u64) -> u64 {
+        self.leak.ceil(used)
+    }
+
+    /// The microseconds in which `1 / p` of a unit leaks.
+    pub(super) fn pace(&self) -> f64 {
+        1.0 / self.leak.get() as f64
+    }
+
     /// A hit on an account that is kept already.
     #[inline(always)]
     pub(super) fn hit(&self, words: [u64; 2], asked_at: u64, cost: u64) -> Result<Taken, Charged> {
@@ -188,7 +198,6 @@ impl BucketAccount {
         Ok(Taken {
             charged: Charged { used, ahead, wait: 0 },
             words: [now, used],
-            keep_for: self.leak.about(used) + 2,
             is_exhausted: self.total - used < self.unit.get(),
         })
     }

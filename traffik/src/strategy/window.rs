@@ -133,6 +133,11 @@ impl WindowAccount {
         self.rate.limit()
     }
 
+    /// Until the window's end, from its start on.
+    pub(super) fn keep_for(&self) -> u64 {
+        self.period.get()
+    }
+
     #[inline(always)]
     pub(super) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Result<Taken, Charged> {
         let Window { start, end, used } = self.window(Some(words), now);
@@ -144,7 +149,6 @@ impl WindowAccount {
         Ok(Taken {
             charged: Charged { used: sum, ahead, wait: 0 },
             words: [start, sum],
-            keep_for: self.period.get(),
             is_exhausted: sum >= limit,
         })
     }

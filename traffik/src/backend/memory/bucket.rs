@@ -10,6 +10,7 @@ use super::expiry::{LONGEST, code, longest};
 use super::name::{Name, upper};
 use super::nodes::{Link, Node, Nodes};
 use super::sync::{Lock, UnsafeCell};
+use super::table::Kept;
 use crate::strategy::State;
 
 /// Keys per bucket.
@@ -36,27 +37,32 @@ pub(super) struct Common {
 }
 
 impl Common {
-    /// A code and a cell for a state that matters for so long from its own instant on.
+    /// A cell for a state whose amount fits; `None` where its instant does not, or where there is no code.
     #[inline(always)]
-    fn pack(&self, state: [u64; 2], kept: u64, pressure: u8) -> Option<(u8, Cell)> {
-        let [instant, amount] = state;
+    fn pack(&self, kept: &Kept) -> Option<Cell> {
+        let Kept { words: [instant, amount], code, pressure } = *kept;
         // Wraps to something far too large where it is below 0.
         let since = instant.wrapping_sub(self.epoch);
-        if !Cell::fits(since, amount) || kept >= LONGEST {
-            return None;
-        }
-        Some((code(kept), Cell::of(since, amount, pressure)))
+        (code != 0 && Cell::fits(since, 0)).then(|| Cell::of(since, amount, pressure))
     }
 
     /// The same for any state, which matters until `expiry`.
     pub(super) fn entry(&self, tag: u64, state: State, expiry: u64, pressure: u8) -> Entry {
         let packed = state.words().and_then(|words| {
-            let kept = expiry.wrapping_sub(words[0]);
-            self.pack(words, kept, pressure)
+            let code = code_until(expiry, words);
+            Some((code, self.pack(&Kept { words, code, pressure })?))
         });
         let (code, cell) = packed.unwrap_or_else(|| (code(0), Cell::wide(Wide { state, expiry }, pressure)));
         Entry { tag, code, cell }
     }
+}
+
+/// The code of how long words matter that are an instant and an amount; 0 where they are not, or do not fit.
+#[inline(always)]
+pub(super) fn code_until(expiry: u64, [instant, amount]: [u64; 2]) -> u8 {
+    // Where the first is no instant, this wraps to something that is too long.
+    let kept = expiry.wrapping_sub(instant);
+    if Cell::fits(0, amount) && kept < LONGEST { code(kept) } else { 0 }
 }
 
 /// A bucket's keys: six side by side, and the rest behind.
@@ -78,16 +84,23 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// The node of `tag` in a chain. Words in and a pointer out: more would travel by way of memory, and be put there
-/// where nothing is behind, too.
+/// Where `tag` is in a bucket, or behind it. Words in and two pointers out: more would travel by way of memory, and be put
+/// there by those who know where it is, too.
 ///
 /// # Safety
-/// That of [`chain`].
+/// The caller holds the bucket's lock for as long as `'a`, and no reference to any of its cells or nodes.
 #[inline(never)]
-#[allow(clippy::mut_from_ref, reason = "the bucket's lock is what nodes are borrowed by")]
-unsafe fn find_behind(link: Link, nodes: &Nodes, tag: u64) -> Option<&mut Node> {
+#[allow(clippy::mut_from_ref, reason = "the bucket's lock is what cells and nodes are borrowed by")]
+unsafe fn find<'a>(bucket: &'a Bucket, nodes: &'a Nodes, tag: u64) -> Option<(&'a Name, &'a mut Cell)> {
     // SAFETY: as the caller promises.
-    unsafe { chain(link, nodes) }.find(|node| node.name.is(tag))
+    let (cells, behind) = unsafe { (&mut *bucket.cells.get(), *bucket.behind.get()) };
+    let mut here = bucket.names.iter().zip(cells);
+    here.find(|(name, _)| name.is(tag)).or_else(|| {
+        // SAFETY: as the caller promises.
+        let mut behind = unsafe { chain(behind, nodes) };
+        let Node { name, cell, .. } = behind.find(|node| node.name.is(tag))?;
+        Some((&*name, cell))
+    })
 }
 
 /// A node and all that hang behind it.
@@ -114,16 +127,16 @@ impl Bucket {
         }
     }
 
-    /// Which slot a tag's key seems to be in. For whoever is about to lock the bucket. Without a branch: nobody can
-    /// foretell which of the six it is, and a processor that guesses wrong begins anew when the cache line has come
-    /// at last.
+    /// Which slot a tag's key seems to be in; [`WAYS`] where in none. For whoever is about to lock the bucket. Without a
+    /// branch: nobody can foretell which of the six it is, and a processor that guesses wrong begins anew when the cache
+    /// line has come at last.
     #[inline(always)]
-    pub(super) fn look(&self, tag: u64) -> Option<usize> {
+    pub(super) fn look(&self, tag: u64) -> usize {
         let (upper, mut seen) = (upper(tag), WAYS);
         for (way, name) in self.names.iter().enumerate() {
             seen = if name.seems(upper) { way } else { seen };
         }
-        (seen < WAYS).then_some(seen)
+        seen
     }
 
     /// Asks the processor for both cache lines.
@@ -173,23 +186,24 @@ impl Guard<'_> {
         Keys { names: &bucket.names, cells, behind, common }
     }
 
-    /// The slot of `tag`, which was seen in this place, if it still is there.
+    /// The slot of `tag`, which was seen in this place.
     #[inline(always)]
     pub(super) fn find_at(&mut self, seen: usize, tag: u64) -> Option<Slot<'_>> {
-        let Keys { names, cells, common, .. } = self.keys();
-        let name = names.get(seen).filter(|name| name.is(tag))?;
-        Some(Slot { name, cell: cells.get_mut(seen)?, common })
+        let Self(bucket, common) = *self;
+        if !bucket.names.get(seen).is_some_and(|name| name.is(tag)) {
+            return self.find(tag);
+        }
+        let Keys { names, cells, .. } = self.keys();
+        Some(Slot { name: names.get(seen)?, cell: cells.get_mut(seen)?, common })
     }
 
     /// The slot of `tag`.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn find(&mut self, tag: u64) -> Option<Slot<'_>> {
-        let Keys { names, cells, behind, common } = self.keys();
-        if let Some((name, cell)) = names.iter().zip(cells).find(|(name, _)| name.is(tag)) {
-            return Some(Slot { name, cell, common });
-        }
-        // SAFETY: the lock is held for as long as `self` lives, and nothing else looks at the nodes meanwhile.
-        let Node { name, cell, .. } = unsafe { find_behind(*behind, &common.nodes, tag) }?;
+        let Self(bucket, common) = *self;
+        // SAFETY: the lock is held for as long as `self` lives, and `&mut self` makes these the only references made
+        // through it.
+        let (name, cell) = unsafe { find(bucket, &common.nodes, tag) }?;
         Some(Slot { name, cell, common })
     }
 
@@ -304,24 +318,20 @@ impl Slot<'_> {
         Some([instant.wrapping_add(self.common.epoch), amount])
     }
 
-    /// Puts other words in the place of those that are here, which matter for so long from their instant on. `tag`
-    /// is the slot's own.
+    /// Puts other words in the place of those that are here, of the tag that the slot has; says whether they fit.
+    /// Otherwise nothing is changed, and they must be [widened](Self::widen).
     #[inline(always)]
-    pub(super) fn renew(&mut self, tag: u64, words: [u64; 2], kept: u64, pressure: u8) {
-        match self.common.pack(words, kept, pressure) {
-            Some((code, cell)) => {
-                self.name.renew(tag, code);
-                self.cell.replace(cell);
-            }
-            // Not as `self`, which would have to be in memory for it.
-            None => Slot { name: self.name, cell: self.cell, common: self.common }
-                .widen(words[0], words[1], kept, pressure),
-        }
+    pub(super) fn renew(&mut self, tag: u64, kept: &Kept) -> bool {
+        let Some(cell) = self.common.pack(kept) else { return false };
+        self.name.renew(tag, kept.code);
+        self.cell.replace(cell);
+        true
     }
 
+    /// The same for words that do not fit, which matter until `expiry`. By value, since what is pointed to would have
+    /// to be in memory for those that do fit, too.
     #[cold]
-    fn widen(mut self, first: u64, second: u64, kept: u64, pressure: u8) {
-        let expiry = first.wrapping_add(kept);
+    pub(super) fn widen(mut self, first: u64, second: u64, expiry: u64, pressure: u8) {
         self.put(self.common.entry(self.tag(), State::Words([first, second]), expiry, pressure));
     }
 

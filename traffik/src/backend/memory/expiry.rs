@@ -17,14 +17,28 @@ pub(super) const LONGEST: u64 = 1 << (31 + TICK);
 /// The first of all digits, which is not kept.
 const ONE: u64 = 1 << DIGITS;
 
+/// What is added to all ticks.
+pub(super) const RAISED: f64 = ONE as f64;
+
 /// The code of so many microseconds, which are below [`LONGEST`]; never 0.
 #[inline(always)]
 pub(super) fn code(kept: u64) -> u8 {
-    // A float, as it has just these digits: finding a number's first bit takes eight steps on many a processor. Exact,
-    // as ticks are below 2^31.
-    let float = |ticks: u64| ((ticks + ONE) as i64 as f64).to_bits() >> (f64::MANTISSA_DIGITS - 1 - DIGITS);
+    // Exact, as ticks are below 2^31.
+    code_of(((kept >> TICK) + ONE) as i64 as f64)
+}
+
+/// The code of so many ticks and [`RAISED`] more: at least that, and fewer than [`LONGEST`] has. A float has just these
+/// digits: finding a number's first bit takes eight steps on many a processor.
+#[inline(always)]
+pub(super) fn code_of(raised: f64) -> u8 {
+    let digits = |number: f64| number.to_bits() >> (f64::MANTISSA_DIGITS - 1 - DIGITS);
     // At most 28 · 8 + 1.
-    (float(kept >> TICK) - float(0) + 1) as u8
+    (digits(raised) - digits(RAISED) + 1) as u8
+}
+
+/// Microseconds in ticks.
+pub(super) fn ticks(micros: f64) -> f64 {
+    micros / (1_u64 << TICK) as f64
 }
 
 /// The most microseconds that the code is made of.

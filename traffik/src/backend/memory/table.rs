@@ -9,7 +9,7 @@
 
 use smallvec::SmallVec;
 
-use super::bucket::{Bucket, Common, Entry, Guard, Slot};
+use super::bucket::{Bucket, Common, Entry, Guard, Slot, code_until};
 use super::cell::REFUSED;
 use super::growth::{Growth, Move, SMALLEST, Shape};
 use super::load::{buckets, is_crowded};
@@ -53,14 +53,18 @@ pub(super) trait Renewal {
 
     /// That, and what is to be kept; `None` where it is refused, and everything stays.
     fn renew(&self, now: u64, words: [u64; 2]) -> (Self::Outcome, Option<Kept>);
+
+    /// The last instant at which what is kept matters.
+    fn expiry(&self, now: u64, outcome: Self::Outcome, words: [u64; 2]) -> u64;
 }
 
 /// What a step leaves behind.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Kept {
     pub(super) words: [u64; 2],
-    /// How long it matters from the first word on, which is an instant, in microseconds.
-    pub(super) keep_for: u64,
+    /// How long it matters from the first word on, which is an instant, as a code; 0 where there is none, or the second
+    /// word does not fit.
+    pub(super) code: u8,
     /// How near the account is to refusal.
     pub(super) pressure: u8,
 }
@@ -77,12 +81,15 @@ impl Renewal for Hit<'_> {
     fn renew(&self, now: u64, words: [u64; 2]) -> (Verdict, Option<Kept>) {
         match Hit::renew(self, now, words) {
             Some((verdict, words)) if verdict.admitted => {
-                // Where the words are no instant, this wraps to something that is boxed.
-                let keep_for = expiry(now, &verdict).wrapping_sub(words[0]);
-                (verdict, Some(Kept { words, keep_for, pressure: pressure(&verdict) }))
+                let code = code_until(expiry(now, &verdict), words);
+                (verdict, Some(Kept { words, code, pressure: pressure(&verdict) }))
             }
             other => (other.map_or_else(Verdict::default, |(verdict, _)| verdict), None),
         }
+    }
+
+    fn expiry(&self, now: u64, verdict: Verdict, _: [u64; 2]) -> u64 {
+        expiry(now, &verdict)
     }
 }
 
@@ -215,15 +222,15 @@ impl Table {
     }
 
     /// The same for a step that goes from two words to two words and nothing else; `None` where there
-    /// are none, or not in a slot where they can be seen.
+    /// are none.
     #[inline(always)]
     pub(super) fn renew<R: Renewal>(&self, spot: Spot<'_>, now: u64, step: &R) -> Option<R::Outcome> {
-        let seen = spot.bucket.look(step.tag())?;
+        let seen = spot.bucket.look(step.tag());
         let (_, mut guard) = self.lock(step.tag(), spot);
         let mut slot = guard.find_at(seen, step.tag())?;
         let (outcome, kept) = step.renew(now, slot.words()?);
         match kept {
-            Some(kept) => slot.renew(step.tag(), kept.words, kept.keep_for, kept.pressure),
+            Some(kept) => keep(slot, now, step, outcome, &kept),
             None => slot.press(REFUSED),
         }
         Some(outcome)
@@ -387,8 +394,9 @@ impl Table {
             after[at] = kept?;
         }
         for (at, step) in steps.iter().enumerate() {
-            let Kept { words, keep_for, pressure } = after[at];
-            guards[holders[at]].as_mut()?.find(step.tag())?.renew(step.tag(), words, keep_for, pressure);
+            let (outcome, kept) = (*outcomes.get(at)?, after[at]);
+            let slot = guards[holders[at]].as_mut()?.find(step.tag())?;
+            keep(slot, now, step, outcome, &kept);
         }
         Some(())
     }
@@ -401,7 +409,7 @@ impl Table {
         [a, b]: [&R; 2],
         [first, second]: [Spot<'_>; 2],
     ) -> Option<[R::Outcome; 2]> {
-        let (seen_a, seen_b) = (first.bucket.look(a.tag())?, second.bucket.look(b.tag())?);
+        let (seen_a, seen_b) = (first.bucket.look(a.tag()), second.bucket.look(b.tag()));
         let (mut guard_a, mut guard_b);
         if first.index < second.index {
             guard_a = first.bucket.lock(&self.common);
@@ -413,12 +421,12 @@ impl Table {
         if self.shape() != first.shape {
             return None;
         }
-        let (mut slot_a, mut slot_b) = (guard_a.find_at(seen_a, a.tag())?, guard_b.find_at(seen_b, b.tag())?);
+        let (slot_a, slot_b) = (guard_a.find_at(seen_a, a.tag())?, guard_b.find_at(seen_b, b.tag())?);
         let (of_a, kept_a) = a.renew(now, slot_a.words()?);
         let (of_b, kept_b) = b.renew(now, slot_b.words()?);
         let (kept_a, kept_b) = (kept_a?, kept_b?);
-        slot_a.renew(a.tag(), kept_a.words, kept_a.keep_for, kept_a.pressure);
-        slot_b.renew(b.tag(), kept_b.words, kept_b.keep_for, kept_b.pressure);
+        keep(slot_a, now, a, of_a, &kept_a);
+        keep(slot_b, now, b, of_b, &kept_b);
         Some([of_a, of_b])
     }
 
@@ -525,6 +533,14 @@ impl Table {
     }
 }
 
+/// Keeps what a step left behind in its key's slot.
+#[inline(always)]
+fn keep<R: Renewal>(mut slot: Slot<'_>, now: u64, step: &R, outcome: R::Outcome, kept: &Kept) {
+    if !slot.renew(step.tag(), kept) {
+        slot.widen(kept.words[0], kept.words[1], step.expiry(now, outcome, kept.words), kept.pressure);
+    }
+}
+
 /// The last instant at which what a step left behind matters.
 #[inline(always)]
 fn expiry(now: u64, verdict: &Verdict) -> u64 {
@@ -547,7 +563,12 @@ pub(crate) struct Scale(u32);
 #[inline(always)]
 fn magnitude(number: u64) -> u32 {
     // Signed, which is one step where a number that may be larger takes several; what reaches 2^63 is all as large.
-    (((number | 1).min(i64::MAX as u64) as i64 as f64).to_bits() >> 52) as u32
+    exponent((number | 1).min(i64::MAX as u64) as i64 as f64)
+}
+
+#[inline(always)]
+fn exponent(number: f64) -> u32 {
+    (number.to_bits() >> (f64::MANTISSA_DIGITS - 1)) as u32
 }
 
 impl Scale {
@@ -558,13 +579,24 @@ impl Scale {
     }
 
     /// Each step is twice as much used as the one before; the last of all is a refusal.
-    #[inline(always)]
+    #[inline]
     pub(super) fn pressure(self, used: u64, exhausted: bool) -> u8 {
+        self.pressure_at(magnitude(used), exhausted)
+    }
+
+    /// The same of an amount that is a float already, and not below 0.
+    #[inline(always)]
+    pub(super) fn pressure_of(self, used: f64, exhausted: bool) -> u8 {
+        self.pressure_at(exponent(used), exhausted)
+    }
+
+    #[inline(always)]
+    fn pressure_at(self, magnitude: u32, exhausted: bool) -> u8 {
         if exhausted {
             return REFUSED;
         }
         // What is used is no more than the most, so that this is below a refusal.
-        (magnitude(used) + u32::from(REFUSED) - 1).saturating_sub(self.0) as u8
+        (magnitude + u32::from(REFUSED) - 1).saturating_sub(self.0) as u8
     }
 }
 

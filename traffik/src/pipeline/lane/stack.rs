@@ -72,8 +72,8 @@ impl<'a> Way<'a> {
     /// The hit as one on an account, if the strategy has one, of a client of this hash.
     #[inline(always)]
     fn charge(&self, hash: u64) -> Option<Charge<'a>> {
-        let Lane { account, scale, key, .. } = self.lane;
-        Some(Charge { key: key ^ hash, account: account.as_ref()?, scale: *scale, cost: self.cost })
+        let Lane { gauged, key, .. } = self.lane;
+        Some(Charge { key: key ^ hash, gauged: gauged.as_ref()?, cost: self.cost })
     }
 
     #[inline]
@@ -119,7 +119,7 @@ pub(crate) fn pair<T: Together>(throttles: [&Throttle; 2], together: T) -> Optio
         return None;
     }
     // Before anything of the user's runs.
-    if a.lane.account.is_none() || b.lane.account.is_none() {
+    if a.lane.gauged.is_none() || b.lane.gauged.is_none() {
         return stack(|at| throttles.get(at).copied(), together);
     }
     let called;
@@ -141,12 +141,12 @@ pub(crate) fn pair<T: Together>(throttles: [&Throttle; 2], together: T) -> Optio
         let ruling = decide(&[a, b], who, hash);
         return Some(together.decided(ruling));
     };
-    tell_admitted(a.throttle, a.cost, || charge_a.account.tell(&charged_a).remaining);
-    tell_admitted(b.throttle, b.cost, || charge_b.account.tell(&charged_b).remaining);
+    tell_admitted(a.throttle, a.cost, || charge_a.gauged.account.tell(&charged_a).remaining);
+    tell_admitted(b.throttle, b.cost, || charge_b.gauged.account.tell(&charged_b).remaining);
     if together.is_silent(0, a.lane.is_silent) && together.is_silent(1, b.lane.is_silent) {
         return Some(together.silent());
     }
-    let verdicts = [charge_a.account.tell(&charged_a), charge_b.account.tell(&charged_b)];
+    let verdicts = [charge_a.gauged.account.tell(&charged_a), charge_b.gauged.account.tell(&charged_b)];
     let ruling = admitted(&[a, b], &verdicts);
     Some(together.decided(ruling))
 }
@@ -220,7 +220,7 @@ fn charge(ways: &[Way<'_>], who: Who<'_>, hash: u64, verdicts: &mut [Verdict]) -
             let mut charged = [Charged::default(); FEW];
             let passed = first.memory.charge_few(&charges[..ways.len()], &mut charged[..ways.len()]);
             for (verdict, (charge, charged)) in verdicts.iter_mut().zip(charges.iter().zip(&charged)) {
-                *verdict = charge.account.tell(charged);
+                *verdict = charge.gauged.account.tell(charged);
             }
             return passed;
         }

@@ -1,0 +1,93 @@
+//! [`Gauged`]: what an account's level says of its key, read off one floating-point number.
+//!
+//! How long a key is kept grows with what is used, and so does how near it is to refusal; of either no more is kept
+//! than some leading digits and where they stand. A float has just those.
+
+use super::cell::Cell;
+use super::expiry::{self, LONGEST, RAISED};
+use super::table::Scale;
+use crate::strategy::Account;
+
+/// An account, and what of it a key is told by, worked out once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gauged {
+    pub(crate) account: Account,
+    /// Ticks for which a key is kept that has used nothing, [`RAISED`], and those that each unit adds.
+    base: f64,
+    slope: f64,
+    scale: Scale,
+}
+
+/// More than a float may be wrong by, in ticks.
+const SLACK: f64 = 1.0 / 256.0;
+
+impl Gauged {
+    /// That of an account, if whatever is used of it fits where the store keeps it.
+    pub(crate) fn new(account: &Account) -> Option<Self> {
+        let (total, longest) = (account.total(), account.keep_for(account.total()));
+        // Not quite the longest, because of the slack.
+        if !Cell::fits(0, total) || longest >= LONGEST / 2 {
+            return None;
+        }
+        let [base, slope] = account.pace().map(expiry::ticks);
+        Some(Self { account: *account, base: base + RAISED + SLACK, slope, scale: Scale::of(total) })
+    }
+
+    /// How long a key is kept of which so much is used, as a code, and how near to refusal it is. What is used is no
+    /// more than the account's total.
+    #[inline(always)]
+    pub(super) fn read(&self, used: u64, is_exhausted: bool) -> (u8, u8) {
+        // Exact: below 2^44, as a total is that fits. Signed, which is one step.
+        let used = used as i64 as f64;
+        (expiry::code_of(used * self.slope + self.base), self.scale.pressure_of(used, is_exhausted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cell::REFUSED;
+    use super::super::expiry::longest;
+    use super::*;
+    use crate::rate::Rate;
+    use crate::strategy::{FixedWindow, Gcra, Strategy, TokenBucket};
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    proptest! {
+        /// No key is dropped early, nor kept for longer than the code of its time says, and a second.
+        #[test]
+        fn it_is_the_code_of_how_long_the_account_matters(
+            limit in 1..1_000_000_u64,
+            period in 1..u64::MAX,
+            shift in 14..64_u32,
+            burst in 1..10_000_u64,
+            part in 0.0..=1.0,
+        ) {
+            let Ok(rate) = Rate::new(limit, Duration::from_micros((period >> shift).max(1))) else { return Ok(()) };
+            let strategies: [&dyn Strategy; 3] =
+                [&FixedWindow::new(), &Gcra::new().burst(burst), &TokenBucket::new().burst(burst).debt(3)];
+            for strategy in strategies {
+                let Some(account) = Account::of(strategy.twin(), &rate) else { continue };
+                let Some(gauge) = Gauged::new(&account) else { continue };
+                for used in [0, 1, (account.total() as f64 * part) as u64, account.total()] {
+                    let used = used.min(account.total());
+                    let (kept, (code, pressure)) = (account.keep_for(used), gauge.read(used, false));
+                    let wanted = expiry::code(kept);
+                    prop_assert!(longest(code) >= kept, "{kept} of {strategy:?} is kept for {}", longest(code));
+                    prop_assert!(code == wanted || code == expiry::code(kept + (1 << 14)), "{code}, not {wanted}");
+                    prop_assert_eq!(pressure, Scale::of(account.total()).pressure(used, false));
+                    prop_assert_eq!(gauge.read(used, true).1, REFUSED);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_has_none() {
+        let account = |rate: Rate, burst| Account::of(Gcra::new().burst(burst).twin(), &rate).unwrap();
+        assert!(Gauged::new(&account(Rate::per_second(1), 1_000_000)).is_some());
+        // 2^44 and more to count; more than 34 years until it has leaked.
+        assert!(Gauged::new(&account(Rate::per_second(1), 100_000_000)).is_none());
+        assert!(Gauged::new(&account(Rate::per_day(1), 20_000)).is_none());
+    }
+}
