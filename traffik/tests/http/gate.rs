@@ -84,6 +84,40 @@ async fn the_gate_follows_the_throttles_settings() {
 }
 
 #[tokio::test]
+async fn a_gate_that_costs_nothing_lets_in_until_it_does() {
+    static FREE: LazyLock<Throttle> =
+        LazyLock::new(|| Throttle::builder("gate:free").rate("2/min").cost(0).build().unwrap());
+    static OTHER: LazyLock<Throttle> =
+        LazyLock::new(|| Throttle::builder("gate:other").rate("2/min").cost(0).build().unwrap());
+    #[throttle(FREE)]
+    #[throttle(OTHER)]
+    async fn handler() {}
+    let client = Client::of(Router::new().route("/", post(handler)).layer(app().build().layer())).await;
+    let ask = async || client.send("POST", "/", &[]).await;
+    for _ in 0..3 {
+        let reply = ask().await;
+        assert_eq!((reply.status, reply.legacy()), (200, None));
+    }
+    OTHER.set_cost(1);
+    for status in [200, 200, 429] {
+        let reply = ask().await;
+        assert_eq!((reply.status, reply.legacy().is_some()), (status, true));
+    }
+}
+
+#[tokio::test]
+async fn a_gate_that_costs_nothing_but_cannot_be_built_answers_500() {
+    static TAKEN: LazyLock<Throttle> =
+        LazyLock::new(|| Throttle::builder("gate:free:taken").rate("1/min").build().unwrap());
+    #[throttle("gate:free:taken", rate = "2/min", cost = 0)]
+    #[throttle("gate:free:built", rate = "2/min", cost = 0)]
+    async fn handler() {}
+    LazyLock::force(&TAKEN);
+    let client = Client::of(Router::new().route("/", post(handler)).layer(app().build().layer())).await;
+    assert_eq!(client.send("POST", "/", &[]).await.status, 500);
+}
+
+#[tokio::test]
 async fn a_throttled_handler_can_be_called_directly() {
     #[throttle("gate:direct", rate = "1/min")]
     async fn greet(name: String) -> String {

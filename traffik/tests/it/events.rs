@@ -150,6 +150,22 @@ fn a_gate_tells_of_each_of_its_throttles_once() {
 }
 
 #[test]
+fn a_gate_that_costs_nothing_tells_of_it_once() {
+    #[throttle("told:free:a", rate = "2/min", cost = 0)]
+    #[throttle("told:free:b", rate = "2/min", cost = 0)]
+    async fn free() {}
+    let (router, _) = isolated(Router::new().route("/", get(free)));
+    let lines = told(tracing::Level::TRACE, async {
+        send(&router, get_from("/", "10.0.0.1", &[])).await;
+    });
+    let lines: Vec<_> = lines.iter().filter(|line| line.contains("outcome=")).collect();
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    for (uid, line) in ["a", "b"].into_iter().zip(lines) {
+        assert!(line.contains(&format!(r#"uid="told:free:{uid}" outcome="exempt""#)), "{line}");
+    }
+}
+
+#[test]
 fn a_backend_that_waits_is_called_in_a_span_of_its_own() {
     let flaky = FaultyBackend::new(still()).fail_next(1);
     let throttle = rarely("told:flaky", flaky);
