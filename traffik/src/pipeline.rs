@@ -39,7 +39,7 @@ use charge::outage;
 #[cfg(feature = "memory")]
 pub(crate) use lane::{Lane, Passed, Then, direct};
 #[cfg(all(feature = "memory", feature = "tower"))]
-pub(crate) use lane::{Together, is_free, pair, request, stack};
+pub(crate) use lane::{Together, pair, request, stack};
 pub(crate) use quick::quick;
 #[cfg(feature = "tower")]
 pub(crate) use recall::hit as recall;

@@ -44,7 +44,7 @@ mod throttle_layer;
 mod traffik_layer;
 
 #[cfg(feature = "axum")]
-pub(crate) use admission::{After, First, Use, admit, at_once, costs_nothing};
+pub(crate) use admission::{After, First, Use, admit, at_once};
 pub(crate) use around::Around;
 pub use backend_layer::{BackendFuture, BackendLayer, BackendService};
 pub use body::ThrottleBody;

@@ -15,8 +15,6 @@ pub struct Stack {
     pub(super) error: Option<Error>,
     /// Whether the handler takes a [`Charge`](crate::Charge).
     pub(super) charges: bool,
-    /// Whether any of them cost something when it was added, or could not be set up.
-    pub(super) costs: bool,
 }
 
 /// One throttle in a stack, with what the attribute says differently from its declaration. What it
@@ -28,7 +26,7 @@ impl Stack {
     /// No throttles yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { uses: Vec::new(), error: None, charges: false, costs: false }
+        Self { uses: Vec::new(), error: None, charges: false }
     }
 
     /// Builds on the stack of another gate of the same handler, whose throttles come first.
@@ -41,7 +39,7 @@ impl Stack {
     #[must_use]
     pub fn declare(mut self, builder: ThrottleBuilder) -> Self {
         match builder.build() {
-            Ok(throttle) => self.add(Use::new(throttle)),
+            Ok(throttle) => self.uses.push(Use::new(throttle)),
             Err(error) => self.fail(error),
         }
         self
@@ -50,13 +48,8 @@ impl Stack {
     /// Adds a throttle that stands elsewhere.
     #[must_use]
     pub fn shared(mut self, throttle: &'static Throttle, adjust: impl FnOnce(Applied) -> Applied) -> Self {
-        self.add(adjust(Applied(Use::new(throttle.clone()))).0);
+        self.uses.push(adjust(Applied(Use::new(throttle.clone()))).0);
         self
-    }
-
-    fn add(&mut self, one: Use) {
-        self.costs |= !one.is_free();
-        self.uses.push(one);
     }
 
     /// Remembers what is charged, for the handler's [`Charge`](crate::Charge).
@@ -73,7 +66,6 @@ impl Stack {
     fn fail(&mut self, error: Error) {
         tracing::error!(target: "traffik", %error, "a handler's throttles cannot be set up: it answers 500");
         self.error.get_or_insert(error);
-        self.costs = true;
     }
 }
 

@@ -271,13 +271,6 @@ pub(crate) fn request<T: Then>(
     Some(decide(throttle, settings, lane, memory, cost, who, then))
 }
 
-/// Whether no request costs anything under a throttle, nor leaves anything to do, as far as the throttle goes.
-#[cfg(feature = "tower")]
-pub(crate) fn is_free(throttle: &Throttle) -> bool {
-    let lane = throttle.built().and_then(|settings| settings.lane.as_ref());
-    lane.is_some_and(|lane| lane.leaves_nothing_to_do && lane.cost(throttle, true, None) == Some(0))
-}
-
 /// Decides the hit of a client that may be anyone's making.
 #[inline(always)]
 fn decide<T: Then>(

@@ -5,10 +5,9 @@ mod after;
 #[cfg(feature = "memory")]
 mod plain;
 
-use http::{Extensions, StatusCode};
+use http::StatusCode;
 use smallvec::SmallVec;
 
-use super::around::Around;
 use super::charge::Charge;
 use super::marks::{GivenBack, Mark, Marks, undo};
 use super::outcome::Outcome;
@@ -18,7 +17,6 @@ use crate::app::Traffik;
 use crate::backend::Op;
 use crate::decision::{Decision, Throttled};
 use crate::headers::{self, Headers, Report};
-use crate::observe;
 use crate::pipeline::{self, Entry, Failure, Overrides, Ruled, Ruling};
 use crate::request_fn::Source;
 use crate::response::{self, Answers, OnThrottled};
@@ -73,14 +71,6 @@ impl Use {
         self.overrides.is_none() && !self.charges && self.answers.leave_nothing_to_do()
     }
 
-    /// Whether a request costs nothing here and leaves nothing to do.
-    pub(crate) fn is_free(&self) -> bool {
-        #[cfg(feature = "memory")]
-        return self.leaves_nothing_to_do() && pipeline::is_free(&self.throttle);
-        #[cfg(not(feature = "memory"))]
-        return false;
-    }
-
     /// Whether a request that passes leaves nothing to do or to tell.
     fn stays_silent(&self, parts: &Parts) -> bool {
         let settings = self.throttle.settings();
@@ -98,23 +88,6 @@ pub(crate) enum First {
     In(After),
     /// [`admit`] does the rest, with the ruling if there is one.
     Later(Option<Box<Result<Ruling, Failure>>>),
-}
-
-/// Whether a request costs nothing under any of these, none of which a layer has applied already: it is let in, and
-/// that is told. Any other is left as it is.
-#[inline(never)]
-pub(crate) fn costs_nothing(uses: &[Use], extensions: &Extensions) -> bool {
-    if !is_unmarked(Around::of(extensions)) || !uses.iter().all(Use::is_free) {
-        return false;
-    }
-    uses.iter().for_each(|one| observe::exempt(Op::Hit, &one.throttle));
-    true
-}
-
-/// Whether no layer has applied a throttle.
-#[inline]
-fn is_unmarked(around: Option<&Around>) -> bool {
-    around.is_none_or(|around| around.marks.is_empty())
 }
 
 /// Lets a request in if that takes no waiting. A layer leaves marks for the places inside.

@@ -15,7 +15,7 @@ use crate::pipeline::{Failure, Ruling};
 use crate::resilience::Outage;
 use crate::response;
 use crate::seldom::Seldom;
-use crate::tower::{After, First, admit, at_once, costs_nothing, ready, undo};
+use crate::tower::{After, First, admit, at_once, ready, undo};
 
 impl<G: Gated, S: Send + Sync> FromRequestParts<S> for Gate<G, Before> {
     type Rejection = Refusal;
@@ -59,12 +59,8 @@ impl<G: Gated, S: Send + Sync> FromRequest<S> for Gate<G, Alone> {
     /// Asks right away rather than when it is awaited: the request, which nobody else wants, need not be kept.
     #[inline]
     fn from_request(request: Request, _: &S) -> impl Future<Output = Result<Self, Refusal>> + Send {
-        let stack = G::stack();
-        // Before it is taken apart, which takes as long as the rest of this.
-        if !stack.costs && costs_nothing(&stack.uses, request.extensions()) {
-            return Entered { gate: Some(Gate::with(After::default())), waiting: Seldom::none() };
-        }
         let (mut parts, _) = request.into_parts();
+        let stack = G::stack();
         match first(stack, &mut parts) {
             Ok(after) => Entered { gate: Some(Gate::with(after)), waiting: Seldom::none() },
             Err(ruling) => Entered { gate: None, waiting: Seldom::some(later_alone(stack, parts, ruling)) },

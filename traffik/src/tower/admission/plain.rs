@@ -1,7 +1,7 @@
 //! The shortest ways in: throttles that count in memory, used where nothing is said of what they cost or
 //! count by.
 
-use super::{After, Counted, First, Use, decided, headers, is_unmarked, single};
+use super::{After, Counted, First, Use, decided, headers, single};
 use crate::Parts;
 use crate::app::Traffik;
 use crate::decision::{Decision, Stat};
@@ -13,7 +13,7 @@ use crate::tower::around::Around;
 #[inline]
 fn app(parts: &Parts) -> Option<Option<&Traffik>> {
     let around = Around::of(&parts.extensions);
-    is_unmarked(around).then(|| Traffik::by(around))
+    around.is_none_or(|around| around.marks.is_empty()).then(|| Traffik::by(around))
 }
 
 /// Lets a request in under a single throttle, if no layer has applied one to it, and nothing but headers may
