@@ -251,24 +251,25 @@ pub(crate) fn request<T: Then>(
         return Some(then.exempt());
     }
     let memory = lane.memory(|| app)?;
-    let called;
-    let who = match (&settings.identifier, &lane.gauged) {
+    Some(match (&settings.identifier, &lane.gauged) {
         (None, Some(gauged)) => {
             let key = lane.key ^ client_ip::hash(parts, app);
-            return Some(Direct { throttle, lane, gauged, memory, key, cost }.take(then));
+            Direct { throttle, lane, gauged, memory, key, cost }.take(then)
         }
-        (None, None) => Who::of(client_ip::kind(parts, app)),
+        (None, None) => {
+            let who = Who::of(client_ip::kind(parts, app));
+            decide(throttle, settings, lane, memory, cost, who, then)
+        }
         (Some(function), _) => {
-            // Looked at where it lies: moving an identity takes longer than an exemption should.
-            called = function.prompt()?(parts);
-            if called.is_exempted() {
+            // Looked at where its function puts it: moving an identity takes longer than an exemption should.
+            let client = function.prompt()?(parts);
+            if client.is_exempted() {
                 observe::exempt(Op::Hit, throttle);
                 return Some(then.exempt());
             }
-            called.as_ref()
+            decide(throttle, settings, lane, memory, cost, client.as_ref(), then)
         }
-    };
-    Some(decide(throttle, settings, lane, memory, cost, who, then))
+    })
 }
 
 /// Decides the hit of a client that may be anyone's making.
