@@ -10,6 +10,7 @@ mod bucket;
 #[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/cell.rs"]
 mod cell;
+#[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/expiry.rs"]
 mod expiry;
 #[path = "../../../traffik/src/few.rs"]
