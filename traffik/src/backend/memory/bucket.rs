@@ -377,3 +377,56 @@ impl Slot<'_> {
         self.put(Entry { tag: 0, code: 0, cell: Cell::default() });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sync::model;
+    use super::*;
+
+    /// What is seen in a bucket of these tags leads to each of them, and so does anything else.
+    fn are_found(tags: impl Iterator<Item = u64> + Clone + Send + Sync + 'static) {
+        model(move || {
+            let (bucket, common) = (Bucket::new(), Common { epoch: 0, nodes: Nodes::new() });
+            let words = |tag: u64| Some([1, tag]);
+            for tag in tags.clone() {
+                assert!(bucket.lock(&common).find(tag).is_none());
+                let entry = common.entry(tag, State::Words([1, tag]), 2, 0);
+                assert!(bucket.lock(&common).insert(entry));
+            }
+            for tag in tags.clone() {
+                for seen in [bucket.look(tag), 0, WAYS] {
+                    let mut guard = bucket.lock(&common);
+                    let found = guard.find_at(seen, tag).and_then(|slot| slot.words());
+                    assert_eq!(found, words(tag), "{tag} from {seen}");
+                }
+            }
+        });
+    }
+
+    /// More than there are slots, whose upper words are one and the same.
+    #[test]
+    fn keys_that_look_alike_are_told_apart() {
+        are_found((0..WAYS as u64 + 2).map(|lower| 7 << 32 | lower));
+    }
+
+    /// Free slots look like a key whose upper word is 0.
+    #[test]
+    fn a_key_that_looks_like_a_free_slot_is_found() {
+        are_found(0..2);
+    }
+
+    /// More than there are slots, and none alike: a slot that is seen is the key's own.
+    #[test]
+    fn a_key_is_seen_where_it_is() {
+        model(|| {
+            let (bucket, common) = (Bucket::new(), Common { epoch: 0, nodes: Nodes::new() });
+            let tags: Vec<u64> = (1..=WAYS as u64 + 1).map(|upper| upper << 40).collect();
+            for &tag in &tags {
+                assert_eq!(bucket.look(tag), WAYS);
+                assert!(bucket.lock(&common).insert(common.entry(tag, State::Words([1, 1]), 2, 0)));
+            }
+            let seen: Vec<usize> = tags.iter().map(|tag| bucket.look(*tag)).collect();
+            assert_eq!(seen, (0..=WAYS).collect::<Vec<_>>());
+        });
+    }
+}
