@@ -28,6 +28,9 @@ mod name;
 #[path = "../../../traffik/src/backend/memory/nodes.rs"]
 mod nodes;
 #[allow(dead_code)]
+#[path = "../../../traffik/src/backend/memory/pressure.rs"]
+mod pressure;
+#[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/reclaim.rs"]
 mod reclaim;
 #[allow(dead_code, unexpected_cfgs, reason = "what only some features need is not compiled here")]

@@ -16,6 +16,7 @@ mod load;
 mod lock;
 mod name;
 mod nodes;
+mod pressure;
 mod reclaim;
 mod sync;
 mod table;

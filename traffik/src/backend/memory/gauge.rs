@@ -5,7 +5,7 @@
 
 use super::cell::Cell;
 use super::expiry::{self, LONGEST, RAISED};
-use super::table::Scale;
+use super::pressure::Scale;
 use crate::strategy::Account;
 
 /// An account, and what of it a key is told by, worked out once.

@@ -14,6 +14,7 @@ use super::cell::REFUSED;
 use super::growth::{Growth, Move, SMALLEST, Shape};
 use super::load::{buckets, is_crowded};
 use super::nodes::Nodes;
+use super::pressure::pressure;
 use super::sync::{AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering};
 use crate::backend::{Hit, Op, Verdict};
 use crate::few;
@@ -545,77 +546,4 @@ fn keep<R: Renewal>(mut slot: Slot<'_>, now: u64, step: &R, outcome: R::Outcome,
 #[inline(always)]
 fn expiry(now: u64, verdict: &Verdict) -> u64 {
     now.saturating_add(verdict.keep_for)
-}
-
-/// How near an account is to refusal: 0 full, [`REFUSED`] at the limit.
-#[inline]
-fn pressure(verdict: &Verdict) -> u8 {
-    let exhausted = !verdict.admitted || verdict.remaining == 0;
-    Scale::of(verdict.limit.max(verdict.used)).pressure(verdict.used, exhausted)
-}
-
-/// The most of what can be used, as a power of two: a [`pressure`] needs no division then.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Scale(u32);
-
-/// How large a number is, as a power of two and from wherever: by way of a float, since on many a processor the
-/// place of a number's first bit takes eight steps to find.
-#[inline(always)]
-fn magnitude(number: u64) -> u32 {
-    // Signed, which is one step where a number that may be larger takes several; what reaches 2^63 is all as large.
-    exponent((number | 1).min(i64::MAX as u64) as i64 as f64)
-}
-
-#[inline(always)]
-fn exponent(number: f64) -> u32 {
-    (number.to_bits() >> (f64::MANTISSA_DIGITS - 1)) as u32
-}
-
-impl Scale {
-    /// That of an account of which so much is used at most.
-    #[inline]
-    pub(crate) fn of(most: u64) -> Self {
-        Self(magnitude(most))
-    }
-
-    /// Each step is twice as much used as the one before; the last of all is a refusal.
-    #[inline]
-    pub(super) fn pressure(self, used: u64, exhausted: bool) -> u8 {
-        self.pressure_at(magnitude(used), exhausted)
-    }
-
-    /// The same of an amount that is a float already, and not below 0.
-    #[inline(always)]
-    pub(super) fn pressure_of(self, used: f64, exhausted: bool) -> u8 {
-        self.pressure_at(exponent(used), exhausted)
-    }
-
-    #[inline(always)]
-    fn pressure_at(self, magnitude: u32, exhausted: bool) -> u8 {
-        if exhausted {
-            return REFUSED;
-        }
-        // What is used is no more than the most, so that this is below a refusal.
-        (magnitude + u32::from(REFUSED) - 1).saturating_sub(self.0) as u8
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Whatever the limit and whatever it is counted in, so that throttles that share a store can be compared.
-    #[test]
-    fn pressure_is_the_part_that_is_used() {
-        for (limit, unit) in [(20_u64, 1_u64), (20, 3_000_000), (1_000, 1), (1_000, 7), (1 << 40, 1)] {
-            let pressure = |used| Scale::of(limit * unit).pressure(used, false);
-            assert_eq!(pressure(limit * unit), REFUSED - 1, "{limit} of {unit}");
-            assert_eq!(pressure(limit * unit / 8), REFUSED - 4, "{limit} of {unit}");
-            assert_eq!(Scale::of(limit * unit).pressure(0, true), REFUSED);
-            let most = Scale::of(u64::MAX);
-            assert!([1 << 62, 1 << 63, u64::MAX].iter().all(|used| most.pressure(*used, false) < REFUSED));
-            assert_eq!(Scale::of(u64::MAX).pressure(limit * unit / 8, false), 0);
-            assert!((1..limit.min(500)).all(|used| pressure(used * unit) <= pressure((used + 1) * unit)));
-        }
-    }
 }
