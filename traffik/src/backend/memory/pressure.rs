@@ -19,7 +19,7 @@ pub(super) struct Scale(u32);
 #[inline(always)]
 fn magnitude(number: u64) -> u32 {
     // Signed, which is one step where a number that may be larger takes several; what reaches 2^63 is all as large.
-    exponent((number | 1).min(i64::MAX as u64) as i64 as f64)
+    exponent(number.min(i64::MAX as u64) as i64 as f64)
 }
 
 #[inline(always)]
@@ -31,10 +31,10 @@ impl Scale {
     /// That of an account of which so much is used at most.
     #[inline]
     pub(super) fn of(most: u64) -> Self {
-        Self(magnitude(most))
+        Self(magnitude(most.max(1)))
     }
 
-    /// Each step is twice as much used as the one before; the last of all is a refusal.
+    /// Each step is twice as much used as the one before, from nothing; the last of all is a refusal.
     #[inline]
     pub(super) fn pressure(self, used: u64, exhausted: bool) -> u8 {
         self.pressure_at(magnitude(used), exhausted)
@@ -60,6 +60,20 @@ impl Scale {
 mod tests {
     use super::*;
 
+    /// However few there are to use, who has used none is the first to go.
+    #[test]
+    fn nothing_used_is_no_pressure() {
+        for most in 1..100 {
+            let scale = Scale::of(most);
+            assert_eq!([scale.pressure(0, false), scale.pressure_of(0.0, false)], [0, 0], "{most}");
+            assert_eq!(
+                [scale.pressure(most, false), scale.pressure_of(most as f64, false)],
+                [REFUSED - 1; 2],
+                "{most}"
+            );
+        }
+    }
+
     /// Whatever the limit and whatever it is counted in, so that throttles that share a store can be compared.
     #[test]
     fn pressure_is_the_part_that_is_used() {
@@ -71,7 +85,8 @@ mod tests {
             let most = Scale::of(u64::MAX);
             assert!([1 << 62, 1 << 63, u64::MAX].iter().all(|used| most.pressure(*used, false) < REFUSED));
             assert_eq!(Scale::of(u64::MAX).pressure(limit * unit / 8, false), 0);
-            assert!((1..limit.min(500)).all(|used| pressure(used * unit) <= pressure((used + 1) * unit)));
+            assert_eq!(pressure(0), 0, "{limit} of {unit}");
+            assert!((0..limit.min(500)).all(|used| pressure(used * unit) <= pressure((used + 1) * unit)));
         }
     }
 }
