@@ -43,7 +43,7 @@ const HEADERS: [Word; 3] = [
     ("throttled", "headers", Use::Make("Headers::when_throttled")),
     ("never", "headers", Use::Make("Headers::never")),
 ];
-const MODES: [Word; 2] = [("enforce", "", Use::Default), ("shadow", "shadow", Use::Bare)];
+const MODES: [Word; 2] = [("enforce", "enforce", Use::Bare), ("shadow", "shadow", Use::Bare)];
 const REFUND_ON: [Word; 2] = [
     ("5xx", "refund_on_status", Use::Name("private::is_5xx")),
     ("error", "refund_on_status", Use::Name("private::is_error")),

@@ -68,7 +68,7 @@ fn every_value_becomes_its_call() {
             ".on_throttled(|req:&::traffik::Parts,refused:&::traffik::Throttled|1)",
         ),
         (r#"headers = "throttled""#, ".headers(::traffik::Headers::when_throttled())"),
-        (r#"mode = "enforce""#, ""),
+        (r#"mode = "enforce""#, ".enforce()"),
         (r#"mode = "shadow""#, ".shadow()"),
         (r#"on_cancel = "refund""#, ".on_cancel(::traffik::OnCancel::Refund)"),
         (r#"refund_on = "5xx""#, ".refund_on_status(::traffik::private::is_5xx)"),
@@ -94,6 +94,7 @@ fn rates_are_strings_constants_or_functions() {
 #[test]
 fn a_shared_throttle_is_adjusted() {
     assert_eq!(calls("UPLOADS"), ".shared(&UPLOADS,|applied|applied)");
+    assert_eq!(calls(r#"UPLOADS, mode = "enforce""#), ".shared(&UPLOADS,|applied|applied.enforce())");
     assert_eq!(
         calls(r#"self::limits::UPLOADS, cost = 3, mode = "shadow""#),
         ".shared(&self::limits::UPLOADS,|applied|applied.cost(3).shadow())"

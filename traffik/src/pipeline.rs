@@ -56,7 +56,7 @@ pub(crate) struct Entry<'a> {
 pub(crate) struct Overrides {
     pub(crate) cost: Option<Source<u64>>,
     pub(crate) scope: Option<Source<String>>,
-    pub(crate) shadow: bool,
+    pub(crate) shadow: Option<bool>,
     /// Whether the charge may have to be given back.
     pub(crate) receipt: bool,
 }
@@ -64,7 +64,7 @@ pub(crate) struct Overrides {
 impl Overrides {
     /// Whether nothing of it has to wait, and all of it counts for real.
     fn quick(&self) -> bool {
-        self.cost.as_ref().is_none_or(Source::is_sync) && self.scope.is_none() && !self.shadow
+        self.cost.as_ref().is_none_or(Source::is_sync) && self.scope.is_none() && self.shadow != Some(true)
     }
 }
 
@@ -464,9 +464,9 @@ async fn prepare<'a>(
     };
     let on_error = match &settings.on_error {
         Some(on_error) => on_error.clone(),
-        None => Traffik::of(parts).map(|traffik| traffik.on_error().clone()).unwrap_or_default(),
+        None => Traffik::of(parts).and_then(Traffik::on_error).cloned().unwrap_or_default(),
     };
-    let shadow = settings.shadow || entry.overrides.is_some_and(|o| o.shadow);
+    let shadow = entry.overrides.and_then(|o| o.shadow).unwrap_or(settings.shadow);
     let receipt = entry.overrides.is_some_and(|o| o.receipt);
     Ok(Some(Candidate { entry: index, cost, identity, policy, scope, backend, on_error, shadow, receipt }))
 }
@@ -476,7 +476,6 @@ async fn prepare<'a>(
 #[inline(always)]
 fn inherited(app: Option<&Traffik>) -> Option<&SharedBackend> {
     match app {
-        // Where there is neither, there is no installed one to ask a second time.
         None => process_memory(),
         Some(app) => inherited_from(app),
     }
@@ -484,7 +483,7 @@ fn inherited(app: Option<&Traffik>) -> Option<&SharedBackend> {
 
 #[inline(never)]
 fn inherited_from(app: &Traffik) -> Option<&SharedBackend> {
-    app.backend().or_else(|| Traffik::of(None)?.backend()).or_else(|| process_memory())
+    app.backend().or_else(|| process_memory())
 }
 
 fn no_backend(uid: &str) -> Error {

@@ -115,7 +115,14 @@ impl Applied {
     /// Counts and reports here, and refuses nobody.
     #[must_use]
     pub fn shadow(mut self) -> Self {
-        self.0.overrides().shadow = true;
+        self.0.overrides().shadow = Some(true);
+        self
+    }
+
+    /// Refuses here, even where the throttle is declared to refuse nobody.
+    #[must_use]
+    pub fn enforce(mut self) -> Self {
+        self.0.overrides().shadow = Some(false);
         self
     }
 

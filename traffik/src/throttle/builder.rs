@@ -154,6 +154,12 @@ impl ThrottleBuilder {
         self
     }
 
+    /// Refuses what is over the limit: the default, and what takes [`shadow`](Self::shadow) back.
+    pub fn enforce(mut self) -> Self {
+        self.shadow = false;
+        self
+    }
+
     /// What becomes of a [`Reservation`](crate::Reservation) that is dropped unsettled, such as when
     /// the client goes away. [`OnCancel::Keep`] if not said.
     pub fn on_cancel(mut self, rule: OnCancel) -> Self {

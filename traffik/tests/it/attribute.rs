@@ -220,6 +220,15 @@ async fn answering() {}
 #[throttle("attr:shadowed", rate = "3/min")]
 async fn shadowed() {}
 
+static ON_TRIAL: LazyLock<Throttle> =
+    LazyLock::new(|| Throttle::builder("attr:trial").rate("2/min").shadow().build().unwrap());
+
+#[throttle(ON_TRIAL)]
+async fn on_trial() {}
+
+#[throttle(ON_TRIAL, mode = "enforce")]
+async fn in_earnest() {}
+
 #[tokio::test]
 async fn refusals_are_answered_as_told() {
     let app = Router::new().route("/c", get(cached)).route("/a", get(answering)).route("/s", get(shadowed));
@@ -232,6 +241,14 @@ async fn refusals_are_answered_as_told() {
     assert_eq!((refused.status().as_u16(), refused.headers().contains_key("ratelimit")), (418, true));
     assert_eq!(body(refused).await, "attr:answer");
     assert_eq!(statuses(&app, "/s", "10.0.0.1", 4).await, [200, 200, 200, 429]);
+}
+
+#[tokio::test]
+async fn a_route_may_enforce_what_is_on_trial_elsewhere() {
+    let (app, _clock) = isolated(Router::new().route("/t", get(on_trial)).route("/e", get(in_earnest)));
+    assert_eq!(statuses(&app, "/t", "10.0.0.1", 1).await, [200]);
+    assert_eq!(statuses(&app, "/e", "10.0.0.1", 2).await, [200, 429]);
+    assert_eq!(statuses(&app, "/t", "10.0.0.1", 2).await, [200, 200]);
 }
 
 #[throttle("attr:refund", rate = "2/min", refund_on = "5xx")]

@@ -126,7 +126,7 @@ fn later<'a>(
         if stack.error.is_some() {
             // The answer of a handler whose throttles could not be set up.
             undo(parts).await;
-            return Err(response::outage(Outage::Raise, Some(&parts.headers)).into());
+            return Err(response::outage(Outage::Raise, Some(parts)).into());
         }
         let after = admit(&stack.uses, parts, false, ruling).await?;
         if stack.charges {
