@@ -24,7 +24,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Once;
 
 #[cfg(feature = "axum")]
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, connect_info::MockConnectInfo};
 
 pub use forwarded::ForwardedHeader;
 use network::Network;
@@ -37,13 +37,14 @@ use crate::identity::{Identity, KindRef, Who};
 use crate::key;
 
 /// Where the socket's peer is found: put there by [`traffik::axum::serve`](crate::axum::serve),
-/// axum's `ConnectInfo`, or by hand on other servers.
+/// axum's `ConnectInfo` (or, in tests, its `MockConnectInfo`), or by hand on other servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
 
 /// The client's address, as an identity: the socket's peer, or what trusted proxies say of it.
 ///
-/// IPv4-mapped IPv6 addresses are unmapped and IPv6 ones masked to their /64. Without a peer it is
+/// IPv4-mapped IPv6 addresses are unmapped, and so are those of a translator (`64:ff9b::/96`, RFC 6052);
+/// other IPv6 ones are masked to their /64. Without a peer it is
 /// [`ANONYMOUS`](crate::ANONYMOUS), one bucket for all, and a warning tells once how to mend that.
 #[must_use]
 pub fn client_ip(parts: &Parts) -> Identity {
@@ -59,7 +60,7 @@ pub(crate) fn kind(parts: &Parts, app: Option<&Traffik>) -> KindRef<'static> {
 #[inline(always)]
 fn found_by(app: Option<&Traffik>) -> &ClientIp {
     static DEFAULT: ClientIp = ClientIp::DEFAULT;
-    app.map_or(&DEFAULT, Traffik::client_ip)
+    app.and_then(Traffik::client_ip).unwrap_or(&DEFAULT)
 }
 
 /// The hash of the client, as [`key::client`] makes it.
@@ -197,11 +198,15 @@ impl ClientIp {
         self.proxies.iter().any(|network| network.contains(ip))
     }
 
-    /// One customer usually holds a whole IPv6 network, and could walk through its addresses.
+    /// One customer usually holds a whole IPv6 network, and could walk through its addresses. Behind a translator, all of
+    /// IPv4 is one such network, and who is who stands in its last 32 bits.
     fn mask(&self, ip: IpAddr) -> IpAddr {
         match ip {
             IpAddr::V4(_) => ip,
-            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & network::mask(self.ipv6_prefix))),
+            IpAddr::V6(ip) => match network::translated(ip) {
+                Some(ip) => IpAddr::V4(ip),
+                None => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & network::mask(self.ipv6_prefix))),
+            },
         }
     }
 }
@@ -227,7 +232,15 @@ fn peer(parts: &Parts) -> Option<IpAddr> {
     if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
         return Some(peer.ip());
     }
-    parts.extensions.get::<Peer>().map(|peer| peer.0)
+    if let Some(Peer(peer)) = parts.extensions.get() {
+        return Some(*peer);
+    }
+    // What axum's own extractor falls back to, for tests of routers without a server.
+    #[cfg(feature = "axum")]
+    if let Some(MockConnectInfo(peer)) = parts.extensions.get::<MockConnectInfo<SocketAddr>>() {
+        return Some(peer.ip());
+    }
+    None
 }
 
 #[cold]

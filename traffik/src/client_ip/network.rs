@@ -15,6 +15,13 @@ pub(super) fn mask(prefix: u8) -> u128 {
     u128::MAX.checked_shl(128 - u32::from(prefix.min(128))).unwrap_or(0)
 }
 
+/// The IPv4 address that a translator of protocols (NAT64, SIIT) writes as this one, under the prefix that all of them
+/// know: RFC 6052 §2.1, `64:ff9b::/96`.
+pub(super) fn translated(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    const WELL_KNOWN: u128 = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0).to_bits();
+    (ip.to_bits() & mask(96) == WELL_KNOWN).then(|| Ipv4Addr::from_bits(ip.to_bits() as u32))
+}
+
 /// The address as 128 bits, IPv4 in its mapped form, so that one arithmetic serves both.
 fn bits(ip: IpAddr) -> u128 {
     match ip {

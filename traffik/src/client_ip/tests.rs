@@ -214,6 +214,38 @@ fn ipv6_clients_are_masked_and_ipv4_ones_are_not() {
 }
 
 #[test]
+fn ipv4_clients_behind_a_translator_are_told_apart() {
+    let who = |peer: &str| identify(&ClientIp::default(), &request(peer, &[]));
+    assert_eq!(who("64:ff9b::203.0.113.9"), who("203.0.113.9"));
+    assert_ne!(who("64:ff9b::203.0.113.9"), who("64:ff9b::203.0.113.8"));
+    // One bit beside the prefix, and it is a network like any other.
+    assert_eq!(who("64:ff9b::1:203.0.113.9"), who("64:ff9b::1:203.0.113.8"));
+    // Nobody becomes a proxy by it.
+    let claims = request("64:ff9b::10.0.0.1", &[("x-forwarded-for", b"198.51.100.1")]);
+    assert_eq!(
+        identify(&ClientIp::behind(TRUSTED), &claims),
+        identify(&ClientIp::default(), &request("10.0.0.1", &[]))
+    );
+}
+
+#[test]
+#[cfg(feature = "axum")]
+fn a_test_s_address_stands_in_where_there_is_no_other() {
+    let mock = MockConnectInfo("203.0.113.9:80".parse::<SocketAddr>().unwrap());
+    let mut parts = Request::new(()).into_parts().0;
+    parts.extensions.insert(mock);
+    assert_eq!(
+        identify(&ClientIp::default(), &parts),
+        identify(&ClientIp::default(), &request("203.0.113.9", &[]))
+    );
+    parts.extensions.insert(Peer(ip("203.0.113.8")));
+    assert_eq!(
+        identify(&ClientIp::default(), &parts),
+        identify(&ClientIp::default(), &request("203.0.113.8", &[]))
+    );
+}
+
+#[test]
 fn without_a_peer_everyone_is_anonymous() {
     let mut parts = Request::new(()).into_parts().0;
     parts.headers.insert("x-forwarded-for", HeaderValue::from_static("203.0.113.9"));
