@@ -8,52 +8,84 @@ use crate::client_ip::ClientIp;
 use crate::error::Error;
 use crate::resilience::OnError;
 #[cfg(feature = "tower")]
-use crate::tower::Around;
+use crate::{Headers, response::OnThrottled, tower::Around};
 
 /// What throttles fall back to: a backend, how to find the client's address, what to do when the
 /// backend fails.
 ///
-/// [`install`] makes one the default of the process; `layer` gives one to a single router.
+/// [`install`] makes one the default of the process; `layer` gives one to a single router. What a router's
+/// leaves unsaid, one further out says, and at last the installed one.
 #[derive(Debug, Clone)]
 pub struct Traffik(Arc<Inner>);
 
-#[derive(Debug)]
+/// What is not said is `None`.
+#[derive(Debug, Clone, Default)]
 struct Inner {
     backend: Option<SharedBackend>,
-    client_ip: ClientIp,
-    on_error: OnError,
+    client_ip: Option<ClientIp>,
+    on_error: Option<OnError>,
     #[cfg(feature = "tower")]
-    answers: crate::response::Answers,
+    headers: Option<Headers>,
+    #[cfg(feature = "tower")]
+    on_throttled: Option<OnThrottled>,
+}
+
+impl Inner {
+    /// What this one says, and for the rest what another does.
+    #[cfg(feature = "tower")]
+    fn over(&self, other: &Self) -> Self {
+        fn either<T: Clone>(one: &Option<T>, other: &Option<T>) -> Option<T> {
+            one.as_ref().or(other.as_ref()).cloned()
+        }
+        Self {
+            backend: either(&self.backend, &other.backend),
+            client_ip: either(&self.client_ip, &other.client_ip),
+            on_error: either(&self.on_error, &other.on_error),
+            headers: either(&self.headers, &other.headers),
+            on_throttled: either(&self.on_throttled, &other.on_throttled),
+        }
+    }
 }
 
 impl Traffik {
     /// Starts with nothing set.
     #[must_use]
     pub fn builder() -> TraffikBuilder {
-        TraffikBuilder {
-            backend: None,
-            client_ip: ClientIp::default(),
-            on_error: OnError::default(),
-            #[cfg(feature = "tower")]
-            answers: crate::response::Answers::default(),
-        }
+        TraffikBuilder(Inner::default())
+    }
+
+    /// What this one says, or else the installed one.
+    #[inline(always)]
+    fn said<T>(&self, what: impl Fn(&Inner) -> Option<&T>) -> Option<&T> {
+        what(&self.0).or_else(|| what(&INSTALLED.get()?.0))
     }
 
     pub(crate) fn backend(&self) -> Option<&SharedBackend> {
-        self.0.backend.as_ref()
+        self.said(|inner| inner.backend.as_ref())
     }
 
-    pub(crate) fn client_ip(&self) -> &ClientIp {
-        &self.0.client_ip
+    pub(crate) fn client_ip(&self) -> Option<&ClientIp> {
+        self.said(|inner| inner.client_ip.as_ref())
     }
 
-    pub(crate) fn on_error(&self) -> &OnError {
-        &self.0.on_error
+    pub(crate) fn on_error(&self) -> Option<&OnError> {
+        self.said(|inner| inner.on_error.as_ref())
     }
 
     #[cfg(feature = "tower")]
-    pub(crate) fn answers(&self) -> &crate::response::Answers {
-        &self.0.answers
+    pub(crate) fn headers(&self) -> Option<&Headers> {
+        self.said(|inner| inner.headers.as_ref())
+    }
+
+    #[cfg(feature = "tower")]
+    pub(crate) fn on_throttled(&self) -> Option<&OnThrottled> {
+        self.said(|inner| inner.on_throttled.as_ref())
+    }
+
+    /// One that says what this one does, and for the rest what one further out does.
+    #[cfg(feature = "tower")]
+    pub(crate) fn inside(&self, outer: Option<&Self>) -> Self {
+        outer.map_or_else(|| self.clone(), |outer| Self(Arc::new(self.0.over(&outer.0))))
     }
 
     /// A `tower` layer that gives this to every request that passes through it.
@@ -71,9 +103,9 @@ impl Traffik {
 
     /// What is wrong with it.
     fn error(&self) -> Option<Error> {
-        let error = self.client_ip().error();
+        let error = self.0.client_ip.as_ref().and_then(ClientIp::error);
         #[cfg(feature = "tower")]
-        let error = error.or_else(|| self.answers().headers.as_ref()?.error());
+        let error = error.or_else(|| self.0.headers.as_ref()?.error());
         error
     }
 
@@ -96,41 +128,35 @@ impl Traffik {
 
 /// Builds a [`Traffik`].
 #[derive(Debug, Clone)]
-pub struct TraffikBuilder {
-    backend: Option<SharedBackend>,
-    client_ip: ClientIp,
-    on_error: OnError,
-    #[cfg(feature = "tower")]
-    answers: crate::response::Answers,
-}
+pub struct TraffikBuilder(Inner);
 
 impl TraffikBuilder {
     /// Where throttles without a backend of their own count.
     #[must_use]
     pub fn backend(mut self, backend: impl Into<SharedBackend>) -> Self {
-        self.backend = Some(backend.into());
+        self.0.backend = Some(backend.into());
         self
     }
 
     /// How to find a client's address. The default trusts no header.
     #[must_use]
     pub fn client_ip(mut self, client_ip: ClientIp) -> Self {
-        self.client_ip = client_ip;
+        self.0.client_ip = Some(client_ip);
         self
     }
 
     /// What throttles without a word of their own do when the backend fails.
     #[must_use]
     pub fn on_error(mut self, on_error: OnError) -> Self {
-        self.on_error = on_error;
+        self.0.on_error = Some(on_error);
         self
     }
 
     /// Which rate-limit headers the answers carry, unless a throttle says otherwise.
     #[cfg(feature = "tower")]
     #[must_use]
-    pub fn headers(mut self, headers: crate::Headers) -> Self {
-        self.answers.headers = Some(headers);
+    pub fn headers(mut self, headers: Headers) -> Self {
+        self.0.headers = Some(headers);
         self
     }
 
@@ -138,20 +164,14 @@ impl TraffikBuilder {
     #[cfg(feature = "tower")]
     #[must_use]
     pub fn on_throttled<K>(mut self, answer: impl crate::response::IntoAnswer<K>) -> Self {
-        self.answers.on_throttled = Some(crate::response::OnThrottled::Answer(answer.into_answer()));
+        self.0.on_throttled = Some(OnThrottled::Answer(answer.into_answer()));
         self
     }
 
     /// Done.
     #[must_use]
     pub fn build(self) -> Traffik {
-        Traffik(Arc::new(Inner {
-            backend: self.backend,
-            client_ip: self.client_ip,
-            on_error: self.on_error,
-            #[cfg(feature = "tower")]
-            answers: self.answers,
-        }))
+        Traffik(Arc::new(self.0))
     }
 }
 

@@ -14,11 +14,12 @@ use std::time::Duration;
 use axum_core::body::Body;
 use axum_core::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 
 pub use answer::{Answer, AsyncAnswer, IntoAnswer};
 pub(crate) use answer::{Answers, OnThrottled};
 
+use crate::Parts;
 use crate::decision::Throttled;
 use crate::error::Error;
 use crate::headers::{self, Headers, Report};
@@ -34,7 +35,7 @@ pub(crate) fn whole_seconds(wait: Duration) -> u64 {
 
 /// `429`, without rate-limit headers. `policies` are the names of all that were violated, encoded as
 /// [`Headers::policy`] does, which is as JSON wants them too.
-pub(crate) fn refusal(request: Option<&HeaderMap>, first: &Throttled, policies: &[&str]) -> Response {
+pub(crate) fn refusal(request: Option<&Parts>, first: &Throttled, policies: &[&str]) -> Response {
     let wait = first.retry_after().map(whole_seconds);
     let detail = match wait {
         Some(seconds) => format!("Too many requests. Retry in {seconds} s."),
@@ -46,7 +47,7 @@ pub(crate) fn refusal(request: Option<&HeaderMap>, first: &Throttled, policies: 
     };
     let mut response = if let Some(content_type) = request.and_then(grpc::content_type) {
         grpc::status(content_type, grpc::Code::ResourceExhausted, &detail, first.retry_after())
-    } else if request.is_some_and(accept::prefers_text) {
+    } else if request.is_some_and(|request| accept::prefers_text(&request.headers)) {
         plain(StatusCode::TOO_MANY_REQUESTS, detail)
     } else {
         let quoted: Vec<_> = policies.iter().map(|policy| format!("\"{policy}\"")).collect();
@@ -66,11 +67,11 @@ pub(crate) fn refusal(request: Option<&HeaderMap>, first: &Throttled, policies: 
 }
 
 /// `503` or `500`, and never a word about the cause.
-pub(crate) fn outage(outage: Outage, request: Option<&HeaderMap>) -> Response {
+pub(crate) fn outage(outage: Outage, request: Option<&Parts>) -> Response {
     const SHORT: &str = "The service is short of capacity. Retry in a moment.";
     const WAIT: Duration = Duration::from_secs(1);
     let grpc = request.and_then(grpc::content_type);
-    let text = request.is_some_and(accept::prefers_text);
+    let text = request.is_some_and(|request| accept::prefers_text(&request.headers));
     match outage {
         Outage::Unavailable => {
             let mut response = if let Some(content_type) = grpc {

@@ -21,7 +21,7 @@ use crate::key;
 use crate::observe::{self, Outcome};
 use crate::policy::Policy;
 use crate::request_fn::{RequestFn, Source};
-use crate::resilience::Outage;
+use crate::resilience::{OnError, Outage};
 use crate::settings::{BackendSetting, Present, RateSetting, Settings};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
@@ -282,14 +282,14 @@ fn wait(verdict: &Verdict) -> Option<Duration> {
 fn has_last_word(settings: &Settings, parts: Option<&Parts>) -> bool {
     match &settings.on_error {
         Some(on_error) => on_error.is_word(),
-        None => Traffik::of(parts).is_none_or(|traffik| traffik.on_error().is_word()),
+        None => Traffik::of(parts).and_then(Traffik::on_error).is_none_or(OnError::is_word),
     }
 }
 
 fn on_error(settings: &Settings, parts: Option<&Parts>) -> Outage {
     match &settings.on_error {
         Some(on_error) => on_error.outage(),
-        None => Traffik::of(parts).map_or(Outage::Unavailable, |traffik| traffik.on_error().outage()),
+        None => Traffik::of(parts).and_then(Traffik::on_error).map_or(Outage::Unavailable, OnError::outage),
     }
 }
 

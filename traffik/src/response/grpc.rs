@@ -8,7 +8,9 @@ use std::time::Duration;
 use axum_core::body::Body;
 use axum_core::response::Response;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
+
+use crate::Parts;
 
 static STATUS: HeaderName = HeaderName::from_static("grpc-status");
 static MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -23,9 +25,10 @@ pub(super) enum Code {
     Unavailable = 14,
 }
 
-/// The content type of a gRPC request, or gRPC-Web; `None` for other requests.
-pub(super) fn content_type(request: &HeaderMap) -> Option<&HeaderValue> {
-    request.get(CONTENT_TYPE).filter(|value| {
+/// The content type of a gRPC request, or gRPC-Web; `None` for other requests. Those are all `POST`, which no cache
+/// keeps: whoever says `GET` would have the refusal of another kind of request kept as its answer, a `200`.
+pub(super) fn content_type(request: &Parts) -> Option<&HeaderValue> {
+    request.headers.get(CONTENT_TYPE).filter(|_| request.method == Method::POST).filter(|value| {
         let rest = value.as_bytes().strip_prefix(b"application/grpc");
         rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b'-')))
     })
@@ -146,8 +149,11 @@ mod tests {
             ("application/grpcx", false),
             ("application/json", false),
         ] {
-            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]);
-            assert_eq!(content_type(&headers).is_some(), grpc, "{value}");
+            for (method, is_its) in [(Method::POST, true), (Method::GET, false), (Method::HEAD, false)] {
+                let request = http::Request::builder().method(method.clone()).header(CONTENT_TYPE, value);
+                let (parts, ()) = request.body(()).unwrap().into_parts();
+                assert_eq!(content_type(&parts).is_some(), grpc && is_its, "{method} {value}");
+            }
         }
     }
 }

@@ -74,7 +74,7 @@ impl Use {
     /// Whether a request that passes leaves nothing to do or to tell.
     fn stays_silent(&self, parts: &Parts) -> bool {
         let settings = self.throttle.settings();
-        let app = || app(parts).and_then(|app| app.headers.as_ref());
+        let app = || app(parts).and_then(Traffik::headers);
         !self.charges
             && settings.answers.headers.as_ref().or_else(app).is_some_and(Headers::is_never)
             && self.refund_on(&settings).is_none()
@@ -125,6 +125,9 @@ fn in_general(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
         Some(marks) if uses.iter().any(|one| adjusts(one, marks)) => return First::Later(None),
         Some(marks) => uses.iter().filter(|one| is_new(one, marks)).collect(),
     };
+    if counted.len() < uses.len() {
+        tell_of_layers(uses, parts);
+    }
     if counted.is_empty() {
         return First::In(After::default());
     }
@@ -177,6 +180,9 @@ pub(crate) async fn admit(
             uses.iter().filter(|one| is_new(one, marks) || find(&adjusted, one).is_some()).collect()
         }
     };
+    if counted.len() < uses.len() {
+        tell_of_layers(uses, parts);
+    }
     let mut waved: Option<Waved> = None;
     loop {
         let made = match ruling.take() {
@@ -189,7 +195,7 @@ pub(crate) async fn admit(
         let ruling = match made {
             Ok(ruling) => ruling,
             Err(failure) => {
-                let mut response = response::outage(failure.outage, Some(&parts.headers));
+                let mut response = response::outage(failure.outage, Some(parts));
                 settle(&mut response, parts).await;
                 return Err(response);
             }
@@ -237,8 +243,16 @@ impl Waved {
     }
 }
 
-fn app(parts: &Parts) -> Option<&Answers> {
-    Traffik::of(Some(parts)).map(Traffik::answers)
+fn app(parts: &Parts) -> Option<&Traffik> {
+    Traffik::of(Some(parts))
+}
+
+/// Tells a handler that runs either way that it was let in, where layers have decided on some of its throttles: nobody
+/// is asked about those again.
+fn tell_of_layers(uses: &[Use], parts: &mut Parts) {
+    if uses.iter().any(Use::continues) {
+        Outcome::leave(parts, None);
+    }
 }
 
 /// Whether no layer has applied it to this request; another scope is another account.
@@ -290,7 +304,7 @@ fn entries<'a>(counted: &[&'a Use], adjusted: &'a [(&Use, Overrides)]) -> SmallV
 fn headers<'a>(settings: &'a Settings, parts: &'a Parts) -> &'a Headers {
     match &settings.answers.headers {
         Some(headers) => headers,
-        None => app(parts).and_then(|app| app.headers.as_ref()).unwrap_or(&DEFAULT_HEADERS),
+        None => app(parts).and_then(Traffik::headers).unwrap_or(&DEFAULT_HEADERS),
     }
 }
 
@@ -351,7 +365,7 @@ async fn refuse(counted: &[&Use], ruling: &Ruling, place: usize, parts: &Parts) 
         counted.iter().zip(&ruling.each).filter_map(|(one, ruled)| report(one, ruled, parts, true)).collect();
     let mut response = match ruling.each.get(place).map(|ruled| &ruled.decision) {
         Some(Decision::Denied(first)) => answer(counted, ruling, place, first, parts).await,
-        _ => response::outage(crate::resilience::Outage::Raise, Some(&parts.headers)),
+        _ => response::outage(crate::resilience::Outage::Raise, Some(parts)),
     };
     headers::write(&reports, response.headers_mut(), false);
     settle(&mut response, parts).await;
@@ -366,21 +380,21 @@ async fn answer(
     parts: &Parts,
 ) -> Response {
     let own = counted.get(place).and_then(|one| one.on_throttled(&one.throttle.settings()).cloned());
-    let answer = own.or_else(|| app(parts).and_then(|app| app.on_throttled.clone()));
+    let answer = own.or_else(|| app(parts)?.on_throttled().cloned());
     if let Some(OnThrottled::Answer(answer)) = answer {
         return answer(parts, first).await;
     }
     let refused =
         counted.iter().zip(&ruling.each).filter(|(_, ruled)| !ruled.shadow && !ruled.decision.is_allowed());
     let settings: Vec<_> = refused.map(|(one, _)| (one.throttle.uid(), one.throttle.settings())).collect();
-    let app = app(parts).and_then(|app| app.headers.as_ref());
+    let app = app(parts).and_then(Traffik::headers);
     let policies: Vec<&str> = settings
         .iter()
         .map(|(uid, settings)| {
             settings.answers.headers.as_ref().or(app).map_or(*uid, |headers| headers.policy(uid))
         })
         .collect();
-    response::refusal(Some(&parts.headers), first, &policies)
+    response::refusal(Some(parts), first, &policies)
 }
 
 /// Gives outer layers their charges back, and tells them on the answer.

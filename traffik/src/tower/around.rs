@@ -11,7 +11,7 @@ use crate::app::Traffik;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Around {
-    /// The innermost router's.
+    /// The innermost router's, over those further out.
     pub(crate) traffik: Option<Traffik>,
     pub(super) marks: Marks,
 }

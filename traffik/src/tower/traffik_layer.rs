@@ -9,7 +9,7 @@ use tower_service::Service;
 use super::around::Around;
 use crate::app::Traffik;
 
-/// Gives a [`Traffik`] to every request that passes. Made by [`Traffik::layer`].
+/// Gives a [`Traffik`] to every request that passes, over what a layer further out has given it. Made by [`Traffik::layer`].
 #[derive(Debug, Clone)]
 pub struct TraffikLayer(Traffik);
 
@@ -44,8 +44,9 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for TraffikService<S> {
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
-        let traffik = self.traffik.clone();
-        Around::leave(request.extensions_mut(), |around| around.traffik = Some(traffik));
+        Around::leave(request.extensions_mut(), |around| {
+            around.traffik = Some(self.traffik.inside(around.traffik.as_ref()));
+        });
         self.inner.call(request)
     }
 }

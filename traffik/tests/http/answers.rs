@@ -1,5 +1,7 @@
 //! What refused clients are answered.
 
+use std::sync::LazyLock;
+
 use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
@@ -119,6 +121,34 @@ async fn who_lets_pass_hides_nobody_who_refuses() {
     let refused = client.get("/").await;
     assert_eq!(refused.status, 429);
     assert_eq!(refused.header("retry-after"), Some("60"));
+}
+
+/// A handler is told what was decided by a layer further out, with or without a throttle that only it has.
+#[tokio::test]
+async fn a_handler_under_its_own_throttle_as_a_layer_runs_anyway() {
+    static BOTH: LazyLock<Throttle> =
+        LazyLock::new(|| build("both", "2/min").continue_when_throttled().build().unwrap());
+    #[throttle(BOTH, on_throttled = "continue")]
+    async fn alone(outcome: Outcome) -> String {
+        outcome.is_throttled().to_string()
+    }
+    #[throttle(BOTH)]
+    #[throttle("answers:beside", rate = "9/min")]
+    async fn beside(outcome: Outcome) -> String {
+        outcome.is_throttled().to_string()
+    }
+    let app = Router::new()
+        .route("/alone", get(alone))
+        .route("/beside", get(beside))
+        .layer(ThrottleLayer::new([&*BOTH]))
+        .layer(app().build().layer());
+    let client = Client::of(app).await;
+    for (path, throttled) in
+        [("/alone", "false"), ("/beside", "false"), ("/alone", "true"), ("/beside", "true")]
+    {
+        let reply = client.get(path).await;
+        assert_eq!((reply.status, &*reply.body), (200, throttled), "{path}");
+    }
 }
 
 #[tokio::test]
