@@ -1,7 +1,7 @@
 //! [`Proxy`]: a TCP proxy in front of a server, which does what networks do to connections.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    upstream: u16,
+    upstream: Arc<AtomicU16>,
     how: Arc<How>,
     /// The accepting task; its connections die with it.
     task: Mutex<Option<JoinHandle<()>>>,
@@ -35,7 +35,12 @@ impl Proxy {
     pub async fn start(upstream: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
-        let proxy = Self { address, upstream, how: Arc::default(), task: Mutex::default() };
+        let proxy = Self {
+            address,
+            upstream: Arc::new(AtomicU16::new(upstream)),
+            how: Arc::default(),
+            task: Mutex::default(),
+        };
         proxy.accept(listener);
         proxy
     }
@@ -44,6 +49,12 @@ impl Proxy {
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://{}/", self.address)
+    }
+
+    /// Leads new connections to the server on this port, as a name does that has been given to another. Those that there
+    /// are stay where they lead.
+    pub fn lead_to(&self, upstream: u16) {
+        self.upstream.store(upstream, Ordering::SeqCst);
     }
 
     /// Holds every piece of a reply back for so long.
@@ -76,11 +87,11 @@ impl Proxy {
     }
 
     fn accept(&self, listener: TcpListener) {
-        let (upstream, how) = (self.upstream, self.how.clone());
+        let (upstream, how) = (self.upstream.clone(), self.how.clone());
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                let how = how.clone();
+                let (upstream, how) = (upstream.load(Ordering::SeqCst), how.clone());
                 connections.spawn(async move {
                     let Ok(server) = TcpStream::connect(("127.0.0.1", upstream)).await else { return };
                     let (from_client, to_client) = client.into_split();

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use traffik::{Decision, Error, RedisBackend, Throttle};
-use traffik_tests::{RedisServer, eventually};
+use traffik_tests::{Proxy, RedisServer, eventually};
 
 use crate::support::{FOREVER, throttle};
 
@@ -122,6 +122,25 @@ async fn killed_and_started_again() {
     println!("killed: {failed} hits failed in 700 ms; counting {after:?} after the restart");
     let used = throttle.stat("ann").await.unwrap().unwrap().used;
     assert!(used <= 2, "{used} charged: something was sent again");
+}
+
+/// Behind one name, as managed servers are: the master becomes a replica and keeps its connections, and the name is
+/// given to the next one.
+#[tokio::test]
+async fn demoted_without_a_word() {
+    let (first, second) = (RedisServer::start(), RedisServer::start());
+    let proxy = Proxy::start(first.port()).await;
+    let redis = RedisBackend::connect(proxy.url()).await.unwrap();
+    let throttle = throttle("a", &format!("1000000/{FOREVER}")).backend(redis).build().unwrap();
+    assert!(timed(&throttle).await.unwrap().is_allowed());
+
+    first.command::<()>(&["REPLICAOF", "127.0.0.1", &second.port().to_string()]);
+    let error = timed(&throttle).await.unwrap_err();
+    assert!(!error.is_timeout(), "{error}");
+    proxy.lead_to(second.port());
+    let after = recovered(&throttle).await;
+    println!("demoted: counting {after:?} after the name was given to another");
+    assert!(first.is_running() && second.decisions() > 0);
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ async fn together<'a>(
     request: &Request<'a>,
     ruling: &mut Ruling,
 ) -> Result<bool, Failure> {
-    let mut charged = Charged::default();
+    let (mut charged, mut undone) = (Charged::default(), None);
     while let Some(first) = left.first() {
         let mut batch = Batch::new(first.backend);
         let mut permits = Permits::default();
@@ -87,7 +87,16 @@ async fn together<'a>(
                 shut.push(leg);
             }
         }
-        let mut outcome = detour(&shut, None, ruling, &mut later);
+        let mut miss = |legs: &[Leg<'a>], error, ruling: &mut Ruling, later: &mut Legs<'a>| match request.op {
+            Op::Refund { .. } | Op::Settle { .. } => missed(legs, error).map_or(Ok(()), Err),
+            Op::Reset => {
+                later.extend(legs.iter().filter_map(|leg| leg.next()));
+                undone = undone.take().or_else(|| missed(legs, error));
+                Ok(())
+            }
+            Op::Hit | Op::Check => detour(legs, error, ruling, later),
+        };
+        let mut outcome = miss(&shut, None, ruling, &mut later);
         if outcome.is_ok() && !batch.members.is_empty() {
             // Of several backends none may be left charged if the client goes away meanwhile.
             let several = request.op == Op::Hit && !(charged.is_empty() && later.is_empty());
@@ -106,7 +115,7 @@ async fn together<'a>(
                 Ok(_) => {}
                 Err(error) => {
                     let legs: Legs<'_> = batch.legs().collect();
-                    outcome = detour(&legs, Some(error), ruling, &mut later);
+                    outcome = miss(&legs, Some(error), ruling, &mut later);
                 }
             }
         }
@@ -118,7 +127,24 @@ async fn together<'a>(
         left = later;
     }
     charged.keep();
-    Ok(true)
+    undone.map_or(Ok(true), Err)
+}
+
+/// A correction that was not made, or perhaps not: no policy makes that a success. A refund goes to no fallback, where
+/// the account has not paid; a reset goes on to all of them.
+fn missed(legs: &[Leg<'_>], error: Option<BackendError>) -> Option<Failure> {
+    let first = legs.first()?;
+    let error = error.unwrap_or_else(|| left_alone(first.backend));
+    let uid = first.candidate.policy.get().uid();
+    tracing::warn!(target: "traffik", uid, outcome = "error", %error, "the backend could not make a correction");
+    Some(Failure { error: Error::backend(error), outage: Outage::Raise })
+}
+
+fn left_alone(backend: &SharedBackend) -> BackendError {
+    BackendError::new(format!(
+        "the {} backend is left alone, since it kept failing: its circuit breaker is open",
+        backend.get().name()
+    ))
 }
 
 /// Sends hits on whose backend failed, or may not be asked (`None`), to wherever their policy says.
@@ -141,12 +167,7 @@ fn detour<'a>(
         }
     }
     let shut = error.is_none();
-    let error = error.unwrap_or_else(|| {
-        BackendError::new(format!(
-            "the {} backend is left alone, since it kept failing: its circuit breaker is open",
-            first.backend.get().name()
-        ))
-    });
+    let error = error.unwrap_or_else(|| left_alone(first.backend));
     if shut {
         // The breaker has told that it opened; a line a request would be a flood.
         tracing::debug!(target: "traffik", uid, outcome = "error", "a circuit breaker is open");

@@ -146,13 +146,13 @@ impl<'a> Queue<'a> {
     pub(super) async fn end<T>(&self, outcome: Result<T, BoxError>) -> Result<T, QuotaError> {
         let error = match outcome {
             Ok(value) => {
-                return match self.apply().await.map_err(QuotaError::Failed)? {
-                    Decision::Allowed(_) | Decision::Exempt => Ok(value),
-                    Decision::Denied(throttled) => {
-                        self.give_up().await;
-                        Err(QuotaError::Refused(throttled))
-                    }
+                let error = match self.apply().await {
+                    Ok(Decision::Allowed(_) | Decision::Exempt) => return Ok(value),
+                    Ok(Decision::Denied(throttled)) => QuotaError::Refused(throttled),
+                    Err(error) => QuotaError::Failed(error),
                 };
+                self.give_up().await;
+                return Err(error);
             }
             Err(error) => error,
         };

@@ -11,8 +11,9 @@ use traffik::strategy::{
 };
 use traffik::test_kit::{FaultyBackend, ManualClock};
 use traffik::{
-    Backend, BackendError, BoxFuture, Decision, DenialCache, Hit, Identity, MemoryBackend, Op, Priority,
-    Registry, SharedBackend, Throttle, ThrottleBuilder, Verdicts, hit_all,
+    Backend, BackendError, BoxFuture, BreakerState, CircuitBreaker, Decision, DenialCache, Hit, Identity,
+    MemoryBackend, OnError, Op, Priority, Registry, SharedBackend, Throttle, ThrottleBuilder, Verdicts,
+    hit_all,
 };
 
 use crate::support::Result;
@@ -62,6 +63,31 @@ async fn an_attack_costs_one_call_a_client_and_window() -> Result {
         assert_eq!(setup.store.calls() - before, 100, "window {window}");
         setup.clock.advance(Duration::from_secs(10));
     }
+    Ok(())
+}
+
+/// What is remembered says nothing of the store: it may be down.
+#[tokio::test]
+async fn a_breaker_learns_nothing_from_what_is_remembered() -> Result {
+    let setup = setup(100);
+    let breaker = CircuitBreaker::builder().failure_threshold(2).clock(setup.clock.clone()).build();
+    let on_error = OnError::raise().breaker(breaker.clone());
+    let on = |uid| on(uid, "1/min", &setup.cache).on_error(on_error.clone()).build();
+    let both = [&on("denial:breaker")?, &on("denial:breaker:two")?];
+    assert!(hit_all(both, "attacker").await?.is_allowed());
+    assert!(!hit_all(both, "attacker").await?.is_allowed());
+    setup.store.fail();
+    for client in ["ann", "bob"] {
+        let calls = setup.store.calls();
+        assert!(!hit_all(both, "attacker").await?.is_allowed());
+        assert_eq!(setup.store.calls(), calls, "it is remembered");
+        hit_all(both, client).await.unwrap_err();
+    }
+    assert_eq!(breaker.state(), BreakerState::Open);
+    // Nor does it close one that is about to try.
+    setup.clock.advance(Duration::from_secs(30));
+    assert!(!hit_all(both, "attacker").await?.is_allowed());
+    assert_ne!(breaker.state(), BreakerState::Closed);
     Ok(())
 }
 

@@ -37,6 +37,40 @@ async fn an_outage_is_answered_as_told_and_never_429() {
     }
 }
 
+/// What was not done is not told as done, whatever hits may do meanwhile.
+#[tokio::test]
+async fn corrections_are_made_or_are_errors() -> Result {
+    let (faulty, second) = (FaultyBackend::new(still()), still());
+    let on = |on_error| {
+        let throttle = Throttle::builder("fail:corrections").rate("9/min").backend(faulty.clone());
+        throttle.on_error(on_error).registry(&Registry::new()).build()
+    };
+    let used =
+        async |throttle: &Throttle| -> Result<u64> { Ok(throttle.stat("u").await?.ok_or("exempt")?.used) };
+    let (open, backed) = (on(OnError::allow())?, on(OnError::fallback(second.clone()))?);
+    for throttle in [&open, &backed] {
+        faulty.heal();
+        assert!(throttle.hit("u").cost(2).await?.is_allowed());
+        faulty.fail();
+        assert!(throttle.hit("u").cost(5).await?.is_allowed(), "a hit goes where its policy says");
+        let error = throttle.refund("u", 3).await.unwrap_err();
+        assert!(error.is_backend(), "{error}");
+    }
+    assert_eq!(used(&backed).await?, 5, "the fallback was not paid the 3 units");
+    for throttle in [&open, &backed] {
+        let error = throttle.reset("u").await.unwrap_err();
+        assert!(error.is_backend(), "{error}");
+    }
+    assert_eq!(used(&backed).await?, 0, "but is reset");
+    faulty.heal();
+    assert_eq!(used(&backed).await?, 4, "of the first nothing has been given back");
+    backed.refund("u", 3).await?;
+    assert_eq!(used(&backed).await?, 1);
+    backed.reset("u").await?;
+    assert_eq!(used(&backed).await?, 0);
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_call_outlives_its_deadline() -> Result {
     let slow = FaultyBackend::new(still()).delay(Duration::from_millis(200));

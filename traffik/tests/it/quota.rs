@@ -149,6 +149,23 @@ async fn a_refusal_within_the_work_is_told_as_one() -> Result {
 }
 
 #[tokio::test]
+async fn what_is_held_is_given_back_if_the_end_fails() -> Result {
+    let faulty = FaultyBackend::new(memory());
+    let (held, queued) =
+        (on("quota:held", "10/hour", memory()), on("quota:queued", "10/hour", faulty.clone()));
+    let answer = QuotaContext::new("ann").run(async |q| {
+        q.add(&held, 3);
+        assert!(q.reserve().await?.is_allowed());
+        q.add(&queued, 1);
+        faulty.fail();
+        Ok("done")
+    });
+    assert!(matches!(answer.await, Err(QuotaError::Failed(error)) if error.is_backend()));
+    assert_eq!(used(&held).await, 0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn nested_contexts_merge_into_the_outer_one() -> Result {
     let rows = on("quota:nested", "10/hour", memory());
     rows.quota("ann")

@@ -150,7 +150,7 @@ impl Denials {
         }
     }
 
-    fn forget(&self, hits: &[Hit<'_>]) {
+    pub(crate) fn forget(&self, hits: &[Hit<'_>]) {
         for hit in hits {
             let mut set = self.set(hit.hash());
             set.changes = set.changes.wrapping_add(1);

@@ -62,6 +62,7 @@ const SILENT: u64 = 500;
 /// - It keeps a failed attempt's error until the next command, however old it is by then. So a
 ///   connection known to be lost (RESP3 tells) gets a fresh manager before the next command; and a
 ///   refused one proves that nothing was sent, so that command is tried once on a fresh manager.
+/// - It keeps to a server that has become a replica. A fresh manager looks its name up again.
 /// - After an attempt that failed otherwise than by I/O (a wrong password, too many clients) it
 ///   never tries again, and it never gives a silent peer up. A fresh manager does.
 /// - Its own limit on responses (500 ms) is off: the backend's deadline takes its place.
@@ -75,6 +76,8 @@ pub(super) struct Link {
     refused: AtomicBool,
     /// In ms since `born`: since when no command was answered; 0 while they are.
     silent_since: AtomicU64,
+    /// In ms since `born`: from when on a server that says it is a replica is connected to anew.
+    reconnect_at: AtomicU64,
 }
 
 /// What is sent at once.
@@ -87,6 +90,13 @@ enum Packet<'a> {
 /// Whether an error proves that nothing was sent: nobody listens there.
 pub(super) fn unsent(error: &RedisError) -> bool {
     error.is_connection_refusal()
+}
+
+/// Whether a reply says that the server is a master no more, and only a copy of one: `READONLY`, which before Redis 7
+/// stands in the words of the script's error.
+pub(super) fn demoted(reply: &Value) -> bool {
+    let Value::ServerError(error) = reply else { return false };
+    error.code() == "READONLY" || error.details().is_some_and(|words| words.contains("-READONLY "))
 }
 
 /// A manager, and whether it has lost its connection since it was made.
@@ -158,6 +168,7 @@ impl Link {
             quiet_until: AtomicU64::new(0),
             refused: AtomicBool::new(false),
             silent_since: AtomicU64::new(0),
+            reconnect_at: AtomicU64::new(0),
         }
     }
 
@@ -205,6 +216,19 @@ impl Link {
             } else if !error.is_io_error() {
                 self.replace(&slot)?;
                 self.be_quiet(false);
+            }
+        }
+        if result.as_ref().is_ok_and(demoted) {
+            // It keeps its connections. Who has its name or address now is found by connecting again, now and then.
+            let (now, due) = (self.elapsed(), self.reconnect_at.load(Ordering::Relaxed));
+            let next = now.saturating_add(QUIET);
+            let due = now >= due
+                && self
+                    .reconnect_at
+                    .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok();
+            if due {
+                self.replace(&slot)?;
             }
         }
         waiting.answered = result.is_ok();

@@ -78,7 +78,14 @@ pub(super) async fn decide(
     for places in groups {
         let owned = of(hits, places).iter().map(Owned::new).collect();
         let Answer { result, charge, .. } = charge(store.clone(), owned).await;
-        let verdicts = result?;
+        let verdicts = match result {
+            Ok(verdicts) => verdicts,
+            Err(error) => {
+                // Before the caller tries again, who would be refused for want of it.
+                charged.give_back().await;
+                return Err(error);
+            }
+        };
         if !verdicts.admitted() {
             charged.give_back().await;
             // As all of them stand now, but for the refusal, which may have passed meanwhile.
@@ -212,6 +219,10 @@ async fn give_back(store: &Store, (at, hits): &Charge) {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tell(&error),
         Err(_) => tell(&BackendError::timeout(super::NAME, store.timeout)),
+    }
+    // Somebody may have been refused meanwhile for want of it.
+    if let Some(denials) = &store.denials {
+        denials.forget(&hits);
     }
 }
 

@@ -67,12 +67,20 @@ pub(super) fn begin<T: Renew>(of: &Arc<T>) {
     if !of.renewal().begins() {
         return;
     }
-    let of = of.clone();
+    let look = Look(of.clone());
     runtime.spawn(async move {
         // Without success what there was stays.
-        let _ = tokio::time::timeout(WITHIN, of.look()).await;
-        of.renewal().ended();
+        let _ = tokio::time::timeout(WITHIN, look.0.look()).await;
     });
+}
+
+/// A look that has begun. It ends with its task, whichever way that goes: its runtime may be shut down first.
+struct Look<T: Renew>(Arc<T>);
+
+impl<T: Renew> Drop for Look<T> {
+    fn drop(&mut self) {
+        self.0.renewal().ended();
+    }
 }
 
 /// Waits until somebody has looked, who began no earlier than the look that is under way. For a
@@ -102,5 +110,38 @@ impl<T: Renew> Drop for Waiting<'_, T> {
         if !self.answered {
             begin(self.of);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Never ends its first look.
+    struct Slow(Renewal, AtomicU64);
+
+    impl Renew for Slow {
+        fn renewal(&self) -> &Renewal {
+            &self.0
+        }
+
+        async fn look(&self) {
+            if self.1.fetch_add(1, Ordering::SeqCst) == 0 {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    #[test]
+    fn a_look_that_goes_with_its_runtime_is_not_the_last() {
+        let slow = Arc::new(Slow(Renewal::new(), AtomicU64::new(0)));
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime().block_on(async {
+            begin(&slow);
+            tokio::task::yield_now().await;
+        });
+        assert_eq!(slow.1.load(Ordering::SeqCst), 1);
+        runtime().block_on(looked(&slow));
+        assert_eq!(slow.1.load(Ordering::SeqCst), 2);
     }
 }

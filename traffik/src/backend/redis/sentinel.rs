@@ -8,7 +8,7 @@ use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServer
 use redis::{Client, Cmd, ErrorKind, RedisConnectionInfo, RedisResult, Value};
 use tokio::task::JoinSet;
 
-use super::connection::{Link, unsent};
+use super::connection::{Link, demoted, unsent};
 use super::renewal::{self, Renew, Renewal, Waiting};
 
 /// How long a Sentinel may take to name the master, and that one to say that it is.
@@ -106,7 +106,8 @@ impl Sentinel {
         };
         waiting.answered = match &result {
             // A master no more.
-            Ok(Value::ServerError(error)) => !matches!(error.code(), "READONLY" | "MASTERDOWN" | "LOADING"),
+            Ok(reply) if demoted(reply) => false,
+            Ok(Value::ServerError(error)) => !matches!(error.code(), "MASTERDOWN" | "LOADING"),
             Ok(_) => true,
             Err(_) => false,
         };
