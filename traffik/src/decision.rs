@@ -146,12 +146,15 @@ impl Stat {
 pub struct Throttled {
     stat: Stat,
     cost: u64,
-    period: Duration,
+    /// Both in microseconds.
+    period: u64,
+    window: u64,
 }
 
 impl Throttled {
     pub(crate) fn new(policy: &Policy, cost: u64, verdict: &Verdict) -> Self {
-        Self { stat: Stat::new(policy, verdict), cost, period: policy.rate().period() }
+        let (period, window) = (policy.rate().period_micros(), policy.window());
+        Self { stat: Stat::new(policy, verdict), cost, period, window }
     }
 
     /// The throttle that refused.
@@ -182,7 +185,13 @@ impl Throttled {
     /// The period of the throttle's rate.
     #[must_use]
     pub fn period(&self) -> Duration {
-        self.period
+        Duration::from_micros(self.period)
+    }
+
+    /// Its policy's window in microseconds, for headers.
+    #[cfg(feature = "tower")]
+    pub(crate) fn window(&self) -> u64 {
+        self.window
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) use write::{Report, write};
 ///
 /// | header | holds |
 /// |---|---|
-/// | `RateLimit-Policy` | `"uid";q=20;w=60`: 20 units per 60 seconds; `w` only for whole seconds |
+/// | `RateLimit-Policy` | `"uid";q=20;w=60`: 20 units per 60 seconds; of a bucket with a burst of its own, the burst and the time in which it fills; `w` only for whole seconds |
 /// | `RateLimit` | `"uid";r=7;t=31`: 7 left, and 31 seconds until there is room for a refused request, or until the account is full again |
 /// | `X-RateLimit-Limit`, `-Remaining`, `-Reset` | the same three numbers as plain ones |
 ///

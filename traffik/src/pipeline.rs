@@ -87,8 +87,8 @@ pub(crate) struct Ruled {
     pub(crate) decision: Decision,
     /// The refusal of a throttle in shadow mode turns nobody away.
     pub(crate) shadow: bool,
-    /// The rate's period in microseconds, for headers.
-    pub(crate) period: u64,
+    /// Its policy's [window](Policy::window), for headers.
+    pub(crate) window: u64,
     /// What was charged, for giving it back.
     pub(crate) charged: Option<Receipt>,
     /// What its backend said; `None` if it was not asked.
@@ -103,7 +103,7 @@ impl Ruling {
         let exempt = || Ruled {
             decision: Decision::Exempt,
             shadow: false,
-            period: 0,
+            window: 0,
             charged: None,
             outcome: None,
             failed: 0,
@@ -114,10 +114,10 @@ impl Ruling {
     /// That of throttles of which nothing may be wanted back, with the periods of their rates.
     #[cfg(feature = "tower")]
     pub(crate) fn of(each: impl IntoIterator<Item = (Decision, u64)>) -> Self {
-        let rule = |(decision, period)| Ruled {
+        let rule = |(decision, window)| Ruled {
             decision,
             shadow: false,
-            period,
+            window,
             charged: None,
             outcome: None,
             failed: 0,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::key;
 use crate::rate::Rate;
-use crate::strategy::{Account, Strategy};
+use crate::strategy::{Account, Strategy, Twin};
 
 /// A throttle's uid, strategy and rate, checked against each other.
 ///
@@ -21,6 +21,7 @@ pub struct Policy {
     staggered: bool,
     /// Where the strategy is one of the most frequent: its step with everything worked out.
     account: Option<Account>,
+    window: u64,
     /// Shared, so that a copy of the policy is cheap.
     tag: Arc<str>,
     seed: u64,
@@ -37,7 +38,8 @@ impl Policy {
         let tag: Arc<str> = strategy.tag(&rate).into();
         let seed = key::policy([uid, &tag]);
         let account = if rate.is_unlimited() { None } else { Account::of(strategy.twin(), &rate) };
-        Ok(Self { uid, rate, staggered: strategy.staggered(), account, strategy, tag, seed })
+        let window = window(strategy.twin(), &rate);
+        Ok(Self { uid, rate, staggered: strategy.staggered(), account, strategy, window, tag, seed })
     }
 
     /// The throttle's unique id.
@@ -79,10 +81,26 @@ impl Policy {
         self.account.as_ref()
     }
 
+    /// The time in which a client may take as much as a full account holds, in microseconds: what headers tell beside
+    /// the limit. 0 where it is not a whole number.
+    pub(crate) fn window(&self) -> u64 {
+        self.window
+    }
+
     /// The policy's part of a hashed key.
     pub(crate) fn seed(&self) -> u64 {
         self.seed
     }
+}
+
+/// The rate's period; for a bucket that holds more or less than the rate's limit, the time in which it fills.
+fn window(twin: Option<Twin>, rate: &Rate) -> u64 {
+    let (limit, period) = (rate.limit(), rate.period_micros());
+    let Some(Twin::Bucket { burst: Some(burst), .. }) = twin else { return period };
+    let whole = u128::from(burst) * u128::from(period);
+    let window =
+        whole.checked_rem(u128::from(limit)).filter(|rest| *rest == 0).map(|_| whole / u128::from(limit));
+    window.and_then(|window| u64::try_from(window).ok()).unwrap_or(0)
 }
 
 impl fmt::Debug for Policy {

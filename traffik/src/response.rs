@@ -119,7 +119,7 @@ impl IntoResponse for Throttled {
         let report = Report {
             headers: Headers::always(),
             stat: self.stat().clone(),
-            period: crate::clock::micros(self.period()),
+            window: self.window(),
             refused: true,
             charged: 0,
         };

@@ -76,11 +76,11 @@ impl Settings {
         }
     }
 
-    /// The rate's period in microseconds; 0 where each request has its own.
-    #[cfg(all(feature = "memory", feature = "tower"))]
-    pub(crate) fn period(&self) -> u64 {
+    /// Its policy's window in microseconds; 0 where each request has its own.
+    #[cfg(feature = "tower")]
+    pub(crate) fn window(&self) -> u64 {
         match &self.rate {
-            RateSetting::Fixed(policy) => policy.rate().period_micros(),
+            RateSetting::Fixed(policy) => policy.window(),
             RateSetting::Of(..) => 0,
         }
     }

@@ -38,7 +38,8 @@ impl Strategy for Lifetime {
                 None => (false, used),
             },
             Op::Refund { .. } => (true, used.saturating_sub(ask.cost)),
-            _ => (true, 0),
+            Op::Reset => (true, 0),
+            _ => (true, used),
         };
         if ask.op.changes() && admitted {
             *state = match after {

@@ -24,8 +24,8 @@ static LEGACY: [HeaderName; 3] = [
 pub(crate) struct Report {
     pub(crate) headers: Headers,
     pub(crate) stat: Stat,
-    /// The rate's period in microseconds.
-    pub(crate) period: u64,
+    /// Its policy's window in microseconds, 0 if it has none.
+    pub(crate) window: u64,
     pub(crate) refused: bool,
     /// What the throttle charged for the request: left after all if it is given back.
     pub(crate) charged: u64,
@@ -66,8 +66,8 @@ impl Text {
     fn policy(&mut self, start: usize, report: &Report) {
         if self.member(start, report.policy()) {
             self.parameter("q", report.stat.limit);
-            if report.period.is_multiple_of(1_000_000) {
-                self.parameter("w", report.period / 1_000_000);
+            if report.window > 0 && report.window.is_multiple_of(1_000_000) {
+                self.parameter("w", report.window / 1_000_000);
             }
         }
     }

@@ -249,7 +249,7 @@ impl<'a> Batch<'a> {
             ruled.failed = *failed;
             ruled.outcome = Some(Outcome::of(verdict, admitted, candidate.shadow));
             ruled.decision = Decision::new(hit.policy, hit.cost, verdict);
-            ruled.period = hit.policy.rate().period_micros();
+            ruled.window = hit.policy.window();
             if admitted && op == Op::Hit && candidate.receipt {
                 ruled.charged = Some(Receipt::new(hit, self.backend, verdicts.now, candidate.cost));
             }

@@ -362,7 +362,7 @@ impl<'a> Quick<'a> {
                 shadow: false,
                 outcome: None,
                 failed: 0,
-                period: hit.policy.rate().period_micros(),
+                window: hit.policy.window(),
                 charged: receipt.then(|| Receipt::new(&hit, self.backend, self.verdicts.now, plan.cost)),
             };
         }

@@ -152,8 +152,8 @@ fn in_general(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
 /// What a gate of one throttle does with its decision.
 #[inline(never)]
 fn single(one: &Use, decision: Decision, parts: &mut Parts) -> First {
-    let period = one.throttle.rate().map_or(0, |rate| rate.period_micros());
-    decided(&[one], Ruling::of([(decision, period)]), parts)
+    let window = one.throttle.settings().window();
+    decided(&[one], Ruling::of([(decision, window)]), parts)
 }
 
 fn decided(uses: &[&Use], ruling: Ruling, parts: &mut Parts) -> First {
@@ -316,7 +316,7 @@ fn report(one: &Use, ruled: &Ruled, parts: &Parts, refused: bool) -> Option<Repo
     headers.wanted(parts, &ruled.decision, refused).then(|| Report {
         headers: headers.clone(),
         stat: stat.clone(),
-        period: ruled.period,
+        window: ruled.window,
         refused: !ruled.decision.is_allowed(),
         charged: 0,
     })

@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use traffik::strategy::{self, IntoStrategy};
 use traffik::test_kit::FaultyBackend;
 use traffik::{Decision, Headers, Parts, Throttle, ThrottleLayer, throttle};
 
@@ -178,4 +179,28 @@ async fn nothing_is_said_of_who_is_not_counted() {
         assert_eq!(FAMILIES.map(|name| reply.header(name)), [None; 5]);
     }
     assert!(matches!(shadow.check("nobody").await, Ok(Decision::Allowed(_))));
+}
+
+/// What a client that paces itself goes by: so much in so many seconds.
+#[tokio::test]
+async fn a_bucket_tells_the_time_in_which_it_fills() {
+    let steady = strategy::Gcra::new;
+    for (rate, strategy, policy) in [
+        ("20/min", steady().into_strategy(), r#""own";q=1;w=3"#),
+        ("20/min", steady().burst(40).into_strategy(), r#""own";q=40;w=120"#),
+        // A seventh of a minute.
+        ("7/min", steady().into_strategy(), r#""own";q=1"#),
+        ("20/min", strategy::TokenBucket::new().burst(5).into_strategy(), r#""own";q=5;w=15"#),
+        ("20/min", strategy::TokenBucket::new().into_strategy(), r#""own";q=20;w=60"#),
+        ("20/min", strategy::LeakyBucket::new().into_strategy(), r#""own";q=20;w=60"#),
+    ] {
+        let own = build("own", rate).strategy(strategy).build().unwrap();
+        let client = Client::of(router(&own)).await;
+        let mut last = client.get("/").await;
+        assert_eq!((last.status, last.header("ratelimit-policy")), (200, Some(policy)));
+        while last.status == 200 {
+            last = client.get("/").await;
+        }
+        assert_eq!(last.header("ratelimit-policy"), Some(policy), "refused");
+    }
 }

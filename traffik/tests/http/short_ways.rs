@@ -1,7 +1,8 @@
 //! The short ways decide and answer as the general one does.
 //!
-//! A throttle that was changed since it was built is decided in general, even if nothing of it is
-//! different now: twins of that kind stand beside those that go the short way.
+//! A throttle that was changed since it was built goes another way, even if nothing of it is different now, and one
+//! with a rule goes the general one, even if the rule never holds: triplets of these kinds stand beside those that go
+//! the shortest way.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
@@ -13,6 +14,7 @@ use axum::routing::get;
 use http::{HeaderMap, Request};
 use proptest::prelude::*;
 use tower::ServiceExt;
+use traffik::rules::bypass_if;
 use traffik::strategy::{Gcra, SlidingLog, TokenBucket};
 use traffik::{EXEMPTED, Headers, Identity, Parts, Peer, Throttle, ThrottleBuilder, throttle};
 
@@ -24,9 +26,20 @@ fn changed(builder: ThrottleBuilder, cost: u64) -> Throttle {
     throttle
 }
 
-/// Two handlers under throttles of the same settings and of these names.
-macro_rules! twins {
-    ($short:ident, $long:ident, $uid:ident, $($throttle:ident: $make:expr, $cost:expr;)*) => {
+fn ruled(builder: ThrottleBuilder, cost: u64) -> Throttle {
+    builder.cost(cost).rule(bypass_if().path("/never")).build().unwrap()
+}
+
+/// Three handlers under throttles of the same settings and of these names.
+macro_rules! triplets {
+    ($short:ident, $long:ident, $general:ident, $uid:ident, $($throttle:ident: $make:expr, $cost:expr;)*) => {
+        mod $general {
+            use super::*;
+            $(static $throttle: LazyLock<Throttle> =
+                LazyLock::new(|| ruled($make(concat!(stringify!($uid), ":", stringify!($throttle))), $cost));)*
+            $(#[throttle($throttle)])*
+            pub(super) async fn handler() {}
+        }
         mod $short {
             use super::*;
             $(static $throttle: LazyLock<Throttle> =
@@ -88,27 +101,27 @@ fn quiet(uid: &str) -> ThrottleBuilder {
     window(uid).headers(Headers::never())
 }
 
-twins!(short_paced, long_paced, one, A: paced, 1;);
-twins!(short_window, long_window, default, A: window, 2;);
-twins!(short_log, long_log, log, A: log, 1;);
-twins!(short_two, long_two, two, A: paced, 1; B: scoped, 2;);
-twins!(short_named_two, long_named_two, named_two, A: named_paced, 1; B: named_window, 2;);
-twins!(short_named_three, long_named_three, named_three, A: named_paced, 1; B: named_window, 2; C: named_log, 1;);
-twins!(short_quiet_first, long_quiet_first, quiet_first, A: quiet, 1; B: paced, 1;);
-twins!(short_quiet_last, long_quiet_last, quiet_last, A: paced, 1; B: quiet, 1;);
-twins!(short_quiet_third, long_quiet_third, quiet_third, A: paced, 1; B: scoped, 1; C: quiet, 1;);
-twins!(short_with_log, long_with_log, with_log, A: window, 2; B: log_of_address, 3;);
-twins!(short_mixed, long_mixed, mixed, A: window, 2; B: log, 1;);
-twins!(short_three, long_three, three, A: paced, 1; B: window, 2; C: scoped, 1;);
-twins!(short_four, long_four, four, A: paced, 1; B: window, 3; C: scoped, 1; D: log_of_address, 1;);
-twins!(short_five, long_five, five, A: paced, 1; B: window, 1; C: scoped, 1; D: log_of_address, 1; E: paced, 2;);
+triplets!(short_paced, long_paced, general_paced, one, A: paced, 1;);
+triplets!(short_window, long_window, general_window, default, A: window, 2;);
+triplets!(short_log, long_log, general_log, log, A: log, 1;);
+triplets!(short_two, long_two, general_two, two, A: paced, 1; B: scoped, 2;);
+triplets!(short_named_two, long_named_two, general_named_two, named_two, A: named_paced, 1; B: named_window, 2;);
+triplets!(short_named_three, long_named_three, general_named_three, named_three, A: named_paced, 1; B: named_window, 2; C: named_log, 1;);
+triplets!(short_quiet_first, long_quiet_first, general_quiet_first, quiet_first, A: quiet, 1; B: paced, 1;);
+triplets!(short_quiet_last, long_quiet_last, general_quiet_last, quiet_last, A: paced, 1; B: quiet, 1;);
+triplets!(short_quiet_third, long_quiet_third, general_quiet_third, quiet_third, A: paced, 1; B: scoped, 1; C: quiet, 1;);
+triplets!(short_with_log, long_with_log, general_with_log, with_log, A: window, 2; B: log_of_address, 3;);
+triplets!(short_mixed, long_mixed, general_mixed, mixed, A: window, 2; B: log, 1;);
+triplets!(short_three, long_three, general_three, three, A: paced, 1; B: window, 2; C: scoped, 1;);
+triplets!(short_four, long_four, general_four, four, A: paced, 1; B: window, 3; C: scoped, 1; D: log_of_address, 1;);
+triplets!(short_five, long_five, general_five, five, A: paced, 1; B: window, 1; C: scoped, 1; D: log_of_address, 1; E: paced, 2;);
 
 /// Two throttles that count on one account, as different registries allow: both charge it.
 fn shared(_: &str) -> ThrottleBuilder {
     paced("shared")
 }
 
-twins!(short_shared, long_shared, shared, A: shared, 1; B: shared, 1; C: window, 1;);
+triplets!(short_shared, long_shared, general_shared, shared, A: shared, 1; B: shared, 1; C: window, 1;);
 
 /// One request's status and rate-limit headers.
 async fn ask(router: &Router, client: u8) -> (u16, HeaderMap) {
@@ -124,9 +137,10 @@ fn assert_same(
     requests: &[(u8, u16)],
     short: axum::routing::MethodRouter,
     long: axum::routing::MethodRouter,
+    general: axum::routing::MethodRouter,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let [(short, short_clock), (long, long_clock)] = [short, long].map(|handler| {
+    let all = [short, long, general].map(|handler| {
         let (memory, clock) = memory();
         let app = app().backend(memory).build();
         (Router::new().route("/", handler).layer(app.layer()), clock)
@@ -134,12 +148,13 @@ fn assert_same(
     runtime.block_on(async {
         let mut statuses = Vec::new();
         for (client, passed) in requests {
-            let (short, long) = (ask(&short, *client).await, ask(&long, *client).await);
+            let [(short, _), (long, _), (general, _)] = &all;
+            let (short, long, general) =
+                (ask(short, *client).await, ask(long, *client).await, ask(general, *client).await);
             assert_eq!(short, long, "after {statuses:?}");
+            assert_eq!(short, general, "in general, after {statuses:?}");
             statuses.push(short.0);
-            let passed = Duration::from_millis(u64::from(*passed));
-            short_clock.advance(passed);
-            long_clock.advance(passed);
+            all.iter().for_each(|(_, clock)| clock.advance(Duration::from_millis(u64::from(*passed))));
         }
     });
 }
@@ -148,21 +163,21 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn they_decide_as_the_general_one(requests in proptest::collection::vec((0..3_u8, 0..300_u16), 1..40)) {
-        assert_same(&requests, get(short_paced::handler), get(long_paced::handler));
-        assert_same(&requests, get(short_window::handler), get(long_window::handler));
-        assert_same(&requests, get(short_log::handler), get(long_log::handler));
-        assert_same(&requests, get(short_two::handler), get(long_two::handler));
-        assert_same(&requests, get(short_named_two::handler), get(long_named_two::handler));
-        assert_same(&requests, get(short_named_three::handler), get(long_named_three::handler));
-        assert_same(&requests, get(short_quiet_first::handler), get(long_quiet_first::handler));
-        assert_same(&requests, get(short_quiet_last::handler), get(long_quiet_last::handler));
-        assert_same(&requests, get(short_quiet_third::handler), get(long_quiet_third::handler));
-        assert_same(&requests, get(short_with_log::handler), get(long_with_log::handler));
-        assert_same(&requests, get(short_mixed::handler), get(long_mixed::handler));
-        assert_same(&requests, get(short_shared::handler), get(long_shared::handler));
-        assert_same(&requests, get(short_three::handler), get(long_three::handler));
-        assert_same(&requests, get(short_four::handler), get(long_four::handler));
-        assert_same(&requests, get(short_five::handler), get(long_five::handler));
+        assert_same(&requests, get(short_paced::handler), get(long_paced::handler), get(general_paced::handler));
+        assert_same(&requests, get(short_window::handler), get(long_window::handler), get(general_window::handler));
+        assert_same(&requests, get(short_log::handler), get(long_log::handler), get(general_log::handler));
+        assert_same(&requests, get(short_two::handler), get(long_two::handler), get(general_two::handler));
+        assert_same(&requests, get(short_named_two::handler), get(long_named_two::handler), get(general_named_two::handler));
+        assert_same(&requests, get(short_named_three::handler), get(long_named_three::handler), get(general_named_three::handler));
+        assert_same(&requests, get(short_quiet_first::handler), get(long_quiet_first::handler), get(general_quiet_first::handler));
+        assert_same(&requests, get(short_quiet_last::handler), get(long_quiet_last::handler), get(general_quiet_last::handler));
+        assert_same(&requests, get(short_quiet_third::handler), get(long_quiet_third::handler), get(general_quiet_third::handler));
+        assert_same(&requests, get(short_with_log::handler), get(long_with_log::handler), get(general_with_log::handler));
+        assert_same(&requests, get(short_mixed::handler), get(long_mixed::handler), get(general_mixed::handler));
+        assert_same(&requests, get(short_shared::handler), get(long_shared::handler), get(general_shared::handler));
+        assert_same(&requests, get(short_three::handler), get(long_three::handler), get(general_three::handler));
+        assert_same(&requests, get(short_four::handler), get(long_four::handler), get(general_four::handler));
+        assert_same(&requests, get(short_five::handler), get(long_five::handler), get(general_five::handler));
     }
 }
 

@@ -86,7 +86,7 @@ impl<'a> Way<'a> {
 
     fn decision(&self, verdict: &Verdict) -> (Decision, u64) {
         let policy = &self.lane.policy;
-        (Decision::new(policy, self.cost, verdict), policy.rate().period_micros())
+        (Decision::new(policy, self.cost, verdict), policy.window())
     }
 
     /// Tells what came of it in a request that was admitted as a whole or not.

@@ -72,7 +72,7 @@ fn reporting(one: &Use, stat: &Stat, parts: &Parts) -> After {
     After::reporting(Report {
         headers: headers.clone(),
         stat: stat.clone(),
-        period: settings.period(),
+        window: settings.window(),
         refused: false,
         charged: 0,
     })
