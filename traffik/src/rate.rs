@@ -193,7 +193,7 @@ pub trait IntoRate {
     /// The rate meant.
     ///
     /// # Errors
-    /// When the string is no rate.
+    /// When the string is not a valid rate.
     fn into_rate(self) -> Result<Rate, Error>;
 }
 

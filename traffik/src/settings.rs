@@ -7,6 +7,7 @@ use std::sync::Arc;
 pub(crate) use current::{Current, Present};
 
 use crate::backend::SharedBackend;
+use crate::error::Error;
 use crate::identity::Identity;
 #[cfg(feature = "memory")]
 use crate::pipeline::Lane;
@@ -67,6 +68,26 @@ impl Settings {
             self.lane = Lane::of(&self);
         }
         self
+    }
+
+    /// Looks whether the cost is one that can pass.
+    ///
+    /// # Errors
+    /// When a full account holds less.
+    pub(crate) fn check_cost(&self, uid: &str) -> Result<(), Error> {
+        let (RateSetting::Fixed(policy), Source::Fixed(cost)) = (&self.rate, &self.cost) else {
+            return Ok(());
+        };
+        let (rate, strategy) = (policy.rate(), policy.strategy());
+        if rate.is_unlimited() || *cost <= strategy.capacity(rate) {
+            return Ok(());
+        }
+        Err(Error::configuration(format!(
+            "throttle {uid:?}: a cost of {cost} can never pass, since {} holds at most {} at {rate}; lower the cost, or \
+             raise the limit or the burst",
+            strategy.name(),
+            strategy.capacity(rate),
+        )))
     }
 
     pub(crate) fn strategy(&self) -> &Arc<dyn Strategy> {

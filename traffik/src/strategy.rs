@@ -116,6 +116,12 @@ pub trait Strategy: fmt::Debug + Send + Sync + 'static {
     /// Takes one step. The state may be changed only where [`Op`] says so, and never by a refusal.
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict;
 
+    /// Whether a refused cost stays refused until time has passed, or units are given back: what a
+    /// [`DenialCache`](crate::DenialCache) goes by. `false` where another hit can make room.
+    fn refusals_stand(&self) -> bool {
+        true
+    }
+
     /// Whether [`Ask::phase`] is read; computing it costs a hash.
     fn staggered(&self) -> bool {
         false

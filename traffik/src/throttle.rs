@@ -218,21 +218,25 @@ impl Throttle {
     /// Changes the rate. Whether what clients have used carries over is each strategy's to say.
     ///
     /// # Errors
-    /// When the rate is none, or the strategy cannot count it; nothing is changed then.
+    /// When the rate is not valid, the strategy cannot count it, or the default cost could never pass under it; nothing is
+    /// changed then.
     pub fn set_rate(&self, rate: impl IntoRate) -> Result<(), Error> {
         let rate = rate.into_rate()?;
         self.change(|settings| {
             let strategy = settings.strategy().clone();
             settings.rate = RateSetting::Fixed(Policy::new(self.uid(), rate, strategy)?);
-            Ok(())
+            settings.check_cost(self.uid())
         })
     }
 
-    /// Changes the default cost.
+    /// Changes the default cost. One that can never pass refuses everybody, and is logged as an error.
     pub fn set_cost(&self, cost: u64) {
         // The change itself cannot fail.
         let _ = self.change(|settings| {
             settings.cost = Source::Fixed(cost);
+            if let Err(error) = settings.check_cost(self.uid()) {
+                tracing::error!(target: "traffik", %error, "a cost was set that refuses every request");
+            }
             Ok(())
         });
     }
@@ -240,7 +244,7 @@ impl Throttle {
     /// Changes the strategy; clients start afresh unless it counts as the old one did.
     ///
     /// # Errors
-    /// When it cannot count the rate; nothing is changed then.
+    /// When it cannot count the rate, or the default cost could never pass under it; nothing is changed then.
     pub fn set_strategy(&self, strategy: impl IntoStrategy) -> Result<(), Error> {
         let strategy = strategy.into_strategy();
         self.change(|settings| {
@@ -250,7 +254,7 @@ impl Throttle {
                 }
                 RateSetting::Of(function, _) => RateSetting::Of(function.clone(), strategy),
             };
-            Ok(())
+            settings.check_cost(self.uid())
         })
     }
 
@@ -291,7 +295,7 @@ impl Throttle {
     /// Adds a rule.
     ///
     /// # Errors
-    /// When its path pattern is none; nothing is changed then.
+    /// When its path pattern is not valid; nothing is changed then.
     pub fn add_rule(&self, rule: Rule) -> Result<(), Error> {
         if let Some(error) = rule.error() {
             return Err(error.clone());

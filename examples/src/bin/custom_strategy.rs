@@ -80,7 +80,8 @@ impl Strategy for Backoff {
             }
             Op::Hit | Op::Check => (true, 0, attempts.saturating_add(ask.cost)),
             Op::Refund { .. } => (true, 0, attempts.saturating_sub(ask.cost)),
-            _ => (true, 0, 0),
+            Op::Reset => (true, 0, 0),
+            _ => (true, 0, attempts),
         };
         if ask.op.changes() && admitted {
             let last = if ask.op == Op::Hit { now } else { last };

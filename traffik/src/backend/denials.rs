@@ -46,8 +46,8 @@ pub(crate) use table::Denials;
 /// has flowed back since, in strategies where it does so evenly, is not yet in them, so that they
 /// promise too little rather than too much.
 ///
-/// This supposes what holds for every strategy of this crate: that while a cost is refused nothing
-/// but time, a refund or a reset makes it pass.
+/// Strategies whose [refusals do not stand](crate::strategy::Strategy::refusals_stand) are always asked for:
+/// [`CostAdaptive`](crate::strategy::CostAdaptive), which cheap hits make refill faster.
 #[derive(Clone)]
 pub struct DenialCache(Arc<Inner>);
 

@@ -143,6 +143,11 @@ impl Strategy for CostAdaptive {
         super::Bucket::tag(self.name(), rate)
     }
 
+    /// Cheap hits make it refill faster.
+    fn refusals_stand(&self) -> bool {
+        false
+    }
+
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
         let limit = ask.rate.limit();
         let (leak, ticks) = ask.rate.reduced_terms();

@@ -79,7 +79,7 @@ impl ThrottleBuilder {
         self
     }
 
-    /// What a hit costs, in units of the limit. 1 if not said; 0 passes before the identifier runs.
+    /// What a hit costs, in units of the limit. By default 1. A cost of 0 is not counted, and the identifier not run.
     pub fn cost(mut self, units: u64) -> Self {
         self.cost = Source::Fixed(units);
         self
@@ -135,14 +135,15 @@ impl ThrottleBuilder {
         self
     }
 
-    /// What to do when the backend fails. The app's word if not said, and that is
-    /// [`OnError::throttle`] if none.
+    /// What to do when the backend fails. By default what the app says, or else
+    /// [`OnError::throttle`].
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.on_error = Some(on_error);
         self
     }
 
-    /// Adds a rule about which requests are meant.
+    /// Restricts which requests are counted. Any bypass that matches skips the throttle; of several `throttle_if`, all must
+    /// match.
     pub fn rule(mut self, rule: Rule) -> Self {
         self.rules.push(rule);
         self
@@ -207,36 +208,24 @@ impl ThrottleBuilder {
                 RateSetting::Fixed(Policy::new(uid, rate, self.strategy)?)
             }
         };
-        if let (RateSetting::Fixed(policy), Source::Fixed(cost)) = (&rate, &self.cost) {
-            let most = policy.strategy().capacity(policy.rate());
-            if !policy.rate().is_unlimited() && *cost > most {
-                return Err(Error::configuration(format!(
-                    "throttle {uid:?}: a cost of {cost} can never pass, since {} holds at most {most} at {}; \
-                     lower the cost, or raise the limit or the burst",
-                    policy.strategy().name(),
-                    policy.rate(),
-                )));
-            }
-        }
-        let throttle = Throttle::new(
-            uid,
-            Settings {
-                rate,
-                cost: self.cost,
-                identifier: self.identifier,
-                scope: self.scope,
-                backend,
-                on_error: self.on_error,
-                rules: self.rules.into(),
-                shadow: self.shadow,
-                on_cancel: self.on_cancel,
-                quick: false,
-                #[cfg(feature = "memory")]
-                lane: None,
-                #[cfg(feature = "tower")]
-                answers: self.answers,
-            },
-        );
+        let settings = Settings {
+            rate,
+            cost: self.cost,
+            identifier: self.identifier,
+            scope: self.scope,
+            backend,
+            on_error: self.on_error,
+            rules: self.rules.into(),
+            shadow: self.shadow,
+            on_cancel: self.on_cancel,
+            quick: false,
+            #[cfg(feature = "memory")]
+            lane: None,
+            #[cfg(feature = "tower")]
+            answers: self.answers,
+        };
+        settings.check_cost(uid)?;
+        let throttle = Throttle::new(uid, settings);
         self.registry.as_ref().unwrap_or(Registry::global()).enter(&throttle, self.source)?;
         Ok(throttle)
     }
@@ -251,7 +240,7 @@ pub(super) fn both_backends(uid: &str) -> Error {
 
 #[cfg(feature = "tower")]
 impl ThrottleBuilder {
-    /// Which rate-limit headers answers carry. The app's if not said, and both families if none.
+    /// Which rate-limit headers answers carry. By default the app's, or else both families.
     pub fn headers(mut self, headers: crate::Headers) -> Self {
         self.answers.headers = Some(headers);
         self

@@ -202,8 +202,8 @@ async fn changes_are_whole_under_load() {
 
     // And then it is what it was made last.
     one.set_backend(memory()).unwrap();
-    one.set_rate("2/min").unwrap();
     one.set_cost(1);
+    one.set_rate("2/min").unwrap();
     assert_eq!(client.get("/").await.body, "");
     assert_eq!(client.get("/").await.body, "");
     assert_eq!(client.get("/").await.body, "refused");

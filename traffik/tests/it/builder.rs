@@ -185,3 +185,22 @@ async fn settings_change_at_run_time() -> Result {
     assert!(throttle.hit("u").await?.is_allowed());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_change_that_would_refuse_everybody_is_refused() -> Result {
+    let throttle = Throttle::builder("b:change")
+        .rate("100/min")
+        .cost(10)
+        .backend(still())
+        .registry(&Registry::new())
+        .build()?;
+    let expected = "a cost of 10 can never pass, since";
+    for error in [throttle.set_rate("9/min").unwrap_err(), throttle.set_strategy(Gcra::new()).unwrap_err()] {
+        assert!(error.is_configuration() && error.to_string().contains(expected), "{error}");
+    }
+    assert!(throttle.hit("ann").await?.is_allowed(), "nothing was changed");
+    throttle.set_rate("10/min")?;
+    throttle.set_strategy(Gcra::new().burst(10))?;
+    assert!(throttle.hit("ann").await?.is_allowed());
+    Ok(())
+}

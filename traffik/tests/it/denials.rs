@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use traffik::strategy::{
-    FixedWindow, Gcra, IntoStrategy, LeakyBucket, LeakyQueue, PriorityReserve, SlidingLog, SlidingWindow,
-    Strategy as Counting, Tiered, TokenBucket,
+    CostAdaptive, FixedWindow, Gcra, IntoStrategy, LeakyBucket, LeakyQueue, PriorityReserve, SlidingLog,
+    SlidingWindow, Strategy as Counting, Tiered, TokenBucket,
 };
 use traffik::test_kit::{FaultyBackend, ManualClock};
 use traffik::{
@@ -88,6 +88,19 @@ async fn a_breaker_learns_nothing_from_what_is_remembered() -> Result {
     setup.clock.advance(Duration::from_secs(30));
     assert!(!hit_all(both, "attacker").await?.is_allowed());
     assert_ne!(breaker.state(), BreakerState::Closed);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refusal_that_others_may_end_is_not_remembered() -> Result {
+    let setup = setup(100);
+    let throttle = on("denial:adaptive", "100/100s", &setup.cache).strategy(CostAdaptive::new()).build()?;
+    assert!(throttle.hit("ann").cost(100).await?.is_allowed());
+    for calls in 2..5 {
+        assert!(!throttle.hit("ann").cost(50).await?.is_allowed());
+        assert_eq!(setup.store.calls(), calls);
+    }
+    assert!(setup.size.is_empty());
     Ok(())
 }
 

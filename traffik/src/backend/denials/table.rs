@@ -134,6 +134,9 @@ impl Denials {
     }
 
     fn learn(&self, hits: &[Hit<'_>], verdicts: &Verdicts, asked: &Asked) {
+        if !hits.iter().all(|hit| hit.policy.strategy().refusals_stand()) {
+            return;
+        }
         let waits = || verdicts.each.iter().filter(|verdict| !verdict.admitted).map(|verdict| verdict.wait);
         // A cost that can never pass has no instant until which this holds.
         let Some(wait) = waits().min().filter(|_| waits().all(|wait| wait != Verdict::NEVER)) else {
