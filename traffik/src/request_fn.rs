@@ -16,7 +16,7 @@ use crate::rate::Rate;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function of the request that gives `{T}`",
     note = "write `fn(req: &traffik::Parts) -> …`, an `async fn` of the same shape, or a closure `|req: &traffik::Parts| …`",
-    note = "an identifier gives an `Identity`, or what becomes one: `String`, `&str`, `IpAddr`, `u64`, an `Option` of them; a cost gives a `u64`",
+    note = "an identifier gives an `Identity`, or what becomes one: `String`, `&'static str`, `IpAddr`, `u64`, an `Option` of them; a cost gives a `u64`",
     note = "for a constant rate write `rate = const PATH` in the attribute, or `.rate(VALUE)` on the builder"
 )]
 pub trait IntoRequestFn<T, Kind>: Send + Sync + 'static {

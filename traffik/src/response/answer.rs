@@ -55,10 +55,10 @@ impl fmt::Debug for OnThrottled {
 /// A stored answer to refusals.
 pub type Answer = Arc<dyn for<'a> Fn(&'a Parts, &'a Throttled) -> BoxFuture<'a, Response> + Send + Sync>;
 
-/// A function `Fn(&Parts, &Throttled) -> impl IntoResponse`, sync or async.
+/// A function `Fn(&Parts, &Throttled) -> impl IntoResponse + use<>`, or `async fn` of a type with a name, such as `Response`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot answer a refused request",
-    note = "write `fn(req: &traffik::Parts, refused: &traffik::Throttled) -> impl IntoResponse`, sync or async"
+    note = "write `fn(req: &traffik::Parts, refused: &traffik::Throttled) -> impl IntoResponse + use<>`, or `async fn` of a type with a name, such as `Response`"
 )]
 pub trait IntoAnswer<Kind> {
     /// The stored form.
