@@ -483,7 +483,10 @@ fn inherited(app: Option<&Traffik>) -> Option<&SharedBackend> {
 
 #[inline(never)]
 fn inherited_from(app: &Traffik) -> Option<&SharedBackend> {
-    app.backend().or_else(|| process_memory())
+    match app.backend() {
+        None => process_memory(),
+        found => found,
+    }
 }
 
 fn no_backend(uid: &str) -> Error {
