@@ -12,7 +12,7 @@ use redis::{Client, Cmd, ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisEr
 /// The ways to reach Redis. None of them ever sends a command again that may have been received.
 pub(super) enum Connection {
     /// One server.
-    Single(Link),
+    Single(Box<Link>),
     #[cfg(feature = "redis-cluster")]
     Cluster(super::cluster::Cluster),
     #[cfg(feature = "redis-sentinel")]

@@ -56,7 +56,7 @@ impl Reach {
     pub(super) async fn connect(self) -> RedisResult<Connection> {
         Ok(match self {
             Self::One(client, choose_protocol) => {
-                Connection::Single(Link::connect(client, choose_protocol).await?)
+                Connection::Single(Box::new(Link::connect(client, choose_protocol).await?))
             }
             #[cfg(feature = "redis-cluster")]
             Self::Cluster(nodes, choose_protocol) => {
@@ -70,7 +70,7 @@ impl Reach {
     /// Connects when the first command comes.
     pub(super) fn lazy(self) -> RedisResult<Connection> {
         Ok(match self {
-            Self::One(client, _) => Connection::Single(Link::lazy(client)?),
+            Self::One(client, _) => Connection::Single(Box::new(Link::lazy(client)?)),
             #[cfg(feature = "redis-cluster")]
             Self::Cluster(nodes, _) => Connection::Cluster(Cluster::lazy(&nodes)?),
             #[cfg(feature = "redis-sentinel")]
