@@ -1,5 +1,7 @@
 //! What a router's `Traffik` leaves unsaid. By itself, since a process has one default for all of its tests.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::connect_info::MockConnectInfo;
