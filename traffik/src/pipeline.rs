@@ -1,4 +1,4 @@
-//! The pipeline of one request. The only place that knows the order of the steps:
+//! The pipeline of one request, and the order of its steps:
 //!
 //! 1. disabled, or a rule skips it → passes, nothing touched
 //! 2. the cost; 0 → passes, before the identifier runs
@@ -8,7 +8,9 @@
 //! 6. all hits on one backend: one call, decided together
 //! 7. the decisions
 //!
-//! Attribute, layer, socket and direct calls all come through [`decide`].
+//! Attribute, layer, socket and direct calls all come through [`decide`], or one of the short ways beside it, which take
+//! the same steps for the most frequent cases: `quick` where nothing has to wait, `lane` for one to five throttles in
+//! memory, `recall` for remembered refusals. `traffik/tests/http/short_ways.rs` compares each with [`decide`].
 
 mod charge;
 #[cfg(feature = "memory")]

@@ -161,8 +161,8 @@ impl Passed<'_> {
     }
 }
 
-/// How to go on once a hit was taken. What is known of either case need not be put together first, only to
-/// be told apart. Not two closures: those are not always inlined.
+/// What to do with the outcome of a hit. A method for each case saves building a `Decision` only to match on it. A
+/// trait, as closures are not always inlined.
 pub(crate) trait Then: Sized {
     /// Where that leads.
     type Output;

@@ -1,7 +1,7 @@
 //! A refusal that the backend remembers: told again on the spot, with no future and no call.
 //!
-//! An attack is made of these. What runs twice if nothing is remembered is only what is the crate's
-//! own and has no effect: an identifier or a cost of the user's takes the other way.
+//! An attack is made of these. If nothing is remembered, the general way begins anew; so only the crate's own code, which
+//! has no effects, runs here. Users' identifiers and costs go the general way at once.
 
 use std::slice::from_ref;
 

@@ -2,8 +2,8 @@
 //!
 //! The first word is the window's start, and the second the low 22 bits of either count, so that most pairs
 //! are an instant and a small number, as other states are, which stores may keep in less. The next 4 bits of
-//! either go above those. What is left of the counts goes where the start is always 0: `period ≥ 2^f` makes
-//! room for `f` bits before the next window begins, and so each counter has `26 + f / 2`.
+//! either go above those. The highest bits of the counts are added to the start of the window: a `period ≥ 2^f` leaves
+//! room for `f` bits there before the next window begins, and so each counter has `26 + f / 2`.
 
 use super::{Ask, Op, State, skew};
 

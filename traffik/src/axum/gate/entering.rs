@@ -94,7 +94,8 @@ fn wait<G, P>(waiting: &mut Waiting<'_>, cx: &mut Context<'_>) -> Poll<Result<Ga
     waiting.as_mut().poll(cx).map_ok(Gate::with)
 }
 
-/// What there is of a ruling on a request that has to wait; nothing where the throttles could not be set up.
+/// A ruling that was already made for a request that has to wait, if any. `None` also where the throttles could not be
+/// built.
 type Unfinished = Option<Box<Result<Ruling, Failure>>>;
 
 /// Lets a request in if that takes no waiting.

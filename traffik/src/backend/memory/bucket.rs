@@ -84,8 +84,8 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// Where `tag` is in a bucket, or behind it. Words in and two pointers out: more would travel by way of memory, and be put
-/// there by those who know where it is, too.
+/// Where `tag` is in a bucket, or behind it. Takes words and returns two pointers: anything larger would go through
+/// memory, also on the inlined way that does not call this.
 ///
 /// # Safety
 /// The caller holds the bucket's lock for as long as `'a`, and no reference to any of its cells or nodes.

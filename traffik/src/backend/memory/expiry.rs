@@ -1,9 +1,9 @@
 //! How long a key is kept, in a byte.
 //!
-//! A key's state begins with an instant, and from there the key is kept for so many ticks: of those, the
-//! leading digits and where they stand, as a floating-point number has them: eight are added first, so that those
-//! of the shortest stand where they do in all others. What is read back is the longest that the byte can mean: an
-//! eighth more than was written, and a tick, at most.
+//! A key's state begins with an instant, and the key is kept for so many ticks from there. The byte is a small float: three
+//! digits below the first, and an exponent. Eight ticks are added before encoding, so that the shortest times need no form
+//! of their own. Decoding gives the longest time that the byte can mean: at most an eighth more than was written, and a
+//! tick.
 
 /// log2 of the microseconds in a tick: about a second.
 const TICK: u32 = 20;

@@ -12,8 +12,9 @@ use crate::strategy::Account;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gauged {
     pub(crate) account: Account,
-    /// Ticks for which a key is kept that has used nothing, [`RAISED`], and those that each unit adds.
+    /// Ticks for which an unused key is kept, and [`RAISED`].
     base: f64,
+    /// Ticks that each used unit adds.
     slope: f64,
     scale: Scale,
 }

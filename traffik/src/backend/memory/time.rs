@@ -44,8 +44,8 @@ const STEADY: u64 = 1 << 10;
 
 /// A clock, interpolated with a counter that costs less than half as much to read.
 ///
-/// The counter's pace is measured by the clock, and followed for as long as it was measured, though never
-/// for more than [`TRUSTED`] ticks: so an error of either adds up to no more than some microseconds.
+/// The counter's pace is measured by the clock. A pace measured over `n` ticks is used for at most the next `n`, and
+/// never for more than [`TRUSTED`]: so an error of either adds up to no more than some microseconds.
 /// Each correction may step back by as much, and then time stands still for strategies. Until a pace is
 /// known, the clock is asked every time. A counter that jumps, as a machine's does that was moved or put
 /// to sleep, is found out at the next question, and its pace measured anew.

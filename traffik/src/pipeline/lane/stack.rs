@@ -26,8 +26,8 @@ pub(crate) trait Together: Sized {
     /// What the throttles fall back to; `None` where they cannot come this way.
     fn app(&self) -> Option<Option<&Traffik>>;
 
-    /// Whether nothing is wanted of this throttle's decision if the request passes, of which it is told whether
-    /// it wants nothing by itself.
+    /// Whether an admitted request needs nothing from the throttle at this place. `by_itself` is what the throttle's own
+    /// settings say.
     fn is_silent(&self, at: usize, by_itself: bool) -> bool;
 
     /// All of them charged it, and nothing is wanted of their decisions.
