@@ -8,7 +8,7 @@ use crate::Parts;
 use std::sync::Arc;
 
 use super::around::Around;
-use super::paid::Paid;
+use super::paid::{Paid, to_the_end};
 use crate::reserve::Tab;
 use crate::throttle::Throttle;
 
@@ -62,11 +62,17 @@ pub(super) struct GivenBack;
 /// there was anything.
 pub(crate) async fn undo(parts: &Parts) -> bool {
     let Some(marks) = Marks::of(&parts.extensions) else { return false };
-    for paid in marks.0.iter().rev().filter_map(|mark| mark.paid.as_ref()) {
-        if let Err(error) = paid.give_back().await {
-            let uid = paid.uid();
-            tracing::warn!(target: "traffik", uid, %error, "a refused request stays charged by an outer layer");
-        }
+    let charges: Vec<Paid> = marks.0.iter().rev().filter_map(|mark| mark.paid.clone()).collect();
+    if !charges.is_empty() {
+        to_the_end(async move {
+            for paid in charges {
+                if let Err(error) = paid.give_back().await {
+                    let uid = paid.uid();
+                    tracing::warn!(target: "traffik", uid, %error, "a refused request stays charged by an outer layer");
+                }
+            }
+        })
+        .await;
     }
-    !marks.0.is_empty()
+    true
 }

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::pipeline::Receipt;
 use crate::reserve::Tab;
 use crate::throttle::Throttle;
+use crate::unstopped::Unstopped;
 
 #[derive(Debug, Clone)]
 pub(super) enum Paid {
@@ -63,4 +64,15 @@ impl Paid {
             Self::Tab(tab) => tab.give_back().await,
         }
     }
+}
+
+/// Gives back to the end, even if the request goes away meanwhile. Where no runtime is there to go on, what is left stays
+/// charged.
+pub(super) fn to_the_end(give_back: impl Future<Output = ()> + Send + 'static) -> Unstopped<()> {
+    Unstopped::new(give_back, |()| Box::pin(std::future::ready(())), cut)
+}
+
+fn cut() {
+    let error = "its client went away, and no runtime is there to give it back";
+    tracing::warn!(target: "traffik", error, "the cost was not given back");
 }

@@ -1,11 +1,13 @@
 //! A backend that fails: never a refusal.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use http::StatusCode;
 use traffik::test_kit::FaultyBackend;
-use traffik::{Decision, OnError, Registry, Throttle, Traffik, throttle};
+use traffik::{Decision, OnError, Parts, Registry, Throttle, ThrottleLayer, Traffik, throttle};
 
 use crate::support::{Result, body, get_from, send, still};
 
@@ -85,5 +87,42 @@ async fn no_call_outlives_its_deadline() -> Result {
     assert_eq!(start.elapsed(), Duration::from_millis(100));
     throttle.set_on_error(OnError::allow());
     assert_eq!(throttle.hit("u").await?, Decision::Exempt);
+    Ok(())
+}
+
+static FRAGILE: LazyLock<Throttle> = LazyLock::new(|| {
+    let throttle = Throttle::builder("fail:fragile").rate("9/min").registry(&Registry::new());
+    throttle.identifier(|_: &Parts| "ann").build().unwrap()
+});
+
+#[throttle(FRAGILE, refund_on = "5xx")]
+async fn fragile() -> StatusCode {
+    StatusCode::BAD_GATEWAY
+}
+
+#[throttle("fail:narrow", rate = "1/hour", cost = 1, headers = "never")]
+async fn narrow() {}
+
+/// A client hangs up while its charge is being given back.
+#[tokio::test(start_paused = true)]
+async fn what_is_given_back_is_given_back_to_the_end() -> Result {
+    let slow = FaultyBackend::new(still()).delay(Duration::from_millis(50));
+    FRAGILE.set_backend(slow)?;
+    let own = Traffik::builder().backend(still()).build();
+    let app = Router::new()
+        .route("/fragile", get(fragile))
+        // Here the layer's charge is given back, since the handler's throttle refuses.
+        .route("/narrow", get(narrow).layer(ThrottleLayer::new([&*FRAGILE])))
+        .layer(own.layer());
+    assert_eq!(send(&app, get_from("/narrow", "10.0.0.1", &[])).await.status(), 200);
+    assert_eq!(FRAGILE.stat("ann").await?.ok_or("exempt")?.used, 1);
+    for path in ["/fragile", "/narrow"] {
+        let request = send(&app, get_from(path, "10.0.0.1", &[]));
+        tokio::time::timeout(Duration::from_millis(75), request)
+            .await
+            .expect_err("it is still being given back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(FRAGILE.stat("ann").await?.ok_or("exempt")?.used, 1, "{path}");
+    }
     Ok(())
 }

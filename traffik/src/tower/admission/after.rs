@@ -11,7 +11,7 @@ use crate::backend::BoxFuture;
 use crate::headers::{self, Report};
 use crate::seldom::Seldom;
 use crate::tower::marks::GivenBack;
-use crate::tower::paid::Paid;
+use crate::tower::paid::{Paid, to_the_end};
 
 /// For which statuses a charge is given back.
 type RefundOn = fn(StatusCode) -> bool;
@@ -104,13 +104,15 @@ impl Work {
         if work.refunds.is_empty() {
             return None;
         }
-        Some(Box::pin(async move {
+        let give_back = async move {
             for (_, paid) in &self.refunds {
                 if let Err(error) = paid.give_back().await {
                     let uid = paid.uid();
                     tracing::warn!(target: "traffik", uid, %error, "the cost was not given back");
                 }
             }
-        }))
+        };
+        // Clients that wait for long hang up, and a server's failure is when they do.
+        Some(Box::pin(to_the_end(give_back)))
     }
 }
