@@ -314,3 +314,30 @@ fn resp3(client: &Client) -> Option<Client> {
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     Client::open(info.set_redis_settings(settings)).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As servers write them: since Redis 7, before, and what only looks like it.
+    #[test]
+    fn a_demoted_server_is_known_by_either_form_of_its_error() {
+        for (reply, expected) in [
+            (
+                "-READONLY You can't write against a read only replica. script: 5a, on @user_script:1.\r\n",
+                true,
+            ),
+            (
+                "-ERR Error running script (call to f_5a): @user_script:1: @user_script: 1: \
+                 -READONLY You can't write against a read only replica.\r\n",
+                true,
+            ),
+            ("-ERR Error running script (call to f_5a): @user_script:1: no READONLY here\r\n", false),
+            ("-NOSCRIPT No matching script.\r\n", false),
+            ("+READONLY\r\n", false),
+        ] {
+            let value = redis::parse_redis_value(reply.as_bytes()).unwrap();
+            assert_eq!(demoted(&value), expected, "{reply}");
+        }
+    }
+}
