@@ -181,13 +181,14 @@ impl Receipt {
 
     /// Gives `units` of the charge back, into the window it was made in.
     pub(crate) async fn give_back(&self, units: u64) -> Result<(), Error> {
-        self.refund(&self.hit(units)).await
+        self.refund(units, self.at, self.gone_at).await
     }
 
-    /// The same, by a hit that knows of later corrections.
-    pub(crate) async fn refund(&self, hit: &Hit<'_>) -> Result<(), Error> {
-        let refund = Op::Refund { at: Some(self.at) };
-        resilience::call(&self.backend, refund, std::slice::from_ref(hit)).await.map_err(Error::backend)?;
+    /// The same of what the account was charged at another instant.
+    pub(crate) async fn refund(&self, units: u64, at: u64, gone_at: u64) -> Result<(), Error> {
+        let hit = Hit { gone_at, ..self.hit(units) };
+        let refund = Op::Refund { at: Some(at) };
+        resilience::call(&self.backend, refund, &[hit]).await.map_err(Error::backend)?;
         Ok(())
     }
 }

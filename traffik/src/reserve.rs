@@ -36,10 +36,10 @@ pub enum Settled {
     Nothing,
     /// What was used is charged, no more and no less.
     InFull,
-    /// What was used is charged, and the account owes this many units above what it holds. Where the
-    /// strategy allows debt.
+    /// What was used is charged, and the account has used this many units more than the limit that was
+    /// reserved under: where the strategy allows debt, or the limit has risen since.
     InDebt {
-        /// Units below an empty account.
+        /// Units above that limit.
         units: u64,
     },
     /// More was used than was left: the account is at its limit (at the end of its debt, where there
@@ -102,7 +102,8 @@ impl Reservation {
 
     /// Tells what was used, in units of cost. What was reserved beyond is given back, into the
     /// window it was charged in and no other; what was used beyond is charged now, as far as there
-    /// is room. One call of the store. A second settlement changes nothing.
+    /// is room under the limit that held at the reservation. One call of the store. A second
+    /// settlement changes nothing.
     ///
     /// A future that is dropped before it is done may have settled or not.
     ///

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::tab::Portion;
 use super::{Settled, Tab};
 use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdict};
 use crate::error::Error;
@@ -26,9 +27,10 @@ impl<'a> Correction<'a> {
         Self { tab, actual, hit: Hit { back, ..tab.hit(cost) } }
     }
 
-    fn begin(&self) {
+    /// No more is given back than a refund of the whole response, meanwhile, has left.
+    fn begin(&mut self) {
         if self.hit.back {
-            self.tab.sink(self.hit.cost);
+            self.hit.cost = self.tab.sink(self.hit.cost);
         }
     }
 
@@ -37,7 +39,8 @@ impl<'a> Correction<'a> {
             0
         } else {
             let taken = self.hit.cost.saturating_sub(verdict.wait);
-            self.tab.rise(taken, now.saturating_add(verdict.reset_after));
+            let gone_at = now.saturating_add(verdict.reset_after);
+            self.tab.rise(Portion { units: taken, at: now, gone_at });
             self.actual.saturating_sub(self.tab.receipt.cost).saturating_sub(taken)
         };
         match missing {
@@ -64,7 +67,7 @@ pub(super) async fn all(tabs: &[Arc<Tab>], actual: u64) -> Result<Settled, Error
             if fits { &mut batch } else { &mut later }.push(one);
         }
         left = later;
-        match together(backend, &batch).await {
+        match together(backend, &mut batch).await {
             Ok(settled) => worst = worst.max(settled),
             Err(error) => failed = Some(error),
         }
@@ -85,11 +88,11 @@ fn share(corrections: &mut [Correction<'_>]) {
     }
 }
 
-async fn together(backend: &SharedBackend, batch: &[Correction<'_>]) -> Result<Settled, BackendError> {
+async fn together(backend: &SharedBackend, batch: &mut [Correction<'_>]) -> Result<Settled, BackendError> {
+    batch.iter_mut().for_each(Correction::begin);
     let hits: Vec<Hit<'_>> = batch.iter().map(|one| one.hit).collect();
     // The earliest of them: a refund into a window that has ended gives nothing, and so never too much.
     let at = batch.iter().map(|one| one.tab.receipt.at).min().unwrap_or_default();
-    batch.iter().for_each(Correction::begin);
     let verdicts = resilience::call(backend, Op::Settle { at }, &hits).await?;
     let settled = batch.iter().zip(&verdicts.each).map(|(one, verdict)| one.finish(verdicts.now, verdict));
     Ok(settled.max().unwrap_or(Settled::Nothing))

@@ -1,6 +1,7 @@
 //! [`Tab`]: one charge that may still change, shared by all who may change it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::OnCancel;
 use crate::backend::{Hit, Op};
@@ -15,22 +16,37 @@ use crate::pipeline::Receipt;
 #[derive(Debug)]
 pub(crate) struct Tab {
     pub(crate) receipt: Receipt,
-    /// Never more than what is charged: it sinks before units are given back, and rises after they
-    /// were taken.
-    charged: AtomicU64,
-    /// From when on nothing is left of it; a settlement that takes more puts it off.
-    gone_at: AtomicU64,
+    portions: Mutex<Portions>,
     open: AtomicBool,
     /// Whether somebody holds it who could settle it.
     held: AtomicBool,
     on_cancel: OnCancel,
 }
 
+/// What is charged, and never more than that: it sinks before units are given back, and rises after
+/// they were taken.
+#[derive(Debug)]
+struct Portions {
+    first: Portion,
+    /// What a settlement took beyond. It has an age of its own, and goes back into its own window.
+    more: Portion,
+}
+
+/// Units that were charged at one instant.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Portion {
+    pub(super) units: u64,
+    /// When, by the backend's clock.
+    pub(super) at: u64,
+    /// From when on nothing is left of it.
+    pub(super) gone_at: u64,
+}
+
 impl Tab {
     pub(crate) fn new(receipt: Receipt, on_cancel: OnCancel) -> Self {
+        let first = Portion { units: receipt.cost, at: receipt.at, gone_at: receipt.gone_at };
         Self {
-            charged: AtomicU64::new(receipt.cost),
-            gone_at: AtomicU64::new(receipt.gone_at),
+            portions: Mutex::new(Portions { first, more: Portion { units: 0, ..first } }),
             open: AtomicBool::new(true),
             held: AtomicBool::new(false),
             receipt,
@@ -44,7 +60,8 @@ impl Tab {
     }
 
     pub(crate) fn charged(&self) -> u64 {
-        self.charged.load(Ordering::Acquire)
+        let portions = self.portions();
+        portions.first.units.saturating_add(portions.more.units)
     }
 
     /// Closes it; says whether it was open.
@@ -52,33 +69,45 @@ impl Tab {
         self.open.swap(false, Ordering::AcqRel)
     }
 
-    /// Units are about to be given back.
-    pub(super) fn sink(&self, units: u64) {
-        self.update(|charged| charged.saturating_sub(units));
+    /// As many of these units are about to be given back as are charged still. Before any
+    /// [`rise`](Self::rise): a charge is settled once.
+    pub(super) fn sink(&self, units: u64) -> u64 {
+        let first = &mut self.portions().first;
+        let back = units.min(first.units);
+        first.units -= back;
+        back
     }
 
-    /// Units were taken, which are gone by then.
-    pub(super) fn rise(&self, units: u64, gone_at: u64) {
-        self.gone_at.fetch_max(gone_at, Ordering::AcqRel);
-        self.update(|charged| charged.saturating_add(units));
-    }
-
-    fn update(&self, change: impl Fn(u64) -> u64) {
-        // The closure always gives a value, and so this cannot fail.
-        let _ =
-            self.charged.fetch_update(Ordering::AcqRel, Ordering::Acquire, |charged| Some(change(charged)));
+    /// These were taken beyond.
+    pub(super) fn rise(&self, more: Portion) {
+        self.portions().more = more;
     }
 
     /// The account, and units that are to be corrected.
     pub(super) fn hit(&self, units: u64) -> Hit<'_> {
-        Hit { gone_at: self.gone_at.load(Ordering::Acquire), ..self.receipt.hit(units) }
+        self.receipt.hit(units)
     }
 
     /// Gives all of it back, settled or not. Nobody can settle it afterwards.
     #[cfg(feature = "tower")]
     pub(crate) async fn give_back(&self) -> Result<(), Error> {
         self.close();
-        self.receipt.refund(&self.hit(self.charged.swap(0, Ordering::AcqRel))).await
+        let portions = {
+            let mut portions = self.portions();
+            let all = [portions.first, portions.more];
+            (portions.first.units, portions.more.units) = (0, 0);
+            all
+        };
+        let mut done = Ok(());
+        for portion in portions.into_iter().filter(|portion| portion.units > 0) {
+            done = done.and(self.receipt.refund(portion.units, portion.at, portion.gone_at).await);
+        }
+        done
+    }
+
+    fn portions(&self) -> MutexGuard<'_, Portions> {
+        // No code that runs under it can panic, and a number is whole whatever happened.
+        self.portions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,7 +119,7 @@ impl Drop for Tab {
         let uid = self.receipt.policy.uid();
         match self.on_cancel {
             OnCancel::Keep => {
-                tracing::debug!(target: "traffik", uid, charged = *self.charged.get_mut(), "a reservation was dropped unsettled, and stays charged");
+                tracing::debug!(target: "traffik", uid, charged = self.charged(), "a reservation was dropped unsettled, and stays charged");
             }
             OnCancel::Refund => self.give_back_dropped(),
         }
@@ -98,8 +127,9 @@ impl Drop for Tab {
 }
 
 impl Tab {
-    fn give_back_dropped(&mut self) {
-        let (receipt, units) = (&self.receipt, *self.charged.get_mut());
+    fn give_back_dropped(&self) {
+        // Open, and so it has never risen.
+        let (receipt, units) = (&self.receipt, self.charged());
         let uid = receipt.policy.uid();
         let refund = Op::Refund { at: Some(receipt.at) };
         match receipt.backend.decide_now(refund, &[receipt.hit(units)]) {

@@ -67,6 +67,18 @@ async fn where_debt_is_allowed_it_is_taken() -> Result {
 }
 
 #[tokio::test]
+async fn a_settlement_goes_by_the_limit_it_was_reserved_under() -> Result {
+    let throttle = alone("reserve:raised").0.rate("100/hour").build()?;
+    let (one, other) = (throttle.reserve("ann").cost(40).await?, throttle.reserve("ann").cost(40).await?);
+    throttle.set_rate("500/hour")?;
+    assert!(throttle.hit("ann").cost(60).await?.is_allowed());
+    assert_eq!(one.settle(30).await?, Settled::InDebt { units: 30 });
+    assert_eq!(other.settle(41).await?, Settled::AtLimit { missing: 1 });
+    assert_eq!(used(&throttle).await?, 130);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_late_refund_lifts_no_other_window() -> Result {
     let (builder, clock) = alone("reserve:late");
     let throttle = builder.rate("100/min").build()?;

@@ -204,6 +204,69 @@ async fn what_a_settlement_takes_besides_can_be_given_back_for_longer() -> Resul
 }
 
 #[tokio::test]
+async fn what_a_settlement_takes_later_has_a_window_and_an_age_of_its_own() -> Result {
+    static CLOCK: LazyLock<ManualClock> = LazyLock::new(ManualClock::new);
+    static MEMORY: LazyLock<MemoryBackend> =
+        LazyLock::new(|| MemoryBackend::builder().clock(CLOCK.clone()).build());
+    static COUNTS: LazyLock<Throttle> =
+        LazyLock::new(|| on("charge:later:window", "100/min", &MEMORY).cost(10).build().unwrap());
+    static LEAKS: LazyLock<Throttle> = LazyLock::new(|| {
+        on("charge:later:bucket", "10/10s", &MEMORY).cost(4).strategy(TokenBucket::new()).build().unwrap()
+    });
+    #[throttle(COUNTS, refund_on = "5xx")]
+    async fn counts(charge: Charge) -> StatusCode {
+        CLOCK.advance(Duration::from_secs(60));
+        charge.settle(25).await.unwrap();
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+    #[throttle(LEAKS, refund_on = "5xx")]
+    async fn leaks(charge: Charge, request: axum::extract::Request) -> StatusCode {
+        CLOCK.advance(Duration::from_secs(5));
+        let (parts, _) = request.into_parts();
+        assert!(LEAKS.hit(&parts).cost(3).await.unwrap().is_allowed());
+        charge.settle(5).await.unwrap();
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+    let app = Router::new().route("/counts", get(counts)).route("/leaks", get(leaks));
+    let request = |path| get_from(path, "192.0.2.1", &[]);
+    send(&app, request("/counts")).await;
+    assert_eq!(used(&COUNTS, &request("/")).await, 0, "fifteen were charged in the second window");
+    send(&app, request("/leaks")).await;
+    assert_eq!(used(&LEAKS, &request("/")).await, 3, "four had leaked, one is given back, three are others'");
+    Ok(())
+}
+
+/// The throttles of a handler are on two backends, and the first is slow: by the time the second is settled, its charge
+/// has been given back with the response.
+#[tokio::test(start_paused = true)]
+async fn what_goes_back_with_the_response_is_not_settled_back_as_well() -> Result {
+    static SLOW: LazyLock<Throttle> = LazyLock::new(|| {
+        let backend = FaultyBackend::new(still()).delay(Duration::from_millis(50));
+        on("charge:race:slow", "1000/day", &still()).backend(backend).build().unwrap()
+    });
+    static QUICK: LazyLock<Throttle> =
+        LazyLock::new(|| on("charge:race:quick", "1000/day", &still()).cost(100).build().unwrap());
+    #[throttle(SLOW)]
+    #[throttle(QUICK, refund_on = "5xx")]
+    async fn fails(charge: Charge) -> StatusCode {
+        tokio::spawn(charge.settle(30));
+        tokio::task::yield_now().await;
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+    let app = Router::new().route("/", get(fails));
+    let request = || get_from("/", "192.0.2.1", &[]);
+    send(&app, request()).await;
+    assert_eq!(used(&QUICK, &request()).await, 0, "given back with the response");
+    let (mut parts, ()) = http::Request::builder().body(()).unwrap().into_parts();
+    parts.extensions = request().extensions().clone();
+    assert!(QUICK.hit(&parts).cost(50).await?.is_allowed());
+    tokio::time::sleep(Duration::from_millis(90)).await;
+    assert_eq!(used(&SLOW, &request()).await, 30, "the settlement has come to its end");
+    assert_eq!(used(&QUICK, &request()).await, 50, "others' units stay charged");
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_a_layer_has_charged_can_be_settled_too() -> Result {
     let global = on("charge:layer", "1000/day", &still()).cost(10).build()?;
     let refunding = on("charge:layer:refunding", "1000/day", &still())
