@@ -112,6 +112,7 @@ impl Expansion<'_> {
     fn gate(&self, throttles: &[Throttle]) -> TokenStream {
         let Self { root, gate, .. } = self;
         let visibility = &self.handler.visibility;
+        let allowed = self.allowed();
         let throttles = throttles.iter().map(|throttle| self.throttle(throttle));
         let charges = self.handler.mentions(CHARGE).then(|| quote_spanned!(Span::mixed_site()=> .charges()));
         // One handler has one gate, whoever put it there: its throttles are decided together.
@@ -128,6 +129,7 @@ impl Expansion<'_> {
 
             #[doc(hidden)]
             #[automatically_derived]
+            #(#allowed)*
             impl #root::private::Gated for #gate {
                 fn stack() -> &'static #root::private::Stack {
                     static STACK: ::std::sync::LazyLock<#root::private::Stack> =
@@ -138,6 +140,20 @@ impl Expansion<'_> {
                 }
             }
         }
+    }
+
+    /// What the handler allows its code, for the expressions that stand in its attributes. An
+    /// expectation stays on the handler: here it might not be met.
+    fn allowed(&self) -> impl Iterator<Item = TokenStream> {
+        self.attributes.iter().filter_map(|attribute| {
+            let list = attribute.meta.require_list().ok()?;
+            let (lints, site) = (&list.tokens, Span::mixed_site());
+            match attribute.path().get_ident()?.to_string().as_str() {
+                "allow" => Some(attribute.to_token_stream()),
+                "expect" => Some(quote_spanned!(site=> #[allow(#lints)])),
+                _ => None,
+            }
+        })
     }
 
     fn throttle(&self, throttle: &Throttle) -> TokenStream {

@@ -50,6 +50,19 @@ async fn unit(mut body: String) {
     drop(body);
 }
 
+/// What is paid no longer.
+#[deprecated(note = "an expectation of its use is what is tested here")]
+const fn old_price(_: &traffik::Parts) -> u64 {
+    1
+}
+
+/// Expects what its attribute does as well.
+#[expect(deprecated, reason = "see there")]
+#[throttle("lints:expects", rate = "20/min", cost = old_price)]
+async fn expects() -> String {
+    size_of_val(&old_price).to_string()
+}
+
 /// Does nothing.
 #[throttle(UPLOADS)]
 async fn empty() {}
@@ -70,6 +83,7 @@ fn handlers_are_handlers() {
         .route("/one", get(one))
         .route("/unit", get(unit))
         .route("/empty", get(empty))
+        .route("/expects", get(expects))
         .route("/early", get(early))
         .with_state(7);
 }

@@ -50,6 +50,22 @@ async fn three(mut body: String) {
     body.clear();
 }
 
+#[deprecated]
+fn old_price(_: &traffik::Parts) -> u64 {
+    1
+}
+
+// What a handler allows or expects holds for the expressions in its attributes.
+#[allow(deprecated)]
+#[throttle("l:allows", rate = "20/min", cost = old_price)]
+async fn allows() {}
+
+#[throttle("l:expects", rate = "20/min", cost = old_price)]
+#[expect(deprecated)]
+async fn expects(body: String) {
+    let _price = (body.len(), old_price);
+}
+
 mod inside {
     use traffik::throttle;
 
@@ -63,6 +79,8 @@ fn main() {
     let _router: Router = Router::new()
         .route("/one", get(one))
         .route("/three", get(three))
+        .route("/allows", get(allows))
+        .route("/expects", get(expects))
         .route("/inside", get(inside::inside))
         .with_state(7);
 }
