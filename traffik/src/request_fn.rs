@@ -139,7 +139,7 @@ pub struct RequestFn<T> {
     call: Call<T>,
 }
 
-type SyncFn<T> = dyn Fn(&Parts) -> T + Send + Sync;
+pub(crate) type SyncFn<T> = dyn Fn(&Parts) -> T + Send + Sync;
 type AsyncFn<T> = dyn for<'a> Fn(&'a Parts) -> BoxFuture<'a, T> + Send + Sync;
 
 enum Call<T> {
@@ -189,6 +189,16 @@ impl<T> RequestFn<T> {
 
     pub(crate) fn is_sync(&self) -> bool {
         matches!(self.call, Call::Sync(_))
+    }
+
+    /// Whether both surely give the same answer to the same request; where there is no function, the crate's own does.
+    #[inline]
+    pub(crate) fn agree(one: Option<&Self>, other: Option<&Self>) -> bool {
+        match (one, other) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.same(other),
+            _ => false,
+        }
     }
 
     /// Whether both surely give the same answer to the same request.

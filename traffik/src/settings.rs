@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 pub(crate) use current::{Current, Present};
 
+use crate::app::Traffik;
 use crate::backend::SharedBackend;
 use crate::error::Error;
 use crate::identity::Identity;
@@ -90,6 +91,27 @@ impl Settings {
         )))
     }
 
+    /// The policy, where it does not come with the request.
+    pub(crate) fn fixed_policy(&self) -> Option<&Policy> {
+        match &self.rate {
+            RateSetting::Fixed(policy) => Some(policy),
+            RateSetting::Of(..) => None,
+        }
+    }
+
+    /// The scope, where there is one that does not come with the request.
+    pub(crate) fn fixed_scope(&self) -> Option<&str> {
+        match &self.scope {
+            Some(Source::Fixed(scope)) => Some(scope),
+            Some(Source::Of(_)) | None => None,
+        }
+    }
+
+    /// What is said of outages here, or else by its app.
+    pub(crate) fn on_error_under<'a>(&'a self, app: Option<&'a Traffik>) -> Option<&'a OnError> {
+        self.on_error.as_ref().or_else(|| app?.on_error())
+    }
+
     pub(crate) fn strategy(&self) -> &Arc<dyn Strategy> {
         match &self.rate {
             RateSetting::Fixed(policy) => policy.shared_strategy(),
@@ -100,10 +122,7 @@ impl Settings {
     /// Its policy's window in microseconds; 0 where each request has its own.
     #[cfg(feature = "tower")]
     pub(crate) fn window(&self) -> u64 {
-        match &self.rate {
-            RateSetting::Fixed(policy) => policy.window(),
-            RateSetting::Of(..) => 0,
-        }
+        self.fixed_policy().map_or(0, Policy::window)
     }
 
     fn is_quick(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::Parts;
-use crate::identity::{Identity, Kind, KindRef, Who};
+use crate::identity::{Identity, KindRef, Who};
 
 /// What a hit is about.
 #[derive(Debug)]
@@ -15,6 +15,13 @@ enum Repr<'a> {
     /// Nothing but a word, an address or a number. Borrowed, so that a hit on a `&str` allocates nothing.
     Plain(KindRef<'a>),
     Identity(Identity),
+}
+
+/// What a subject is.
+pub(crate) enum View<'a> {
+    /// Somebody who is found by looking.
+    Request(&'a Parts),
+    Client(Who<'a>),
 }
 
 impl<'a> Subject<'a> {
@@ -32,6 +39,16 @@ impl<'a> Subject<'a> {
         match self.0 {
             Repr::Request(parts) => Some(parts),
             Repr::Plain(_) | Repr::Identity(_) => None,
+        }
+    }
+
+    /// Either of the two.
+    #[inline]
+    pub(crate) fn view(&self) -> View<'_> {
+        match &self.0 {
+            Repr::Request(parts) => View::Request(parts),
+            Repr::Plain(kind) => View::Client(Who::of(*kind)),
+            Repr::Identity(identity) => View::Client(identity.as_ref()),
         }
     }
 
@@ -146,10 +163,5 @@ impl Subject<'_> {
             Repr::Plain(kind) => Repr::Plain(*kind),
             Repr::Identity(identity) => Repr::Identity(identity.clone()),
         })
-    }
-
-    /// Whether nothing is to be counted whatever the throttle.
-    pub(crate) fn is_exempted(&self) -> bool {
-        matches!(&self.0, Repr::Identity(Identity { kind: Kind::Exempted, .. }))
     }
 }

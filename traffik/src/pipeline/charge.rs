@@ -2,14 +2,13 @@
 //! backend fails.
 
 use super::paid::{Charged, Underway};
-use super::{Candidate, Failure, Known, Receipt, Ruling};
-use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdicts};
+use super::{Candidate, Failure, Hits, Receipt, Ruling, join};
+use crate::backend::{BackendError, Op, SharedBackend, Verdicts};
 use crate::decision::Decision;
 use crate::error::Error;
 use crate::few;
 use crate::observe::Outcome;
 use crate::resilience::{self, Outage, Permits, Retry};
-use crate::subject::Subject;
 
 /// A hit on its way: to its own backend first, then to the fallbacks of its policy.
 #[derive(Clone, Copy)]
@@ -24,7 +23,7 @@ type Legs<'a> = Vec<Leg<'a>>;
 
 impl<'a> Leg<'a> {
     fn new(candidate: &'a Candidate<'a>) -> Self {
-        Self { candidate, backend: candidate.backend.get(), failed: 0 }
+        Self { candidate, backend: candidate.backend(), failed: 0 }
     }
 
     fn next(self) -> Option<Self> {
@@ -33,24 +32,14 @@ impl<'a> Leg<'a> {
     }
 }
 
-/// What does not change while a request is decided.
-struct Request<'a> {
-    subject: &'a Subject<'a>,
-    known: &'a [Known<'a>],
-    op: Op,
-}
-
 /// Charges all candidates or none; those in shadow mode each by itself.
 pub(super) async fn all<'a>(
     candidates: &'a [Candidate<'a>],
-    subject: &'a Subject<'a>,
-    known: &'a [Known<'a>],
     op: Op,
     ruling: &mut Ruling,
 ) -> Result<(), Failure> {
-    let request = Request { subject, known, op };
     let legs = candidates.iter().filter(|candidate| !candidate.shadow).map(Leg::new).collect();
-    if !together(legs, &request, ruling).await? {
+    if !together(legs, op, ruling).await? {
         for ruled in &mut ruling.each {
             ruled.charged = None;
         }
@@ -59,8 +48,8 @@ pub(super) async fn all<'a>(
     // Shadows count by themselves: their refusal must not keep the others from being charged.
     for candidate in candidates.iter().filter(|candidate| candidate.shadow) {
         let legs = [Leg::new(candidate)].into_iter().collect();
-        if let Err(Failure { error, .. }) = together(legs, &request, ruling).await {
-            let uid = candidate.policy.get().uid();
+        if let Err(Failure { error, .. }) = together(legs, op, ruling).await {
+            let uid = candidate.policy().uid();
             tracing::warn!(target: "traffik", uid, outcome = "error", %error, "a throttle in shadow mode was not counted");
         }
     }
@@ -68,11 +57,7 @@ pub(super) async fn all<'a>(
 }
 
 /// Charges all of these or none; says which.
-async fn together<'a>(
-    mut left: Legs<'a>,
-    request: &Request<'a>,
-    ruling: &mut Ruling,
-) -> Result<bool, Failure> {
+async fn together<'a>(mut left: Legs<'a>, op: Op, ruling: &mut Ruling) -> Result<bool, Failure> {
     let (mut charged, mut undone) = (Charged::default(), None);
     while let Some(first) = left.first() {
         let mut batch = Batch::new(first.backend);
@@ -82,12 +67,12 @@ async fn together<'a>(
             if !leg.backend.same(batch.backend) {
                 later.push(leg);
             } else if leg.failed > 0 || permits.admit(&leg.candidate.on_error) {
-                batch.add(leg, request);
+                batch.add(leg);
             } else {
                 shut.push(leg);
             }
         }
-        let mut miss = |legs: &[Leg<'a>], error, ruling: &mut Ruling, later: &mut Legs<'a>| match request.op {
+        let mut miss = |legs: &[Leg<'a>], error, ruling: &mut Ruling, later: &mut Legs<'a>| match op {
             Op::Refund { .. } | Op::Settle { .. } => missed(legs, error).map_or(Ok(()), Err),
             Op::Reset => {
                 later.extend(legs.iter().filter_map(|leg| leg.next()));
@@ -99,19 +84,19 @@ async fn together<'a>(
         let mut outcome = miss(&shut, None, ruling, &mut later);
         if outcome.is_ok() && !batch.members.is_empty() {
             // Of several backends none may be left charged if the client goes away meanwhile.
-            let several = request.op == Op::Hit && !(charged.is_empty() && later.is_empty());
+            let several = op == Op::Hit && !(charged.is_empty() && later.is_empty());
             let answer = if several && !batch.backend.is_immediate() {
                 Underway::new(&batch, permits).answer().await
             } else {
-                resilience::ask(batch.backend, request.op, &batch.hits, batch.retry(), &mut permits).await
+                resilience::ask(batch.backend, op, &batch.hits, batch.retry(), &mut permits).await
             };
             match answer {
-                Ok(verdicts) if !batch.rule(&verdicts, request.op, ruling) => {
+                Ok(verdicts) if !batch.rule(&verdicts, op, ruling) => {
                     charged.give_back().await;
                     return Ok(false);
                 }
-                Ok(_) if request.op == Op::Reset => later.extend(batch.legs().filter_map(Leg::next)),
-                Ok(_) if request.op == Op::Hit => charged.add(batch),
+                Ok(_) if op == Op::Reset => later.extend(batch.legs().filter_map(Leg::next)),
+                Ok(_) if op == Op::Hit => charged.add(batch),
                 Ok(_) => {}
                 Err(error) => {
                     let legs: Legs<'_> = batch.legs().collect();
@@ -135,7 +120,7 @@ async fn together<'a>(
 fn missed(legs: &[Leg<'_>], error: Option<BackendError>) -> Option<Failure> {
     let first = legs.first()?;
     let error = error.unwrap_or_else(|| left_alone(first.backend));
-    let uid = first.candidate.policy.get().uid();
+    let uid = first.candidate.policy().uid();
     tracing::warn!(target: "traffik", uid, outcome = "error", %error, "the backend could not make a correction");
     Some(Failure { error: Error::backend(error), outage: Outage::Raise })
 }
@@ -155,7 +140,7 @@ fn detour<'a>(
     later: &mut Legs<'a>,
 ) -> Result<(), Failure> {
     let Some(first) = legs.first() else { return Ok(()) };
-    let uid = first.candidate.policy.get().uid();
+    let uid = first.candidate.policy().uid();
     let mut lost: Vec<Outage> = Vec::new();
     for leg in legs {
         if let Some(next) = leg.next() {
@@ -193,7 +178,7 @@ pub(super) fn outage(error: BackendError, uid: &str, words: impl Iterator<Item =
 /// The hits of one request on one backend.
 pub(super) struct Batch<'a> {
     pub(super) backend: &'a SharedBackend,
-    pub(super) hits: Vec<Hit<'a>>,
+    pub(super) hits: Hits<'a>,
     /// Each leg with the place of its hit: equal keys share one.
     members: Vec<(Leg<'a>, usize)>,
     pub(super) now: u64,
@@ -201,25 +186,11 @@ pub(super) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     fn new(backend: &'a SharedBackend) -> Self {
-        Self { backend, hits: Vec::new(), members: Vec::new(), now: 0 }
+        Self { backend, hits: Hits::new(), members: Vec::new(), now: 0 }
     }
 
-    fn add(&mut self, leg: Leg<'a>, request: &Request<'a>) {
-        let candidate = leg.candidate;
-        let Some(known) = request.known.get(candidate.identity) else { return };
-        let who = request.subject.who().unwrap_or_else(|| known.identity.as_ref());
-        let hash = known.hash;
-        let hit = Hit::new(candidate.policy.get(), who, hash, candidate.scope.as_deref(), candidate.cost);
-        let place = match self.hits.iter().position(|other| other.hash == hit.hash) {
-            Some(place) => {
-                self.hits[place].cost = self.hits[place].cost.saturating_add(hit.cost);
-                place
-            }
-            None => {
-                self.hits.push(hit);
-                self.hits.len() - 1
-            }
-        };
+    fn add(&mut self, leg: Leg<'a>) {
+        let place = join(&mut self.hits, leg.candidate.hit());
         self.members.push((leg, place));
     }
 

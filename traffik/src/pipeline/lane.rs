@@ -13,6 +13,7 @@ mod stack;
 #[cfg(feature = "tower")]
 pub(crate) use stack::{Together, pair, stack};
 
+use super::backends::inherited;
 use crate::MemoryBackend;
 #[cfg(feature = "tower")]
 use crate::Parts;
@@ -26,7 +27,7 @@ use crate::key;
 use crate::observe::{self, Outcome};
 use crate::policy::Policy;
 use crate::request_fn::Source;
-use crate::settings::{BackendSetting, RateSetting, Settings};
+use crate::settings::{BackendSetting, Settings};
 use crate::strategy::Charged;
 use crate::subject::Subject;
 use crate::throttle::Throttle;
@@ -58,7 +59,7 @@ pub(crate) struct Lane {
 impl Lane {
     /// That of settings, if they leave nothing to be asked.
     pub(crate) fn of(settings: &Settings) -> Option<Self> {
-        let RateSetting::Fixed(policy) = &settings.rate else { return None };
+        let policy = settings.fixed_policy()?;
         let own = match &settings.backend {
             BackendSetting::Own(own) => Some(own.memory()?.clone()),
             BackendSetting::Inherit => None,
@@ -70,7 +71,7 @@ impl Lane {
         let cost = if let Source::Fixed(cost) = settings.cost { Some(cost) } else { None };
         Some(Self {
             gauged: policy.account().and_then(Gauged::new),
-            key: key::of(policy, 0, scope(settings)),
+            key: key::of(policy, 0, settings.fixed_scope()),
             keys: key::Keys::get(),
             cost: cost.unwrap_or(1),
             is_computed: cost.is_none(),
@@ -99,15 +100,8 @@ impl Lane {
     fn memory<'a>(&'a self, app: impl FnOnce() -> Option<&'a Traffik>) -> Option<&'a MemoryBackend> {
         match &self.own {
             Some(own) => Some(own),
-            None => super::inherited(app())?.memory(),
+            None => inherited(app())?.memory(),
         }
-    }
-}
-
-fn scope(settings: &Settings) -> Option<&str> {
-    match &settings.scope {
-        Some(Source::Fixed(scope)) => Some(scope),
-        _ => None,
     }
 }
 
@@ -291,7 +285,7 @@ fn decide<T: Then>(
     match &lane.gauged {
         Some(gauged) => Direct { throttle, lane, gauged, memory, key, cost }.take(then),
         None => {
-            let hit = Hit::keyed(&lane.policy, who, key, scope(settings), cost);
+            let hit = Hit::keyed(&lane.policy, who, key, settings.fixed_scope(), cost);
             then.decided(told(throttle, lane, cost, memory.decide_one(Op::Hit, &hit).1))
         }
     }

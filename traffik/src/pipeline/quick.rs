@@ -4,49 +4,175 @@
 //! Whether a request can come this way is known before any of its own code runs; if not, it takes
 //! [`decide`](super::decide) from the start.
 
-use std::slice::from_ref;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::{Entry, Failure, Receipt, Ruled, Ruling, inherited};
+use super::{Entry, Failure, Hits, Receipt, Ruled, Ruling, backends, join};
 use crate::Parts;
 use crate::app::Traffik;
 use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdict, Verdicts};
 use crate::client_ip::client_ip;
 use crate::decision::Decision;
 use crate::error::Error;
-use crate::identity::Identity;
+use crate::identity::{Identity, Who};
 use crate::key;
 use crate::observe::{self, Outcome};
 use crate::policy::Policy;
-use crate::request_fn::{RequestFn, Source};
+use crate::request_fn::{RequestFn, Source, SyncFn};
 use crate::resilience::{OnError, Outage};
-use crate::settings::{BackendSetting, Present, RateSetting, Settings};
-use crate::subject::Subject;
+use crate::settings::{Present, Settings};
+use crate::subject::{Subject, View};
 use crate::throttle::Throttle;
+
+/// One throttle's part in a request, as far as it is known before any of the user's code runs.
+struct Plan<'a> {
+    throttle: &'a Throttle,
+    policy: &'a Policy,
+    cost: Cost<'a>,
+    client: Client<'a>,
+    scope: Option<&'a str>,
+    backend: &'a SharedBackend,
+    on_error: Option<&'a OnError>,
+    receipt: bool,
+}
+
+enum Cost<'a> {
+    /// Nobody counts.
+    Off,
+    Units(u64),
+    Of(&'a SyncFn<u64>, &'a Parts),
+}
+
+enum Client<'a> {
+    Told(Who<'a>),
+    /// The request's address, or whatever the identifier makes of it.
+    Of(Option<(&'a RequestFn<Identity>, &'a SyncFn<Identity>)>, &'a Parts),
+}
+
+/// A client that was asked for.
+enum Known<'a> {
+    Told(Who<'a>),
+    Found(Identity),
+}
+
+impl<'a> Plan<'a> {
+    /// `None` if any of it has to wait.
+    #[inline]
+    fn of(
+        entry: &Entry<'a>,
+        settings: &'a Settings,
+        subject: &'a Subject<'_>,
+        op: Op,
+        units: Option<u64>,
+    ) -> Option<Self> {
+        if !settings.quick || entry.overrides.is_some_and(|overrides| !overrides.quick()) {
+            return None;
+        }
+        let parts = subject.parts();
+        let cost = entry.overrides.and_then(|overrides| overrides.cost.as_ref()).unwrap_or(&settings.cost);
+        let is_off = matches!(op, Op::Hit | Op::Check) && !entry.throttle.is_enabled();
+        let cost = match (units, cost, parts) {
+            _ if is_off => Cost::Off,
+            (Some(units), ..) => Cost::Units(units),
+            (None, Source::Fixed(cost), _) => Cost::Units(*cost),
+            (None, Source::Of(function), Some(parts)) => Cost::Of(function.prompt()?, parts),
+            (None, Source::Of(_), None) => Cost::Units(1),
+        };
+        let client = match (subject.view(), &settings.identifier) {
+            (View::Client(who), _) => Client::Told(who),
+            (View::Request(parts), None) => Client::Of(None, parts),
+            (View::Request(parts), Some(by)) => Client::Of(Some((by, by.prompt()?)), parts),
+        };
+        Some(Self {
+            throttle: entry.throttle,
+            policy: settings.fixed_policy()?,
+            cost,
+            client,
+            scope: settings.fixed_scope(),
+            backend: backends::fixed(settings, parts)?,
+            on_error: settings.on_error_under(Traffik::of(parts)),
+            receipt: entry.overrides.is_some_and(|overrides| overrides.receipt),
+        })
+    }
+
+    /// Steps one and two; `None` when it passes uncounted.
+    #[inline]
+    fn cost(&self, op: Op) -> Option<u64> {
+        let cost = match self.cost {
+            Cost::Off => return None,
+            Cost::Units(units) => units,
+            Cost::Of(function, parts) => function(parts),
+        };
+        (cost > 0 || op != Op::Hit).then_some(cost)
+    }
+
+    fn hit<'h>(&self, who: Who<'h>, hash: u64, cost: u64) -> Hit<'h>
+    where
+        'a: 'h,
+    {
+        Hit::new(self.policy, who, hash, self.scope, cost)
+    }
+
+    /// Whether its backend can be asked at once. The in-memory store cannot fail; whoever can may need more than one
+    /// call, unless there is but a word to be said of it.
+    fn can_ask(&self) -> bool {
+        let has_last_word = || self.on_error.is_none_or(OnError::is_word);
+        self.backend.is_memory() || (self.backend.is_immediate() && has_last_word())
+    }
+
+    fn outage(&self) -> Outage {
+        self.on_error.map_or(Outage::Unavailable, OnError::outage)
+    }
+}
+
+impl<'a> Client<'a> {
+    #[inline]
+    fn ask(&self) -> Known<'a> {
+        match self {
+            Self::Told(who) => Known::Told(*who),
+            Self::Of(Some((_, function)), parts) => Known::Found(function(parts)),
+            Self::Of(None, parts) => Known::Found(client_ip(parts)),
+        }
+    }
+
+    /// Whether both are surely one, of the same request.
+    fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Told(_), Self::Told(_)) => true,
+            (Self::Of(by, _), Self::Of(other, _)) => {
+                RequestFn::agree(by.map(|(by, _)| by), other.map(|(by, _)| by))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Known<'_> {
+    #[inline]
+    fn who(&self) -> Who<'_> {
+        match self {
+            Self::Told(who) => *who,
+            Self::Found(identity) => identity.as_ref(),
+        }
+    }
+}
 
 /// A request that was decided, still in the store's own terms.
 pub(crate) struct Quick<'a> {
-    entries: &'a [Entry<'a>],
-    planned: &'a [Planned],
+    plans: &'a [Plan<'a>],
+    counted: &'a [Counted],
     hits: &'a [Hit<'a>],
     verdicts: &'a Verdicts,
     backend: &'a SharedBackend,
 }
 
-/// A hit to be: the entry it is for, and the place of its client among the known.
-struct Planned {
-    entry: usize,
-    known: usize,
-    cost: u64,
-    /// The place of its hit: equal keys share one.
+/// A plan whose hit is counted: the places of the plan, its client and its hit. Equal keys share one hit.
+struct Counted {
+    plan: usize,
+    client: usize,
     hit: usize,
-}
-
-struct Known<'a> {
-    by: Option<&'a RequestFn<Identity>>,
-    identity: Identity,
+    cost: u64,
 }
 
 /// Decides the request if nothing has to wait, and hands the result to `read`; `None` otherwise.
@@ -58,77 +184,59 @@ pub(crate) fn quick<T>(
     units: Option<u64>,
     read: impl FnOnce(Quick<'_>) -> T,
 ) -> Option<Result<T, Failure>> {
-    let parts = subject.parts();
     let all: SmallVec<[Present<'_>; 2]> = entries.iter().map(|entry| entry.throttle.settings()).collect();
-    let backend = ready(entries, &all, parts)?;
+    let mut plans: SmallVec<[Plan<'_>; 2]> = SmallVec::new();
+    for (entry, settings) in entries.iter().zip(&all) {
+        plans.push(Plan::of(entry, settings, subject, op, units)?);
+    }
+    let backend = plans.first()?.backend;
+    if !plans.iter().all(|plan| plan.backend.same(backend) && plan.can_ask()) {
+        return None;
+    }
 
-    // Steps one to four.
-    let mut planned: SmallVec<[Planned; 2]> = SmallVec::new();
-    let mut known: SmallVec<[Known<'_>; 1]> = SmallVec::new();
-    for (index, (entry, settings)) in entries.iter().zip(&all).enumerate() {
-        let Some(cost) = cost(entry, settings, parts, op, units) else { continue };
-        let place = match parts {
-            None if subject.is_exempted() => continue,
-            None => 0,
-            Some(parts) => match identify(settings, parts, &mut known) {
-                Some(place) => place,
-                None => continue,
-            },
-        };
-        let unlimited = matches!(&settings.rate, RateSetting::Fixed(policy) if policy.rate().is_unlimited());
-        if !unlimited {
-            planned.push(Planned { entry: index, known: place, cost, hit: 0 });
+    // Steps one to four. The places written down here are those of what is pushed.
+    let mut counted: SmallVec<[Counted; 2]> = SmallVec::new();
+    let mut known: SmallVec<[(&Client<'_>, Known<'_>); 1]> = SmallVec::new();
+    for (place, plan) in plans.iter().enumerate() {
+        let Some(cost) = plan.cost(op) else { continue };
+        let before = known.iter().position(|(client, _)| client.same(&plan.client));
+        let client = before.unwrap_or_else(|| {
+            known.push((&plan.client, plan.client.ask()));
+            known.len() - 1
+        });
+        if !known[client].1.who().is_exempted() && !plan.policy.rate().is_unlimited() {
+            counted.push(Counted { plan: place, client, hit: 0, cost });
         }
     }
 
     // Steps five and six.
-    let mut hits: SmallVec<[Hit<'_>; 2]> = SmallVec::new();
+    let mut hits = Hits::new();
     let mut hash = (usize::MAX, 0);
-    for plan in &mut planned {
-        let (Some(settings), known) = (all.get(plan.entry), known.get(plan.known)) else { continue };
-        let (RateSetting::Fixed(policy), Some(who)) =
-            (&settings.rate, subject.who().or_else(|| known.map(|known| known.identity.as_ref())))
-        else {
-            continue;
-        };
-        if hash.0 != plan.known {
-            hash = (plan.known, key::identity(&who));
+    for one in &mut counted {
+        let who = known[one.client].1.who();
+        if hash.0 != one.client {
+            hash = (one.client, key::identity(&who));
         }
-        let scope = match &settings.scope {
-            Some(Source::Fixed(scope)) => Some(scope.as_str()),
-            _ => None,
-        };
-        let hit = Hit::new(policy, who, hash.1, scope, plan.cost);
-        plan.hit = match hits.iter().position(|other| other.hash == hit.hash) {
-            Some(place) => {
-                hits[place].cost = hits[place].cost.saturating_add(hit.cost);
-                place
-            }
-            None => {
-                hits.push(hit);
-                hits.len() - 1
-            }
-        };
+        one.hit = join(&mut hits, plans[one.plan].hit(who, hash.1, one.cost));
     }
     let mut failed = false;
     let mut verdicts = Verdicts { now: 0, each: SmallVec::new() };
     if !hits.is_empty()
         && let Err(error) = backend.decide_into(op, &hits, &mut verdicts)
     {
-        for plan in &planned {
-            let throttle = entries[plan.entry].throttle;
-            observe::hit(op, throttle, backend.name(), Outcome::Failed, plan.cost, || 0, None);
+        for one in &counted {
+            let throttle = plans[one.plan].throttle;
+            observe::hit(op, throttle, backend.name(), Outcome::Failed, one.cost, || 0, None);
         }
         // An outage that all of them let pass leaves no verdict, and so nothing counted.
-        if let Some(failure) =
-            super::outage(error, uid(&hits), planned.iter().map(|plan| on_error(&all[plan.entry], parts)))
-        {
+        let words = counted.iter().map(|one| plans[one.plan].outage());
+        if let Some(failure) = super::outage(error, uid(&hits), words) {
             return Some(Err(failure));
         }
-        planned.clear();
+        counted.clear();
         failed = true;
     }
-    let quick = Quick { entries, planned: &planned, hits: &hits, verdicts: &verdicts, backend };
+    let quick = Quick { plans: &plans, counted: &counted, hits: &hits, verdicts: &verdicts, backend };
     if !failed {
         quick.observe(op);
     }
@@ -142,44 +250,31 @@ pub(crate) fn single(
     op: Op,
     units: Option<u64>,
 ) -> Option<Result<Decision, Error>> {
-    let (entry, settings, parts) = (Entry::new(throttle), throttle.settings(), subject.parts());
-    let backend = ready(from_ref(&entry), from_ref(&settings), parts)?;
-    let RateSetting::Fixed(policy) = &settings.rate else { return None };
-    let Some(cost) = cost(&entry, &settings, parts, op, units) else {
-        observe::exempt(op, throttle);
-        return Some(Ok(Decision::Exempt));
-    };
-    let identity;
-    let who = match (subject.who(), parts) {
-        (Some(who), _) => who,
-        (None, Some(parts)) => {
-            identity = match &settings.identifier {
-                Some(function) => function.call_now(parts)?,
-                None => client_ip(parts),
-            };
-            identity.as_ref()
-        }
-        (None, None) => return None,
-    };
-    if who.is_exempted() || policy.rate().is_unlimited() {
-        observe::exempt(op, throttle);
-        return Some(Ok(Decision::Exempt));
+    let settings = throttle.settings();
+    let plan = Plan::of(&Entry::new(throttle), &settings, subject, op, units)?;
+    if !plan.can_ask() {
+        return None;
     }
-    let scope = match &settings.scope {
-        Some(Source::Fixed(scope)) => Some(scope.as_str()),
-        _ => None,
+    let exempt = || {
+        observe::exempt(op, throttle);
+        Some(Ok(Decision::Exempt))
     };
-    let hit = Hit::new(policy, who, key::identity(&who), scope, cost);
-    let verdict = match backend.decide_one(op, &hit) {
+    let Some(cost) = plan.cost(op) else { return exempt() };
+    let known = plan.client.ask();
+    let who = known.who();
+    if who.is_exempted() || plan.policy.rate().is_unlimited() {
+        return exempt();
+    }
+    let verdict = match plan.backend.decide_one(op, &plan.hit(who, key::identity(&who), cost)) {
         Ok(verdict) => verdict,
         Err(error) => {
-            observe::hit(op, throttle, backend.name(), Outcome::Failed, cost, || 0, None);
-            return Some(failed(error, policy, on_error(&settings, parts)));
+            observe::hit(op, throttle, plan.backend.name(), Outcome::Failed, cost, || 0, None);
+            return Some(failed(error, plan.policy, plan.outage()));
         }
     };
     let outcome = Outcome::of(&verdict, true, false);
-    observe::hit(op, throttle, backend.name(), outcome, cost, || verdict.remaining, wait(&verdict));
-    Some(Ok(Decision::new(policy, cost, &verdict)))
+    observe::hit(op, throttle, plan.backend.name(), outcome, cost, || verdict.remaining, wait(&verdict));
+    Some(Ok(Decision::new(plan.policy, cost, &verdict)))
 }
 
 #[cold]
@@ -188,83 +283,6 @@ fn failed(error: BackendError, policy: &Policy, on_error: Outage) -> Result<Deci
         Some(failure) => Err(failure.into()),
         None => Ok(Decision::Exempt),
     }
-}
-
-/// The one backend that all of the throttles count on, if none of this has to wait.
-#[inline]
-fn ready<'a>(
-    entries: &[Entry<'_>],
-    all: &'a [Present<'_>],
-    parts: Option<&'a Parts>,
-) -> Option<&'a SharedBackend> {
-    let mut one: Option<&SharedBackend> = None;
-    for (entry, settings) in entries.iter().zip(all) {
-        if !settings.quick || entry.overrides.is_some_and(|overrides| !overrides.quick()) {
-            return None;
-        }
-        let backend = match &settings.backend {
-            BackendSetting::Own(backend) => backend,
-            BackendSetting::Inherit => inherited(Traffik::of(parts))?,
-            BackendSetting::Dynamic(_) => return None,
-        };
-        match one {
-            Some(one) if !one.same(backend) => return None,
-            _ => one = Some(backend),
-        }
-    }
-    // The in-memory store cannot fail; whoever can may need more than one call.
-    let plain = || all.iter().all(|settings| has_last_word(settings, parts));
-    one.filter(|backend| backend.is_memory() || (backend.is_immediate() && plain()))
-}
-
-/// Steps one and two; `None` when it passes uncounted.
-#[inline]
-fn cost(
-    entry: &Entry<'_>,
-    settings: &Settings,
-    parts: Option<&Parts>,
-    op: Op,
-    units: Option<u64>,
-) -> Option<u64> {
-    let counts = matches!(op, Op::Hit | Op::Check);
-    if counts && !entry.throttle.is_enabled() {
-        return None;
-    }
-    let source = entry.overrides.and_then(|overrides| overrides.cost.as_ref()).unwrap_or(&settings.cost);
-    let cost = match (units, source, parts) {
-        (Some(units), ..) => units,
-        (None, Source::Fixed(cost), _) => *cost,
-        (None, Source::Of(function), Some(parts)) => function.call_now(parts)?,
-        (None, Source::Of(_), None) => 1,
-    };
-    (cost > 0 || op != Op::Hit).then_some(cost)
-}
-
-/// Step three; `None` when the client is exempt.
-#[inline]
-fn identify<'a>(
-    settings: &'a Settings,
-    parts: &Parts,
-    known: &mut SmallVec<[Known<'a>; 1]>,
-) -> Option<usize> {
-    let by = settings.identifier.as_ref();
-    let before = known.iter().position(|known| match (known.by, by) {
-        (None, None) => true,
-        (Some(a), Some(b)) => a.same(b),
-        _ => false,
-    });
-    let place = match before {
-        Some(place) => place,
-        None => {
-            let identity = match by {
-                Some(function) => function.call_now(parts)?,
-                None => client_ip(parts),
-            };
-            known.push(Known { by, identity });
-            known.len() - 1
-        }
-    };
-    (!known[place].identity.is_exempted()).then_some(place)
 }
 
 /// The throttle that speaks for a batch in events.
@@ -278,40 +296,26 @@ fn wait(verdict: &Verdict) -> Option<Duration> {
     if verdict.admitted { None } else { verdict.retry_after() }
 }
 
-/// Whether a failure is answered without another call.
-fn has_last_word(settings: &Settings, parts: Option<&Parts>) -> bool {
-    match &settings.on_error {
-        Some(on_error) => on_error.is_word(),
-        None => Traffik::of(parts).and_then(Traffik::on_error).is_none_or(OnError::is_word),
-    }
-}
-
-fn on_error(settings: &Settings, parts: Option<&Parts>) -> Outage {
-    match &settings.on_error {
-        Some(on_error) => on_error.outage(),
-        None => Traffik::of(parts).and_then(Traffik::on_error).map_or(Outage::Unavailable, OnError::outage),
-    }
-}
-
 impl<'a> Quick<'a> {
-    fn verdict(&self, plan: &Planned) -> Option<(&'a Policy, &'a Verdict)> {
-        Some((self.hits.get(plan.hit)?.policy, self.verdicts.each.get(plan.hit)?))
+    fn verdict(&self, one: &Counted) -> &'a Verdict {
+        // One a hit, as the store's handle has checked.
+        &self.verdicts.each[one.hit]
     }
 
-    /// Tells what came of each throttle. Planned entries stand in their order.
+    /// Tells what came of each throttle. Counted plans stand in their order.
     #[inline]
     fn observe(&self, op: Op) {
         let admitted = self.admitted();
-        let mut planned = self.planned.iter().peekable();
-        for (index, entry) in self.entries.iter().enumerate() {
-            match planned.next_if(|plan| plan.entry == index) {
-                Some(plan) => {
-                    let Some((_, verdict)) = self.verdict(plan) else { continue };
+        let mut counted = self.counted.iter().peekable();
+        for (place, Plan { throttle, .. }) in self.plans.iter().enumerate() {
+            match counted.next_if(|one| one.plan == place) {
+                Some(one) => {
+                    let verdict = self.verdict(one);
                     let outcome = Outcome::of(verdict, admitted, false);
                     let (left, wait) = (verdict.remaining, wait(verdict));
-                    observe::hit(op, entry.throttle, self.backend.name(), outcome, plan.cost, || left, wait);
+                    observe::hit(op, throttle, self.backend.name(), outcome, one.cost, || left, wait);
                 }
-                None => observe::exempt(op, entry.throttle),
+                None => observe::exempt(op, throttle),
             }
         }
     }
@@ -322,48 +326,39 @@ impl<'a> Quick<'a> {
         self.verdicts.admitted()
     }
 
-    fn decision(&self, plan: &Planned) -> Decision {
-        self.verdict(plan).map_or(Decision::Exempt, |(policy, verdict)| {
-            Decision::new(policy, self.hits[plan.hit].cost, verdict)
-        })
+    fn decision(&self, one: &Counted) -> Decision {
+        let Hit { policy, cost, .. } = &self.hits[one.hit];
+        Decision::new(policy, *cost, self.verdict(one))
     }
 
     /// The decision on the request as a whole.
     #[inline]
     pub(crate) fn into_decision(self) -> Decision {
-        let refused =
-            self.planned.iter().find(|plan| self.verdict(plan).is_some_and(|(_, verdict)| !verdict.admitted));
+        let refused = self.counted.iter().find(|one| !self.verdict(one).admitted);
         // The account nearest to its limit speaks for the rest.
-        let nearest = || {
-            self.planned
-                .iter()
-                .min_by_key(|plan| self.verdict(plan).map_or(u64::MAX, |(_, verdict)| verdict.remaining))
-        };
-        refused.or_else(nearest).map_or(Decision::Exempt, |plan| self.decision(plan))
+        let nearest = || self.counted.iter().min_by_key(|one| self.verdict(one).remaining);
+        refused.or_else(nearest).map_or(Decision::Exempt, |one| self.decision(one))
     }
 
     /// All of it, throttle by throttle.
     pub(crate) fn into_ruling(self) -> Ruling {
-        let mut ruling = Ruling::exempt(self.entries.len());
-        let admitted = self.admitted();
-        for plan in self.planned {
-            let decision = self.decision(plan);
+        let mut ruling = Ruling::exempt(self.plans.len());
+        let (admitted, now) = (self.admitted(), self.verdicts.now);
+        for one in self.counted {
+            let decision = self.decision(one);
             if !decision.is_allowed() {
-                ruling.refused.get_or_insert(plan.entry);
+                ruling.refused.get_or_insert(one.plan);
             }
-            let receipt =
-                admitted && self.entries[plan.entry].overrides.is_some_and(|overrides| overrides.receipt);
-            let mut hit = self.hits[plan.hit];
-            if let Some((_, verdict)) = self.verdict(plan) {
-                hit.gone_at = self.verdicts.now.saturating_add(verdict.reset_after);
-            }
-            ruling.each[plan.entry] = Ruled {
+            let mut hit = self.hits[one.hit];
+            hit.gone_at = now.saturating_add(self.verdict(one).reset_after);
+            let receipt = admitted && self.plans[one.plan].receipt;
+            ruling.each[one.plan] = Ruled {
                 decision,
                 shadow: false,
                 outcome: None,
                 failed: 0,
                 window: hit.policy.window(),
-                charged: receipt.then(|| Receipt::new(&hit, self.backend, self.verdicts.now, plan.cost)),
+                charged: receipt.then(|| Receipt::new(&hit, self.backend, now, one.cost)),
             };
         }
         ruling

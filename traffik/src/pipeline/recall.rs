@@ -5,30 +5,25 @@
 
 use std::slice::from_ref;
 
-use crate::app::Traffik;
+use super::backends;
 use crate::backend::{Hit, Op};
 use crate::client_ip::client_ip;
 use crate::decision::Decision;
 use crate::key;
 use crate::observe::{self, Outcome};
 use crate::request_fn::Source;
-use crate::settings::{BackendSetting, RateSetting};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
 /// The decision on a hit, if it is known already.
 pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
     let (settings, parts) = (throttle.settings(), subject.parts());
-    let (RateSetting::Fixed(policy), Source::Fixed(cost), true) =
-        (&settings.rate, &settings.cost, settings.quick && throttle.is_enabled())
+    let (policy, Source::Fixed(cost), true) =
+        (settings.fixed_policy()?, &settings.cost, settings.quick && throttle.is_enabled())
     else {
         return None;
     };
-    let backend = match &settings.backend {
-        BackendSetting::Own(backend) => backend,
-        BackendSetting::Inherit => super::inherited(Traffik::of(parts))?,
-        BackendSetting::Dynamic(_) => return None,
-    };
+    let backend = backends::fixed(&settings, parts)?;
     if backend.is_immediate() || policy.rate().is_unlimited() {
         return None;
     }
@@ -45,11 +40,7 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
     if cost == 0 || who.is_exempted() {
         return None;
     }
-    let scope = match &settings.scope {
-        Some(Source::Fixed(scope)) => Some(scope.as_str()),
-        _ => None,
-    };
-    let hit = Hit::new(policy, who, key::identity(&who), scope, cost);
+    let hit = Hit::new(policy, who, key::identity(&who), settings.fixed_scope(), cost);
     let verdicts = backend.get().recall(Op::Hit, from_ref(&hit))?;
     let verdict = verdicts.each.first().filter(|verdict| !verdict.admitted)?;
     let wait = verdict.retry_after();

@@ -14,7 +14,7 @@ pub(crate) async fn call(
     hits: &[Hit<'_>],
 ) -> Result<Verdicts, BackendError> {
     match backend.decide_now(op, hits) {
-        Some(verdicts) => checked(backend.get(), verdicts?, hits),
+        Some(verdicts) => verdicts?.checked(backend.get(), hits),
         None => within(backend.get(), op, hits, Limit::of(backend.get())).await,
     }
 }
@@ -30,7 +30,7 @@ pub(crate) async fn ask(
     permits: &mut Permits,
 ) -> Result<Verdicts, BackendError> {
     if let Some(verdicts) = backend.get().recall(op, hits) {
-        return checked(backend.get(), verdicts, hits);
+        return verdicts.checked(backend.get(), hits);
     }
     // Given twice, a refund would let somebody take more than the limit.
     let retry = retry.filter(|_| !matches!(op, Op::Refund { .. } | Op::Settle { .. }));
@@ -43,7 +43,7 @@ pub(crate) async fn ask(
     let mut tried = 0;
     loop {
         let result = match backend.decide_now(op, hits) {
-            Some(verdicts) => verdicts.and_then(|verdicts| checked(backend.get(), verdicts, hits)),
+            Some(verdicts) => verdicts.and_then(|verdicts| verdicts.checked(backend.get(), hits)),
             None => within(backend.get(), op, hits, limit).await,
         };
         permits.settle(result.is_ok());
@@ -54,18 +54,6 @@ pub(crate) async fn ask(
         pause(wait).await;
         tried += 1;
     }
-}
-
-fn checked(backend: &dyn Backend, verdicts: Verdicts, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
-    if verdicts.each.len() == hits.len() {
-        return Ok(verdicts);
-    }
-    Err(BackendError::new(format!(
-        "the {} backend answered {} verdicts to {} hits",
-        backend.name(),
-        verdicts.each.len(),
-        hits.len()
-    )))
 }
 
 /// Until when a backend may take its time.
@@ -103,7 +91,7 @@ async fn within(
             }),
         }
     });
-    checked(backend, verdicts.await?, hits)
+    verdicts.await?.checked(backend, hits)
 }
 
 #[cfg(feature = "tokio")]
@@ -132,7 +120,7 @@ impl Limit {
 #[cfg(not(feature = "tokio"))]
 async fn within(backend: &dyn Backend, op: Op, hits: &[Hit<'_>], _: Limit) -> Result<Verdicts, BackendError> {
     let call = observe::call(backend.name(), op, hits.len(), backend.decide(op, hits));
-    checked(backend, call.await?, hits)
+    call.await?.checked(backend, hits)
 }
 
 #[cfg(not(feature = "tokio"))]

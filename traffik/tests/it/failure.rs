@@ -7,7 +7,10 @@ use axum::Router;
 use axum::routing::get;
 use http::StatusCode;
 use traffik::test_kit::FaultyBackend;
-use traffik::{Decision, OnError, Parts, Registry, Throttle, ThrottleLayer, Traffik, throttle};
+use traffik::{
+    Backend, BackendError, BoxFuture, Decision, Hit, OnError, Op, Parts, Registry, Throttle, ThrottleLayer,
+    Traffik, Verdict, Verdicts, throttle,
+};
 
 use crate::support::{Result, body, get_from, send, still};
 
@@ -123,6 +126,66 @@ async fn what_is_given_back_is_given_back_to_the_end() -> Result {
             .expect_err("it is still being given back");
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(FRAGILE.stat("ann").await?.ok_or("exempt")?.used, 1, "{path}");
+    }
+    Ok(())
+}
+
+/// Answers this many verdicts to whatever it is asked, at once or later.
+#[derive(Debug)]
+struct Miscounting {
+    verdicts: usize,
+    immediate: bool,
+}
+
+impl Miscounting {
+    fn answer(&self) -> std::result::Result<Verdicts, BackendError> {
+        let passes = Verdict { admitted: true, limit: 9, remaining: 9, ..Verdict::default() };
+        Ok(Verdicts::new(0, vec![passes; self.verdicts]))
+    }
+}
+
+impl Backend for Miscounting {
+    fn name(&self) -> &'static str {
+        "miscounting"
+    }
+
+    fn decide<'a>(
+        &'a self,
+        _: Op,
+        _: &'a [Hit<'a>],
+    ) -> BoxFuture<'a, std::result::Result<Verdicts, BackendError>> {
+        Box::pin(async { self.answer() })
+    }
+
+    fn decide_now(&self, _: Op, _: &[Hit<'_>]) -> Option<std::result::Result<Verdicts, BackendError>> {
+        self.immediate.then(|| self.answer())
+    }
+
+    fn is_immediate(&self) -> bool {
+        self.immediate
+    }
+}
+
+/// A hit that nobody decided does not pass.
+#[tokio::test]
+async fn a_verdict_too_few_or_too_many_is_an_outage() -> Result {
+    for (verdicts, immediate) in [(0, true), (1, true), (3, true), (0, false), (1, false), (3, false)] {
+        let backend = traffik::SharedBackend::from(Miscounting { verdicts, immediate });
+        let on = |uid: &str| {
+            let throttle = Throttle::builder(uid).rate("9/min").backend(backend.clone());
+            throttle.registry(&Registry::new()).build()
+        };
+        let (one, other) = (on("fail:miscounting:one")?, on("fail:miscounting:other")?);
+        let expected = |hits| format!("the miscounting backend answered {verdicts} verdicts to {hits} hits");
+        let alone = one.hit("ann").await;
+        match verdicts {
+            1 => assert!(alone?.is_allowed()),
+            _ => assert!(alone.unwrap_err().to_string().contains(&expected(1))),
+        }
+        let error = traffik::hit_all([&one, &other], "ann").await.unwrap_err();
+        assert!(error.is_backend() && error.to_string().contains(&expected(2)), "{error}");
+        let app = Router::new().route("/", get(async || {}).layer(ThrottleLayer::new([&one, &other])));
+        assert_eq!(send(&app, get_from("/", "10.0.0.1", &[])).await.status(), 503);
     }
     Ok(())
 }

@@ -270,7 +270,8 @@ impl Table {
         each.clear();
         let mut indices: SmallVec<[usize; 4]> = SmallVec::new();
         let mut guards: SmallVec<[Guard<'_>; 4]> = SmallVec::new();
-        loop {
+        // Under whose guard each hit is.
+        let places = loop {
             let shape = self.shape();
             let home = |hit: &Hit<'_>| self.growth.home(shape, hit.hash());
             indices.clear();
@@ -279,24 +280,23 @@ impl Table {
             indices.dedup();
             guards.extend(indices.iter().map(|&index| self.bucket(index).lock(&self.common)));
             let shape = self.shape();
-            if hits.iter().all(|hit| indices.contains(&self.growth.home(shape, hit.hash()))) {
-                break;
+            let place = |hit: &Hit<'_>| indices.binary_search(&self.growth.home(shape, hit.hash())).ok();
+            let places: Option<SmallVec<[usize; 4]>> = hits.iter().map(place).collect();
+            if let Some(places) = places {
+                break places;
             }
             guards.clear();
-        }
-        let shape = self.shape();
+        };
         let mut inserted = None;
         for round in [Op::Check, Op::Hit] {
             if round == Op::Hit && !each.iter().all(|verdict| verdict.admitted) {
                 break;
             }
             each.clear();
-            for hit in hits {
-                let index = self.growth.home(shape, hit.hash());
-                let Ok(place) = indices.binary_search(&index) else { continue };
-                let (verdict, new) = self.apply(index, &mut guards[place], round, now, hit);
+            for (hit, &place) in hits.iter().zip(&places) {
+                let (verdict, new) = self.apply(indices[place], &mut guards[place], round, now, hit);
                 if new {
-                    inserted = Some(index);
+                    inserted = Some(indices[place]);
                 }
                 each.push(verdict);
             }
@@ -394,10 +394,13 @@ impl Table {
             *outcomes.get_mut(at)? = outcome;
             after[at] = kept?;
         }
-        for (at, step) in steps.iter().enumerate() {
-            let (outcome, kept) = (*outcomes.get(at)?, after[at]);
-            let slot = guards[holders[at]].as_mut()?.find(step.tag())?;
-            keep(slot, now, step, outcome, &kept);
+        // From here on nothing fails: each key was found a moment ago, under the lock that is held.
+        for (at, (step, outcome)) in steps.iter().zip(&*outcomes).enumerate() {
+            let slot = guards[holders[at]].as_mut().and_then(|guard| guard.find(step.tag()));
+            debug_assert!(slot.is_some(), "a key went away under its lock");
+            if let Some(slot) = slot {
+                keep(slot, now, step, *outcome, &after[at]);
+            }
         }
         Some(())
     }

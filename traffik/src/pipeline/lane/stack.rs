@@ -1,6 +1,6 @@
 //! The same for a request under a few throttles, decided as one.
 
-use super::{Lane, exempt, scope, tell_admitted};
+use super::{Lane, exempt, tell_admitted};
 use crate::app::Traffik;
 use crate::backend::memory::{Charge, FEW};
 use crate::backend::{Hit, Op, Verdict, Verdicts};
@@ -10,6 +10,7 @@ use crate::identity::Who;
 use crate::key;
 use crate::observe::{self, Outcome};
 use crate::pipeline::Ruling;
+use crate::request_fn::RequestFn;
 use crate::settings::Settings;
 use crate::strategy::Charged;
 use crate::throttle::Throttle;
@@ -61,12 +62,9 @@ impl<'a> Way<'a> {
     /// Whether it can be decided together with another: one client on one store, and another key.
     #[inline]
     fn goes_with(&self, other: &Self) -> bool {
-        let is_one_client = match (&self.settings.identifier, &other.settings.identifier) {
-            (None, None) => true,
-            (Some(function), Some(other)) => function.same(other),
-            _ => false,
-        };
-        is_one_client && self.memory.same(other.memory) && self.lane.key != other.lane.key
+        RequestFn::agree(self.settings.identifier.as_ref(), other.settings.identifier.as_ref())
+            && self.memory.same(other.memory)
+            && self.lane.key != other.lane.key
     }
 
     /// The hit as one on an account, if the strategy has one, of a client of this hash.
@@ -81,7 +79,7 @@ impl<'a> Way<'a> {
     where
         'a: 'h,
     {
-        Hit::keyed(&self.lane.policy, who, self.lane.key ^ hash, scope(self.settings), self.cost)
+        Hit::keyed(&self.lane.policy, who, self.lane.key ^ hash, self.settings.fixed_scope(), self.cost)
     }
 
     fn decision(&self, verdict: &Verdict) -> (Decision, u64) {

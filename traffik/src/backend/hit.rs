@@ -1,0 +1,168 @@
+//! [`Hit`]: one policy applied to one client, and the step it takes.
+
+use std::fmt;
+
+use super::{Op, Verdict};
+use crate::identity::Who;
+use crate::key;
+use crate::policy::Policy;
+#[cfg(feature = "memory")]
+use crate::strategy::Taken;
+use crate::strategy::{Ask, State};
+
+/// One hit: a policy applied to one client.
+#[derive(Clone, Copy)]
+pub struct Hit<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) who: Who<'a>,
+    pub(crate) scope: Option<&'a str>,
+    pub(crate) cost: u64,
+    pub(crate) hash: u64,
+    /// Read in [`Op::Settle`] alone.
+    pub(crate) back: bool,
+    /// See [`Ask::gone_at`].
+    pub(crate) gone_at: u64,
+}
+
+impl<'a> Hit<'a> {
+    pub(crate) fn new(
+        policy: &'a Policy,
+        who: Who<'a>,
+        who_hash: u64,
+        scope: Option<&'a str>,
+        cost: u64,
+    ) -> Self {
+        Self::keyed(policy, who, key::of(policy, who_hash, scope), scope, cost)
+    }
+
+    /// The same, where its whole key is known.
+    pub(crate) fn keyed(
+        policy: &'a Policy,
+        who: Who<'a>,
+        hash: u64,
+        scope: Option<&'a str>,
+        cost: u64,
+    ) -> Self {
+        Self { policy, who, scope, cost, hash, back: false, gone_at: u64::MAX }
+    }
+
+    /// The policy.
+    #[must_use]
+    pub fn policy(&self) -> &'a Policy {
+        self.policy
+    }
+
+    /// The client.
+    #[must_use]
+    pub fn who(&self) -> Who<'a> {
+        self.who
+    }
+
+    /// The throttle's extra part of the key.
+    #[must_use]
+    pub fn scope(&self) -> Option<&'a str> {
+        self.scope
+    }
+
+    /// Units asked for, or given back.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    /// In an [`Op::Settle`]: whether the cost is given back, rather than taken as far as there is room.
+    #[must_use]
+    pub fn gives_back(&self) -> bool {
+        self.back
+    }
+
+    /// In a refund, or a settlement that [gives back](Self::gives_back): from when on nothing is left
+    /// of the charge, in microseconds since the Unix epoch. See [`Ask::gone_at`].
+    #[must_use]
+    pub fn gone_at(&self) -> u64 {
+        self.gone_at
+    }
+
+    /// The key as 64 bits: uid, policy, scope and identity under a secret of this process. For
+    /// stores that live no longer than the process.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Takes the strategy's step on `state` at instant `now` (microseconds since the Unix epoch).
+    #[inline]
+    pub fn step(&self, op: Op, now: u64, state: &mut State) -> Verdict {
+        if let Op::Settle { at } = op {
+            return self.settle(at, now, state);
+        }
+        if let Some(account) = self.policy.account() {
+            return account.step(state, op, now, self.cost, self.gone_at);
+        }
+        self.policy.strategy().step(state, &self.asked(op, now, self.cost))
+    }
+
+    /// Charges an account that is kept as two words; `None` where it would not be two words afterwards.
+    #[inline(always)]
+    #[cfg(feature = "memory")]
+    pub(crate) fn renew(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
+        match self.policy.account() {
+            Some(account) => Some(match account.hit(words, now, self.cost) {
+                Ok(Taken { charged, words, .. }) => (account.tell(&charged), words),
+                Err(charged) => (account.tell(&charged), words),
+            }),
+            None => self.renew_other(now, words),
+        }
+    }
+
+    #[inline(never)]
+    #[cfg(feature = "memory")]
+    fn renew_other(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
+        let mut state = State::Words(words);
+        let verdict = self.step(Op::Hit, now, &mut state);
+        Some((verdict, state.words()?))
+    }
+
+    #[inline]
+    fn asked(&self, op: Op, now: u64, cost: u64) -> Ask<'a> {
+        Ask {
+            op,
+            now,
+            rate: self.policy.rate(),
+            cost,
+            who: self.who,
+            phase: self.phase(),
+            gone_at: self.gone_at,
+        }
+    }
+
+    /// [`Op::Settle`], in the steps that every strategy knows.
+    #[cold]
+    fn settle(&self, at: u64, now: u64, state: &mut State) -> Verdict {
+        let strategy = self.policy.strategy();
+        if self.back {
+            return strategy.step(state, &self.asked(Op::Refund { at: Some(at) }, now, self.cost));
+        }
+        let room = strategy.step(state, &self.asked(Op::Check, now, self.cost));
+        let fits = if room.admitted { self.cost } else { room.remaining.min(self.cost) };
+        let taken = match fits {
+            0 => Verdict { admitted: false, ..room },
+            fits => strategy.step(state, &self.asked(Op::Hit, now, fits)),
+        };
+        let missing = self.cost - if taken.admitted { fits } else { 0 };
+        Verdict { admitted: true, wait: missing, ..taken }
+    }
+
+    /// See [`Ask::phase`].
+    #[inline]
+    pub(crate) fn phase(&self) -> u64 {
+        if self.policy.staggered() { key::stable(self.policy.uid(), &self.who) } else { 0 }
+    }
+}
+
+/// Shows neither identity nor scope.
+impl fmt::Debug for Hit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hit").field("policy", &self.policy).field("cost", &self.cost).finish_non_exhaustive()
+    }
+}

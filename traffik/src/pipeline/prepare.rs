@@ -1,0 +1,133 @@
+//! Steps one to five of one throttle, where any of them may have to wait.
+
+use super::backends::{self, Resolved};
+use super::client::{Client, Known};
+use super::{Entry, Request};
+use crate::app::Traffik;
+use crate::backend::{Hit, Op, SharedBackend};
+use crate::error::Error;
+use crate::policy::Policy;
+use crate::request_fn::Source;
+use crate::resilience::OnError;
+use crate::rules;
+use crate::settings::{RateSetting, Settings};
+
+/// A hit that has come through the first five steps.
+pub(super) struct Candidate<'a> {
+    /// The place of its throttle.
+    pub(super) entry: usize,
+    pub(super) cost: u64,
+    client: Client<'a>,
+    policy: PolicyOf<'a>,
+    scope: Option<String>,
+    backend: Resolved<'a>,
+    pub(super) on_error: OnError,
+    pub(super) shadow: bool,
+    /// Whether somebody may want the charge back.
+    pub(super) receipt: bool,
+}
+
+enum PolicyOf<'a> {
+    Kept(&'a Policy),
+    Made(Box<Policy>),
+}
+
+impl PolicyOf<'_> {
+    fn get(&self) -> &Policy {
+        match self {
+            Self::Kept(policy) => policy,
+            Self::Made(policy) => policy,
+        }
+    }
+}
+
+impl Candidate<'_> {
+    pub(super) fn policy(&self) -> &Policy {
+        self.policy.get()
+    }
+
+    pub(super) fn backend(&self) -> &SharedBackend {
+        self.backend.get()
+    }
+
+    /// The backend to ask when `failed` of them have failed.
+    pub(super) fn asked(&self, failed: usize) -> Option<&SharedBackend> {
+        match failed.checked_sub(1) {
+            None => Some(self.backend()),
+            Some(fallback) => self.on_error.next(fallback),
+        }
+    }
+
+    pub(super) fn hit(&self) -> Hit<'_> {
+        Hit::new(self.policy(), self.client.who(), self.client.hash(), self.scope.as_deref(), self.cost)
+    }
+}
+
+/// Steps one to five for one throttle; `None` when it lets the request pass uncounted.
+///
+/// # Errors
+/// When its rate cannot be used, or it has no backend.
+pub(super) async fn prepare<'a>(
+    request: Request<'a>,
+    place: usize,
+    entry: &Entry<'a>,
+    settings: &'a Settings,
+    known: &mut Known<'a>,
+) -> Result<Option<Candidate<'a>>, Error> {
+    let Request { subject, op, units } = request;
+    let (throttle, parts) = (entry.throttle, subject.parts());
+    let counts = matches!(op, Op::Hit | Op::Check);
+    if counts {
+        if !throttle.is_enabled() {
+            return Ok(None);
+        }
+        if let Some(parts) = parts
+            && !settings.rules.is_empty()
+            && rules::skip(&settings.rules, parts).await
+        {
+            return Ok(None);
+        }
+    }
+
+    let cost = entry.overrides.and_then(|o| o.cost.as_ref()).unwrap_or(&settings.cost);
+    let cost = match (units, cost, parts) {
+        (Some(units), ..) => units,
+        (None, Source::Fixed(cost), _) => *cost,
+        (None, Source::Of(function), Some(parts)) => function.call(parts).await,
+        (None, Source::Of(_), None) => 1,
+    };
+    if cost == 0 && op == Op::Hit {
+        return Ok(None);
+    }
+
+    let Some(client) = known.client(settings.identifier.as_ref(), subject).await else { return Ok(None) };
+
+    let policy = match &settings.rate {
+        RateSetting::Fixed(policy) => PolicyOf::Kept(policy),
+        RateSetting::Of(function, strategy) => {
+            let rate = function.call(parts.ok_or_else(|| no_request(throttle.uid()))?).await;
+            PolicyOf::Made(Box::new(Policy::new(throttle.uid(), rate, strategy.clone())?))
+        }
+    };
+    if policy.get().rate().is_unlimited() {
+        return Ok(None);
+    }
+
+    let scope = match (entry.overrides.and_then(|o| o.scope.as_ref()).or(settings.scope.as_ref()), parts) {
+        (Some(Source::Fixed(scope)), _) => Some(scope.clone()),
+        (Some(Source::Of(function)), Some(parts)) => Some(function.call(parts).await),
+        (Some(Source::Of(_)), None) | (None, _) => None,
+    };
+
+    let backend = backends::resolve(throttle.uid(), settings, parts).await?;
+    let on_error = settings.on_error_under(Traffik::of(parts)).cloned().unwrap_or_default();
+    let shadow = entry.overrides.and_then(|o| o.shadow).unwrap_or(settings.shadow);
+    let receipt = entry.overrides.is_some_and(|o| o.receipt);
+    Ok(Some(Candidate { entry: place, cost, client, policy, scope, backend, on_error, shadow, receipt }))
+}
+
+fn no_request(uid: &str) -> Error {
+    Error::configuration(format!(
+        "throttle {uid:?} computes its rate from the request, but was asked about an identity; pass the request's parts"
+    ))
+}
