@@ -15,6 +15,20 @@ use crate::{Headers, response::OnThrottled, tower::Around};
 ///
 /// [`install`] makes one the default of the process; `layer` gives one to a single router. What a router's
 /// leaves unsaid, one further out says, and at last the installed one.
+///
+/// ```
+/// use traffik::{ClientIp, Headers, MemoryBackend, OnError, Traffik};
+///
+/// let traffik = Traffik::builder()
+///     .backend(MemoryBackend::new())
+///     .client_ip(ClientIp::behind(["10.0.0.0/8"]))
+///     .on_error(OnError::allow())
+///     .headers(Headers::when_throttled())
+///     .build();
+/// # async fn handler() {}
+/// let router = axum::Router::new().route("/", axum::routing::get(handler)).layer(traffik.layer());
+/// # let _: axum::Router = router;
+/// ```
 #[derive(Debug, Clone)]
 pub struct Traffik(Arc<Inner>);
 
@@ -183,6 +197,15 @@ static INSTALLED: OnceLock<Traffik> = OnceLock::new();
 /// A configuration error when there is one already: two parts of a program that both believe to
 /// own the default should hear of each other. And when a proxy's network or a header's name that it
 /// was given can't be read.
+///
+/// ```
+/// # #[cfg(feature = "redis")]
+/// async fn start() -> Result<(), Box<dyn std::error::Error>> {
+///     let redis = traffik::RedisBackend::connect("redis://127.0.0.1/").await?;
+///     traffik::install(traffik::Traffik::builder().backend(redis).build())?;
+///     Ok(())
+/// }
+/// ```
 pub fn install(traffik: Traffik) -> Result<(), Error> {
     if let Some(error) = traffik.error() {
         return Err(error);

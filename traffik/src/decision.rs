@@ -7,6 +7,22 @@ use crate::backend::Verdict;
 use crate::policy::Policy;
 
 /// What came of a hit.
+///
+/// ```
+/// use traffik::{Decision, MemoryBackend, Throttle};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let throttle = Throttle::builder("docs:decision").rate("1/min").backend(MemoryBackend::new()).build()?;
+///
+/// # for _ in 0..2 {
+/// match throttle.hit("ann").await? {
+///     Decision::Allowed(stat) => println!("{} of {} left", stat.remaining, stat.limit),
+///     Decision::Denied(throttled) => println!("come back in {:?}", throttled.retry_after()),
+///     Decision::Exempt => println!("not counted"),
+/// }
+/// # }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a decision that nobody reads limits nothing"]
 pub enum Decision {

@@ -7,6 +7,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 ///
 /// Identities of different kinds never meet: the address `10.0.0.1`, the string `"10.0.0.1"` and
 /// the number `10` are three clients.
+///
+/// ```
+/// use traffik::{ANONYMOUS, EXEMPTED, Identity, Parts};
+///
+/// fn client(parts: &Parts) -> Identity {
+///     match parts.headers.get("x-api-key").and_then(|key| key.to_str().ok()) {
+///         Some("the operator's") => EXEMPTED,
+///         Some(key) => Identity::key(key).tier("paying"),
+///         None => ANONYMOUS,
+///     }
+/// }
+/// # let _ = traffik::Throttle::builder("docs:identity").rate("1/min").identifier(client);
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     pub(crate) kind: Kind,

@@ -203,6 +203,20 @@ fn join<'a>(hits: &mut Hits<'a>, hit: Hit<'a>) -> usize {
 ///
 /// # Errors
 /// As [`Throttle::hit`].
+///
+/// ```
+/// # use traffik::{MemoryBackend, Throttle, hit_all};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let on = |uid, rate| Throttle::builder(uid).rate(rate).backend(MemoryBackend::new()).build();
+/// let (burst, sustained) = (on("docs:burst", "2/sec")?, on("docs:sustained", "3/hour")?);
+/// for expected in [true, true, false] {
+///     assert_eq!(hit_all([&burst, &sustained], "ann").await?.is_allowed(), expected);
+/// }
+/// // What the burst refused took nothing from the hour.
+/// assert_eq!(sustained.stat("ann").await?.map(|stat| stat.used), Some(2));
+/// # Ok(()) }
+/// ```
 pub async fn hit_all<'a>(
     throttles: impl IntoIterator<Item = &'a Throttle>,
     subject: impl crate::subject::IntoSubject<'a>,

@@ -20,6 +20,22 @@ use orders::Orders;
 /// A throttle enters when it is built; that of an attribute, at the first request of its handler.
 /// What is asked of a uid before that is kept (for up to 1024 uids) and done as it enters: a switch
 /// thrown early works.
+///
+/// ```
+/// use traffik::{Registry, Throttle};
+///
+/// # fn main() -> Result<(), traffik::Error> {
+/// let registry = Registry::new();
+/// let login = Throttle::builder("docs:login").rate("5/min").registry(&registry).build()?;
+///
+/// // From an admin's endpoint, which knows nothing but the uid:
+/// registry.get("docs:login").expect("it lives").set_rate("50/min")?;
+/// assert_eq!(login.rate().expect("a fixed one").limit(), 50);
+///
+/// let twin = Throttle::builder("docs:login").rate("5/min").registry(&registry).build();
+/// assert!(twin.is_err(), "a uid is one throttle's");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Default)]
 pub struct Registry(Arc<Mutex<Inner>>);
 

@@ -24,6 +24,20 @@ pub fn throttle_if() -> Rule {
 }
 
 /// One condition on a request: path, methods and a predicate, all of which must hold.
+///
+/// ```
+/// use http::Method;
+/// use traffik::{Parts, Throttle, bypass_if, throttle_if};
+///
+/// let is_internal = |parts: &Parts| parts.headers.contains_key("x-internal");
+/// let throttle = Throttle::builder("docs:rules")
+///     .rate("100/min")
+///     .rule(throttle_if().path("/api").methods([Method::POST, Method::PUT]))
+///     .rule(bypass_if().path("/api/*/health"))
+///     .rule(bypass_if().when(is_internal))
+///     .build()?;
+/// # Ok::<(), traffik::Error>(())
+/// ```
 #[derive(Clone)]
 #[must_use = "a rule does nothing until a throttle is given it"]
 pub struct Rule {

@@ -28,6 +28,30 @@ use crate::{pipeline, resilience::OnError};
 ///
 /// A cheap handle; clones are the same throttle. Made by [`Throttle::builder`], usually once, in a
 /// `static LazyLock<Throttle>`.
+///
+/// ```
+/// use std::sync::LazyLock;
+/// use traffik::Throttle;
+///
+/// static MAIL: LazyLock<Throttle> = LazyLock::new(|| {
+///     Throttle::builder("docs:mail").rate("2/hour").build().expect("a valid throttle")
+/// });
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert!(MAIL.hit("ann").await?.is_allowed());
+/// assert_eq!(MAIL.stat("ann").await?.map(|stat| stat.remaining), Some(1));
+///
+/// assert!(!MAIL.check("ann").cost(2).await?.is_allowed(), "asks, and charges nothing");
+/// assert!(MAIL.hit("ann").await?.is_allowed());
+///
+/// // With `?`, a refusal is an error that axum answers with 429.
+/// let refused = MAIL.hit("ann").await?.into_result().unwrap_err();
+/// assert!(refused.retry_after().is_some_and(|wait| wait.as_secs() <= 3600));
+///
+/// MAIL.refund("ann", 1).await?;
+/// assert!(MAIL.hit("ann").await?.is_allowed());
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Throttle(Arc<Inner>);
 

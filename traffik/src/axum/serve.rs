@@ -13,6 +13,17 @@ use tokio::net::TcpListener;
 ///
 /// # Errors
 /// As `axum::serve`: none in practice, since accept errors are retried.
+///
+/// ```no_run
+/// use axum::{Router, routing::get};
+///
+/// # #[tokio::main]
+/// # async fn main() -> std::io::Result<()> {
+/// let app = Router::new().route("/", get(async || "hello"));
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+/// traffik::axum::serve(listener, app).await
+/// # }
+/// ```
 pub fn serve(listener: TcpListener, router: Router) -> Serve {
     Serve { listener, router }
 }

@@ -45,6 +45,25 @@ pub enum SocketAction {
 /// Pings, pongs and closes pass uncounted. A backend that is down does to messages what
 /// [`OnError`](crate::OnError) says: `allow` delivers them, `throttle` closes with 1013 and `raise`
 /// with 1011.
+///
+/// ```
+/// use axum::extract::WebSocketUpgrade;
+/// use axum::response::Response;
+/// use std::sync::LazyLock;
+/// use traffik::{Parts, SocketAction, Throttle};
+///
+/// static MESSAGES: LazyLock<Throttle> =
+///     LazyLock::new(|| Throttle::builder("docs:messages").rate("10/sec").build().expect("a valid throttle"));
+///
+/// async fn chat(parts: Parts, upgrade: WebSocketUpgrade) -> Response {
+///     upgrade.on_upgrade(|socket| async move {
+///         let mut socket = MESSAGES.guard_socket(socket, parts).on_throttled(SocketAction::Close);
+///         while let Some(Ok(message)) = socket.recv().await {
+///             drop(message); // within the limit
+///         }
+///     })
+/// }
+/// ```
 pub struct GuardedSocket {
     socket: WebSocket,
     parts: Arc<Parts>,

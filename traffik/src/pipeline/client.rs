@@ -16,7 +16,7 @@ pub(super) enum Client<'a> {
     /// The subject itself.
     Told(Who<'a>, u64),
     /// What an identifier found, which several throttles may share.
-    Found(Arc<(Identity, u64)>),
+    Found(Found),
 }
 
 impl Client<'_> {
@@ -35,9 +35,12 @@ impl Client<'_> {
     }
 }
 
+/// An identity with its hash.
+type Found = Arc<(Identity, u64)>;
+
 /// What identifiers have found so far: each runs once, however many throttles ask. `None` is an exempt client.
 #[derive(Default)]
-pub(super) struct Known<'a>(SmallVec<[(By<'a>, Option<Arc<(Identity, u64)>>); 1]>);
+pub(super) struct Known<'a>(SmallVec<[(By<'a>, Option<Found>); 1]>);
 
 /// An identifier; `None` is the client's address.
 type By<'a> = Option<&'a RequestFn<Identity>>;
@@ -52,7 +55,7 @@ impl<'a> Known<'a> {
         }
     }
 
-    async fn found(&mut self, by: By<'a>, parts: &Parts) -> Option<Arc<(Identity, u64)>> {
+    async fn found(&mut self, by: By<'a>, parts: &Parts) -> Option<Found> {
         if let Some((_, found)) = self.0.iter().find(|(other, _)| RequestFn::agree(*other, by)) {
             return found.clone();
         }

@@ -22,6 +22,16 @@ use crate::clock::{Clock, SystemClock, micros};
 /// failures in a row, and half-opens after the cool-down for a single call: its outcome closes the
 /// breaker or opens it for as long again. Outcomes of calls that were under way when it opened
 /// change nothing.
+///
+/// ```
+/// use std::time::Duration;
+/// use traffik::{CircuitBreaker, MemoryBackend, OnError};
+///
+/// // After five failures in a row Redis is left alone for ten seconds, and this process counts by itself.
+/// let breaker = CircuitBreaker::builder().failure_threshold(5).cool_down(Duration::from_secs(10)).build();
+/// let on_error = OnError::fallback(MemoryBackend::new()).breaker(breaker.clone());
+/// # let _ = traffik::Throttle::builder("docs:breaker").rate("1/min").on_error(on_error);
+/// ```
 #[derive(Clone)]
 pub struct CircuitBreaker(Arc<Inner>);
 

@@ -18,6 +18,30 @@ use crate::settings::{BackendSetting, RateSetting, Settings};
 use crate::strategy::{FixedWindow, IntoStrategy, Strategy};
 
 /// Builds a [`Throttle`]. A mistake in any part is reported by [`build`](ThrottleBuilder::build).
+///
+/// ```
+/// use traffik::strategy::TokenBucket;
+/// use traffik::{Identity, MemoryBackend, OnError, Parts, Throttle, bypass_if};
+///
+/// fn by_key(parts: &Parts) -> Identity {
+///     Identity::from(parts.headers.get("x-api-key").and_then(|key| key.to_str().ok()))
+/// }
+///
+/// let exports = Throttle::builder("docs:exports")
+///     .rate("100/hour")
+///     .strategy(TokenBucket::new().burst(20))
+///     .identifier(by_key)
+///     .cost_with(|parts: &Parts| if parts.uri.path().ends_with(".pdf") { 5 } else { 1 })
+///     .rule(bypass_if().path("/health"))
+///     .backend(MemoryBackend::new())
+///     .on_error(OnError::allow())
+///     .build()?;
+///
+/// // A mistake is an error that says where and what.
+/// let mistake = Throttle::builder("docs:mistake").rate("100/fortnight").build().unwrap_err();
+/// assert!(mistake.to_string().contains("fortnight"), "{mistake}");
+/// # Ok::<(), traffik::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct ThrottleBuilder {

@@ -16,6 +16,22 @@ use crate::request_fn::{IntoRequestFn, RequestFn};
 /// Sets the backend of the current context: dynamic throttles inside count on it.
 ///
 /// Layers nest, and the inner one wins; so does [`SharedBackend::scope`] inside a handler.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use axum::{Router, routing::get};
+/// use traffik::{BackendLayer, MemoryBackend, Parts, SharedBackend, throttle};
+///
+/// #[throttle("docs:tenant", rate = "20/min", dynamic_backend)]
+/// async fn report() -> &'static str { "a tenant's own account" }
+///
+/// let tenants: HashMap<&str, SharedBackend> =
+///     HashMap::from(["acme", "umbrella"].map(|name| (name, MemoryBackend::new().into())));
+/// let of_tenant = move |parts: &Parts| {
+///     parts.headers.get("x-tenant").and_then(|name| tenants.get(name.to_str().ok()?)).cloned()
+/// };
+/// let app: Router = Router::new().route("/report", get(report)).layer(BackendLayer::resolve(of_tenant));
+/// ```
 #[derive(Debug, Clone)]
 pub struct BackendLayer(Resolver);
 
