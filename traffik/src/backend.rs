@@ -41,7 +41,7 @@ pub const DEFAULT_DEADLINE: Duration = Duration::from_millis(100);
 /// - **Forgetting.** A state may be dropped once [`Verdict::keep_for`] has passed, and is within a
 ///   second of it.
 ///
-/// The guide has one [written step by step](crate::docs::writing_a_backend).
+/// The guide writes one step by step, in `docs::writing_a_backend`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a backend",
     note = "use `MemoryBackend`, `RedisBackend`, or implement `traffik::Backend` for your own store"

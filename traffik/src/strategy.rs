@@ -91,7 +91,7 @@ pub const EXACT: u64 = 1 << 53;
 /// Implement it for a rule of your own: it then runs unchanged on every backend. The step must be
 /// deterministic and must use integers only, since several processes may take it for one client.
 ///
-/// The guide has one [written step by step](crate::docs::writing_a_strategy).
+/// The guide writes one step by step, in `docs::writing_a_strategy`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a strategy",
     note = "pass one of `traffik::strategy::*`, such as `TokenBucket::new().burst(50)`, or implement `Strategy`"
