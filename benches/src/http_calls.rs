@@ -2,7 +2,6 @@
 
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
@@ -12,12 +11,11 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use http::Request;
 use tower::Service;
-use tower_governor::GovernorLayer;
-use tower_governor::governor::GovernorConfigBuilder;
 use traffik::strategy::Gcra;
 use traffik::{EXEMPTED, Identity, Parts, throttle};
 
 use crate::measure::{Side, Spread, rounds_of_turns};
+use crate::peers;
 use crate::report::{Report, Target, digits};
 
 /// Calls of one side before it is the other's turn: some 200 µs.
@@ -27,12 +25,10 @@ const TURNS: usize = 40;
 /// minute that the section takes, not of a second that may have been a bad one.
 const ROUNDS: usize = 5;
 const PASSES: usize = 15;
+/// The peer that the targets are set against.
+const GOVERNOR: &str = "tower_governor";
 /// Addresses that the calls come from.
 pub const CLIENTS: usize = 1000;
-
-async fn bare() -> &'static str {
-    "ok"
-}
 
 #[throttle("bench:one", rate = "1000000000/s", strategy = Gcra::new().burst(1000), headers = "never")]
 async fn silent() -> &'static str {
@@ -98,19 +94,6 @@ async fn free() -> &'static str {
     "ok"
 }
 
-fn governed(headers: bool) -> Router {
-    let router = Router::new().route("/", get(bare));
-    let mut builder = GovernorConfigBuilder::default();
-    builder.per_nanosecond(1).burst_size(1000);
-    if headers {
-        let config = builder.use_headers().finish().expect("a bench set up wrongly should stop");
-        router.layer(GovernorLayer::new(Arc::new(config)))
-    } else {
-        let config = builder.finish().expect("a bench set up wrongly should stop");
-        router.layer(GovernorLayer::new(Arc::new(config)))
-    }
-}
-
 fn request(call: usize) -> Request<Body> {
     let ip = Ipv4Addr::from_bits(0x0a00_0000 + (call * 7919 % CLIENTS) as u32);
     let mut request = Request::new(Body::empty());
@@ -141,7 +124,7 @@ pub fn runtime() -> tokio::runtime::Runtime {
 /// One of the services, for instruction counts.
 pub fn service(name: &str) -> Option<Router> {
     Some(match name {
-        "bare" => Router::new().route("/", get(bare)),
+        "bare" => peers::ungoverned(),
         "nothing" => Router::new().route("/", get(extracting)),
         "exempt" => Router::new().route("/", get(exempt)),
         "free" => Router::new().route("/", get(free)),
@@ -150,8 +133,10 @@ pub fn service(name: &str) -> Option<Router> {
         "two attributes" => Router::new().route("/", get(two)),
         "X-RateLimit" => Router::new().route("/", get(legacy)),
         "both families" => Router::new().route("/", get(all_headers)),
-        "tower_governor headers" => governed(true),
-        "tower_governor" => governed(false),
+        "tower_governor headers" => peers::tower_governor(true),
+        "tower_governor" => peers::tower_governor(false),
+        "axum-governor" => peers::axum_governor(),
+        "axum-limit" => peers::axum_limit(),
         _ => return None,
     })
 }
@@ -185,14 +170,36 @@ impl<const N: usize> Compared<N> {
 pub fn run(report: &mut Report) {
     let runtime = runtime();
     let on = |handler| Router::new().route("/", handler);
+    let (plain, headers) = (|| peers::tower_governor(false), || peers::tower_governor(true));
+    let (half, most) = (Target::AtMost(0.5), Target::AtMost(0.6));
     let mut against = [
-        ("attribute, headers off: added to a call", on(get(silent)), governed(false), 0.5),
-        ("attribute, `X-RateLimit-*`: added to a call", on(get(legacy)), governed(true), 0.6),
-        ("attribute, both families of headers", on(get(all_headers)), governed(true), 0.6),
-        ("two stacked attributes, headers off, to one layer", on(get(two)), governed(false), 0.8),
+        ("attribute, headers off: added to a call", get(silent), GOVERNOR, plain(), half),
+        ("attribute, `X-RateLimit-*`: added to a call", get(legacy), GOVERNOR, headers(), most),
+        ("attribute, both families of headers", get(all_headers), GOVERNOR, headers(), most),
+        (
+            "two stacked attributes, headers off, to one layer",
+            get(two),
+            GOVERNOR,
+            plain(),
+            Target::AtMost(0.8),
+        ),
+        (
+            "attribute, both families of headers",
+            get(all_headers),
+            "axum-governor",
+            peers::axum_governor(),
+            Target::None,
+        ),
+        (
+            "attribute, headers off: added to a call",
+            get(silent),
+            "axum-limit",
+            peers::axum_limit(),
+            Target::None,
+        ),
     ]
-    .map(|(work, ours, theirs, most)| {
-        (work, Compared::of([on(get(bare)), ours, theirs]), Target::AtMost(most))
+    .map(|(work, ours, peer, theirs, target)| {
+        (work, peer, Compared::of([peers::ungoverned(), on(ours), theirs]), target)
     });
     let most = Target::AtMost(40.0);
     let mut added = [
@@ -201,20 +208,20 @@ pub fn run(report: &mut Report) {
         ("cost 0: added to a call", get(free), most),
         ("default strategy (`FixedWindow`), headers off", get(window), Target::None),
     ]
-    .map(|(work, handler, target)| (work, Compared::of([on(get(bare)), on(handler)]), target));
+    .map(|(work, handler, target)| (work, Compared::of([peers::ungoverned(), on(handler)]), target));
     let mut depths = [get(silent), get(two), get(three), get(four), get(five)]
-        .map(|handler| Compared::of([on(get(bare)), on(handler)]));
+        .map(|handler| Compared::of([peers::ungoverned(), on(handler)]));
 
     for _ in 0..PASSES {
-        against.iter_mut().for_each(|(_, compared, _)| compared.pass(&runtime));
+        against.iter_mut().for_each(|(.., compared, _)| compared.pass(&runtime));
         added.iter_mut().for_each(|(_, compared, _)| compared.pass(&runtime));
         depths.iter_mut().for_each(|compared| compared.pass(&runtime));
     }
 
-    for (work, compared, target) in &against {
-        report.ratio(work, "tower_governor", &compared.added(), *target);
+    for (work, peer, compared, target) in &against {
+        report.ratio(work, peer, &compared.added(), *target);
     }
-    let bare = against.iter().flat_map(|(_, compared, _)| &compared.rounds).map(|round| round[0]);
+    let bare = against.iter().flat_map(|(.., compared, _)| &compared.rounds).map(|round| round[0]);
     report.figure("the bare call, for orientation", Spread::of(bare).median, " ns", Target::None);
     let spread = |compared: &Compared<2>| Spread::of(compared.added().into_iter().map(|[added]| added));
     for (work, compared, target) in &added {

@@ -17,9 +17,9 @@ const TIMES: usize = 2_000;
 
 const WORK: &[(&str, &str)] = &[
     ("a hit on a `String`, ours", "ours string"),
-    ("the same, governor keyed", "governor string"),
+    ("a hit on a `String`, governor keyed", "governor string"),
     ("a hit on an `IpAddr`, ours", "ours address"),
-    ("the same, governor keyed", "governor address"),
+    ("a hit on an `IpAddr`, governor keyed", "governor address"),
     ("a bare axum call", "bare"),
     ("the same with an extractor that does nothing", "nothing"),
     ("with one attribute, the client exempt", "exempt"),
@@ -31,6 +31,8 @@ const WORK: &[(&str, &str)] = &[
     ("with one attribute and `X-RateLimit-*`", "X-RateLimit"),
     ("with both families of headers", "both families"),
     ("with tower_governor `use_headers`", "tower_governor headers"),
+    ("with axum-governor, both families of headers", "axum-governor"),
+    ("with axum-limit", "axum-limit"),
 ];
 
 pub fn run(report: &mut Report) {

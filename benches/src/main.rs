@@ -1,6 +1,6 @@
 //! `cargo xtask bench [section …]`: this library and its peers on the same work, one table.
 //!
-//! All sections together write `BENCHMARKS.md` and its plot; some of them only print.
+//! All sections together write `BENCHMARKS.md`, its plot and the figures in `README.md`; some of them only print.
 
 #![allow(missing_docs, unreachable_pub, clippy::expect_used)]
 
@@ -10,9 +10,11 @@ mod http_calls;
 mod instructions;
 mod measure;
 mod memory;
+mod peers;
 mod plot;
 mod redis_calls;
 mod report;
+mod summary;
 
 use report::Report;
 

@@ -210,6 +210,4 @@ pub fn run(report: &mut Report) {
     }
     scaling(report);
     limitador(report);
-    report.unmeasured("axum-governor: it needs Rust 1.95, and this workspace promises 1.88");
-    report.unmeasured("axum-limit: it limits by an extractor in the handler; no case was written for it");
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::measure::Spread;
-use crate::plot;
+use crate::{plot, summary};
 
 /// What is wanted of a figure.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +39,10 @@ impl Target {
 #[derive(Debug)]
 struct Row {
     cells: [String; 5],
+    /// Whom it is measured against; empty for a figure by itself.
+    peer: String,
+    /// What is judged.
+    value: f64,
     met: Option<bool>,
 }
 
@@ -62,8 +66,8 @@ impl Report {
         Self::default()
     }
 
-    fn row(&mut self, cells: [String; 5], met: Option<bool>) {
-        let row = Row { cells, met };
+    fn row(&mut self, cells: [String; 5], peer: &str, value: f64, target: Target) {
+        let row = Row { cells, peer: peer.into(), value, met: target.is_met(value) };
         println!("{}", row.line());
         self.rows.push(row);
     }
@@ -74,31 +78,27 @@ impl Report {
         let [ours, theirs] =
             [0, 1].map(|side| time(Spread::of(rounds.iter().map(|round| round[side])).median));
         let cells = [work.into(), ours, format!("{peer}: {theirs}"), spread(ratio), target.word("")];
-        self.row(cells, target.is_met(ratio.median));
+        self.row(cells, peer, ratio.median, target);
     }
 
     /// A figure by itself.
     pub fn figure(&mut self, work: &str, value: f64, unit: &str, target: Target) {
         let shown = format!("{}{unit}", digits(value));
-        self.row([work.into(), shown, "–".into(), "–".into(), target.word(unit)], target.is_met(value));
+        self.row([work.into(), shown, "–".into(), "–".into(), target.word(unit)], "", value, target);
     }
 
     /// Several figures of one thing, judged by their median.
     pub fn figures(&mut self, work: &str, values: Spread, unit: &str, target: Target) {
         let shown = format!("{}{unit}", digits(values.median));
-        self.row(
-            [work.into(), shown, "–".into(), spread(values), target.word(unit)],
-            target.is_met(values.median),
-        );
+        let cells = [work.into(), shown, "–".into(), spread(values), target.word(unit)];
+        self.row(cells, "", values.median, target);
     }
 
     /// Several figures of one thing, all of which are to be within the bound.
     pub fn worst(&mut self, work: &str, values: Spread, unit: &str, target: Target) {
         let shown = format!("{}{unit}", digits(values.highest));
-        self.row(
-            [work.into(), shown, "–".into(), spread(values), target.word(unit)],
-            target.is_met(values.highest),
-        );
+        let cells = [work.into(), shown, "–".into(), spread(values), target.word(unit)];
+        self.row(cells, "", values.highest, target);
     }
 
     /// A table of its own, head first.
@@ -118,7 +118,27 @@ impl Report {
         self.unmeasured.push(what);
     }
 
-    /// Writes `BENCHMARKS.md` and the plot beside it.
+    /// The figure that is judged of this work against this peer.
+    ///
+    /// # Errors
+    /// When it was not measured.
+    pub fn median(&self, work: &str, peer: &str) -> Result<f64, String> {
+        let row = self.rows.iter().find(|row| row.cells[0] == work && row.peer == peer);
+        row.map(|row| row.value).ok_or_else(|| format!("{work:?} was not measured against {peer:?}"))
+    }
+
+    /// A cell of a table's line that begins with `first`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn cell(&self, title: &str, first: &str, column: usize) -> Result<&str, String> {
+        let table = self.tables.iter().find(|(name, _)| name == title);
+        let line = table.and_then(|(_, lines)| lines.iter().find(|line| line[0] == first));
+        let cell = line.and_then(|line| line.get(column));
+        cell.map(String::as_str).ok_or_else(|| format!("{title:?} has no line {first:?}, column {column}"))
+    }
+
+    /// Writes `BENCHMARKS.md`, the plot beside it, and the figures in `README.md`.
     pub fn write(&self) -> Result<(), String> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
         let write = |name: &str, text: String| {
@@ -127,7 +147,17 @@ impl Report {
                 .map_err(|error| format!("{} cannot be written: {error}", path.display()))
         };
         write("BENCHMARKS.md", self.page())?;
-        write("benches/keys.svg", plot::draw(&self.series))
+        write("benches/keys.svg", plot::draw(&self.series))?;
+        let readme = root.join("README.md");
+        let text = std::fs::read_to_string(&readme)
+            .map_err(|error| format!("{} cannot be read: {error}", readme.display()))?;
+        match summary::written_into(&text, self) {
+            Ok(text) => write("README.md", text),
+            Err(error) => {
+                println!("README.md keeps its figures: {error}");
+                Ok(())
+            }
+        }
     }
 
     fn page(&self) -> String {
