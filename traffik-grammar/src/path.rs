@@ -19,8 +19,12 @@
 //! - a path is cut into segments at `/` first, then each segment is compared with its
 //!   percent-escapes decoded: `/%61pi` is `/api`. An escaped slash (`%2F`) therefore is data inside
 //!   a segment, never a boundary. Escapes are decoded once; a malformed one is taken literally;
-//! - runs of slashes count as one, and a trailing slash is of no account;
-//! - letter case matters.
+//! - a trailing slash is of no account, and letter case matters;
+//! - a run of slashes has two readings. Some services take it for one slash; in axum a parameter may be
+//!   empty, so that `/users//posts` is served by `/users/{id}/posts`. Which one is behind a pattern is not
+//!   known here, so that there are two questions: [`PathPattern::may_match`], whether any reading
+//!   matches, for rules that count, and [`PathPattern::must_match`], whether every reading does, for
+//!   rules that let pass. The latter takes escapes as they stand, too: a router may.
 //!
 //! Segments `.` and `..` are ordinary segments. axum routes them as they stand, and so does this
 //! module: `/api/../admin` is below `/api`. A service that resolves them on its own should do so
@@ -73,7 +77,11 @@ impl PathError {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Piece {
     /// A segment of exactly these bytes, percent-escapes decoded.
-    Literal(Box<[u8]>),
+    Literal {
+        bytes: Box<[u8]>,
+        /// Whether the pattern has any of them as an escape.
+        escaped: bool,
+    },
     /// `*`: any one segment.
     One,
     /// `**`: any number of segments.
@@ -89,14 +97,15 @@ enum Piece {
 /// use traffik_grammar::PathPattern;
 ///
 /// let below: PathPattern = "/api/users".parse()?;
-/// assert!(below.matches("/api/users"));
-/// assert!(below.matches("/api/users/1"));
-/// assert!(below.matches("/%61pi/users/"));
-/// assert!(!below.matches("/api/users2"));
+/// assert!(below.may_match("/api/users"));
+/// assert!(below.may_match("/api/users/1"));
+/// assert!(below.may_match("/%61pi/users/"));
+/// assert!(!below.may_match("/api/users2"));
 ///
 /// let one = PathPattern::parse("/users/*/posts")?;
-/// assert!(one.matches("/users/42/posts"));
-/// assert!(!one.matches("/users/42/posts/7"));
+/// assert!(one.may_match("/users/42/posts"));
+/// assert!(!one.may_match("/users/42/posts/7"));
+/// assert!(one.may_match("/users//posts") && !one.must_match("/users//posts"));
 /// # Ok::<(), traffik_grammar::PathError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -111,8 +120,9 @@ impl PathPattern {
     /// # Errors
     ///
     /// [`PathError`] when the pattern does not start with `/`, has an empty segment, mixes `*` with
-    /// other characters in one segment, holds `?`, `#`, `{`, `}`, a blank, a control or a non-ASCII
-    /// character, or a `%` without two hexadecimal digits. Any byte may be written as an escape.
+    /// other characters in one segment, begins a segment with `:`, holds `?`, `#`, `{`, `}`, a blank, a
+    /// control or a non-ASCII character, or a `%` without two hexadecimal digits. Any byte may be
+    /// written as an escape.
     pub fn parse(pattern: &str) -> Result<Self, PathError> {
         validate(pattern)?;
         let mut pieces: Vec<Piece> = Vec::new();
@@ -122,7 +132,10 @@ impl PathPattern {
                 // Neighbouring `**` mean the same as one of them.
                 "**" if pieces.last() == Some(&Piece::Any) => {}
                 "**" => pieces.push(Piece::Any),
-                literal => pieces.push(Piece::Literal(Bytes::of(literal).collect())),
+                literal => pieces.push(Piece::Literal {
+                    bytes: Bytes::of(literal).collect(),
+                    escaped: literal.contains('%'),
+                }),
             }
         }
         if !pattern.contains('*') {
@@ -131,18 +144,34 @@ impl PathPattern {
         Ok(Self { text: pattern.into(), pieces: pieces.into() })
     }
 
-    /// Tells whether a request path matches.
+    /// Tells whether a request path matches, by any of its readings.
     ///
     /// `path` is the path alone, as it came over the wire: no query, escapes left in place. A target
     /// that is not a path, such as the `*` of `OPTIONS *`, matches only the patterns that match
     /// everything.
     ///
-    /// The time is at most the length of the path times the number of segments in the pattern.
-    pub fn matches(&self, path: &str) -> bool {
+    /// The time is at most some times the length of the path times the number of segments in the pattern.
+    pub fn may_match(&self, path: &str) -> bool {
+        let matches = |reading, path| self.matches(path, reading, same);
+        matches(Runs::One, path)
+            || (path.contains("//")
+                && (matches(Runs::Kept, without_slash(path)) || matches(Runs::Kept, without_outer(path))))
+    }
+
+    /// Tells whether a request path matches, by each of its readings. Takes the same time.
+    pub fn must_match(&self, path: &str) -> bool {
+        let matches = |reading, path| self.matches(path, reading, same_as_written);
+        matches(Runs::One, path)
+            && (!path.contains("//")
+                || (matches(Runs::Kept, without_slash(path)) && matches(Runs::Kept, without_outer(path))))
+    }
+
+    fn matches(&self, path: &str, runs: Runs, same: impl Fn(&[u8], bool, &str) -> bool) -> bool {
         let pieces = &self.pieces;
-        if !path.starts_with('/') {
+        if !path.is_empty() && !path.starts_with('/') {
             return pieces[..] == [Piece::Any];
         }
+        let first_segment = |path| runs.first_segment(path);
         // Greedy, with one point to fall back to: what an earlier `**` could take beyond its
         // shortest match, the latest one can take instead. So only the latest is ever widened.
         let mut at = 0;
@@ -163,12 +192,12 @@ impl PathPattern {
                     rest = after;
                     continue;
                 }
-                Some(Piece::Literal(literal)) if same(literal, segment) => {
+                Some(Piece::Literal { bytes, escaped }) if same(bytes, *escaped, segment) => {
                     at += 1;
                     rest = after;
                     continue;
                 }
-                Some(Piece::Literal(_)) | None => {}
+                Some(Piece::Literal { .. }) | None => {}
             }
             let Some((piece, from)) = fallback else {
                 return false;
@@ -247,6 +276,11 @@ fn validate(pattern: &str) -> Result<(), PathError> {
     }
     let mut at = 0;
     for segment in pattern.split('/') {
+        if segment.starts_with(':') {
+            let fault = format!("the segment {}, which is no parameter here", Quoted(segment));
+            let mend = "write \"*\" for one segment, or %3A for a literal ':'";
+            return Err(refuse(PathErrorKind::Character, pattern, at, &fault, mend));
+        }
         if segment.contains('*') && segment != "*" && segment != "**" {
             let fault = format!("wildcard within the segment {}", Quoted(segment));
             let mend = "wildcards stand for whole segments, so write \"*\" or \"**\" alone, or %2A for a literal \"*\"";
@@ -273,11 +307,36 @@ impl fmt::Display for Escaped {
     }
 }
 
-/// The first segment of a path and what follows it; slashes in front are skipped.
-fn first_segment(path: &str) -> Option<(&str, &str)> {
-    let path = path.trim_start_matches('/');
-    let end = path.find('/').unwrap_or(path.len());
-    (!path.is_empty()).then(|| path.split_at(end))
+/// What a run of slashes is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Runs {
+    /// One slash.
+    One,
+    /// So many slashes, with empty segments between them.
+    Kept,
+}
+
+impl Runs {
+    /// The first segment of a path and what follows it.
+    fn first_segment(self, path: &str) -> Option<(&str, &str)> {
+        let path = match self {
+            Self::One => Some(path.trim_start_matches('/')).filter(|path| !path.is_empty()),
+            Self::Kept => path.strip_prefix('/'),
+        }?;
+        Some(path.split_at(path.find('/').unwrap_or(path.len())))
+    }
+}
+
+/// A path without its trailing slash.
+fn without_slash(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+/// A path with one slash in front and none behind, as services make of it that trim their paths.
+fn without_outer(path: &str) -> &str {
+    let path = path.trim_end_matches('/');
+    let runs = path.len() - path.trim_start_matches('/').len();
+    &path[runs.saturating_sub(1)..]
 }
 
 /// The segments of a path that are not empty.
@@ -285,9 +344,14 @@ fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|segment| !segment.is_empty())
 }
 
-fn same(literal: &[u8], segment: &str) -> bool {
+fn same(literal: &[u8], _: bool, segment: &str) -> bool {
     // Decoding only shortens, so a segment with fewer bytes can't be equal.
     segment.len() >= literal.len() && Bytes::of(segment).eq(literal.iter().copied())
+}
+
+/// The same, and no escapes but where the pattern has some.
+fn same_as_written(literal: &[u8], escaped: bool, segment: &str) -> bool {
+    same(literal, escaped, segment) && (escaped || !segment.contains('%'))
 }
 
 /// The bytes of a segment, percent-escapes decoded once.

@@ -63,7 +63,9 @@ impl Rule {
     /// Paths that match: `*` is one segment, `**` any number, and a pattern without wildcards is
     /// that path and everything below it. Called again, any of the patterns will do.
     ///
-    /// What is matched is the whole path that the client asked for, inside a nested router too.
+    /// What is matched is the whole path that the client asked for, inside a nested router too. Where it can be
+    /// read in several ways (`/users//posts`, `/%75sers`), a [`throttle_if`] matches if any of them does, and a
+    /// [`bypass_if`] if all of them do.
     ///
     /// A bad pattern is an error of the throttle's `build`, with the place marked.
     pub fn path(mut self, pattern: &str) -> Self {
@@ -77,7 +79,8 @@ impl Rule {
         self
     }
 
-    /// A method that matches. Called again, any of the methods will do.
+    /// A method that matches. Called again, any of the methods will do. A [`throttle_if`] of `GET` matches
+    /// `HEAD` as well, which the same handlers answer.
     pub fn method(mut self, method: Method) -> Self {
         self.methods.push(method);
         self
@@ -111,10 +114,19 @@ impl Rule {
         self.error.as_ref()
     }
 
-    /// The cheap half: path and method.
+    /// The cheap half: path and method. In doubt a request is counted: what a path can be read as differs by the
+    /// service behind it, and a `GET` handler is what answers `HEAD` (RFC 9110, section 9.3.2).
     fn fits(&self, parts: &Parts) -> bool {
-        (self.methods.is_empty() || self.methods.contains(&parts.method))
-            && (self.paths.is_empty() || self.paths.iter().any(|path| path.matches(whole_path(parts))))
+        let counts = self.kind == Kind::Only;
+        let method = |method: &Method| {
+            *method == parts.method || (counts && *method == Method::GET && parts.method == Method::HEAD)
+        };
+        let path = |pattern: &PathPattern| {
+            let path = whole_path(parts);
+            if counts { pattern.may_match(path) } else { pattern.must_match(path) }
+        };
+        (self.methods.is_empty() || self.methods.iter().any(method))
+            && (self.paths.is_empty() || self.paths.iter().any(path))
     }
 
     async fn matches(&self, parts: &Parts) -> bool {

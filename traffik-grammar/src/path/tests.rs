@@ -7,11 +7,51 @@ fn pattern(text: &str) -> PathPattern {
 fn expect(text: &str, yes: &[&str], no: &[&str]) {
     let pattern = pattern(text);
     for path in yes {
-        assert!(pattern.matches(path), "{text} should match {path}");
+        assert!(pattern.may_match(path), "{text} should match {path}");
     }
     for path in no {
-        assert!(!pattern.matches(path), "{text} should not match {path}");
+        assert!(!pattern.may_match(path), "{text} should not match {path}");
+        assert!(!pattern.must_match(path), "{text} should not match {path}, and not surely");
     }
+}
+
+/// Paths that match by some of their readings, and those that do by all.
+fn readings(text: &str, some: &[&str], all: &[&str]) {
+    let pattern = pattern(text);
+    for path in some {
+        assert!(pattern.may_match(path), "{text} may match {path}");
+        assert!(!pattern.must_match(path), "{text} need not match {path}");
+    }
+    for path in all {
+        assert!(pattern.may_match(path), "{text} matches {path}");
+        assert!(pattern.must_match(path), "{text} surely matches {path}");
+    }
+}
+
+#[test]
+fn runs_of_slashes_and_escapes_have_readings() {
+    readings(
+        "/health",
+        &["//health", "/%68ealth", "//health/deep"],
+        &["/health", "/health/", "/health/deep", "/health//", "/health//deep", "/health/%64eep"],
+    );
+    readings(
+        "/users/*/posts",
+        &[
+            "/users//posts",
+            "/users//posts/",
+            "/users//posts//",
+            "//users//posts",
+            "/users/42//posts",
+            "/users/%2F/%70osts",
+        ],
+        &["/users/42/posts", "/users/42/posts/", "/users/%34%32/posts"],
+    );
+    readings("/files/*/raw/**", &["/files//raw/a", "/files//raw"], &["/files/1/raw", "/files/1/raw//a"]);
+    readings("/t/*/admin", &["/t//admin"], &["/t/a/admin"]);
+    readings("/*", &["//", "//a", "/a//"], &["/a", "/a/"]);
+    readings("/a%2Fb", &[], &["/a%2Fb", "/a%2fb/c"]);
+    readings("/**", &[], &["/", "//", "", "*", "//a//"]);
 }
 
 #[test]
@@ -31,7 +71,7 @@ fn one_star_is_exactly_one_segment() {
     expect(
         "/users/*/posts",
         &["/users/42/posts", "/users/%2F/posts/"],
-        &["/users/posts", "/users//posts", "/users/42/posts/1", "/users/4/2/posts"],
+        &["/users/posts", "/users///posts", "/users/42/posts/1", "/users/4/2/posts"],
     );
 }
 
@@ -71,8 +111,8 @@ fn dot_segments_are_ordinary() {
 fn many_wildcards_stay_cheap() {
     let hard = pattern(&"/**/a".repeat(200));
     let path = format!("{}/b", "/a".repeat(20_000));
-    assert!(!hard.matches(&path));
-    assert!(hard.matches(&"/a".repeat(20_000)));
+    assert!(!hard.may_match(&path));
+    assert!(hard.may_match(&"/a".repeat(20_000)));
 }
 
 #[test]
@@ -99,6 +139,7 @@ fn errors_mark_the_place() {
         ("/a?b=1", Character, 2),
         ("/a#b", Character, 2),
         ("/users/{id}", Character, 7),
+        ("/users/:id/posts", Character, 7),
         ("/a b", Character, 2),
         ("/caf\u{e9}", Character, 4),
         ("/a\n", Character, 2),
@@ -127,6 +168,10 @@ fn messages_name_place_culprit_and_mend() {
         (
             "/users/{id}",
             r#"'{' in a path pattern at byte 7, near "{id}"; write "*" for one segment, or %7B for a literal '{'"#,
+        ),
+        (
+            "/users/:id",
+            r#"the segment ":id", which is no parameter here at byte 7, near ":id"; write "*" for one segment, or %3A for a literal ':'"#,
         ),
         ("/caf\u{e9}", "'\u{e9}' in a path pattern at byte 4, near \"\u{e9}\"; write it as %C3%A9"),
     ];

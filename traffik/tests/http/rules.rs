@@ -50,6 +50,52 @@ async fn every_throttle_if_must_match() {
     assert_eq!(mobile("DELETE", "/api/users").await, 200);
 }
 
+/// However a path is spelled that axum has a handler answer, a rule about that handler counts it, and no bypass of another
+/// lets it pass.
+#[tokio::test]
+async fn no_spelling_that_axum_takes_gets_around_a_rule() {
+    let rules = [
+        ("/users/*/posts", "/users/{id}/posts", "/users//posts"),
+        ("/users/*/posts", "/users/{id}/posts/", "/users//posts/"),
+        ("/files/*/raw/**", "/files/{id}/raw/{*rest}", "/files//raw/a"),
+        ("/files/**", "/files/{*rest}", "/files//a"),
+        ("/api/**", "/api/{*rest}", "/api//"),
+        ("/t/*/admin", "/t/{tenant}/admin", "/t/%2F/admin"),
+    ];
+    for (pattern, route, path) in rules {
+        let one = build("spelled", "1/hour").rule(throttle_if().path(pattern)).build().unwrap();
+        let app = Router::new().route(route, get(async || ())).layer(ThrottleLayer::new([one]));
+        let client = Client::of(app.layer(app_layer())).await;
+        assert_eq!(client.statuses(path).await, [200, 429], "{pattern} on {path}");
+    }
+    for (pattern, route, path) in [
+        ("/health", "/{a}/{b}", "//health"),
+        ("/health", "/{page}", "/%68ealth"),
+        ("/a/*", "/a/{x}/{y}", "/a//b"),
+    ] {
+        let one = build("spelled", "1/hour").rule(bypass_if().path(pattern)).build().unwrap();
+        let app = Router::new().route(route, get(async || ())).layer(ThrottleLayer::new([one]));
+        let client = Client::of(app.layer(app_layer())).await;
+        assert_eq!(client.statuses(path).await, [200, 429], "{pattern} on {path}");
+    }
+}
+
+fn app_layer() -> traffik::tower::TraffikLayer {
+    app().build().layer()
+}
+
+#[tokio::test]
+async fn head_is_counted_where_get_is() {
+    let counted = build("head:counted", "1/hour").rule(throttle_if().method(Method::GET)).build().unwrap();
+    let passed = build("head:passed", "1/hour").rule(bypass_if().method(Method::GET)).build().unwrap();
+    for (one, get, head) in [(counted, [200, 429], [429, 429]), (passed, [200, 200], [200, 429])] {
+        let client = client(one).await;
+        assert_eq!(client.statuses("/").await, get);
+        let again = [client.send("HEAD", "/", &[]).await.status, client.send("HEAD", "/", &[]).await.status];
+        assert_eq!(again, head);
+    }
+}
+
 #[tokio::test]
 async fn predicates_run_last() {
     let asked = Arc::new(AtomicU32::new(0));
