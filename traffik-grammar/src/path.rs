@@ -278,8 +278,8 @@ fn validate(pattern: &str) -> Result<(), PathError> {
     for segment in pattern.split('/') {
         if segment.starts_with(':') {
             let fault = format!("the segment {}, which is no parameter here", Quoted(segment));
-            let mend = "write \"*\" for one segment, or %3A for a literal ':'";
-            return Err(refuse(PathErrorKind::Character, pattern, at, &fault, mend));
+            let mend = format!("write \"*\" for one segment, or {} for a literal {:?}", Escaped(':'), ':');
+            return Err(refuse(PathErrorKind::Character, pattern, at, &fault, &mend));
         }
         if segment.contains('*') && segment != "*" && segment != "**" {
             let fault = format!("wildcard within the segment {}", Quoted(segment));

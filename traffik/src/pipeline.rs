@@ -42,7 +42,7 @@ use client::Known;
 pub(crate) use lane::{Lane, Passed, Then, direct};
 #[cfg(all(feature = "memory", feature = "tower"))]
 pub(crate) use lane::{Together, pair, request, stack};
-use prepare::{Candidate, prepare};
+use prepare::{Candidate, Prepared, prepare};
 pub(crate) use quick::quick;
 #[cfg(feature = "tower")]
 pub(crate) use recall::hit as recall;
@@ -156,12 +156,16 @@ async fn decide_in_steps(
     let all: SmallVec<[Present<'_>; 2]> = entries.iter().map(|entry| entry.throttle.settings()).collect();
     let mut candidates: Vec<Candidate<'_>> = Vec::new();
     let mut known = Known::default();
+    let mut ruling = Ruling::exempt(entries.len());
     for (place, (entry, settings)) in entries.iter().zip(&all).enumerate() {
         let prepared = prepare(request, place, entry, settings, &mut known).await;
-        candidates.extend(prepared.map_err(Failure::configuration)?);
+        match prepared.map_err(Failure::configuration)? {
+            Prepared::Uncounted => {}
+            Prepared::Free => ruling.each[place].free = true,
+            Prepared::Counts(candidate) => candidates.push(candidate),
+        }
     }
 
-    let mut ruling = Ruling::exempt(entries.len());
     let done = charge::all(&candidates, op, &mut ruling).await;
     tell(op, entries, &candidates, &ruling, done.is_ok() && ruling.refused.is_none());
     done.map(|()| ruling)

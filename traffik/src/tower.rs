@@ -38,13 +38,12 @@ mod body;
 mod charge;
 mod marks;
 mod outcome;
-mod paid;
 mod throttle_future;
 mod throttle_layer;
 mod traffik_layer;
 
 #[cfg(feature = "axum")]
-pub(crate) use admission::{After, First, Use, admit, at_once};
+pub(crate) use admission::{After, First, Use, admit, at_once, turned_away};
 pub(crate) use around::Around;
 pub use backend_layer::{BackendFuture, BackendLayer, BackendService};
 pub use body::ThrottleBody;
@@ -52,7 +51,6 @@ pub use body::ThrottleBody;
 pub(crate) use charge::ready;
 pub use charge::{Charge, ChargeRejection};
 #[cfg(feature = "axum")]
-pub(crate) use marks::undo;
 pub use outcome::{Outcome, OutcomeRejection};
 pub use throttle_future::ThrottleFuture;
 pub use throttle_layer::{ThrottleLayer, ThrottleService};

@@ -63,7 +63,16 @@ impl Candidate<'_> {
     }
 }
 
-/// Steps one to five for one throttle; `None` when it lets the request pass uncounted.
+/// How far a throttle has come.
+pub(super) enum Prepared<'a> {
+    /// It lets the request pass uncounted.
+    Uncounted,
+    /// The request costs nothing.
+    Free,
+    Counts(Candidate<'a>),
+}
+
+/// Steps one to five for one throttle.
 ///
 /// # Errors
 /// When its rate cannot be used, or it has no backend.
@@ -73,19 +82,19 @@ pub(super) async fn prepare<'a>(
     entry: &Entry<'a>,
     settings: &'a Settings,
     known: &mut Known<'a>,
-) -> Result<Option<Candidate<'a>>, Error> {
+) -> Result<Prepared<'a>, Error> {
     let Request { subject, op, units } = request;
     let (throttle, parts) = (entry.throttle, subject.parts());
     let counts = matches!(op, Op::Hit | Op::Check);
     if counts {
         if !throttle.is_enabled() {
-            return Ok(None);
+            return Ok(Prepared::Uncounted);
         }
         if let Some(parts) = parts
             && !settings.rules.is_empty()
             && rules::skip(&settings.rules, parts).await
         {
-            return Ok(None);
+            return Ok(Prepared::Uncounted);
         }
     }
 
@@ -97,10 +106,12 @@ pub(super) async fn prepare<'a>(
         (None, Source::Of(_), None) => 1,
     };
     if cost == 0 && op == Op::Hit {
-        return Ok(None);
+        return Ok(Prepared::Free);
     }
 
-    let Some(client) = known.client(settings.identifier.as_ref(), subject).await else { return Ok(None) };
+    let Some(client) = known.client(settings.identifier.as_ref(), subject).await else {
+        return Ok(Prepared::Uncounted);
+    };
 
     let policy = match &settings.rate {
         RateSetting::Fixed(policy) => PolicyOf::Kept(policy),
@@ -110,7 +121,7 @@ pub(super) async fn prepare<'a>(
         }
     };
     if policy.get().rate().is_unlimited() {
-        return Ok(None);
+        return Ok(Prepared::Uncounted);
     }
 
     let scope = match (entry.overrides.and_then(|o| o.scope.as_ref()).or(settings.scope.as_ref()), parts) {
@@ -123,7 +134,9 @@ pub(super) async fn prepare<'a>(
     let on_error = settings.on_error_under(Traffik::of(parts)).cloned().unwrap_or_default();
     let shadow = entry.overrides.and_then(|o| o.shadow).unwrap_or(settings.shadow);
     let receipt = entry.overrides.is_some_and(|o| o.receipt);
-    Ok(Some(Candidate { entry: place, cost, client, policy, scope, backend, on_error, shadow, receipt }))
+    let candidate =
+        Candidate { entry: place, cost, client, policy, scope, backend, on_error, shadow, receipt };
+    Ok(Prepared::Counts(candidate))
 }
 
 fn no_request(uid: &str) -> Error {

@@ -96,15 +96,14 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Steps one and two; `None` when it passes uncounted.
+    /// Steps one and two; `None` when nobody counts.
     #[inline]
-    fn cost(&self, op: Op) -> Option<u64> {
-        let cost = match self.cost {
-            Cost::Off => return None,
-            Cost::Units(units) => units,
-            Cost::Of(function, parts) => function(parts),
-        };
-        (cost > 0 || op != Op::Hit).then_some(cost)
+    fn cost(&self) -> Option<u64> {
+        match self.cost {
+            Cost::Off => None,
+            Cost::Units(units) => Some(units),
+            Cost::Of(function, parts) => Some(function(parts)),
+        }
     }
 
     fn hit<'h>(&self, who: Who<'h>, hash: u64, cost: u64) -> Hit<'h>
@@ -162,6 +161,8 @@ impl Known<'_> {
 pub(crate) struct Quick<'a> {
     plans: &'a [Plan<'a>],
     counted: &'a [Counted],
+    /// Places of those that cost nothing.
+    free: &'a [usize],
     hits: &'a [Hit<'a>],
     verdicts: &'a Verdicts,
     backend: &'a SharedBackend,
@@ -197,8 +198,13 @@ pub(crate) fn quick<T>(
     // Steps one to four. The places written down here are those of what is pushed.
     let mut counted: SmallVec<[Counted; 2]> = SmallVec::new();
     let mut known: SmallVec<[(&Client<'_>, Known<'_>); 1]> = SmallVec::new();
+    let mut free: SmallVec<[usize; 2]> = SmallVec::new();
     for (place, plan) in plans.iter().enumerate() {
-        let Some(cost) = plan.cost(op) else { continue };
+        let Some(cost) = plan.cost() else { continue };
+        if cost == 0 && op == Op::Hit {
+            free.push(place);
+            continue;
+        }
         let before = known.iter().position(|(client, _)| client.same(&plan.client));
         let client = before.unwrap_or_else(|| {
             known.push((&plan.client, plan.client.ask()));
@@ -236,7 +242,8 @@ pub(crate) fn quick<T>(
         counted.clear();
         failed = true;
     }
-    let quick = Quick { plans: &plans, counted: &counted, hits: &hits, verdicts: &verdicts, backend };
+    let quick =
+        Quick { plans: &plans, counted: &counted, free: &free, hits: &hits, verdicts: &verdicts, backend };
     if !failed {
         quick.observe(op);
     }
@@ -259,7 +266,7 @@ pub(crate) fn single(
         observe::exempt(op, throttle);
         Some(Ok(Decision::Exempt))
     };
-    let Some(cost) = plan.cost(op) else { return exempt() };
+    let Some(cost) = plan.cost().filter(|cost| *cost > 0 || op != Op::Hit) else { return exempt() };
     let known = plan.client.ask();
     let who = known.who();
     if who.is_exempted() || plan.policy.rate().is_unlimited() {
@@ -344,6 +351,7 @@ impl<'a> Quick<'a> {
     pub(crate) fn into_ruling(self) -> Ruling {
         let mut ruling = Ruling::exempt(self.plans.len());
         let (admitted, now) = (self.admitted(), self.verdicts.now);
+        self.free.iter().for_each(|&place| ruling.each[place].free = true);
         for one in self.counted {
             let decision = self.decision(one);
             if !decision.is_allowed() {
@@ -358,6 +366,7 @@ impl<'a> Quick<'a> {
                 outcome: None,
                 failed: 0,
                 window: hit.policy.window(),
+                free: false,
                 charged: receipt.then(|| Receipt::new(&hit, self.backend, now, one.cost)),
             };
         }

@@ -21,6 +21,8 @@ pub(crate) struct Ruled {
     pub(crate) shadow: bool,
     /// Its policy's [window](Policy::window), for headers.
     pub(crate) window: u64,
+    /// It cost nothing.
+    pub(crate) free: bool,
     /// What was charged, for giving it back.
     pub(crate) charged: Option<Receipt>,
     /// What its backend said; `None` if it was not asked.
@@ -36,6 +38,7 @@ impl Ruling {
             decision: Decision::Exempt,
             shadow: false,
             window: 0,
+            free: false,
             charged: None,
             outcome: None,
             failed: 0,
@@ -50,6 +53,7 @@ impl Ruling {
             decision,
             shadow: false,
             window,
+            free: false,
             charged: None,
             outcome: None,
             failed: 0,

@@ -5,13 +5,14 @@ mod after;
 #[cfg(feature = "memory")]
 mod plain;
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use smallvec::SmallVec;
 
 use super::charge::Charge;
-use super::marks::{GivenBack, Mark, Marks, undo};
+use super::marks::{CameTo, LetPass, Mark, Marks, TurnedAway};
 use super::outcome::Outcome;
-use super::paid::Paid;
 use crate::Parts;
 use crate::app::Traffik;
 use crate::backend::Op;
@@ -19,6 +20,7 @@ use crate::decision::{Decision, Throttled};
 use crate::headers::{self, Headers, Report};
 use crate::pipeline::{self, Entry, Failure, Overrides, Ruled, Ruling};
 use crate::request_fn::Source;
+use crate::reserve::Tab;
 use crate::response::{self, Answers, OnThrottled};
 use crate::settings::Settings;
 use crate::subject::IntoSubject;
@@ -122,7 +124,9 @@ pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
 fn in_general(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
     let counted = match Marks::of(&parts.extensions) {
         None => uses.iter().collect::<Counted<'_>>(),
-        Some(marks) if uses.iter().any(|one| adjusts(one, marks)) => return First::Later(None),
+        Some(marks) if uses.iter().any(|one| adjusts(one, marks) || held(one, marks).is_some()) => {
+            return First::Later(None);
+        }
         Some(marks) => uses.iter().filter(|one| is_new(one, marks)).collect(),
     };
     if counted.len() < uses.len() {
@@ -173,6 +177,13 @@ pub(crate) async fn admit(
     layer: bool,
     mut ruling: Option<Box<Result<Ruling, Failure>>>,
 ) -> Result<After, Response> {
+    let refused = Marks::of(&parts.extensions)
+        .and_then(|marks| uses.iter().find_map(|one| Some((one, held(one, marks)?.clone()))));
+    if let Some((one, refusal)) = refused {
+        let window = one.throttle.settings().window();
+        let ruling = Ruling::of([(Decision::Denied(refusal), window)]);
+        return Err(refuse(&[one], &ruling, 0, parts).await);
+    }
     let adjusted = adjusted(uses, parts).await;
     let mut counted: Counted<'_> = match Marks::of(&parts.extensions) {
         None => uses.iter().collect(),
@@ -195,9 +206,7 @@ pub(crate) async fn admit(
         let ruling = match made {
             Ok(ruling) => ruling,
             Err(failure) => {
-                let mut response = response::outage(failure.outage, Some(parts));
-                settle(&mut response, parts).await;
-                return Err(response);
+                return Err(turned_away(response::outage(failure.outage, Some(parts)), parts));
             }
         };
         let refuses = |ruled: &Ruled| !ruled.shadow && !ruled.decision.is_allowed();
@@ -230,16 +239,17 @@ type Adjusted<'a> = Vec<(&'a Use, Overrides)>;
 struct Waved {
     first: Option<Throttled>,
     reports: Vec<Report>,
-    marks: Vec<Throttle>,
+    marks: Vec<Mark>,
 }
 
 impl Waved {
     fn add(&mut self, one: &Use, ruled: &Ruled, parts: &Parts) {
         self.reports.extend(report(one, ruled, parts, true));
-        self.marks.push(one.throttle.clone());
-        if self.first.is_none() {
-            self.first = ruled.decision.throttled().cloned();
-        }
+        let Some(refusal) = ruled.decision.throttled() else { return };
+        let let_pass = LetPass { refusal: refusal.clone(), shadow: false };
+        let came_to = CameTo::LetPass(Box::new(let_pass));
+        self.marks.push(Mark { throttle: one.throttle.clone(), came_to });
+        self.first.get_or_insert_with(|| refusal.clone());
     }
 }
 
@@ -261,6 +271,21 @@ fn is_new(one: &Use, marks: &Marks) -> bool {
         || marks.find(&one.throttle).is_none()
 }
 
+/// The refusal that a layer let pass, and that holds here: this place turns away what the throttle in shadow mode does
+/// not, or answers what the throttle lets a handler answer.
+fn held<'a>(one: &Use, marks: &'a Marks) -> Option<&'a Throttled> {
+    if is_new(one, marks) {
+        return None;
+    }
+    let CameTo::LetPass(let_pass) = &marks.find(&one.throttle)?.came_to else { return None };
+    let holds = if let_pass.shadow {
+        one.overrides.as_ref().is_some_and(|overrides| overrides.shadow == Some(false))
+    } else {
+        matches!(one.answers.on_throttled, Some(OnThrottled::Answer(_)))
+    };
+    holds.then_some(&let_pass.refusal)
+}
+
 /// Whether it may cost more here than a layer has charged.
 fn adjusts(one: &Use, marks: &Marks) -> bool {
     !is_new(one, marks) && one.overrides.as_ref().is_some_and(|overrides| overrides.cost.is_some())
@@ -277,8 +302,12 @@ async fn adjusted<'a>(uses: &'a [Use], parts: &Parts) -> Adjusted<'a> {
             Some(Source::Of(function)) => function.call(parts).await,
             None => 0,
         };
-        // Where nothing was paid the layer let the request pass uncounted, and so it is here.
-        let charged = mark.paid.as_ref().map_or(cost, Paid::cost);
+        let charged = match &mark.came_to {
+            CameTo::Paid(tab) => tab.receipt.cost,
+            CameTo::Free => 0,
+            // What a layer let pass uncounted passes here.
+            CameTo::Uncounted | CameTo::LetPass(_) => cost,
+        };
         if cost > charged {
             adjusted
                 .push((one, Overrides { cost: Some(Source::Fixed(cost - charged)), ..overrides.clone() }));
@@ -324,8 +353,9 @@ fn report(one: &Use, ruled: &Ruled, parts: &Parts, refused: bool) -> Option<Repo
 
 /// The request goes in.
 fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Parts, layer: bool) -> After {
-    let mut after = Work::default();
-    let mut paid: SmallVec<[Option<Paid>; 2]> = SmallVec::new();
+    let mut after = Work::of(layer);
+    let mut marks: SmallVec<[Mark; 2]> = SmallVec::new();
+    let mut tabs: SmallVec<[Arc<Tab>; 2]> = SmallVec::new();
     let continues = waved.is_some() || counted.iter().any(|one| one.continues());
     let waved = waved.unwrap_or_default();
     waved.reports.into_iter().for_each(|report| after.report(report));
@@ -336,25 +366,32 @@ fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Par
                 ..report
             });
         }
-        let refund_on = one.refund_on(&one.throttle.settings());
-        // A layer's charge may be settled by a handler further in before it is given back.
-        let shared = one.charges || (layer && refund_on.is_some());
-        let made = ruled.charged.map(|receipt| Paid::new(receipt, &one.throttle, shared));
-        if let (Some(refund_on), Some(paid)) = (refund_on, &made) {
-            after.refund(refund_on, paid.clone());
+        let settings = one.throttle.settings();
+        let tab = ruled.charged.map(|receipt| Arc::new(Tab::new(receipt, settings.on_cancel)));
+        if let Some(tab) = &tab {
+            after.charge(one.refund_on(&settings), tab.clone());
+            if one.charges {
+                tabs.push(tab.clone());
+            }
         }
-        paid.push(made);
+        if layer {
+            let came_to = match (tab, ruled.decision) {
+                (Some(tab), _) => CameTo::Paid(tab),
+                (None, Decision::Denied(refusal)) => {
+                    CameTo::LetPass(Box::new(LetPass { refusal, shadow: true }))
+                }
+                (None, _) if ruled.free => CameTo::Free,
+                (None, _) => CameTo::Uncounted,
+            };
+            marks.push(Mark { throttle: one.throttle.clone(), came_to });
+        }
     }
-    let tabs = counted.iter().zip(&paid).filter(|(one, _)| one.charges);
-    Charge::leave(parts, tabs.filter_map(|(_, paid)| paid.as_ref()?.tab().cloned()));
+    Charge::leave(parts, tabs);
     if continues {
         Outcome::leave(parts, waved.first);
     }
     if layer {
-        let waved = waved.marks.into_iter().map(|throttle| Mark { throttle, paid: None });
-        let counted = counted.iter().zip(paid);
-        let counted = counted.map(|(one, paid)| Mark { throttle: one.throttle.clone(), paid });
-        Marks::leave(&mut parts.extensions, waved.chain(counted));
+        Marks::leave(&mut parts.extensions, waved.marks.into_iter().chain(marks));
     }
     after.into()
 }
@@ -368,8 +405,7 @@ async fn refuse(counted: &[&Use], ruling: &Ruling, place: usize, parts: &Parts) 
         _ => response::outage(crate::resilience::Outage::Raise, Some(parts)),
     };
     headers::write(&reports, response.headers_mut(), false);
-    settle(&mut response, parts).await;
-    response
+    turned_away(response, parts)
 }
 
 async fn answer(
@@ -397,9 +433,10 @@ async fn answer(
     response::refusal(Some(parts), first, &policies)
 }
 
-/// Gives outer layers their charges back, and tells them on the answer.
-async fn settle(response: &mut Response, parts: &Parts) {
-    if undo(parts).await {
-        response.extensions_mut().insert(GivenBack);
+/// The answer to a request that is turned away, marked for the layers around.
+pub(crate) fn turned_away(mut response: Response, parts: &Parts) -> Response {
+    if Marks::of(&parts.extensions).is_some() {
+        response.extensions_mut().insert(TurnedAway);
     }
+    response
 }

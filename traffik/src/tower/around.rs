@@ -27,10 +27,6 @@ impl Around {
         if IN_USE.load(Ordering::Relaxed) { extensions.get() } else { None }
     }
 
-    pub(super) fn of_mut(extensions: &mut Extensions) -> Option<&mut Self> {
-        extensions.get_mut()
-    }
-
     /// Leaves more.
     pub(super) fn leave(extensions: &mut Extensions, leave: impl FnOnce(&mut Self)) {
         match extensions.get_mut::<Self>() {

@@ -90,8 +90,8 @@ impl Charge {
     }
 
     /// Leaves what a gate has charged for the handler.
-    pub(super) fn leave(parts: &mut Parts, tabs: impl Iterator<Item = Arc<Tab>>) {
-        let tabs: Vec<Arc<Tab>> = tabs.collect();
+    pub(super) fn leave(parts: &mut Parts, tabs: impl IntoIterator<Item = Arc<Tab>>) {
+        let tabs: Vec<Arc<Tab>> = tabs.into_iter().collect();
         if !tabs.is_empty() {
             parts.extensions.insert(Left(tabs));
         }
@@ -114,9 +114,9 @@ struct Left(Vec<Arc<Tab>>);
 #[cfg(feature = "axum")]
 pub(crate) fn ready(parts: &mut Parts, uses: &[super::Use]) {
     let mut tabs = parts.extensions.remove::<Left>().map(|left| left.0).unwrap_or_default();
-    if let Some(marks) = Marks::of_mut(&mut parts.extensions) {
+    if let Some(marks) = Marks::of(&parts.extensions) {
         let own = |throttle: &Throttle| uses.iter().any(|one| one.throttle.same(throttle));
-        tabs.extend(marks.tabs().filter(|(throttle, _)| own(throttle)).map(|(_, tab)| tab));
+        tabs.extend(marks.tabs().filter(|(throttle, _)| own(throttle)).map(|(_, tab)| tab.clone()));
     }
     parts.extensions.insert(Left(tabs));
 }
@@ -126,11 +126,12 @@ impl<S: Sync> FromRequestParts<S> for Charge {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ChargeRejection> {
         let own = parts.extensions.get::<Left>().map(|left| left.0.clone());
-        let marks = Marks::of_mut(&mut parts.extensions);
+        let marks = Marks::of(&parts.extensions);
         if own.is_none() && marks.is_none() {
             return Err(ChargeRejection);
         }
-        let outer: Vec<Arc<Tab>> = marks.into_iter().flat_map(Marks::tabs).map(|(_, tab)| tab).collect();
+        let outer: Vec<Arc<Tab>> =
+            marks.into_iter().flat_map(Marks::tabs).map(|(_, tab)| tab.clone()).collect();
         let charge = match own {
             Some(own) => {
                 let outer = outer.into_iter().filter(|tab| !own.iter().any(|other| Arc::ptr_eq(tab, other)));

@@ -1,14 +1,13 @@
 //! What layers leave on a request for the layers and gates inside: which throttles have been
 //! applied, and what that charged.
 
+use std::sync::Arc;
+
 use http::Extensions;
 use smallvec::SmallVec;
 
-use crate::Parts;
-use std::sync::Arc;
-
 use super::around::Around;
-use super::paid::{Paid, to_the_end};
+use crate::decision::Throttled;
 use crate::reserve::Tab;
 use crate::throttle::Throttle;
 
@@ -16,8 +15,27 @@ use crate::throttle::Throttle;
 #[derive(Debug, Clone)]
 pub(super) struct Mark {
     pub(super) throttle: Throttle,
-    /// `None`: it passed uncounted, or was refused and let pass.
-    pub(super) paid: Option<Paid>,
+    pub(super) came_to: CameTo,
+}
+
+/// What came of a throttle whose layer let the request pass.
+#[derive(Debug, Clone)]
+pub(super) enum CameTo {
+    Paid(Arc<Tab>),
+    /// Its cost was 0.
+    Free,
+    /// It counted nothing: for the exempt, or in an outage.
+    Uncounted,
+    /// It was refused, and let pass all the same.
+    LetPass(Box<LetPass>),
+}
+
+/// A refusal that turned nobody away.
+#[derive(Debug, Clone)]
+pub(super) struct LetPass {
+    pub(super) refusal: Throttled,
+    /// Whether it was the throttle's mode that let it pass, rather than its answer.
+    pub(super) shadow: bool,
 }
 
 /// All of them, outermost first.
@@ -29,10 +47,6 @@ impl Marks {
         Around::of(extensions).map(|around| &around.marks).filter(|marks| !marks.is_empty())
     }
 
-    pub(super) fn of_mut(extensions: &mut Extensions) -> Option<&mut Self> {
-        Around::of_mut(extensions).map(|around| &mut around.marks).filter(|marks| !marks.is_empty())
-    }
-
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -42,11 +56,12 @@ impl Marks {
         self.0.iter().find(|mark| mark.throttle.same(throttle))
     }
 
-    /// What was paid, outermost first, as tabs: the same ones however often they are asked for.
-    pub(super) fn tabs(&mut self) -> impl Iterator<Item = (&Throttle, Arc<Tab>)> {
-        self.0
-            .iter_mut()
-            .filter_map(|Mark { throttle, paid }| Some((&*throttle, paid.as_mut()?.share(throttle))))
+    /// What was paid, outermost first.
+    pub(super) fn tabs(&self) -> impl Iterator<Item = (&Throttle, &Arc<Tab>)> {
+        self.0.iter().filter_map(|Mark { throttle, came_to }| match came_to {
+            CameTo::Paid(tab) => Some((throttle, tab)),
+            CameTo::Free | CameTo::Uncounted | CameTo::LetPass(_) => None,
+        })
     }
 
     pub(super) fn leave(extensions: &mut Extensions, marks: impl Iterator<Item = Mark>) {
@@ -54,25 +69,9 @@ impl Marks {
     }
 }
 
-/// On an answer: the request was turned away further in, and every layer's charge given back.
+/// On an answer: the request was turned away, and layers that it still has to pass give back what they have charged.
+///
+/// They, and not whoever turns it away, since that answer need not be the last word: a layer in between may ask the
+/// inner service once more, or another one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct GivenBack;
-
-/// Gives back what layers have charged for a request that is turned away further in. Says whether
-/// there was anything.
-pub(crate) async fn undo(parts: &Parts) -> bool {
-    let Some(marks) = Marks::of(&parts.extensions) else { return false };
-    let charges: Vec<Paid> = marks.0.iter().rev().filter_map(|mark| mark.paid.clone()).collect();
-    if !charges.is_empty() {
-        to_the_end(async move {
-            for paid in charges {
-                if let Err(error) = paid.give_back().await {
-                    let uid = paid.uid();
-                    tracing::warn!(target: "traffik", uid, %error, "a refused request stays charged by an outer layer");
-                }
-            }
-        })
-        .await;
-    }
-    true
-}
+pub(super) struct TurnedAway;

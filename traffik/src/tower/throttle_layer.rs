@@ -37,14 +37,17 @@ use crate::throttle::Throttle;
 ///
 /// - A throttle that a layer has applied is not applied to that request again further in. An
 ///   attribute that gives it a larger cost charges the difference; one that gives it a scope counts
-///   on that scope's own account, in full. Direct calls (`throttle.hit(&parts)`) always count.
+///   on that scope's own account, in full. Where the layer let a refusal pass, since the throttle is in
+///   shadow mode or says `"continue"`, an attribute with `mode = "enforce"` or an answer of its own
+///   refuses after all. Direct calls (`throttle.hit(&parts)`) always count.
 /// - A request that is turned away further in, by an attribute or another layer, is given back what
-///   outer layers charged for it. In between, another request may have been refused for want of it;
-///   never is more admitted than the limit.
+///   outer layers charged for it, once, as soon as that answer reaches them. If a layer in between
+///   makes another answer of it, the charge stays. Before it is given back another request may have
+///   been refused for want of it; never is more admitted than the limit.
 /// - Headers are merged: see [`Headers`](crate::Headers).
 ///
-/// To that end the layer leaves a note on each request, at the cost of an allocation, and one more
-/// where the identity is a string.
+/// To that end the layer keeps what it has charged and leaves a note on each request, at the cost of
+/// three allocations, and one more where the identity is a string.
 ///
 /// # Where the client's address comes from
 ///

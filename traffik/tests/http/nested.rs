@@ -137,3 +137,103 @@ async fn direct_calls_always_count() {
     let client = Client::of(app).await;
     assert_eq!(client.statuses("/").await, [200, 200, 429]);
 }
+
+/// A layer in between that asks the inner service several times, and answers what it likes best.
+#[tokio::test]
+async fn what_is_given_back_is_given_back_once_and_for_the_final_answer() {
+    #[throttle("nested:narrow", rate = "1/min")]
+    async fn narrow() {}
+    async fn tries(
+        mut request: axum::extract::Request,
+        next: axum::middleware::Next,
+    ) -> axum::response::Response {
+        let (times, serves) = match request.uri().path() {
+            "/retried" => (3, false),
+            _ => (1, true),
+        };
+        *request.uri_mut() = "/narrow".parse().unwrap();
+        let mut last = None;
+        for _ in 0..times {
+            let (parts, _) = request.into_parts();
+            let again = axum::extract::Request::from_parts(parts.clone(), axum::body::Body::empty());
+            last = Some(next.clone().run(again).await);
+            request = axum::extract::Request::from_parts(parts, axum::body::Body::empty());
+        }
+        if serves { axum::response::IntoResponse::into_response("served") } else { last.unwrap() }
+    }
+    let outer = build("nested:outer", "100/min").build().unwrap();
+    let inner = Router::new().route("/narrow", get(narrow)).fallback(get(narrow));
+    let app = inner
+        .layer(axum::middleware::from_fn(tries))
+        .layer(ThrottleLayer::new([&outer]))
+        .layer(app().build().layer());
+    let client = Client::of(app).await;
+    // What is left after a request that is served whatever comes of it further in.
+    let left = async || client.get("/served").await.legacy().unwrap()[1];
+    assert_eq!(left().await, 99);
+    assert_eq!(left().await, 98, "the narrow one refused, and the client was served");
+    assert_eq!(client.statuses("/retried").await, [429, 429]);
+    assert_eq!(left().await, 97, "six refusals further in, and nothing was charged for two answers");
+}
+
+#[tokio::test]
+async fn what_was_free_at_a_layer_is_charged_in_full_further_in() {
+    static READS: LazyLock<Throttle> = LazyLock::new(|| {
+        let free = |parts: &Parts| u64::from(parts.method != http::Method::GET);
+        Throttle::builder("nested:free").rate("20/min").cost_with(free).build().unwrap()
+    });
+    static READS_LATER: LazyLock<Throttle> = LazyLock::new(|| {
+        let free = async |_: &Parts| 0_u64;
+        Throttle::builder("nested:free_later").rate("20/min").cost_with(free).build().unwrap()
+    });
+    #[throttle(READS, cost = 10)]
+    async fn export() {}
+    #[throttle(READS_LATER, cost = 10)]
+    async fn later() {}
+    async fn cheap() {}
+    let app = Router::new()
+        .route("/export", get(export))
+        .route("/later", get(later))
+        .route("/cheap", get(cheap))
+        .layer(ThrottleLayer::new([&*READS, &*READS_LATER]))
+        .layer(app().build().layer());
+    let client = Client::of(app).await;
+    assert_eq!(client.statuses("/cheap").await, [200; 30]);
+    assert_eq!(client.statuses("/export").await, [200, 200, 429]);
+    assert_eq!(client.statuses("/later").await, [200, 200, 429]);
+}
+
+#[tokio::test]
+async fn a_handler_can_be_stricter_than_the_layer_around_it() {
+    static TRIAL: LazyLock<Throttle> =
+        LazyLock::new(|| Throttle::builder("nested:trial").rate("2/min").shadow().build().unwrap());
+    static OPEN: LazyLock<Throttle> = LazyLock::new(|| {
+        Throttle::builder("nested:open").rate("2/min").continue_when_throttled().build().unwrap()
+    });
+    async fn busy(_: &Parts, refused: &traffik::Throttled) -> (http::StatusCode, String) {
+        (http::StatusCode::TOO_MANY_REQUESTS, format!("busy: {}", refused.uid()))
+    }
+    #[throttle(TRIAL, mode = "enforce")]
+    async fn enforced() {}
+    #[throttle(TRIAL)]
+    async fn tried() {}
+    #[throttle(OPEN, on_throttled = busy)]
+    async fn answered() {}
+    #[throttle(OPEN)]
+    async fn open() {}
+    for (path, strict) in [("/enforced", true), ("/tried", false), ("/answered", true), ("/open", false)] {
+        let app = Router::new()
+            .route("/enforced", get(enforced))
+            .route("/tried", get(tried))
+            .route("/answered", get(answered))
+            .route("/open", get(open))
+            .layer(ThrottleLayer::new([&*TRIAL, &*OPEN]))
+            .layer(app().build().layer());
+        let client = Client::of(app).await;
+        let expected = if strict { [200, 200, 429, 429] } else { [200; 4] };
+        assert_eq!(client.statuses(path).await, expected, "{path}");
+        if path == "/answered" {
+            assert_eq!(client.get(path).await.body, "busy: nested:open");
+        }
+    }
+}

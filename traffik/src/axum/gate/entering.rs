@@ -15,7 +15,7 @@ use crate::pipeline::{Failure, Ruling};
 use crate::resilience::Outage;
 use crate::response;
 use crate::seldom::Seldom;
-use crate::tower::{After, First, admit, at_once, ready, undo};
+use crate::tower::{After, First, admit, at_once, ready, turned_away};
 
 impl<G: Gated, S: Send + Sync> FromRequestParts<S> for Gate<G, Before> {
     type Rejection = Refusal;
@@ -126,8 +126,7 @@ fn later<'a>(
     Box::pin(async move {
         if stack.error.is_some() {
             // The answer of a handler whose throttles could not be set up.
-            undo(parts).await;
-            return Err(response::outage(Outage::Raise, Some(parts)).into());
+            return Err(turned_away(response::outage(Outage::Raise, Some(parts)), parts).into());
         }
         let after = admit(&stack.uses, parts, false, ruling).await?;
         if stack.charges {

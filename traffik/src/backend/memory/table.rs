@@ -397,7 +397,7 @@ impl Table {
         // From here on nothing fails: each key was found a moment ago, under the lock that is held.
         for (at, (step, outcome)) in steps.iter().zip(&*outcomes).enumerate() {
             let slot = guards[holders[at]].as_mut().and_then(|guard| guard.find(step.tag()));
-            debug_assert!(slot.is_some(), "a key went away under its lock");
+            debug_assert!(slot.is_some());
             if let Some(slot) = slot {
                 keep(slot, now, step, *outcome, &after[at]);
             }

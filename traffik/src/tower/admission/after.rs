@@ -3,15 +3,17 @@
 use std::mem;
 #[cfg(feature = "memory")]
 use std::slice;
+use std::sync::Arc;
 
 use http::{Response, StatusCode};
 use smallvec::SmallVec;
 
 use crate::backend::BoxFuture;
 use crate::headers::{self, Report};
+use crate::reserve::Tab;
 use crate::seldom::Seldom;
-use crate::tower::marks::GivenBack;
-use crate::tower::paid::{Paid, to_the_end};
+use crate::tower::marks::TurnedAway;
+use crate::unstopped::Unstopped;
 
 /// For which statuses a charge is given back.
 type RefundOn = fn(StatusCode) -> bool;
@@ -32,7 +34,9 @@ enum Left {
 #[derive(Default)]
 pub(super) struct Work {
     reports: SmallVec<[Report; 2]>,
-    refunds: Vec<(RefundOn, Paid)>,
+    charges: SmallVec<[(Option<RefundOn>, Arc<Tab>); 2]>,
+    /// Whether this is a layer's, which gives all of it back if the request is turned away further in.
+    layer: bool,
 }
 
 impl After {
@@ -57,8 +61,8 @@ impl Left {
         match &mut *self {
             #[cfg(feature = "memory")]
             Self::Report(report) => {
-                let given_back = is_given_back(response);
-                headers::write(slice::from_ref(report), response.headers_mut(), given_back);
+                let settled = is_turned_away(response);
+                headers::write(slice::from_ref(report), response.headers_mut(), settled);
                 None
             }
             Self::Work(work) => mem::take(work).finish(response),
@@ -68,51 +72,64 @@ impl Left {
 
 impl From<Work> for After {
     fn from(work: Work) -> Self {
-        let is_done = work.reports.is_empty() && work.refunds.is_empty();
+        let is_done = work.reports.is_empty() && work.charges.is_empty();
         if is_done { Self::default() } else { Self(Seldom::some(Box::new(Left::Work(work)))) }
     }
 }
 
-/// Whether the answer is a refusal further in, for which all charges were given back.
-fn is_given_back<B>(response: &Response<B>) -> bool {
-    response.extensions().get::<GivenBack>().is_some()
+/// Whether the answer is a refusal further in.
+fn is_turned_away<B>(response: &Response<B>) -> bool {
+    response.extensions().get::<TurnedAway>().is_some()
 }
 
 impl Work {
+    pub(super) fn of(layer: bool) -> Self {
+        Self { layer, ..Self::default() }
+    }
+
     pub(super) fn report(&mut self, report: Report) {
         self.reports.push(report);
     }
 
-    pub(super) fn refund(&mut self, on: RefundOn, paid: Paid) {
-        self.refunds.push((on, paid));
+    /// A charge that is given back on an answer with one of these statuses, if any.
+    pub(super) fn charge(&mut self, refund_on: Option<RefundOn>, tab: Arc<Tab>) {
+        if self.layer || refund_on.is_some() {
+            self.charges.push((refund_on, tab));
+        }
     }
 
     fn finish<B>(mut self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
-        let work = &mut self;
-        let given_back = is_given_back(response);
-        if given_back {
-            for Report { stat, charged, .. } in &mut work.reports {
+        let settled = is_turned_away(response);
+        let gives_back = settled && self.layer;
+        if gives_back {
+            for Report { stat, charged, .. } in &mut self.reports {
                 stat.remaining = stat.remaining.saturating_add(*charged).min(stat.limit);
                 stat.used = stat.used.saturating_sub(*charged);
             }
         }
-        if !work.reports.is_empty() {
-            headers::write(&work.reports, response.headers_mut(), given_back);
+        if !self.reports.is_empty() {
+            headers::write(&self.reports, response.headers_mut(), settled);
         }
         let status = response.status();
-        work.refunds.retain(|(on, _)| !given_back && on(status));
-        if work.refunds.is_empty() {
+        self.charges.retain(|(on, _)| gives_back || on.is_some_and(|on| on(status)));
+        if self.charges.is_empty() {
             return None;
         }
         let give_back = async move {
-            for (_, paid) in &self.refunds {
-                if let Err(error) = paid.give_back().await {
-                    let uid = paid.uid();
+            for (_, tab) in &self.charges {
+                if let Err(error) = tab.give_back().await {
+                    let uid = tab.receipt.policy.uid();
                     tracing::warn!(target: "traffik", uid, %error, "the cost was not given back");
                 }
             }
         };
-        // Clients that wait for long hang up, and a server's failure is when they do.
-        Some(Box::pin(to_the_end(give_back)))
+        // To the end: clients that wait for long hang up, and a server's failure is when they do.
+        Some(Box::pin(Unstopped::new(give_back, |()| Box::pin(std::future::ready(())), cut)))
     }
+}
+
+/// No runtime is there to go on.
+fn cut() {
+    let error = "its client went away, and no runtime is there to give it back";
+    tracing::warn!(target: "traffik", error, "the cost was not given back");
 }
