@@ -20,6 +20,8 @@ pub struct Hit<'a> {
     pub(crate) hash: u64,
     /// Read in [`Op::Settle`] alone.
     pub(crate) back: bool,
+    /// When the charge was made that is given back, where it is known of each hit.
+    pub(crate) charged_at: Option<u64>,
     /// See [`Ask::gone_at`].
     pub(crate) gone_at: u64,
 }
@@ -43,7 +45,7 @@ impl<'a> Hit<'a> {
         scope: Option<&'a str>,
         cost: u64,
     ) -> Self {
-        Self { policy, who, scope, cost, hash, back: false, gone_at: u64::MAX }
+        Self { policy, who, scope, cost, hash, back: false, charged_at: None, gone_at: u64::MAX }
     }
 
     /// The policy.
@@ -83,6 +85,14 @@ impl<'a> Hit<'a> {
         self.gone_at
     }
 
+    /// In a refund, or a settlement that [gives back](Self::gives_back): when the charge was made, in
+    /// microseconds since the Unix epoch. It goes before what the [`Op`] says of the whole batch, whose charges
+    /// may be of several instants.
+    #[must_use]
+    pub fn charged_at(&self) -> Option<u64> {
+        self.charged_at
+    }
+
     /// The key as 64 bits: uid, policy, scope and identity under a secret of this process. For
     /// stores that live no longer than the process.
     #[must_use]
@@ -93,9 +103,11 @@ impl<'a> Hit<'a> {
     /// Takes the strategy's step on `state` at instant `now` (microseconds since the Unix epoch).
     #[inline]
     pub fn step(&self, op: Op, now: u64, state: &mut State) -> Verdict {
-        if let Op::Settle { at } = op {
-            return self.settle(at, now, state);
-        }
+        let op = match op {
+            Op::Settle { at } => return self.settle(self.charged_at.unwrap_or(at), now, state),
+            Op::Refund { at } => Op::Refund { at: self.charged_at.or(at) },
+            Op::Hit | Op::Check | Op::Reset => op,
+        };
         if let Some(account) = self.policy.account() {
             return account.step(state, op, now, self.cost, self.gone_at);
         }

@@ -187,7 +187,7 @@ impl MemoryBackend {
     }
 
     pub(crate) fn decide_at_once(&self, op: Op, hits: &[Hit<'_>]) -> Verdicts {
-        let mut verdicts = Verdicts { now: 0, each: smallvec::SmallVec::new() };
+        let mut verdicts = Verdicts::default();
         self.decide_into(op, hits, &mut verdicts);
         verdicts
     }

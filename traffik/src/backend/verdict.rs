@@ -43,24 +43,38 @@ impl Verdict {
 /// The verdicts of one batch, in the order of its hits.
 ///
 /// When any is refused nothing was charged, and the others describe the account as it stood.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdicts {
     /// The instant of the decision by the store's clock, in microseconds since the Unix epoch.
     pub now: u64,
     /// One verdict a hit.
     pub each: SmallVec<[Verdict; 2]>,
+    /// The instant of each, where they were decided one after the other.
+    instants: Vec<u64>,
 }
 
 impl Verdicts {
     /// Verdicts made at `now`.
     pub fn new(now: u64, each: impl IntoIterator<Item = Verdict>) -> Self {
-        Self { now, each: each.into_iter().collect() }
+        Self { now, each: each.into_iter().collect(), instants: Vec::new() }
     }
 
     /// Whether every hit was admitted.
     #[must_use]
     pub fn admitted(&self) -> bool {
         self.each.iter().all(|verdict| verdict.admitted)
+    }
+
+    /// Verdicts that were made one after the other.
+    #[cfg(feature = "redis")]
+    pub(crate) fn one_by_one(each: impl IntoIterator<Item = (u64, Verdict)>) -> Self {
+        let (instants, each): (Vec<u64>, _) = each.into_iter().unzip();
+        Self { now: instants.iter().copied().min().unwrap_or_default(), each, instants }
+    }
+
+    /// When the hit at this place was decided.
+    pub(crate) fn instant(&self, place: usize) -> u64 {
+        self.instants.get(place).copied().unwrap_or(self.now)
     }
 
     /// These, if there is one for each of the hits: a hit that nobody decided must not pass.

@@ -60,17 +60,21 @@ pub(super) async fn all<'a>(
 async fn together<'a>(mut left: Legs<'a>, op: Op, ruling: &mut Ruling) -> Result<bool, Failure> {
     let (mut charged, mut undone) = (Charged::default(), None);
     while let Some(first) = left.first() {
-        let mut batch = Batch::new(first.backend);
+        let backend = first.backend;
+        let (here, mut later): (Legs<'a>, Legs<'a>) =
+            left.into_iter().partition(|leg| leg.backend.same(backend));
+        let mut batch = Batch::of(backend, &here);
+        // What is known already needs nobody's leave: nobody is asked, who might be down.
+        let known = backend.get().recall(op, &batch.hits);
         let mut permits = Permits::default();
-        let (mut later, mut shut) = (Legs::new(), Legs::new());
-        for leg in left {
-            if !leg.backend.same(batch.backend) {
-                later.push(leg);
-            } else if leg.failed > 0 || permits.admit(&leg.candidate.on_error) {
-                batch.add(leg);
-            } else {
-                shut.push(leg);
+        let mut shut = Legs::new();
+        if known.is_none() {
+            let is_open = |leg: &Leg<'_>| leg.failed > 0 || permits.admit(&leg.candidate.on_error);
+            let (open, rest): (Legs<'a>, Legs<'a>) = here.into_iter().partition(is_open);
+            if !rest.is_empty() {
+                batch = Batch::of(backend, &open);
             }
+            shut = rest;
         }
         let mut miss = |legs: &[Leg<'a>], error, ruling: &mut Ruling, later: &mut Legs<'a>| match op {
             Op::Refund { .. } | Op::Settle { .. } => missed(legs, error).map_or(Ok(()), Err),
@@ -83,12 +87,14 @@ async fn together<'a>(mut left: Legs<'a>, op: Op, ruling: &mut Ruling) -> Result
         };
         let mut outcome = miss(&shut, None, ruling, &mut later);
         if outcome.is_ok() && !batch.members.is_empty() {
-            // Of several backends none may be left charged if the client goes away meanwhile.
-            let several = op == Op::Hit && !(charged.is_empty() && later.is_empty());
-            let answer = if several && !batch.backend.is_immediate() {
-                Underway::new(&batch, permits).answer().await
-            } else {
-                resilience::ask(batch.backend, op, &batch.hits, batch.retry(), &mut permits).await
+            // Of several backends none may be left charged if the client goes away meanwhile; nor may what goes back if
+            // it does.
+            let several = !(charged.is_empty() && later.is_empty());
+            let returns = op == Op::Hit && (several || batch.legs().any(|leg| leg.candidate.returns));
+            let answer = match known {
+                Some(verdicts) => verdicts.checked(backend.get(), &batch.hits),
+                None if returns && !backend.is_immediate() => Underway::new(&batch, permits).answer().await,
+                None => resilience::ask(backend, op, &batch.hits, batch.retry(), &mut permits).await,
             };
             match answer {
                 Ok(verdicts) if !batch.rule(&verdicts, op, ruling) => {
@@ -185,13 +191,10 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(backend: &'a SharedBackend) -> Self {
-        Self { backend, hits: Hits::new(), members: Vec::new(), now: 0 }
-    }
-
-    fn add(&mut self, leg: Leg<'a>) {
-        let place = join(&mut self.hits, leg.candidate.hit());
-        self.members.push((leg, place));
+    fn of(backend: &'a SharedBackend, legs: &[Leg<'a>]) -> Self {
+        let mut hits = Hits::new();
+        let members = legs.iter().map(|leg| (*leg, join(&mut hits, leg.candidate.hit()))).collect();
+        Self { backend, hits, members, now: 0 }
     }
 
     fn legs(&self) -> impl Iterator<Item = Leg<'a>> {
@@ -208,8 +211,10 @@ impl<'a> Batch<'a> {
     fn rule(&mut self, verdicts: &Verdicts, op: Op, ruling: &mut Ruling) -> bool {
         self.now = verdicts.now;
         let admitted = verdicts.admitted();
-        for (hit, verdict) in self.hits.iter_mut().zip(&verdicts.each) {
-            hit.gone_at = verdicts.now.saturating_add(verdict.reset_after);
+        for (place, (hit, verdict)) in self.hits.iter_mut().zip(&verdicts.each).enumerate() {
+            let now = verdicts.instant(place);
+            hit.charged_at = Some(now);
+            hit.gone_at = now.saturating_add(verdict.reset_after);
         }
         for (Leg { candidate, failed, .. }, place) in &self.members {
             let (Some(hit), Some(verdict)) = (self.hits.get(*place), verdicts.each.get(*place)) else {
@@ -222,7 +227,8 @@ impl<'a> Batch<'a> {
             ruled.decision = Decision::new(hit.policy, hit.cost, verdict);
             ruled.window = hit.policy.window();
             if admitted && op == Op::Hit && candidate.receipt {
-                ruled.charged = Some(Receipt::new(hit, self.backend, verdicts.now, candidate.cost));
+                ruled.charged =
+                    Some(Receipt::new(hit, self.backend, verdicts.instant(*place), candidate.cost));
             }
             if !verdict.admitted
                 && !candidate.shadow

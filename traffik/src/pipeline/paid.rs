@@ -99,9 +99,9 @@ impl Answer {
             if !verdicts.admitted() {
                 return;
             }
-            for (receipt, verdict) in self.receipts.iter_mut().zip(&verdicts.each) {
-                receipt.at = verdicts.now;
-                receipt.gone_at = verdicts.now.saturating_add(verdict.reset_after);
+            for (place, (receipt, verdict)) in self.receipts.iter_mut().zip(&verdicts.each).enumerate() {
+                receipt.at = verdicts.instant(place);
+                receipt.gone_at = receipt.at.saturating_add(verdict.reset_after);
             }
             refund(&self.receipts).await;
         })

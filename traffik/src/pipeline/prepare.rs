@@ -8,6 +8,7 @@ use crate::backend::{Hit, Op, SharedBackend};
 use crate::error::Error;
 use crate::policy::Policy;
 use crate::request_fn::Source;
+use crate::reserve::OnCancel;
 use crate::resilience::OnError;
 use crate::rules;
 use crate::settings::{RateSetting, Settings};
@@ -25,6 +26,8 @@ pub(super) struct Candidate<'a> {
     pub(super) shadow: bool,
     /// Whether somebody may want the charge back.
     pub(super) receipt: bool,
+    /// Whether it goes back, too, if the client goes away before there is an answer.
+    pub(super) returns: bool,
 }
 
 enum PolicyOf<'a> {
@@ -134,9 +137,18 @@ pub(super) async fn prepare<'a>(
     let on_error = settings.on_error_under(Traffik::of(parts)).cloned().unwrap_or_default();
     let shadow = entry.overrides.and_then(|o| o.shadow).unwrap_or(settings.shadow);
     let receipt = entry.overrides.is_some_and(|o| o.receipt);
-    let candidate =
-        Candidate { entry: place, cost, client, policy, scope, backend, on_error, shadow, receipt };
-    Ok(Prepared::Counts(candidate))
+    Ok(Prepared::Counts(Candidate {
+        entry: place,
+        cost,
+        client,
+        policy,
+        scope,
+        backend,
+        on_error,
+        shadow,
+        receipt,
+        returns: receipt && settings.on_cancel == OnCancel::Refund,
+    }))
 }
 
 fn no_request(uid: &str) -> Error {

@@ -226,7 +226,7 @@ pub(crate) fn quick<T>(
         one.hit = join(&mut hits, plans[one.plan].hit(who, hash.1, one.cost));
     }
     let mut failed = false;
-    let mut verdicts = Verdicts { now: 0, each: SmallVec::new() };
+    let mut verdicts = Verdicts::default();
     if !hits.is_empty()
         && let Err(error) = backend.decide_into(op, &hits, &mut verdicts)
     {
@@ -350,14 +350,14 @@ impl<'a> Quick<'a> {
     /// All of it, throttle by throttle.
     pub(crate) fn into_ruling(self) -> Ruling {
         let mut ruling = Ruling::exempt(self.plans.len());
-        let (admitted, now) = (self.admitted(), self.verdicts.now);
+        let admitted = self.admitted();
         self.free.iter().for_each(|&place| ruling.each[place].free = true);
         for one in self.counted {
             let decision = self.decision(one);
             if !decision.is_allowed() {
                 ruling.refused.get_or_insert(one.plan);
             }
-            let mut hit = self.hits[one.hit];
+            let (mut hit, now) = (self.hits[one.hit], self.verdicts.instant(one.hit));
             hit.gone_at = now.saturating_add(self.verdict(one).reset_after);
             let receipt = admitted && self.plans[one.plan].receipt;
             ruling.each[one.plan] = Ruled {

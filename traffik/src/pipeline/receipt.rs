@@ -39,7 +39,7 @@ impl Receipt {
     pub(crate) fn hit(&self, units: u64) -> Hit<'_> {
         let who = self.identity.as_ref();
         let hit = Hit::new(&self.policy, who, key::identity(&who), self.scope.as_deref(), units);
-        Hit { gone_at: self.gone_at, ..hit }
+        Hit { charged_at: Some(self.at), gone_at: self.gone_at, ..hit }
     }
 
     /// Gives `units` of the charge back, into the window it was made in.
@@ -49,7 +49,7 @@ impl Receipt {
 
     /// The same of what the account was charged at another instant.
     pub(crate) async fn refund(&self, units: u64, at: u64, gone_at: u64) -> Result<(), Error> {
-        let hit = Hit { gone_at, ..self.hit(units) };
+        let hit = Hit { charged_at: Some(at), gone_at, ..self.hit(units) };
         let refund = Op::Refund { at: Some(at) };
         resilience::call(&self.backend, refund, &[hit]).await.map_err(Error::backend)?;
         Ok(())

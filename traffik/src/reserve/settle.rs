@@ -91,9 +91,11 @@ fn share(corrections: &mut [Correction<'_>]) {
 async fn together(backend: &SharedBackend, batch: &mut [Correction<'_>]) -> Result<Settled, BackendError> {
     batch.iter_mut().for_each(Correction::begin);
     let hits: Vec<Hit<'_>> = batch.iter().map(|one| one.hit).collect();
-    // The earliest of them: a refund into a window that has ended gives nothing, and so never too much.
+    // Each hit knows its own; for stores that look at the operation alone, the earliest of them: a refund into a window
+    // that has ended gives nothing, and so never too much.
     let at = batch.iter().map(|one| one.tab.receipt.at).min().unwrap_or_default();
     let verdicts = resilience::call(backend, Op::Settle { at }, &hits).await?;
-    let settled = batch.iter().zip(&verdicts.each).map(|(one, verdict)| one.finish(verdicts.now, verdict));
+    let settled = batch.iter().zip(&verdicts.each).enumerate();
+    let settled = settled.map(|(place, (one, verdict))| one.finish(verdicts.instant(place), verdict));
     Ok(settled.max().unwrap_or(Settled::Nothing))
 }

@@ -20,8 +20,7 @@ pub(crate) async fn call(
 }
 
 /// As [`call`], repeated as `retry` says: all of it within one deadline. The breakers learn of every
-/// outcome, and end the tries when they open. They learn nothing from an answer that was known already: nobody was
-/// asked, who might be down.
+/// outcome, and end the tries when they open.
 pub(crate) async fn ask(
     backend: &SharedBackend,
     op: Op,
@@ -29,9 +28,6 @@ pub(crate) async fn ask(
     retry: Option<Retry>,
     permits: &mut Permits,
 ) -> Result<Verdicts, BackendError> {
-    if let Some(verdicts) = backend.get().recall(op, hits) {
-        return verdicts.checked(backend.get(), hits);
-    }
     // Given twice, a refund would let somebody take more than the limit.
     let retry = retry.filter(|_| !matches!(op, Op::Refund { .. } | Op::Settle { .. }));
     let Some(retry) = retry else {

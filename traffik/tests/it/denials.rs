@@ -345,3 +345,25 @@ proptest! {
         });
     }
 }
+
+/// An answer that is known needs no call, and so nobody's leave.
+#[tokio::test]
+async fn an_open_breaker_frees_nobody_who_is_known_to_be_refused() -> Result {
+    for on_error in [OnError::allow(), OnError::fallback(MemoryBackend::new())] {
+        let faulty = FaultyBackend::new(MemoryBackend::builder().clock(ManualClock::new()).build());
+        let breaker = CircuitBreaker::builder().failure_threshold(1).build();
+        let throttle = Throttle::builder("denials:open").rate("1/day").registry(&Registry::new());
+        let throttle = throttle.backend(DenialCache::new(faulty.clone(), 1_000));
+        let throttle = throttle.on_error(on_error.breaker(breaker.clone())).build()?;
+        assert!(throttle.hit("ann").await?.is_allowed());
+        assert!(!throttle.hit("ann").await?.is_allowed());
+        faulty.fail();
+        assert!(throttle.hit("bob").await?.is_allowed());
+        assert_eq!(breaker.state(), BreakerState::Open);
+        assert!(!throttle.hit("ann").await?.is_allowed());
+        assert!(!throttle.check("ann").await?.is_allowed());
+        assert!(!hit_all([&throttle], "ann").await?.is_allowed());
+        assert!(throttle.hit("eve").await?.is_allowed(), "nobody knows of her");
+    }
+    Ok(())
+}

@@ -10,6 +10,7 @@ mod contract;
 mod denials;
 mod events;
 mod failure;
+mod instants;
 mod memory;
 #[cfg(feature = "metrics")]
 mod metrics;

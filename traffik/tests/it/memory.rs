@@ -63,6 +63,28 @@ async fn a_flood_frees_nobody_who_is_refused() -> Result {
     Ok(())
 }
 
+/// Fresh keys that use up all they may with their first hit, and outlive whoever is refused.
+#[tokio::test]
+async fn nor_does_one_of_keys_that_are_used_up_at_once() -> Result {
+    for (rate, cost, hits) in [("1/hour", 1, 1), ("10/hour", 10, 1), ("1/min", 1, 1), ("1/hour", 1, 2)] {
+        for refused in 0..20_u64 {
+            let memory = MemoryBackend::builder().capacity(2_000).clock(ManualClock::new()).build();
+            let login = throttle("mem:login", "5/min", memory.clone());
+            let other = throttle("mem:other", rate, memory);
+            for _ in 0..6 {
+                let _ = login.hit(refused).await?;
+            }
+            for fresh in 0..4_000_u64 {
+                for _ in 0..hits {
+                    let _ = other.hit(fresh).cost(cost).await?;
+                }
+            }
+            assert!(!login.check(refused).await?.is_allowed(), "freed by {hits} × {cost} of {rate}");
+        }
+    }
+    Ok(())
+}
+
 /// Ten million clients with `TRAFFIK_LONG=1`, which is for release builds; a million otherwise.
 #[tokio::test]
 async fn millions_of_clients_stay_within_the_capacity() -> Result {

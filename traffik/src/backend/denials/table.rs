@@ -121,7 +121,7 @@ impl Denials {
     fn answer(&self, hits: &[Hit<'_>]) -> Result<Verdicts, Asked> {
         let at = self.clock.now();
         let mut asked = Asked { at, changes: Vec::new() };
-        let mut verdicts = Verdicts { now: 0, each: SmallVec::new() };
+        let mut verdicts = Verdicts::default();
         for hit in hits {
             let set = self.set(hit.hash());
             asked.changes.push(set.changes);

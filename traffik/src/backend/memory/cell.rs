@@ -20,7 +20,8 @@ const PRESSURE: u32 = 7 << HIGH;
 /// And whether the first word is a pointer.
 const BOXED: u32 = 1 << 31;
 
-/// The pressure of a key that is being refused: the last to be dropped.
+/// The pressure of a key that was refused when last asked about: the last to be dropped. One that has merely used all it
+/// may is a step below: whoever makes up fresh keys can do that with one request each.
 pub(super) const REFUSED: u8 = 7;
 
 /// A state with its pressure; owns what it has boxed.

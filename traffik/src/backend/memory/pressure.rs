@@ -3,11 +3,16 @@
 use super::cell::REFUSED;
 use crate::backend::Verdict;
 
-/// How near an account is to refusal: 0 full, [`REFUSED`] at the limit.
+/// At the limit, and not refused yet.
+const EXHAUSTED: u8 = REFUSED - 1;
+
+/// How near an account is to refusal: 0 full, [`EXHAUSTED`] at the limit, [`REFUSED`] beyond.
 #[inline]
 pub(super) fn pressure(verdict: &Verdict) -> u8 {
-    let exhausted = !verdict.admitted || verdict.remaining == 0;
-    Scale::of(verdict.limit.max(verdict.used)).pressure(verdict.used, exhausted)
+    if !verdict.admitted {
+        return REFUSED;
+    }
+    Scale::of(verdict.limit.max(verdict.used)).pressure(verdict.used, verdict.remaining == 0)
 }
 
 /// The most of what can be used, as a power of two: a [`pressure`] needs no division then.
@@ -34,7 +39,7 @@ impl Scale {
         Self(magnitude(most.max(1)))
     }
 
-    /// Each step is twice as much used as the one before, from nothing; the last of all is a refusal.
+    /// Each step is twice as much used as the one before, from nothing; the last is an account of which nothing is left.
     #[inline]
     pub(super) fn pressure(self, used: u64, exhausted: bool) -> u8 {
         self.pressure_at(magnitude(used), exhausted)
@@ -49,10 +54,10 @@ impl Scale {
     #[inline(always)]
     fn pressure_at(self, magnitude: u32, exhausted: bool) -> u8 {
         if exhausted {
-            return REFUSED;
+            return EXHAUSTED;
         }
-        // What is used is no more than the most, so that this is below a refusal.
-        (magnitude + u32::from(REFUSED) - 1).saturating_sub(self.0) as u8
+        // What is used is no more than the most, so that this is below that.
+        (magnitude + u32::from(EXHAUSTED) - 1).saturating_sub(self.0) as u8
     }
 }
 
@@ -68,7 +73,7 @@ mod tests {
             assert_eq!([scale.pressure(0, false), scale.pressure_of(0.0, false)], [0, 0], "{most}");
             assert_eq!(
                 [scale.pressure(most, false), scale.pressure_of(most as f64, false)],
-                [REFUSED - 1; 2],
+                [EXHAUSTED - 1; 2],
                 "{most}"
             );
         }
@@ -79,11 +84,11 @@ mod tests {
     fn pressure_is_the_part_that_is_used() {
         for (limit, unit) in [(20_u64, 1_u64), (20, 3_000_000), (1_000, 1), (1_000, 7), (1 << 40, 1)] {
             let pressure = |used| Scale::of(limit * unit).pressure(used, false);
-            assert_eq!(pressure(limit * unit), REFUSED - 1, "{limit} of {unit}");
-            assert_eq!(pressure(limit * unit / 8), REFUSED - 4, "{limit} of {unit}");
-            assert_eq!(Scale::of(limit * unit).pressure(0, true), REFUSED);
+            assert_eq!(pressure(limit * unit), EXHAUSTED - 1, "{limit} of {unit}");
+            assert_eq!(pressure(limit * unit / 8), EXHAUSTED - 4, "{limit} of {unit}");
+            assert_eq!(Scale::of(limit * unit).pressure(0, true), EXHAUSTED);
             let most = Scale::of(u64::MAX);
-            assert!([1 << 62, 1 << 63, u64::MAX].iter().all(|used| most.pressure(*used, false) < REFUSED));
+            assert!([1 << 62, 1 << 63, u64::MAX].iter().all(|used| most.pressure(*used, false) < EXHAUSTED));
             assert_eq!(Scale::of(u64::MAX).pressure(limit * unit / 8, false), 0);
             assert_eq!(pressure(0), 0, "{limit} of {unit}");
             assert!((0..limit.min(500)).all(|used| pressure(used * unit) <= pressure((used + 1) * unit)));

@@ -1,4 +1,5 @@
-//! Forgetting: expired keys first, then those nearest to a full account, a refused one last.
+//! Forgetting: expired keys first, then those nearest to a full account, a refused one last, and of the refused the newest
+//! first: whoever floods the store with keys of their own drops those.
 
 use std::cmp::Ordering;
 
@@ -89,10 +90,10 @@ impl Table {
     }
 }
 
-/// The key to drop: the one nearest to a full account, and of those the first to expire.
+/// The key to drop: the one nearest to a full account, and of those the first to expire; of the refused the last.
 #[derive(Default)]
 struct Victim {
-    /// Pressure, expiry, bucket and tag.
+    /// Pressure, rank among those of equal pressure, bucket and tag.
     key: Option<(u8, u64, usize, u64)>,
     /// How many keys stood level with it.
     level: u64,
@@ -104,14 +105,14 @@ impl Victim {
     fn look(&mut self, index: usize, guard: &mut Guard<'_>) {
         guard.retain(|tag, expiry, pressure| {
             self.seen += 1;
-            let order = self
-                .key
-                .map_or(Ordering::Less, |(least, earliest, ..)| (pressure, expiry).cmp(&(least, earliest)));
+            let rank = if pressure < REFUSED { expiry } else { u64::MAX - expiry };
+            let order =
+                self.key.map_or(Ordering::Less, |(least, first, ..)| (pressure, rank).cmp(&(least, first)));
             self.level = if order.is_lt() { 1 } else { self.level + u64::from(order.is_eq()) };
             // Among equals each is as likely as any other; a tag's low bits, which no bucket's keys
             // have in common, are as random as a die.
             if order.is_lt() || (order.is_eq() && tag % self.level == 0) {
-                self.key = Some((pressure, expiry, index, tag));
+                self.key = Some((pressure, rank, index, tag));
             }
             true
         });

@@ -55,16 +55,16 @@ fn command(store: &Store, sha1: &str, op: Op, hits: &[Hit<'_>], calls: &[Call]) 
         Op::Reset => ("reset", None),
     };
     command.arg(word);
-    match at {
-        Some(at) => command.arg(at.min(EXACT)),
-        None => command.arg(""),
-    };
     for (hit, call) in hits.iter().zip(calls) {
         // No account holds 2^53, so a cost of that much is as good as any above it.
         let cost = hit.cost().min(EXACT).cast_signed();
         let back = matches!(op, Op::Settle { .. }) && hit.gives_back();
         command.arg(call.name()).arg(if back { -cost } else { cost });
         if matches!(op, Op::Refund { .. } | Op::Settle { .. }) {
+            match hit.charged_at().or(at) {
+                Some(at) => command.arg(at.min(EXACT)),
+                None => command.arg(""),
+            };
             match hit.gone_at() {
                 u64::MAX => command.arg(""),
                 gone_at => command.arg(gone_at.min(EXACT)),
@@ -83,7 +83,7 @@ fn read(numbers: &mut impl Iterator<Item = Option<i64>>, hits: usize) -> Option<
     let whole = |number: i64| u64::try_from(number).ok();
     let now = whole(next()?)?;
     let unreadable = usize::try_from(next()?).ok()?;
-    let mut each = SmallVec::new();
+    let mut each: SmallVec<[Verdict; 2]> = SmallVec::new();
     for _ in 0..hits {
         each.push(Verdict {
             admitted: next()? == 1,
@@ -98,5 +98,5 @@ fn read(numbers: &mut impl Iterator<Item = Option<i64>>, hits: usize) -> Option<
             keep_for: whole(next()?)?,
         });
     }
-    Some((Verdicts { now, each }, unreadable))
+    Some((Verdicts::new(now, each), unreadable))
 }

@@ -34,27 +34,24 @@ pub(super) fn split(hits: &[Hit<'_>]) -> Option<Vec<Places>> {
 
 /// What is known of the whole batch so far.
 struct Gathered {
-    now: u64,
-    each: Vec<Option<Verdict>>,
+    each: Vec<Option<(u64, Verdict)>>,
 }
 
 impl Gathered {
     fn new(hits: usize) -> Self {
-        Self { now: u64::MAX, each: vec![None; hits] }
+        Self { each: vec![None; hits] }
     }
 
     fn put(&mut self, places: &[usize], verdicts: Verdicts) {
-        // The servers' clocks differ a little. A refund into a window that has ended gives nothing,
-        // so the earliest instant never gives too much.
-        self.now = self.now.min(verdicts.now);
+        let now = verdicts.now;
         for (place, verdict) in places.iter().zip(verdicts.each) {
-            self.each[*place] = Some(verdict);
+            self.each[*place] = Some((now, verdict));
         }
     }
 
     fn verdicts(self, store: &Store) -> Result<Verdicts, BackendError> {
-        let each = self.each.into_iter().collect::<Option<_>>().ok_or_else(|| store.nonsense())?;
-        Ok(Verdicts { now: self.now, each })
+        let each: Option<Vec<_>> = self.each.into_iter().collect();
+        each.map(Verdicts::one_by_one).ok_or_else(|| store.nonsense())
     }
 }
 
@@ -70,7 +67,7 @@ pub(super) async fn decide(
     groups: &[Places],
 ) -> Result<Verdicts, BackendError> {
     let asked = ask(store, if op == Op::Hit { Op::Check } else { op }, hits, groups).await?;
-    if op != Op::Hit || !asked.each.iter().flatten().all(|verdict| verdict.admitted) {
+    if op != Op::Hit || !asked.each.iter().flatten().all(|(_, verdict)| verdict.admitted) {
         return asked.verdicts(store);
     }
     let mut charged = Charged { store, groups: Vec::new() };
@@ -89,7 +86,8 @@ pub(super) async fn decide(
         if !verdicts.admitted() {
             charged.give_back().await;
             // As all of them stand now, but for the refusal, which may have passed meanwhile.
-            let mut asked = ask(store, Op::Check, hits, groups).await?;
+            // It is certain whatever comes of that.
+            let mut asked = ask(store, Op::Check, hits, groups).await.unwrap_or(asked);
             asked.put(places, verdicts);
             return asked.verdicts(store);
         }
@@ -140,6 +138,7 @@ impl Owned {
             cost: self.cost,
             hash: self.hash,
             back: false,
+            charged_at: None,
             gone_at: self.gone_at,
         }
     }

@@ -108,11 +108,11 @@ fn step(op: Op, now: u64, hits: &[Hit<'_>], held: &[Held], store: &Store) -> (Ve
     if op == Op::Hit && !admitted {
         // Nothing is charged, and the others are told as they stand.
         let (each, _) = take(Op::Check);
-        return (Verdicts { now, each }, Vec::new());
+        return (Verdicts::new(now, each), Vec::new());
     }
     // An unchanged state is stored again, since it may matter for longer now.
     let nothing = states.iter().all(|state| *state == State::Empty) && held.iter().all(|held| held == b"-");
-    (Verdicts { now, each }, if nothing || !op.changes() { Vec::new() } else { states })
+    (Verdicts::new(now, each), if nothing || !op.changes() { Vec::new() } else { states })
 }
 
 /// How long to keep a state, in ms. As in `lua/main.lua`: never too short, at most 1 s too long.

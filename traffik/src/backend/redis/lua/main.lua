@@ -3,11 +3,10 @@
 -- KEYS    one account per hit, all different.
 -- ARGV    [1]  now in µs since the Unix epoch, or '' to ask the server
 --         [2]  hit | check | refund | settle | reset
---         [3]  refund, settle: when the charge was made (µs), or '' for now; else ''
 --         then for each key, in order:
 --              the strategy's name, the cost (at most 2^53; settle: below 0 to be given back), in a
---              refund or settle when nothing is left of the charge (µs), or '' if that is not known,
---              and as many arguments as the strategy takes
+--              refund or settle when the charge was made (µs), or '' for now, and when nothing is left
+--              of it (µs), or '' if that is not known, and as many arguments as the strategy takes
 -- Returns { now, unreadable, then for each key
 --           admitted (1 or 0), limit, used, remaining, wait (-1: never), reset_after, keep_for }
 --         `unreadable` counts the keys whose value was no state, and which were forgotten.
@@ -25,16 +24,16 @@ if not now then
   -- The server counts expiry from the millisecond that `now` lies in.
   slack = 1
 end
-local op, at = ARGV[2], tonumber(ARGV[3])
+local op = ARGV[2]
 
-local accounts, place, unreadable = {}, 4, 0
+local accounts, place, unreadable = {}, 3, 0
 for index, key in ipairs(KEYS) do
   local strategy = strategies[ARGV[place]]
-  local ask = { op = op, now = now, at = at, cost = tonumber(ARGV[place + 1]) }
+  local ask = { op = op, now = now, cost = tonumber(ARGV[place + 1]) }
   place = place + 2
   if op == 'refund' or op == 'settle' then
-    ask.gone_at = tonumber(ARGV[place])
-    place = place + 1
+    ask.at, ask.gone_at = tonumber(ARGV[place]), tonumber(ARGV[place + 1])
+    place = place + 2
   end
   for argument = 1, strategy.arity do
     ask[argument] = tonumber(ARGV[place + argument - 1])
