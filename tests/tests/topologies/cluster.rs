@@ -1,8 +1,12 @@
 //! A cluster of three masters and three replicas.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use traffik::{Identity, MemoryBackend, Parts, RedisBackend, Registry, SharedBackend, Throttle, hit_all};
+use traffik::strategy::{LeakyQueue, SlidingLog, Strategy};
+use traffik::{
+    Identity, MemoryBackend, Parts, QuotaContext, RedisBackend, Registry, SharedBackend, Throttle, hit_all,
+};
 use traffik_tests::{Random, RedisCluster, eventually, request};
 
 use crate::failover;
@@ -36,6 +40,7 @@ async fn a_cluster() {
     one_call_and_one_slot_a_client(&cluster, &patient).await;
     different_clients_are_all_or_nothing(&patient).await;
     different_clients_at_once_are_never_over_the_limit(&patient).await;
+    different_clients_are_given_back_as_of_each(&patient).await;
     dropped_requests_are_charged_everywhere_or_nowhere(&patient).await;
     slots_move_under_load(&cluster, &patient).await;
     cluster.settle();
@@ -118,6 +123,29 @@ async fn different_clients_at_once_are_never_over_the_limit(backend: &SharedBack
 }
 
 /// Requests of two clients each, whose callers go away at some moment of it.
+/// They are charged one after the other, and a log or a queue knows when.
+async fn different_clients_are_given_back_as_of_each(backend: &SharedBackend) {
+    let strategies: [Arc<dyn Strategy>; 2] = [Arc::new(SlidingLog::new()), Arc::new(LeakyQueue::new())];
+    for strategy in strategies {
+        let both = ["user", "tenant"].map(|name| {
+            let one = Throttle::builder(format!("given_back:{name}:{}", strategy.name())).rate("10/hour");
+            let one = one.registry(&Registry::new()).identifier(header(name)).backend(backend);
+            one.strategy(strategy.clone()).build().unwrap()
+        });
+        for client in 0..20 {
+            let (user, tenant) = (format!("user {client}"), format!("tenant {client}"));
+            let parts = request("/", &[("user", &user), ("tenant", &tenant)]);
+            let quota = QuotaContext::new(&parts);
+            both.iter().for_each(|one| quota.add(one, 3));
+            assert!(quota.reserve().await.unwrap().is_allowed());
+            quota.cancel().await.unwrap();
+            for one in &both {
+                assert_eq!(one.stat(&parts).await.unwrap().unwrap().used, 0, "{}", one.uid());
+            }
+        }
+    }
+}
+
 async fn dropped_requests_are_charged_everywhere_or_nowhere(backend: &SharedBackend) {
     let both = [of("user", 1_000_000, backend), of("tenant", 1_000_000, backend)];
     let parts = request("/", &[("user", "gone"), ("tenant", "gone-too")]);
