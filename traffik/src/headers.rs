@@ -31,7 +31,8 @@ pub(crate) use write::{Report, write};
 ///
 /// Where several throttles stand, on one handler or in layers around it, the first two are lists
 /// with one member for each, and the others belong to the throttle that refused, or else to the one
-/// nearest to its limit. No header ever comes twice.
+/// nearest to its limit. No header ever comes twice. What a handler passes on of another service joins
+/// those lists, unless it is written as older drafts did (`limit=100, remaining=50`): then it is replaced.
 ///
 /// ```
 /// use traffik::{Headers, Throttle};

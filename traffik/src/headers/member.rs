@@ -86,6 +86,36 @@ impl Text {
     }
 }
 
+/// Whether a line holds members as the present draft has them, strings with parameters, and nothing else. Those of older
+/// drafts (`limit=100, remaining=50`) would make the whole list one that no parser reads.
+pub(super) fn is_list(line: &[u8]) -> bool {
+    let mut rest = line;
+    loop {
+        let Some(text) = rest.trim_ascii_start().strip_prefix(b"\"") else { return false };
+        let Some(end) = string_end(text) else { return false };
+        let Some((parameters, next)) = to_comma(&text[end + 1..]) else { return false };
+        if !matches!(parameters.trim_ascii_end().first(), None | Some(b';')) {
+            return false;
+        }
+        let Some(next) = next else { return line.is_ascii() };
+        rest = next;
+    }
+}
+
+/// What stands before the next comma outside of strings, and what behind it, if there is one; `None` if a string has no
+/// end.
+fn to_comma(text: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        at += match byte {
+            b',' => return Some((&text[..at], Some(&text[at + 1..]))),
+            b'"' => string_end(&text[at + 1..])? + 2,
+            _ => 1,
+        };
+    }
+    Some((text, None))
+}
+
 /// Whether a list has a member of this encoded name: it stands between quotes, and parameters or
 /// the next member follow.
 fn has(list: &[u8], name: &[u8]) -> bool {
@@ -134,6 +164,32 @@ mod tests {
             let mut text = Text::with_capacity(0);
             text.number(number);
             assert_eq!(shown(text), digits);
+        }
+    }
+
+    #[test]
+    fn members_of_the_present_draft_are_told_from_others() {
+        for line in [r#""a""#, r#""a";r=4;t=52"#, r#"  "a"; r=4, "b\"c,";q="x, y";w=1 ,	"c" "#, r#""";q=1"#] {
+            assert!(is_list(line.as_bytes()), "{line}");
+        }
+        for line in [
+            "",
+            " ",
+            "100",
+            "100;w=60",
+            "limit=100, remaining=50, reset=5",
+            "default;r=50;t=30",
+            r#""a";r=4,"#,
+            r#""a";r=4, limit=100"#,
+            r#""a" "b""#,
+            r#""a"=1"#,
+            r#""a"#,
+            r#""a";q="x"#,
+            r#""a\""#,
+            r#"("a");r=4"#,
+            r#""größe";r=4"#,
+        ] {
+            assert!(!is_list(line.as_bytes()), "{line}");
         }
     }
 

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use super::Headers;
-use super::member::Text;
+use super::member::{Text, is_list};
 use crate::decision::Stat;
 
 static POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -165,10 +165,11 @@ fn speaks<'a>(at: usize, report: &Report, mut others: impl Iterator<Item = (usiz
     !others.any(|(place, other)| other.nearer(report) || (place < at && !report.nearer(other)))
 }
 
-/// Starts a list with what the answer carries of it, on however many lines, and says where.
+/// Starts a list with what the answer carries of it, on however many lines, and says where. A line of another draft,
+/// such as a service further in may send, goes: beside ours it would have clients ignore both.
 fn list(text: &mut Text, headers: &HeaderMap, name: &HeaderName) -> usize {
     let start = text.len();
-    for line in headers.get_all(name) {
+    for line in headers.get_all(name).iter().filter(|line| is_list(line.as_bytes())) {
         if text.len() > start {
             text.push(b", ");
         }

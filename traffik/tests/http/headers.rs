@@ -162,6 +162,25 @@ async fn what_the_handler_says_is_merged_or_left() {
     assert_eq!(reply.header("x-own"), Some("mine"));
 }
 
+/// What a list of the present draft can't hold would have a client ignore all of it, ours too.
+#[tokio::test]
+async fn what_an_older_draft_says_is_replaced() {
+    async fn handler() -> impl IntoResponse {
+        axum::response::AppendHeaders([
+            ("ratelimit-policy", "100;w=60"),
+            ("ratelimit-policy", r#""upstream";q=100;w=60"#),
+            ("ratelimit", "limit=100, remaining=50, reset=5"),
+            ("ratelimit", ""),
+        ])
+    }
+    let one = build("t12", "5/min").build().unwrap();
+    let app =
+        Router::new().route("/", get(handler)).layer(ThrottleLayer::new([one])).layer(app().build().layer());
+    let reply = Client::of(app).await.get("/").await;
+    assert_eq!(reply.header("ratelimit-policy"), Some(r#""upstream";q=100;w=60, "t12";q=5;w=60"#));
+    assert_eq!(reply.header("ratelimit"), Some(r#""t12";r=4;t=60"#));
+}
+
 #[tokio::test]
 async fn nothing_is_said_of_who_is_not_counted() {
     let exempt = build("exempt", "5/min").identifier(|_: &Parts| traffik::EXEMPTED).build().unwrap();
