@@ -174,7 +174,8 @@ impl TraffikBuilder {
         self
     }
 
-    /// What refused clients are answered, unless a throttle says otherwise.
+    /// What refused clients are answered, unless a throttle says otherwise. Headers are added as to
+    /// [a throttle's](crate::ThrottleBuilder::on_throttled).
     #[cfg(feature = "tower")]
     #[must_use]
     pub fn on_throttled<K>(mut self, answer: impl crate::response::IntoAnswer<K>) -> Self {

@@ -33,20 +33,30 @@ pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     u64::try_from(wait.as_micros().div_ceil(1_000_000)).unwrap_or(u64::MAX).max(1)
 }
 
-/// `429`, without rate-limit headers. `policies` are the names of all that were violated, encoded as
-/// [`Headers::policy`] does, which is as JSON wants them too.
-pub(crate) fn refusal(request: Option<&Parts>, first: &Throttled, policies: &[&str]) -> Response {
-    let wait = first.retry_after().map(whole_seconds);
+/// Of several refusals of one request the one that yields last, if ever: before that, no other try is of use.
+pub(crate) fn last<'a>(
+    first: &'a Throttled,
+    others: impl IntoIterator<Item = &'a Throttled>,
+) -> &'a Throttled {
+    let yields = |refused: &Throttled| (refused.retry_after().is_none(), refused.retry_after());
+    others.into_iter().fold(first, |last, other| if yields(other) > yields(last) { other } else { last })
+}
+
+/// `429`, without rate-limit headers. `last` is the refusal that tells how long to wait, and `policies`
+/// are the names of all that were violated, encoded as [`Headers::policy`] does, which is as JSON wants
+/// them too.
+pub(crate) fn refusal(request: Option<&Parts>, last: &Throttled, policies: &[&str]) -> Response {
+    let wait = last.retry_after().map(whole_seconds);
     let detail = match wait {
         Some(seconds) => format!("Too many requests. Retry in {seconds} s."),
         None => format!(
             "The request costs {} units, and the limit is {}: it cannot pass at any time.",
-            first.cost(),
-            first.stat().limit
+            last.cost(),
+            last.stat().limit
         ),
     };
     let mut response = if let Some(content_type) = request.and_then(grpc::content_type) {
-        grpc::status(content_type, grpc::Code::ResourceExhausted, &detail, first.retry_after())
+        grpc::status(content_type, grpc::Code::ResourceExhausted, &detail, last.retry_after())
     } else if request.is_some_and(|request| accept::prefers_text(&request.headers)) {
         plain(StatusCode::TOO_MANY_REQUESTS, detail)
     } else {
@@ -64,6 +74,16 @@ pub(crate) fn refusal(request: Option<&Parts>, first: &Throttled, policies: &[&s
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// Tells a client whose answer is the user's own how long to wait, where the answer's status has a place for
+/// that and its author said nothing of it.
+pub(crate) fn complete(response: &mut Response, last: &Throttled) {
+    if let (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, Some(wait)) =
+        (response.status(), last.retry_after())
+    {
+        response.headers_mut().entry(RETRY_AFTER).or_insert_with(|| HeaderValue::from(whole_seconds(wait)));
+    }
 }
 
 /// `503` or `500`, and never a word about the cause.

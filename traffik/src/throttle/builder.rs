@@ -271,7 +271,8 @@ impl ThrottleBuilder {
     }
 
     /// What refused requests are answered: `Fn(&Parts, &Throttled) -> impl IntoResponse`, sync or
-    /// async. `429` with problem+json if not said.
+    /// async. `429` with problem+json if not said. It is told of the first refusal; rate-limit headers, and
+    /// to a `429` or `503` `Retry-After`, are added to its answer.
     pub fn on_throttled<K>(mut self, answer: impl crate::response::IntoAnswer<K>) -> Self {
         self.answers.on_throttled = Some(crate::response::OnThrottled::Answer(answer.into_answer()));
         self

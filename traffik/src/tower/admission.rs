@@ -400,19 +400,30 @@ fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Par
 async fn refuse(counted: &[&Use], ruling: &Ruling, place: usize, parts: &Parts) -> Response {
     let reports: Vec<Report> =
         counted.iter().zip(&ruling.each).filter_map(|(one, ruled)| report(one, ruled, parts, true)).collect();
-    let mut response = match ruling.each.get(place).map(|ruled| &ruled.decision) {
-        Some(Decision::Denied(first)) => answer(counted, ruling, place, first, parts).await,
+    let first = ruling.each.get(place).and_then(|ruled| ruled.decision.throttled());
+    let last = first.map(|first| response::last(first, turning_away(counted, ruling)));
+    let mut response = match (first, last) {
+        (Some(first), Some(last)) => answer(counted, ruling, place, [first, last], parts).await,
         _ => response::outage(crate::resilience::Outage::Raise, Some(parts)),
     };
     headers::write(&reports, response.headers_mut(), false);
+    if let Some(last) = last {
+        response::complete(&mut response, last);
+    }
     turned_away(response, parts)
+}
+
+/// All refusals for which the request does not go in.
+fn turning_away<'a>(counted: &[&Use], ruling: &'a Ruling) -> impl Iterator<Item = &'a Throttled> {
+    let each = counted.iter().zip(&ruling.each).filter(|(one, ruled)| !ruled.shadow && !one.continues());
+    each.filter_map(|(_, ruled)| ruled.decision.throttled())
 }
 
 async fn answer(
     counted: &[&Use],
     ruling: &Ruling,
     place: usize,
-    first: &Throttled,
+    [first, last]: [&Throttled; 2],
     parts: &Parts,
 ) -> Response {
     let own = counted.get(place).and_then(|one| one.on_throttled(&one.throttle.settings()).cloned());
@@ -430,7 +441,7 @@ async fn answer(
             settings.answers.headers.as_ref().or(app).map_or(*uid, |headers| headers.policy(uid))
         })
         .collect();
-    response::refusal(Some(parts), first, &policies)
+    response::refusal(Some(parts), last, &policies)
 }
 
 /// The answer to a request that is turned away, marked for the layers around.

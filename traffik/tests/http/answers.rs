@@ -1,11 +1,13 @@
 //! What refused clients are answered.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
+use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
-use traffik::{Error, Outcome, Parts, Throttle, ThrottleLayer, Throttled, throttle};
+use traffik::{Error, Headers, Outcome, Parts, Throttle, ThrottleLayer, Throttled, Traffik, throttle};
 
 use crate::support::{Client, app, memory, throttle as build};
 
@@ -51,6 +53,135 @@ async fn what_can_never_pass_is_told_no_time() {
         reply.json()["detail"],
         "The request costs 6 units, and the limit is 5: it cannot pass at any time."
     );
+}
+
+/// "Alone, it passes at that moment", and none before.
+#[tokio::test]
+async fn the_wait_is_that_of_the_refusal_which_yields_last() {
+    #[throttle("answers:seconds", rate = "1/2s")]
+    #[throttle("answers:hour", rate = "1/hour")]
+    #[throttle("answers:minute", rate = "1/min")]
+    #[throttle("answers:day", rate = "1/day", mode = "shadow")]
+    async fn handler() {}
+    let stack = ["1/2s", "1/hour", "1/min"].map(|rate| build(&rate.replace('/', ":"), rate).build().unwrap());
+    let shadow = build("shadow", "1/day").shadow().build().unwrap();
+    let layers =
+        Router::new().route("/", get(async || "")).layer(ThrottleLayer::new(stack.iter().chain([&shadow])));
+    for app in [Router::new().route("/", get(handler)), layers] {
+        let (memory, clock) = memory();
+        let app = app.layer(Traffik::builder().backend(memory).build().layer());
+        let client = Client::of(app).await;
+        assert_eq!(client.get("/").await.status, 200);
+        let reply = client.get("/").await;
+        assert_eq!((reply.status, reply.header("retry-after")), (429, Some("3600")));
+        assert_eq!(reply.json()["detail"], "Too many requests. Retry in 3600 s.");
+        assert_eq!(reply.legacy(), Some([1, 0, 2]), "the first that refused");
+        let reply = client.send("GET", "/", &[("accept", "text/plain")]).await;
+        assert_eq!(reply.body, "Too many requests. Retry in 3600 s.");
+        clock.advance(Duration::from_secs(3599));
+        let reply = client.get("/").await;
+        assert_eq!((reply.status, reply.header("retry-after")), (429, Some("1")));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(client.get("/").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn who_lets_pass_keeps_nobody_waiting() {
+    #[throttle("answers:lenient", rate = "1/hour", on_throttled = "continue")]
+    #[throttle("answers:strict", rate = "1/min")]
+    async fn handler(_: Outcome) {}
+    let (memory, clock) = memory();
+    let app =
+        Router::new().route("/", get(handler)).layer(Traffik::builder().backend(memory).build().layer());
+    let client = Client::of(app).await;
+    assert_eq!(client.get("/").await.status, 200);
+    assert_eq!(client.get("/").await.header("retry-after"), Some("60"));
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(client.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn one_refusal_for_ever_leaves_no_time_to_come_back() {
+    let some = build("some", "1/min").build().unwrap();
+    let cost = |parts: &Parts| if parts.uri.path() == "/large" { 6_u64 } else { 1 };
+    let never = build("never", "5/min").cost_with(cost).build().unwrap();
+    let app = Router::new()
+        .route("/{*path}", get(async || ""))
+        .layer(ThrottleLayer::new([some, never]))
+        .layer(app().build().layer());
+    let client = Client::of(app).await;
+    assert_eq!(client.get("/small").await.status, 200);
+    assert_eq!(client.get("/small").await.header("retry-after"), Some("60"));
+    let reply = client.get("/large").await;
+    assert_eq!((reply.status, reply.header("retry-after")), (429, None));
+    assert_eq!(
+        reply.json()["detail"],
+        "The request costs 6 units, and the limit is 5: it cannot pass at any time."
+    );
+}
+
+/// Rounded up, where the status has a place for it and its author has not said it.
+#[tokio::test]
+async fn an_answer_of_ones_own_is_told_when_to_come_back() {
+    const OWN: [(&str, &str); 1] = [("retry-after", "7")];
+    const NONE: [(&str, &str); 0] = [];
+    fn tell(parts: &Parts, _: &Throttled) -> (StatusCode, axum::response::Response) {
+        let own = parts.uri.query() == Some("own");
+        let headers = if own { OWN.into_response() } else { NONE.into_response() };
+        let status = parts.uri.path().trim_start_matches('/').parse().unwrap();
+        (StatusCode::from_u16(status).unwrap(), headers)
+    }
+    let (memory, clock) = memory();
+    let quick = build("quick", "1/min").on_throttled(tell).build().unwrap();
+    let slow = build("slow", "1/hour").build().unwrap();
+    let app = Router::new()
+        .route("/{status}", get(async || ""))
+        .layer(ThrottleLayer::new([quick, slow]))
+        .layer(Traffik::builder().backend(memory).build().layer());
+    let client = Client::of(app).await;
+    assert_eq!(client.get("/200").await.status, 200);
+    clock.advance(Duration::from_millis(400));
+    for (path, status, wait) in [
+        ("/429", 429, Some("3600")),
+        ("/503", 503, Some("3600")),
+        ("/429?own", 429, Some("7")),
+        ("/503?own", 503, Some("7")),
+        ("/200", 200, None),
+        ("/418", 418, None),
+        ("/418?own", 418, Some("7")),
+    ] {
+        let reply = client.get(path).await;
+        assert_eq!((reply.status, reply.header("retry-after")), (status, wait), "{path}");
+        assert!(reply.header("ratelimit").is_some(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_ones_own_to_what_never_passes_is_told_no_time() {
+    let busy = |_: &Parts, _: &Throttled| StatusCode::TOO_MANY_REQUESTS;
+    let one = build("never", "5/min").cost_with(|_: &Parts| 6_u64).on_throttled(busy).build().unwrap();
+    let app = Router::new()
+        .route("/", get(async || ""))
+        .layer(ThrottleLayer::new([one]))
+        .layer(app().build().layer());
+    let reply = Client::of(app).await.get("/").await;
+    assert_eq!((reply.status, reply.header("retry-after")), (429, None));
+}
+
+/// A header that the throttle is told to write under that name is its author's word too.
+#[tokio::test]
+async fn a_wait_among_ones_own_headers_stays() {
+    let busy = |_: &Parts, _: &Throttled| StatusCode::TOO_MANY_REQUESTS;
+    let headers = Headers::draft().with_value("retry-after", "9");
+    let one = build("own", "1/min").on_throttled(busy).headers(headers).build().unwrap();
+    let app = Router::new()
+        .route("/", get(async || ""))
+        .layer(ThrottleLayer::new([one]))
+        .layer(app().build().layer());
+    let client = Client::of(app).await;
+    client.get("/").await;
+    assert_eq!(client.get("/").await.header("retry-after"), Some("9"));
 }
 
 #[tokio::test]
@@ -200,7 +331,7 @@ async fn refusals_and_errors_are_answers_of_handlers() {
         .route("/broken", get(async move || handler(broken).await));
     let client = Client::of(app).await;
     assert_eq!(client.get("/").await.body, "in");
-    clock.advance(std::time::Duration::from_millis(500));
+    clock.advance(Duration::from_millis(500));
     let reply = client.get("/").await;
     assert_eq!(
         (reply.status, reply.header("retry-after"), reply.legacy()),

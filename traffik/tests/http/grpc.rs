@@ -96,14 +96,14 @@ where
     }
 }
 
-async fn client(throttle: Throttle) -> tonic::client::Grpc<Channel> {
+async fn client(throttles: &[Throttle]) -> tonic::client::Grpc<Channel> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let peer = tower::util::MapRequestLayer::new(|mut request: Request<tonic::body::Body>| {
         request.extensions_mut().insert(Peer(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         request
     });
-    let server = Server::builder().layer(peer).layer(ThrottleLayer::new([throttle])).add_service(Echo);
+    let server = Server::builder().layer(peer).layer(ThrottleLayer::new(throttles)).add_service(Echo);
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
     let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     tonic::client::Grpc::new(channel)
@@ -119,7 +119,7 @@ async fn call(client: &mut tonic::client::Grpc<Channel>) -> Result<Bytes, Status
 #[tokio::test]
 async fn a_refusal_is_resource_exhausted_with_the_time_to_wait() {
     let one = throttle("grpc", "2/min").backend(memory().0).build().unwrap();
-    let mut client = client(one).await;
+    let mut client = client(&[one]).await;
     for _ in 0..2 {
         assert_eq!(call(&mut client).await.unwrap(), "hello");
     }
@@ -140,10 +140,26 @@ async fn a_refusal_is_resource_exhausted_with_the_time_to_wait() {
 }
 
 #[tokio::test]
+async fn of_several_refusals_the_last_to_yield_says_when() {
+    let memory = memory().0;
+    let both = [("short", "1/2s"), ("long", "1/hour")]
+        .map(|(uid, rate)| throttle(uid, rate).backend(memory.clone()).build().unwrap());
+    let mut client = client(&both).await;
+    assert_eq!(call(&mut client).await.unwrap(), "hello");
+    let status = call(&mut client).await.unwrap_err();
+    assert_eq!(status.message(), "Too many requests. Retry in 3600 s.");
+    let text = |name| status.metadata().get(name).map(|value| value.to_str().unwrap().to_owned());
+    assert_eq!(text("grpc-retry-pushback-ms").as_deref(), Some("3600000"));
+    assert_eq!(text("retry-after").as_deref(), Some("3600"));
+    // Duration { seconds: 3600 }, as a varint of two bytes.
+    assert!(status.details().ends_with(&[0x12, 5, 0x0a, 3, 0x08, 0x90, 0x1c]), "{:?}", status.details());
+}
+
+#[tokio::test]
 async fn an_outage_is_unavailable() {
     let backend = FaultyBackend::new(memory().0);
     backend.fail();
-    let mut client = client(throttle("grpc", "2/min").backend(backend).build().unwrap()).await;
+    let mut client = client(&[throttle("grpc", "2/min").backend(backend).build().unwrap()]).await;
     let status = call(&mut client).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(!status.message().contains("failed as told"));
