@@ -192,21 +192,20 @@ impl Args {
         let value = if input.is_empty() || input.peek(Token![,]) {
             None
         } else {
+            let value = Value::take(input)?;
             if key == "crate" {
-                self.root = Some(root(&input.fork())?);
+                self.root = Some(root(&value)?);
             }
-            Some(Value::take(input)?)
+            Some(value)
         };
         self.settings.push(Setting { key, value });
         Ok(())
     }
 }
 
-fn root(input: ParseStream<'_>) -> Result<Path> {
-    let at = input.span();
-    let path = input.call(Path::parse_mod_style);
-    path.ok().filter(|_| input.is_empty() || input.peek(Token![,])).ok_or_else(|| {
+fn root(value: &Value) -> Result<Path> {
+    Path::parse_mod_style.parse2(value.tokens.clone()).map_err(|_| {
         let message = "`crate` takes the path of the runtime crate: write `crate = ::path::to::traffik`";
-        Error::new(at, message)
+        Error::new(value.span(), message)
     })
 }

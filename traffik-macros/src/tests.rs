@@ -125,10 +125,55 @@ fn values_end_at_their_own_comma() {
         "f(a)? + b",
         "if a { b } else { |c, d| e }",
         "match a { b => |c, d| e, f => g }",
+        // With a `=` of their own.
+        "|req| { let a = 1; a }",
+        "async move |req| { a.b = 2; a }",
+        "|req| a == b && c != d && e <= f && g >= h",
+        "|req| a = b",
+        "|req| a.b = c",
+        "if let None = a { b } else { c }",
+        "if let Some(a) = b && let ref mut c = d && let 1..=E = f { g } else { h }",
+        "a.b(c = d)",
+        "loop { break a = b }",
+        "::a::f::<dyn B<C = D>>()",
+        // That begin with a literal.
+        "1 + a",
+        "7 as u64 * b",
+        "\"a\".b(c)?",
+        "1 == a",
+        "0..=9",
+        "true && a",
+        "-1 + a",
     ] {
         let args = format!("backend = {value}, cost = 7");
         let calls = calls(&format!(r#""u", rate = "20/min", {args}"#));
         assert!(calls.ends_with(&format!(".backend({}).cost(7))", squeeze(value))), "{calls}");
+    }
+}
+
+#[test]
+fn a_missing_comma_is_missed_behind_any_value() {
+    const MISSING: &str = "expected a comma before the next `key = value`";
+    for args in [
+        r#"rate = "1/s" cost = 1"#,
+        r#"rate = "1/s"; cost = 1"#,
+        r#"rate = "1/s" cost"#,
+        r#"rate = "1/s" "2/s""#,
+        r#"rate = "1/s": cost = 1"#,
+        r#"rate = "1/s" (cost = 1)"#,
+        r#"rate = "1/s", cost = 1 scope = "a""#,
+        r#"rate = "1/s", cost = f(1) scope = "a""#,
+        r#"rate = "1/s", cost = a.b scope = "a""#,
+        r#"rate = "1/s", cost = 1 + 2 scope = "a""#,
+        r#"rate = "1/s", cost = |req| 1 scope = "a""#,
+        r#"rate = "1/s", cost = |req| { let a = 1; a } scope = "a""#,
+        r#"rate = "1/s", cost = a; scope = "a""#,
+        r#"rate = "1/s", identifier = if let A = b { c } else { d } crate = a"#,
+        r#"rate = const RATE cost = 1"#,
+        r#"rate = "1/s", crate = ::a cost = 1"#,
+        r#"rate = "1/s", dynamic_backend = true cost = 1"#,
+    ] {
+        assert_eq!(messages(&format!(r#""u", {args}"#), HANDLER), [MISSING], "{args}");
     }
 }
 
@@ -255,7 +300,7 @@ fn arguments_never_panic() {
         "\"u\"",
         "7",
         "-",
-        "-1",
+        "-1 + a",
         "rate",
         "crate",
         "cost",

@@ -5,9 +5,12 @@
 
 use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
 use quote::ToTokens;
+use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
-use syn::{AngleBracketedGenericArguments, ExprPath, Lit, Result, ReturnType, Token, Type, parse2, token};
+use syn::{
+    AngleBracketedGenericArguments, ExprPath, Ident, Lit, Result, ReturnType, Token, Type, parse2, token,
+};
 
 pub(crate) struct Value {
     pub(crate) kind: Kind,
@@ -41,7 +44,8 @@ pub(crate) struct Parameter {
 }
 
 impl Value {
-    /// Takes a value's tokens from the input, and leaves the comma behind them.
+    /// Takes a value's tokens from the input, and leaves the comma behind them, or what stands where
+    /// one is missing.
     pub(crate) fn take(input: ParseStream<'_>) -> Result<Self> {
         let tokens = expression(input)?;
         if tokens.is_empty() {
@@ -90,13 +94,25 @@ fn constant(input: ParseStream<'_>) -> Result<TokenStream> {
     input.parse()
 }
 
-/// Moves tokens to the output until a comma that belongs to the attribute.
+/// Moves tokens to the output until a comma that belongs to the attribute, or to where one is missing.
 fn expression(input: ParseStream<'_>) -> Result<TokenStream> {
     let mut out = TokenStream::new();
+    if let Ok(TokenTree::Literal(_)) = input.fork().parse() {
+        input.parse::<TokenTree>()?.to_tokens(&mut out);
+        if !goes_on(input) {
+            return Ok(out);
+        }
+    }
     // Whether an operand may begin here: there `|` opens a closure and `<` a qualified path,
     // elsewhere both are operators.
-    let mut operand = true;
-    while !input.is_empty() && !input.peek(Token![,]) {
+    let mut operand = out.is_empty();
+    // Between `let` and its `=`, where a pattern stands.
+    let mut pattern = false;
+    while !input.is_empty() && !input.peek(Token![,]) && !input.peek(Token![;]) {
+        if !operand && !pattern && next_key(input) {
+            break;
+        }
+        pattern = input.peek(Token![let]) || (pattern && !input.peek(Token![=]));
         if operand && input.peek(Token![|]) {
             closure_head(input, &mut out)?;
         } else if operand && input.peek(Token![<]) {
@@ -123,6 +139,23 @@ fn expression(input: ParseStream<'_>) -> Result<TokenStream> {
         }
     }
     Ok(out)
+}
+
+/// Whether an expression that begins with a literal is not over behind it.
+fn goes_on(input: ParseStream<'_>) -> bool {
+    match input.fork().parse() {
+        Ok(TokenTree::Punct(punct)) => !"=:;#$@~".contains(punct.as_char()) || input.peek(Token![==]),
+        Ok(TokenTree::Ident(word)) => word == "as",
+        Ok(TokenTree::Group(_) | TokenTree::Literal(_)) | Err(_) => false,
+    }
+}
+
+/// Whether `key =` is next. Behind an operand that is none of an expression.
+fn next_key(input: ParseStream<'_>) -> bool {
+    input.peek(Ident::peek_any)
+        && input.peek2(Token![=])
+        && !input.peek2(Token![==])
+        && !input.peek2(Token![=>])
 }
 
 /// `|…|` and a return type, with the commas inside.
