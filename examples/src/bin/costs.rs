@@ -5,11 +5,15 @@
 //! ```sh
 //! curl -i localhost:3000/export                          # takes 10 of 100: ratelimit: "export";r=90;…
 //! curl -i -d 'one two three' localhost:3000/translate    # takes one unit a 5 bytes: r=97
+//! curl -i -d '' localhost:3000/translate                 # nothing is still a request, one unit: r=96
+//! curl -i -d 'one two three' -H 'transfer-encoding: chunked' localhost:3000/translate
+//!                                                        # unannounced: the most that is read, 50 units: r=46
 //! curl -i localhost:3000/search                          # the cached answer costs nothing
 //! curl -i 'localhost:3000/search?fresh'                  # a fresh one costs 25
 //! ```
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use traffik::{Parts, throttle};
 
@@ -19,10 +23,13 @@ async fn export() -> &'static str {
     "a,b,c\n1,2,3\n"
 }
 
-/// The cost is known from the head of the request: its body need not be read.
+/// The most that a translation reads: what a body of unknown length is charged for.
+const LONGEST: usize = 250;
+
+/// The cost is known from the head of the request: its body need not be read. Never 0, which is not counted at all.
 fn by_length(req: &Parts) -> u64 {
     let length = req.headers.get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
-    length.unwrap_or(100_u64).div_ceil(5)
+    length.unwrap_or(LONGEST as u64).div_ceil(5).max(1)
 }
 
 #[throttle("translate", rate = "100/min", cost = by_length)]
@@ -40,7 +47,7 @@ async fn search() -> &'static str {
 async fn main() -> std::io::Result<()> {
     let app = Router::new()
         .route("/export", get(export))
-        .route("/translate", post(translate))
+        .route("/translate", post(translate).layer(DefaultBodyLimit::max(LONGEST)))
         .route("/search", get(search));
     let address = std::env::var("ADDR").unwrap_or_else(|_| "127.0.0.1:3000".into());
     let listener = tokio::net::TcpListener::bind(address).await?;

@@ -5,7 +5,8 @@
 //! ```sh
 //! curl -d 'nine byte' localhost:3000/upload                                  # read 9 bytes
 //! curl -d 'nine byte' -H 'transfer-encoding: chunked' localhost:3000/upload  # unannounced: reserves 1000
-//! curl localhost:3000/left                                                   # 18 of 10000 bytes used
+//! curl -d '' localhost:3000/upload                                           # read 0 bytes, and pays for one
+//! curl localhost:3000/left                                                   # 19 of 10000 bytes used
 //! head -c 20000 /dev/zero | curl -i --data-binary @- localhost:3000/upload   # 429, unread: never fits
 //! ```
 
@@ -20,9 +21,10 @@ use traffik::{Charge, Parts, Settled, Throttle, throttle};
 /// What an upload that doesn't say how long it is sets aside.
 const UNANNOUNCED: u64 = 1_000;
 
+/// Never 0: that would not be counted, and a client could send as many empty uploads as it likes.
 fn announced(req: &Parts) -> u64 {
     let length = req.headers.get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
-    length.unwrap_or(UNANNOUNCED)
+    length.unwrap_or(UNANNOUNCED).max(1)
 }
 
 static BYTES: LazyLock<Throttle> = LazyLock::new(|| {
@@ -36,7 +38,7 @@ async fn upload(charge: Charge, body: Body) -> String {
     while let Some(Ok(piece)) = pieces.next().await {
         read += piece.len() as u64;
     }
-    match charge.settle(read).await {
+    match charge.settle(read.max(1)).await {
         Ok(Settled::AtLimit { missing }) => format!("read {read} bytes, {missing} more than were left\n"),
         _ => format!("read {read} bytes\n"),
     }

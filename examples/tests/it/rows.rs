@@ -136,6 +136,13 @@ pub(crate) const ROWS: &[Row] = &[
                 .method("POST")
                 .body("one two three")
                 .holds(&[r#""translate";r=97;"#, "ONE TWO"]),
+            get("/translate", &[200]).method("POST").holds(&[r#""translate";r=96;"#]),
+            get("/translate", &[200])
+                .method("POST")
+                .with(CHUNKED)
+                .body("d\r\none two three\r\n0\r\n\r\n")
+                .holds(&[r#""translate";r=46;"#, "ONE TWO"]),
+            get("/translate", &[429]).method("POST").with(CHUNKED).body("0\r\n\r\n"),
             get("/search", &[200; 6]),
             get("/search?fresh", &[200]).holds(&[r#""search";r=75;"#]),
             get("/search?fresh", &[200, 200, 200, 429]),
@@ -309,9 +316,10 @@ pub(crate) const ROWS: &[Row] = &[
                 .with(CHUNKED)
                 .body("5\r\nfive \r\n0\r\n\r\n")
                 .holds(&["read 5 bytes"]),
-            get("/left", &[200]).holds(&["14 of 10000 bytes used"]),
+            get("/upload", &[200]).method("POST").holds(&["read 0 bytes"]),
+            get("/left", &[200]).holds(&["15 of 10000 bytes used"]),
             get("/upload", &[429]).method("POST").with(ANNOUNCED),
-            get("/left", &[200]).holds(&["14 of 10000 bytes used"]),
+            get("/left", &[200]).holds(&["15 of 10000 bytes used"]),
         ]
     ),
     row!("websocket_chat", 60, None, [get("/chat", &[101, 101, 101, 429]).with(UPGRADE),]),
