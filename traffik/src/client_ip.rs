@@ -36,8 +36,14 @@ use crate::identity::{Identity, KindRef, Who};
 #[cfg(all(feature = "memory", feature = "tower"))]
 use crate::key;
 
-/// Where the socket's peer is found: put there by [`traffik::axum::serve`](crate::axum::serve),
-/// axum's `ConnectInfo` (or, in tests, its `MockConnectInfo`), or by hand on other servers.
+/// The socket's peer, put among a request's extensions by hand on servers that bring no
+/// `ConnectInfo<SocketAddr>`.
+///
+/// Three are looked for, in this order: axum's `ConnectInfo<SocketAddr>`, which
+/// [`traffik::axum::serve`](crate::axum::serve) brings; this; and axum's `MockConnectInfo`, for tests. So
+/// where there is a `ConnectInfo` this one is not looked at: no layer replaces the socket's own word. Proxies
+/// are named by [`ClientIp::behind`], and any other address is an
+/// [`identifier`](crate::ThrottleBuilder::identifier)'s to give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
 

@@ -230,7 +230,7 @@ fn ipv4_clients_behind_a_translator_are_told_apart() {
 
 #[test]
 #[cfg(feature = "axum")]
-fn a_test_s_address_stands_in_where_there_is_no_other() {
+fn a_peer_by_hand_or_of_a_test_stands_in_where_there_is_no_other() {
     let mock = MockConnectInfo("203.0.113.9:80".parse::<SocketAddr>().unwrap());
     let mut parts = Request::new(()).into_parts().0;
     parts.extensions.insert(mock);
@@ -242,6 +242,12 @@ fn a_test_s_address_stands_in_where_there_is_no_other() {
     assert_eq!(
         identify(&ClientIp::default(), &parts),
         identify(&ClientIp::default(), &request("203.0.113.8", &[]))
+    );
+    // The socket's own word goes before either.
+    parts.extensions.insert(ConnectInfo("203.0.113.7:80".parse::<SocketAddr>().unwrap()));
+    assert_eq!(
+        identify(&ClientIp::default(), &parts),
+        identify(&ClientIp::default(), &request("203.0.113.7", &[]))
     );
 }
 
