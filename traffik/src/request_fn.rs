@@ -172,12 +172,6 @@ impl<T> RequestFn<T> {
         }
     }
 
-    /// The answer, if it takes no waiting.
-    #[inline]
-    pub(crate) fn call_now(&self, parts: &Parts) -> Option<T> {
-        Some(self.prompt()?(parts))
-    }
-
     /// The function, if it takes no waiting: its answer need not be wrapped, for which it would be copied.
     #[inline]
     pub(crate) fn prompt(&self) -> Option<&SyncFn<T>> {

@@ -50,7 +50,6 @@ pub use body::ThrottleBody;
 #[cfg(feature = "axum")]
 pub(crate) use charge::ready;
 pub use charge::{Charge, ChargeRejection};
-#[cfg(feature = "axum")]
 pub use outcome::{Outcome, OutcomeRejection};
 pub use throttle_future::ThrottleFuture;
 pub use throttle_layer::{ThrottleLayer, ThrottleService};

@@ -66,7 +66,7 @@ impl Verdicts {
     }
 
     /// Verdicts that were made one after the other.
-    #[cfg(feature = "redis")]
+    #[cfg(feature = "redis-cluster")]
     pub(crate) fn one_by_one(each: impl IntoIterator<Item = (u64, Verdict)>) -> Self {
         let (instants, each): (Vec<u64>, _) = each.into_iter().unzip();
         Self { now: instants.iter().copied().min().unwrap_or_default(), each, instants }

@@ -220,7 +220,7 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
         (Some(_), _) if cost == 0 => return Some(exempt(throttle)),
         (Some(parts), None) => Who::of(client_ip::kind(parts, app)),
         (Some(parts), Some(function)) => {
-            known = function.call_now(parts)?;
+            known = function.prompt()?(parts);
             known.as_ref()
         }
     };

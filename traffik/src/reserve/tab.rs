@@ -34,6 +34,10 @@ struct Portions {
 
 /// Units that were charged at one instant.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(
+    not(feature = "tower"),
+    expect(dead_code, reason = "what is settled goes back with an answer, if at all")
+)]
 pub(super) struct Portion {
     pub(super) units: u64,
     /// When, by the backend's clock.
