@@ -30,8 +30,8 @@ pub async fn eventually(within: Duration, mut ask: impl AsyncFnMut() -> bool) ->
     began.elapsed()
 }
 
-/// Hits until there is an answer: a strategy without a script may find the keys changed too often,
-/// and has charged nothing then. Says whether it passed.
+/// Hits until there is an answer: a strategy without a script may find that others change the keys for as long as it
+/// may take, and has charged nothing then. Says whether it passed.
 ///
 /// # Errors
 /// When the store fails in any other way.
@@ -39,7 +39,7 @@ pub async fn insist(throttle: &Throttle, who: &str) -> Result<bool, Error> {
     loop {
         match throttle.hit(who).await {
             Ok(decision) => return Ok(decision.is_allowed()),
-            Err(error) if format!("{error:?} {error}").contains("changed the same keys") => {}
+            Err(error) if error.is_contention() => {}
             Err(error) => return Err(error),
         }
     }

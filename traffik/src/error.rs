@@ -43,6 +43,14 @@ impl Error {
         matches!(&*self.0, Kind::Backend(error) if error.is_timeout())
     }
 
+    /// The store is well, but others kept changing the same keys: of one client there were more hits at once than it
+    /// can decide one after the other. Nothing was charged. Implies [`Error::is_backend`]; what `on_error` says of
+    /// outages does not hold, see [contention](crate::docs::failure#contention).
+    #[must_use]
+    pub fn is_contention(&self) -> bool {
+        matches!(&*self.0, Kind::Backend(error) if error.is_contention())
+    }
+
     /// Something was set up wrongly: a bad rate, a doubled uid, no backend where one is needed.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
@@ -74,18 +82,25 @@ impl StdError for Error {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    Failure,
+    Timeout,
+    Contention,
+}
+
 /// Why a [`Backend`](crate::Backend) could not decide.
 #[derive(Debug)]
 pub struct BackendError {
     message: String,
-    timeout: bool,
+    why: Why,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl BackendError {
     /// A failure with a sentence for the operator. It reaches logs, never clients.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), timeout: false, source: None }
+        Self { message: message.into(), why: Why::Failure, source: None }
     }
 
     /// No answer within `deadline`; whether the hit was charged is unknown.
@@ -93,9 +108,19 @@ impl BackendError {
     pub fn timeout(backend: &str, deadline: Duration) -> Self {
         Self {
             message: format!("the {backend} backend did not answer within {deadline:?}"),
-            timeout: true,
+            why: Why::Timeout,
             source: None,
         }
+    }
+
+    /// The store answered, but others kept changing the same keys, for as long as there was time to try. Only for calls
+    /// that have surely charged nothing.
+    ///
+    /// That is no outage: the client is told to come back later whatever `on_error` says, no fallback is asked, the
+    /// call is not repeated, and a [`CircuitBreaker`](crate::CircuitBreaker) takes it for an answer. Otherwise
+    /// whoever hammers one key would pass uncounted, or turn the store off for everybody.
+    pub fn contention(message: impl Into<String>) -> Self {
+        Self { message: message.into(), why: Why::Contention, source: None }
     }
 
     /// Adds the cause.
@@ -108,7 +133,13 @@ impl BackendError {
     /// Whether the deadline passed.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        self.timeout
+        self.why == Why::Timeout
+    }
+
+    /// Whether others kept changing the same keys: see [`contention`](BackendError::contention).
+    #[must_use]
+    pub fn is_contention(&self) -> bool {
+        self.why == Why::Contention
     }
 }
 

@@ -21,8 +21,8 @@
 //! | `error` | the backend could not decide; `on_error` said what became of the request |
 //! | `exempt` | passed uncounted: exempted, free, skipped by a rule, unlimited, disabled; `backend` is `none` |
 //!
-//! The outcome of a backend's call is `ok`, `timeout`, `error`, or `dropped` where the client went
-//! away first. Calls that never wait, as those of the in-memory store, are not timed: two readings
+//! The outcome of a backend's call is `ok`, `timeout`, `error`, `contention` where too many changed
+//! [the same keys](crate::docs::failure#contention), or `dropped` where the client went away first. Calls that never wait, as those of the in-memory store, are not timed: two readings
 //! of the clock would cost more than they do. Refunds and questions count as calls, not as hits.
 //!
 //! A hit costs one look-up in the recorder for each of its counters, no allocation after a throttle's

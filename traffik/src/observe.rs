@@ -129,6 +129,7 @@ pub(crate) async fn call<T>(
     watch.stop(match &result {
         Ok(_) => "ok",
         Err(error) if error.is_timeout() => "timeout",
+        Err(error) if error.is_contention() => "contention",
         Err(_) => "error",
     });
     result

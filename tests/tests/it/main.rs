@@ -8,6 +8,7 @@ mod attribute;
 mod books;
 mod concurrency;
 mod conformance;
+mod contention;
 mod corpus;
 mod costs;
 mod custom;

@@ -7,7 +7,7 @@
 //! - `key.rs`: under which key an account stands
 //! - `scripts.rs`: which Lua runs a strategy
 //! - `decide.rs`: a batch, as a script call
-//! - `swap.rs`: a batch, by compare-and-swap
+//! - `swap.rs`: a batch, by compare-and-swap; `turns.rs`: whose turn that is, of this process's calls
 //! - `reach.rs`: the way to the servers; `connection.rs`: one server, and what happens when it goes
 //! - `cluster.rs` (`cluster/slots.rs`), `sentinel.rs`: servers that change places; `renewal.rs`: when to look for them
 //! - `groups.rs`: a batch of several slots
@@ -27,6 +27,7 @@ mod scripts;
 #[cfg(feature = "redis-sentinel")]
 mod sentinel;
 mod swap;
+mod turns;
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::{Cmd, RedisError, Value};
+use tokio::time::Instant;
 
 pub use builder::RedisBackendBuilder;
 
@@ -42,6 +44,7 @@ use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdicts};
 use crate::clock::Clock;
 use crate::error::Error;
 use connection::Connection;
+use turns::Turns;
 
 const NAME: &str = "redis";
 
@@ -69,9 +72,11 @@ const NAME: &str = "redis";
 /// # Strategies of your own
 ///
 /// A [`Strategy`](crate::strategy::Strategy) that this crate does not bring runs by
-/// compare-and-swap: two calls a hit, more when several processes charge one client at the same
-/// moment, and an error after 16 tries. When one request stands under such a strategy and under
-/// built-in ones, all of them are decided that way, together: still all or nothing.
+/// compare-and-swap, and so do those of the [narrower problems](crate::strategy): two calls a hit. One process's hits
+/// of one client take turns. Where several processes charge one client at the same moment it takes more calls, and
+/// may end in an error of its own kind when the deadline is near; see [contention](crate::docs::failure#contention).
+/// When one request stands under such a strategy and under others, all of them are decided that way, together: still
+/// all or nothing.
 #[derive(Clone)]
 pub struct RedisBackend(Arc<Store>);
 
@@ -85,6 +90,7 @@ struct Store {
     /// Argument-time mode: the time goes along with the hits.
     clock: Option<Arc<dyn Clock>>,
     denials: Option<Denials>,
+    turns: Turns,
     /// Whether state that could not be read was already reported.
     garbage_seen: AtomicBool,
 }
@@ -119,11 +125,12 @@ impl RedisBackend {
 
 impl RedisBackend {
     async fn ask(&self, op: Op, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
+        let until = self.0.until();
         #[cfg(feature = "redis-cluster")]
         if let (true, Some(groups)) = (self.0.connection.has_slots(), groups::split(hits)) {
-            return groups::decide(&self.0, op, hits, &groups).await;
+            return groups::decide(&self.0, until, op, hits, &groups).await;
         }
-        decide::decide(&self.0, op, hits).await
+        decide::decide(&self.0, until, op, hits).await
     }
 }
 
@@ -172,6 +179,11 @@ impl Backend for RedisBackend {
 }
 
 impl Store {
+    /// Until when a call that begins now may give way to others. Ahead of its deadline, which would not tell why.
+    fn until(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.timeout - self.timeout / 8)
+    }
+
     /// Sends a command. A reply that is an error is given as `Ok`, since it was carried out.
     async fn send(&self, command: &Cmd) -> Result<Value, BackendError> {
         self.connection.send(command).await.map_err(|error| self.failure(error))

@@ -148,8 +148,9 @@ fn detour<'a>(
     let Some(first) = legs.first() else { return Ok(()) };
     let uid = first.candidate.policy().uid();
     let mut lost: Vec<Outage> = Vec::new();
+    let contended = error.as_ref().is_some_and(BackendError::is_contention);
     for leg in legs {
-        if let Some(next) = leg.next() {
+        if let Some(next) = leg.next().filter(|_| !contended) {
             later.push(next);
         } else {
             let ruled = &mut ruling.each[leg.candidate.entry];
@@ -174,9 +175,10 @@ fn strictest(mut words: impl Iterator<Item = Outage>) -> Option<Outage> {
     words.find(|outage| *outage != Outage::Pass)
 }
 
-/// What an outage means for the request: the first of its throttles that does not let it pass says.
+/// What an outage means for the request: the first of its throttles that does not let it pass says. Contention is no
+/// outage, so they are not asked: nobody passes uncounted for hammering a key.
 pub(super) fn outage(error: BackendError, uid: &str, words: impl Iterator<Item = Outage>) -> Option<Failure> {
-    let strictest = strictest(words);
+    let strictest = if error.is_contention() { Some(Outage::Unavailable) } else { strictest(words) };
     tracing::warn!(target: "traffik", uid, outcome = "error", %error, passed = strictest.is_none(), "the backend could not decide");
     strictest.map(|outage| Failure { error: Error::backend(error), outage })
 }

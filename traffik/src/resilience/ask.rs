@@ -32,7 +32,7 @@ pub(crate) async fn ask(
     let retry = retry.filter(|_| !matches!(op, Op::Refund { .. } | Op::Settle { .. }));
     let Some(retry) = retry else {
         let result = call(backend, op, hits).await;
-        permits.settle(result.is_ok());
+        permits.settle(answered(&result));
         return result;
     };
     let limit = Limit::of(backend.get());
@@ -42,14 +42,20 @@ pub(crate) async fn ask(
             Some(verdicts) => verdicts.and_then(|verdicts| verdicts.checked(backend.get(), hits)),
             None => within(backend.get(), op, hits, limit).await,
         };
-        permits.settle(result.is_ok());
+        permits.settle(answered(&result));
         let wait = retry.wait(tried);
-        if result.is_ok() || tried >= retry.times || !limit.leaves(wait) || !permits.renew() {
+        if answered(&result) || tried >= retry.times || !limit.leaves(wait) || !permits.renew() {
             return result;
         }
         pause(wait).await;
         tried += 1;
     }
+}
+
+/// Whether the store is well, as far as this tells. Contention is for whoever hammers its key: it neither opens a
+/// breaker nor is it worth another try, which the backend itself has made until its deadline.
+fn answered(result: &Result<Verdicts, BackendError>) -> bool {
+    result.as_ref().err().is_none_or(BackendError::is_contention)
 }
 
 /// Until when a backend may take its time.

@@ -1,6 +1,7 @@
 //! A backend that fails: never a refusal.
 
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -8,8 +9,8 @@ use axum::routing::get;
 use http::StatusCode;
 use traffik::test_kit::FaultyBackend;
 use traffik::{
-    Backend, BackendError, BoxFuture, Decision, Hit, OnError, Op, Parts, Registry, Throttle, ThrottleLayer,
-    Traffik, Verdict, Verdicts, throttle,
+    Backend, BackendError, BoxFuture, BreakerState, CircuitBreaker, Decision, Hit, OnError, Op, Parts,
+    Registry, Throttle, ThrottleLayer, Traffik, Verdict, Verdicts, throttle,
 };
 
 use crate::support::{Result, body, get_from, send, still};
@@ -186,6 +187,76 @@ async fn a_verdict_too_few_or_too_many_is_an_outage() -> Result {
         assert!(error.is_backend() && error.to_string().contains(&expected(2)), "{error}");
         let app = Router::new().route("/", get(async || {}).layer(ThrottleLayer::new([&one, &other])));
         assert_eq!(send(&app, get_from("/", "10.0.0.1", &[])).await.status(), 503);
+    }
+    Ok(())
+}
+
+/// Is well, and finds every key changed by others.
+#[derive(Debug, Clone)]
+struct Contended {
+    immediate: bool,
+    calls: Arc<AtomicU64>,
+}
+
+impl Contended {
+    fn answer(&self) -> std::result::Result<Verdicts, BackendError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        Err(BackendError::contention("others kept changing the key"))
+    }
+}
+
+impl Backend for Contended {
+    fn name(&self) -> &'static str {
+        "contended"
+    }
+
+    fn decide<'a>(
+        &'a self,
+        _: Op,
+        _: &'a [Hit<'a>],
+    ) -> BoxFuture<'a, std::result::Result<Verdicts, BackendError>> {
+        Box::pin(async { self.answer() })
+    }
+
+    fn decide_now(&self, _: Op, _: &[Hit<'_>]) -> Option<std::result::Result<Verdicts, BackendError>> {
+        self.immediate.then(|| self.answer())
+    }
+
+    fn is_immediate(&self) -> bool {
+        self.immediate
+    }
+}
+
+/// Whoever hammers a key passes nowhere uncounted, and turns nothing off for others.
+#[tokio::test]
+async fn contention_is_no_outage() -> Result {
+    for immediate in [true, false] {
+        let contended = Contended { immediate, calls: Arc::default() };
+        let breaker = CircuitBreaker::builder().failure_threshold(1).build();
+        let more = OnError::retry(3).backoff(Duration::ZERO).or(OnError::fallback(still()));
+        for on_error in [
+            OnError::allow(),
+            OnError::throttle(),
+            OnError::raise(),
+            more.breaker(breaker.clone()).or(OnError::allow()),
+        ] {
+            let throttle = Throttle::builder("fail:contended").rate("9/min").backend(contended.clone());
+            let throttle = throttle.on_error(on_error).registry(&Registry::new()).build()?;
+            let before = contended.calls.load(Ordering::SeqCst);
+            let error = throttle.hit("ann").await.unwrap_err();
+            assert!(error.is_contention() && error.is_backend() && !error.is_timeout(), "{error}");
+            let app = Router::new().route("/", get(async || {}).layer(ThrottleLayer::new([&throttle])));
+            let response = send(&app, get_from("/", "10.0.0.1", &[])).await;
+            assert_eq!(response.status(), 503);
+            assert!(response.headers().contains_key("retry-after"));
+            let calls = contended.calls.load(Ordering::SeqCst) - before;
+            assert_eq!(calls, 2, "nothing is repeated, and no breaker keeps the second from being asked");
+            assert_eq!(breaker.state(), BreakerState::Closed);
+        }
+        // In shadow mode nobody is refused, nor for want of an answer.
+        let shadow = Throttle::builder("fail:shadow").rate("9/min").shadow().backend(contended);
+        let shadow = shadow.registry(&Registry::new()).build()?;
+        assert!(shadow.hit("ann").await?.is_allowed());
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use redis::{Cmd, Value};
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use super::scripts::{self, Call};
 use super::{Store, key, swap};
@@ -10,10 +11,15 @@ use crate::strategy::EXACT;
 
 /// Decides a batch. One strategy without a twin takes all of it to compare-and-swap: two scripts
 /// could not charge all or nothing, and every state reads the same either way.
-pub(super) async fn decide(store: &Store, op: Op, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
+pub(super) async fn decide(
+    store: &Store,
+    until: Option<Instant>,
+    op: Op,
+    hits: &[Hit<'_>],
+) -> Result<Verdicts, BackendError> {
     match hits.iter().map(scripts::twin).collect::<Option<Vec<Call>>>() {
         Some(calls) => by_script(store, op, hits, &calls).await,
-        None => swap::by_swap(store, op, hits).await,
+        None => swap::by_swap(store, until, op, hits).await,
     }
 }
 

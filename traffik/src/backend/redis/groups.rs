@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::{Store, decide};
 use crate::backend::{BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
 use crate::identity::Identity;
@@ -62,11 +64,12 @@ fn of<'a>(hits: &[Hit<'a>], places: &[usize]) -> Vec<Hit<'a>> {
 /// Decides a batch of several clients.
 pub(super) async fn decide(
     store: &Arc<Store>,
+    until: Option<Instant>,
     op: Op,
     hits: &[Hit<'_>],
     groups: &[Places],
 ) -> Result<Verdicts, BackendError> {
-    let asked = ask(store, if op == Op::Hit { Op::Check } else { op }, hits, groups).await?;
+    let asked = ask(store, until, if op == Op::Hit { Op::Check } else { op }, hits, groups).await?;
     if op != Op::Hit || !asked.each.iter().flatten().all(|(_, verdict)| verdict.admitted) {
         return asked.verdicts(store);
     }
@@ -74,7 +77,7 @@ pub(super) async fn decide(
     let mut gathered = Gathered::new(hits.len());
     for places in groups {
         let owned = of(hits, places).iter().map(Owned::new).collect();
-        let Answer { result, charge, .. } = charge(store.clone(), owned).await;
+        let Answer { result, charge, .. } = charge(store.clone(), until, owned).await;
         let verdicts = match result {
             Ok(verdicts) => verdicts,
             Err(error) => {
@@ -87,7 +90,7 @@ pub(super) async fn decide(
             charged.give_back().await;
             // As all of them stand now, but for the refusal, which may have passed meanwhile.
             // It is certain whatever comes of that.
-            let mut asked = ask(store, Op::Check, hits, groups).await.unwrap_or(asked);
+            let mut asked = ask(store, until, Op::Check, hits, groups).await.unwrap_or(asked);
             asked.put(places, verdicts);
             return asked.verdicts(store);
         }
@@ -98,10 +101,16 @@ pub(super) async fn decide(
     gathered.verdicts(store)
 }
 
-async fn ask(store: &Store, op: Op, hits: &[Hit<'_>], groups: &[Places]) -> Result<Gathered, BackendError> {
+async fn ask(
+    store: &Store,
+    until: Option<Instant>,
+    op: Op,
+    hits: &[Hit<'_>],
+    groups: &[Places],
+) -> Result<Gathered, BackendError> {
     let mut gathered = Gathered::new(hits.len());
     for places in groups {
-        gathered.put(places, decide::decide(store, op, &of(hits, places)).await?);
+        gathered.put(places, decide::decide(store, until, op, &of(hits, places)).await?);
     }
     Ok(gathered)
 }
@@ -156,10 +165,10 @@ struct Answer {
 
 /// Charges one client. If the caller goes away meanwhile (as it does at its deadline) the answer is
 /// waited for all the same, and what was charged is given back.
-fn charge(store: Arc<Store>, mut hits: Vec<Owned>) -> Unstopped<Answer> {
+fn charge(store: Arc<Store>, until: Option<Instant>, mut hits: Vec<Owned>) -> Unstopped<Answer> {
     let work = async move {
         let asked: Vec<Hit<'_>> = hits.iter().map(Owned::hit).collect();
-        let decide = decide::decide(&store, Op::Hit, &asked);
+        let decide = decide::decide(&store, until, Op::Hit, &asked);
         let result = tokio::time::timeout(store.timeout, decide).await;
         drop(asked);
         let result = result.unwrap_or_else(|_| Err(BackendError::timeout(super::NAME, store.timeout)));
@@ -213,7 +222,7 @@ impl Drop for Charged<'_> {
 
 async fn give_back(store: &Store, (at, hits): &Charge) {
     let hits: Vec<Hit<'_>> = hits.iter().map(Owned::hit).collect();
-    let refund = decide::decide(store, Op::Refund { at: Some(*at) }, &hits);
+    let refund = decide::decide(store, store.until(), Op::Refund { at: Some(*at) }, &hits);
     match tokio::time::timeout(store.timeout, refund).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tell(&error),

@@ -2,54 +2,86 @@
 //!
 //! Redis tells what the keys hold, the steps are taken here, and one script stores the outcome if
 //! the keys still hold the same: all of them, or none. If not it tells what they hold now, and the
-//! steps are taken again.
+//! steps are taken again. Calls of one process take turns (`turns.rs`), so only those of others come in between.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use redis::{Cmd, Value};
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use super::scripts::swapping;
 use super::{Store, key};
 use crate::backend::{BackendError, Hit, Op, Verdict, Verdicts};
+use crate::resilience::Retry;
 use crate::strategy::State;
 
-/// How often a batch is tried before it fails. An error, never a refusal.
-const TRIES: u32 = 16;
+/// How often a batch is tried where no deadline bounds that.
+const TRIES: u32 = 10_000;
+
+/// The pauses in between: 400 µs at most, then 800, and so on.
+const PAUSES: Retry = Retry { times: TRIES, first: Duration::from_micros(400) };
+
+/// How often they grow: to 13 ms at most.
+const GROWS: u32 = 5;
 
 /// What a key holds, in the words of `lua/swap.lua`.
 type Held = Vec<u8>;
 
-/// Decides a batch.
-pub(super) async fn by_swap(store: &Store, op: Op, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
+/// Decides a batch. Until then others may be given way to; after that it is an error, never a refusal.
+pub(super) async fn by_swap(
+    store: &Store,
+    until: Option<Instant>,
+    op: Op,
+    hits: &[Hit<'_>],
+) -> Result<Verdicts, BackendError> {
     let script = swapping();
     let keys: Vec<String> = hits.iter().map(|hit| key::of(&store.namespace, hit)).collect();
+    // Without a turn, since whoever is refused or only asks changes nothing. If others change the keys before the turn
+    // comes, the first swap fails, and tells as much as another look would.
     let mut reply = store.run(script, &command(store, &keys)).await?;
+    let mut turn = None;
     for tried in 0..TRIES {
         let (now, held) = read(store, reply, hits.len()).ok_or_else(|| store.nonsense())?;
         let (verdicts, states) = step(op, now, hits, &held, store);
         if states.is_empty() {
             return Ok(verdicts);
         }
+        let turn = match &mut turn {
+            Some(turn) => turn,
+            none => match store.turns.take(hits.iter().map(Hit::hash), until).await {
+                Some(taken) => none.insert(taken),
+                None => break,
+            },
+        };
         let mut swap = command(store, &keys);
         for ((held, state), verdict) in held.iter().zip(&states).zip(&verdicts.each) {
             swap.arg(held.as_slice()).arg(state.encode()).arg(ttl(store, verdict));
         }
         reply = store.run(script, &swap).await?;
+        turn.answered();
         if matches!(reply.as_slice(), [Value::Int(1)]) {
             return Ok(verdicts);
         }
-        // Let the others pass: the more of them, the longer.
-        if tried > 1 {
-            let spread = RandomState::new().hash_one(tried) % (u64::from(tried) * 500);
-            tokio::time::sleep(Duration::from_micros(spread)).await;
+        // The first may have failed for what this process did before its turn.
+        if tried > 0 && !give_way(tried - 1, until).await {
+            break;
         }
     }
-    Err(BackendError::new(format!(
-        "redis at {}: other calls changed the same keys {TRIES} times in a row",
+    Err(BackendError::contention(format!(
+        "redis at {}: other calls kept changing the same keys until the deadline",
         store.address
     )))
+}
+
+/// Lets other processes pass: the more often it was in vain, the longer. False if there is no time left for it.
+async fn give_way(times: u32, until: Option<Instant>) -> bool {
+    let wait = PAUSES.wait(times.min(GROWS));
+    if until.is_some_and(|until| Instant::now() + wait >= until) {
+        return false;
+    }
+    tokio::time::sleep(wait).await;
+    true
 }
 
 /// A call of `lua/swap.lua` that only reads, until it is told what to swap.

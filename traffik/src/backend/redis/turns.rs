@@ -1,0 +1,115 @@
+//! [`Turns`]: who changes a key by compare-and-swap, one after the other within this process.
+//!
+//! Of many calls that have read the same state only one can store what it made of it; the rest would have to begin
+//! again, all at once. So they take turns, and contend with other processes only.
+
+use std::pin::pin;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use smallvec::SmallVec;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, timeout_at};
+
+/// Keys that share a stripe wait for each other without need, so they are many; 50 bytes each.
+const STRIPES: u64 = 1024;
+
+/// Made at the first turn: most backends never swap anything.
+#[derive(Default)]
+pub(super) struct Turns(OnceLock<Box<[Stripe]>>);
+
+#[derive(Default)]
+struct Stripe {
+    turn: Mutex<()>,
+    /// How often the store has answered whoever had the turn.
+    answers: AtomicU64,
+}
+
+/// The turn at some keys, until it is dropped.
+pub(super) struct Turn<'a>(SmallVec<[(&'a Stripe, MutexGuard<'a, ()>); 2]>);
+
+impl Turns {
+    /// Waits for the turn at keys of these hashes. `None` if it does not come until then, though others before us were
+    /// answered. If they were not, it is the store that is silent, and the wait goes on into the caller's deadline.
+    pub(super) async fn take(
+        &self,
+        hashes: impl Iterator<Item = u64>,
+        until: Option<Instant>,
+    ) -> Option<Turn<'_>> {
+        let stripes = self.0.get_or_init(|| (0..STRIPES).map(|_| Stripe::default()).collect());
+        // In one order everywhere, and none twice: so nobody waits for anybody who waits for them.
+        let mut places: SmallVec<[u64; 2]> = hashes.map(|hash| hash % STRIPES).collect();
+        places.sort_unstable();
+        places.dedup();
+        let mut taken = SmallVec::new();
+        for place in places {
+            // The remainder is below the number of stripes.
+            let stripe = &stripes[place as usize];
+            let before = stripe.answers.load(Ordering::Relaxed);
+            let mut turn = pin!(stripe.turn.lock());
+            let guard = match until {
+                None => turn.await,
+                Some(until) => match timeout_at(until, turn.as_mut()).await {
+                    Ok(guard) => guard,
+                    Err(_) if stripe.answers.load(Ordering::Relaxed) != before => return None,
+                    Err(_) => turn.await,
+                },
+            };
+            taken.push((stripe, guard));
+        }
+        Some(Turn(taken))
+    }
+}
+
+impl Turn<'_> {
+    /// The store has answered.
+    pub(super) fn answered(&self) {
+        for (stripe, _) in &self.0 {
+            stripe.answers.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(90);
+    const LATER: Duration = Duration::from_secs(9);
+
+    async fn take(turns: &Turns, hashes: impl IntoIterator<Item = u64>) -> Option<Turn<'_>> {
+        turns.take(hashes.into_iter(), Instant::now().checked_add(SOON)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_behind_answers_gives_up_and_who_waits_behind_silence_does_not() {
+        let turns = Turns::default();
+        let first = take(&turns, [7]).await.unwrap();
+        assert!(take(&turns, [8]).await.is_some(), "another key");
+        let (second, ()) = tokio::join!(take(&turns, [7]), async { first.answered() });
+        assert!(second.is_none(), "others were answered all the while");
+        let silence = tokio::time::timeout(LATER, take(&turns, [7])).await;
+        assert!(silence.is_err(), "nobody was answered: the caller's deadline says so");
+        let began = Instant::now();
+        let unbounded = tokio::time::timeout(LATER, turns.take(std::iter::once(7), None)).await;
+        assert!(unbounded.is_err() && began.elapsed() >= LATER);
+        drop(first);
+        assert!(take(&turns, [7]).await.is_some(), "whoever went away holds nothing up");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_at_several_keys_end() {
+        let turns = Turns::default();
+        // Twice the same stripe, and either order.
+        let (one, other) = ([3, 5, 3 + STRIPES], [5, 3, 5]);
+        let hold = async |hashes| {
+            let turn = turns.take(IntoIterator::into_iter(hashes), None).await.unwrap();
+            tokio::time::sleep(SOON).await;
+            drop(turn);
+        };
+        let all = async { tokio::join!(hold(one), hold(other), hold(one), hold(other)) };
+        tokio::time::timeout(LATER, all).await.unwrap();
+    }
+}
