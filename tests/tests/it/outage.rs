@@ -124,6 +124,65 @@ async fn killed_and_started_again() {
     assert!(used <= 2, "{used} charged: something was sent again");
 }
 
+/// By Redis after its `timeout`, or by something in between. The next hit is told in time to connect anew.
+#[tokio::test]
+async fn closed_while_idle() {
+    let server = RedisServer::start();
+    let builder = || RedisBackend::builder(server.url());
+    for (name, redis) in [("connect", builder().connect().await), ("lazy", builder().connect_lazy().await)] {
+        let throttle = throttle(name, &format!("1000000/{FOREVER}")).backend(redis.unwrap()).build().unwrap();
+        let mut failed = Vec::new();
+        assert!(timed(&throttle).await.unwrap().is_allowed());
+        for _ in 0..10 {
+            closed(&server).await;
+            failed.extend(timed(&throttle).await.err());
+        }
+        assert!(failed.is_empty(), "{name}: {} of 10: {failed:?}", failed.len());
+    }
+}
+
+/// Servers that have never heard of RESP3, or may not speak it, are spoken to as they like it.
+#[tokio::test]
+async fn a_lazy_connection_falls_back_to_the_older_protocol() {
+    let server = RedisServer::start_with(&["--rename-command", "HELLO", ""]);
+    let redis = RedisBackend::builder(server.url()).connect_lazy().await.unwrap();
+    let throttle = throttle("a", &format!("1000000/{FOREVER}")).backend(redis).build().unwrap();
+    for used in 1..4 {
+        assert!(timed(&throttle).await.unwrap().is_allowed());
+        assert_eq!(throttle.stat("ann").await.unwrap().unwrap().used, used);
+    }
+    let clients = server.command::<String>(&["CLIENT", "LIST", "TYPE", "normal"]);
+    assert_eq!(clients.lines().count(), 2, "ours, and this: {clients}");
+}
+
+/// What keeps a connection from standing says nothing about the protocol.
+#[tokio::test]
+async fn a_lazy_connection_chooses_once_it_is_let_in() {
+    let server = RedisServer::start_with(&["--requirepass", "s3cret"]);
+    let redis = RedisBackend::builder(server.url()).connect_lazy().await.unwrap();
+    let throttle = throttle("a", &format!("1000000/{FOREVER}")).backend(redis).build().unwrap();
+    for _ in 0..3 {
+        let error = timed(&throttle).await.unwrap_err();
+        assert!(!error.is_timeout(), "{error}");
+    }
+    let client = redis::Client::open(format!("redis://:s3cret@127.0.0.1:{}/", server.port())).unwrap();
+    let mut admin = client.get_connection().unwrap();
+    redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("").exec(&mut admin).unwrap();
+    eventually(Duration::from_secs(1), async || timed(&throttle).await.is_ok()).await;
+    for _ in 0..10 {
+        closed(&server).await;
+        assert!(timed(&throttle).await.unwrap().is_allowed(), "it speaks RESP3");
+    }
+}
+
+/// Closes all connections from the server's side, and lets this process hear of it.
+async fn closed(server: &RedisServer) {
+    server.command::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]);
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Behind one name, as managed servers are: the master becomes a replica and keeps its connections, and the name is
 /// given to the next one.
 #[tokio::test]

@@ -94,6 +94,26 @@ async fn a_hit_waits_for_the_new_owner_of_its_slot() {
     assert_eq!(patient.stat(1).await.unwrap().unwrap().used, 2);
 }
 
+/// A node that closes an idle connection: the next hit is told in time to connect anew.
+#[tokio::test]
+async fn a_node_may_close_idle_connections() {
+    let server = RedisServer::start();
+    let teller = Teller::start(server.port()).await;
+    let none: [&str; 0] = [];
+    let builder = RedisBackend::builder(teller.url()).cluster(none).timeout(Duration::from_secs(2));
+    let throttle = throttle("idle", 50, &builder.connect_lazy().await.unwrap().into());
+    let mut failed = Vec::new();
+    assert!(throttle.hit(1).await.unwrap().is_allowed());
+    for _ in 0..10 {
+        server.command::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]);
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        failed.extend(throttle.hit(1).await.err());
+    }
+    assert!(failed.is_empty(), "{} of 10: {failed:?}", failed.len());
+}
+
 /// However many requests wait, the nodes are asked at most five times a second.
 #[tokio::test]
 async fn looks_and_connections_are_bounded() {
@@ -107,6 +127,6 @@ async fn looks_and_connections_are_bounded() {
     let sum = Sum::of(&load.end().await);
     let looks = began.elapsed().as_millis() / APART.as_millis() + 2;
     assert!(u128::from(teller.asked()) <= looks, "{} looks, {looks} expected", teller.asked());
-    assert_eq!(teller.connections(), 1, "one connection, that stays");
+    assert_eq!(teller.connections(), 2, "one that tried RESP3, and one that stays");
     assert!(sum.failed > 100 && sum.allowed == 0, "{sum:?}");
 }

@@ -103,7 +103,9 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// Connects.
+    /// Connects, over RESP3 if the server knows it: so a connection that was closed while nobody used it is made anew
+    /// before the next decision, which over RESP2 fails. A URL with `?protocol=resp2` or `?protocol=resp3` chooses, as it
+    /// has to where a proxy hangs up on the question.
     ///
     /// # Errors
     /// A configuration error when the URL or the namespace is malformed, the timeout is zero, or
@@ -128,8 +130,8 @@ impl RedisBackendBuilder {
 
     /// As [`connect`](Self::connect), but without waiting for anybody, so that a service can start
     /// while Redis, its cluster or its Sentinels are down: decisions fail until they are there.
-    /// Whether the URL's password is right shows at the first decision only, and the protocol of one
-    /// server or of a cluster's nodes is the URL's (RESP2, unless it says `?protocol=resp3`).
+    /// Whether the URL's password is right shows at the first decision only. That one chooses the protocol as `connect`
+    /// does.
     ///
     /// # Errors
     /// As `connect`, of configuration errors.

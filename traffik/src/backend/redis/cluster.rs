@@ -37,6 +37,8 @@ pub(super) struct Cluster(Arc<Inner>);
 struct Inner {
     /// How to reach any node and to log in to it, but for its address.
     pattern: ConnectionInfo,
+    /// Whether each node is tried over RESP3 first. If not, the pattern says.
+    choose_protocol: bool,
     /// The nodes that we were told of. They are asked again even when the cluster forgets them.
     told: Vec<Address>,
     slots: ArcSwap<Slots>,
@@ -64,9 +66,9 @@ fn address(info: &ConnectionInfo) -> RedisResult<Address> {
 
 impl Cluster {
     /// Knows where to look when the first command comes.
-    pub(super) fn lazy(nodes: &[Client]) -> RedisResult<Self> {
+    pub(super) fn lazy(nodes: &[Client], choose_protocol: bool) -> RedisResult<Self> {
         let Some(first) = nodes.first() else { return Err(nobody()) };
-        Self::of(nodes, first.get_connection_info().clone())
+        Self::of(nodes, first.get_connection_info().clone(), choose_protocol)
     }
 
     /// Asks for the slots. The caller bounds the time.
@@ -78,17 +80,19 @@ impl Cluster {
             let client = Client::open(info)?;
             reached.spawn(async move { Link::connect(client, choose_protocol).await });
         }
-        let cluster = Self::of(&nodes, first_of(reached).await?.login().clone())?;
+        // What the first that answers speaks, all of them do.
+        let cluster = Self::of(&nodes, first_of(reached).await?.login().clone(), false)?;
         cluster.0.look().await?;
         Ok(cluster)
     }
 
-    fn of(nodes: &[Client], pattern: ConnectionInfo) -> RedisResult<Self> {
+    fn of(nodes: &[Client], pattern: ConnectionInfo, choose_protocol: bool) -> RedisResult<Self> {
         let told = nodes.iter().map(|node| address(node.get_connection_info()));
         let told = told.collect::<RedisResult<Vec<_>>>()?;
-        let known = told.iter().map(|address| node(&pattern, address)).collect::<RedisResult<Vec<_>>>()?;
+        let known = told.iter().map(|address| node(&pattern, address, choose_protocol));
+        let known = known.collect::<RedisResult<Vec<_>>>()?;
         let slots = ArcSwap::from_pointee(Slots::of(known));
-        Ok(Self(Arc::new(Inner { pattern, told, slots, renewal: Renewal::new() })))
+        Ok(Self(Arc::new(Inner { pattern, choose_protocol, told, slots, renewal: Renewal::new() })))
     }
 
     pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
@@ -118,8 +122,8 @@ fn like(pattern: &ConnectionInfo, Address { host, port }: &Address) -> Connectio
     pattern.clone().set_addr(addr)
 }
 
-fn node(pattern: &ConnectionInfo, address: &Address) -> RedisResult<Node> {
-    let link = Link::lazy(Client::open(like(pattern, address))?)?;
+fn node(pattern: &ConnectionInfo, address: &Address, choose_protocol: bool) -> RedisResult<Node> {
+    let link = Link::lazy(Client::open(like(pattern, address))?, choose_protocol)?;
     Ok(Node { address: address.clone(), link: Arc::new(link) })
 }
 
@@ -154,9 +158,13 @@ impl Inner {
             asked.spawn(ask(node.clone()));
         }
         let ranges = first_of(asked).await?;
-        let slots = Slots::clone(&known).told(ranges, &self.told, |address| node(&self.pattern, address))?;
+        let slots = Slots::clone(&known).told(ranges, &self.told, |address| self.new_node(address))?;
         self.slots.store(Arc::new(slots));
         Ok(())
+    }
+
+    fn new_node(&self, address: &Address) -> RedisResult<Node> {
+        node(&self.pattern, address, self.choose_protocol)
     }
 
     /// The node of a redirection, which may be new to us.
@@ -164,7 +172,7 @@ impl Inner {
         if let Some(node) = self.slots.load().node(address) {
             return Ok(node.clone());
         }
-        let new = node(&self.pattern, address)?;
+        let new = self.new_node(address)?;
         self.slots.rcu(|slots| {
             let mut slots = Slots::clone(slots);
             if slots.node(address).is_none() {

@@ -1,8 +1,8 @@
 //! [`Connection`]: where commands go. Sends a command once, and says what came back.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -66,8 +66,17 @@ const SILENT: u64 = 500;
 /// - After an attempt that failed otherwise than by I/O (a wrong password, too many clients) it
 ///   never tries again, and it never gives a silent peer up. A fresh manager does.
 /// - Its own limit on responses (500 ms) is off: the backend's deadline takes its place.
+///
+/// RESP3 is tried first where the URL has not chosen, since it tells of a lost connection before the next command
+/// runs into it; older servers and some proxies don't know it. The first connection that stands decides, whenever
+/// that is.
 pub(super) struct Link {
+    /// As the URL says.
     client: Client,
+    /// The same server over RESP3, if that is tried first.
+    modern: Option<Client>,
+    /// Whether it is RESP3, once that is known.
+    decided: OnceLock<bool>,
     slot: ArcSwap<Slot>,
     born: Instant,
     /// In ms since `born`: until when commands fail at once; 0 for not at all.
@@ -102,19 +111,24 @@ pub(super) fn demoted(reply: &Value) -> bool {
 /// A manager, and whether it has lost its connection since it was made.
 struct Slot {
     manager: ConnectionManager,
+    /// Whether by the link's `modern` client.
+    modern: bool,
     lost: Arc<AtomicBool>,
 }
 
 impl Slot {
-    async fn connected(client: &Client) -> RedisResult<Self> {
+    /// Connects when the first command comes.
+    fn lazy(client: &Client, modern: bool) -> RedisResult<Self> {
         let (config, lost) = config(client);
-        Ok(Self { manager: ConnectionManager::new_with_config(client.clone(), config).await?, lost })
+        Ok(Self { manager: ConnectionManager::new_lazy_with_config(client.clone(), config)?, modern, lost })
     }
 
-    /// Connects when the first command comes.
-    fn lazy(client: &Client) -> RedisResult<Self> {
-        let (config, lost) = config(client);
-        Ok(Self { manager: ConnectionManager::new_lazy_with_config(client.clone(), config)?, lost })
+    /// Connects, if it has not, and finds out whether we are let in. Whatever else is answered, the connection stands.
+    async fn stands(&self) -> RedisResult<()> {
+        match self.send(&Packet::Command(&redis::cmd("PING"))).await? {
+            Value::ServerError(error) if error.code() == "NOAUTH" => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     async fn send(&self, packet: &Packet<'_>) -> RedisResult<Value> {
@@ -131,51 +145,72 @@ impl Slot {
 }
 
 impl Link {
-    /// Connects, or says why not. The caller bounds the time.
-    ///
-    /// `choose_protocol` tries RESP3 first, which tells of a lost connection before the next
-    /// command runs into it; older servers and some proxies don't know it.
+    /// Connects, or says why not. The caller bounds the time. `choose_protocol` tries RESP3 first.
     pub(super) async fn connect(client: Client, choose_protocol: bool) -> RedisResult<Self> {
+        let link = Self::lazy(client, choose_protocol)?;
+        link.decide(link.slot.load_full()).await?;
+        Ok(link)
+    }
+
+    /// As [`connect`](Self::connect), when the first command comes.
+    pub(super) fn lazy(client: Client, choose_protocol: bool) -> RedisResult<Self> {
         let modern = resp3(&client).filter(|_| choose_protocol);
-        let (client, slot) = match modern {
-            None => {
-                let slot = Slot::connected(&client).await?;
-                (client, slot)
-            }
-            Some(modern) => match Slot::connected(&modern).await {
-                Ok(slot) => (modern, slot),
-                Err(error) if error.is_io_error() => return Err(error),
-                Err(_) => {
-                    let slot = Slot::connected(&client).await?;
-                    (client, slot)
-                }
-            },
-        };
-        Ok(Self::of(client, slot))
-    }
-
-    /// Connects when the first command comes.
-    pub(super) fn lazy(client: Client) -> RedisResult<Self> {
-        let slot = Slot::lazy(&client)?;
-        Ok(Self::of(client, slot))
-    }
-
-    fn of(client: Client, slot: Slot) -> Self {
-        Self {
+        let slot = Slot::lazy(modern.as_ref().unwrap_or(&client), modern.is_some())?;
+        let decided = if modern.is_some() { OnceLock::new() } else { OnceLock::from(false) };
+        Ok(Self {
             client,
+            modern,
+            decided,
             slot: ArcSwap::from_pointee(slot),
             born: Instant::now(),
             quiet_until: AtomicU64::new(0),
             refused: AtomicBool::new(false),
             silent_since: AtomicU64::new(0),
             reconnect_at: AtomicU64::new(0),
-        }
+        })
     }
 
     /// How this server is reached.
     #[cfg(feature = "redis-cluster")]
     pub(super) fn login(&self) -> &redis::ConnectionInfo {
-        self.client.get_connection_info()
+        self.client(self.is_modern()).get_connection_info()
+    }
+
+    fn client(&self, modern: bool) -> &Client {
+        self.modern.as_ref().filter(|_| modern).unwrap_or(&self.client)
+    }
+
+    /// Whether the next connection is tried over RESP3.
+    fn is_modern(&self) -> bool {
+        self.decided.get().copied().unwrap_or(self.modern.is_some())
+    }
+
+    /// Decides the protocol by a connection that stands; gives its slot. Without one it stays undecided.
+    async fn decide(&self, mut slot: Arc<Slot>) -> RedisResult<Arc<Slot>> {
+        let mut result = slot.stands().await;
+        if slot.modern && result.as_ref().is_err_and(|error| !error.is_io_error()) {
+            slot = self.put(&slot, false)?;
+            result = slot.stands().await;
+        }
+        if let Err(error) = result {
+            // Whatever turned us away says nothing about RESP3.
+            if slot.modern != self.is_modern() {
+                self.replace(&slot)?;
+            }
+            return Err(error);
+        }
+        // If somebody was quicker, it stands decided as they did.
+        let _ = self.decided.set(slot.modern);
+        Ok(slot)
+    }
+
+    /// Sends a command once the protocol is decided. That takes a question of its own ahead of the first one, which
+    /// so is never sent over both.
+    async fn send_by(&self, slot: &Arc<Slot>, command: &Packet<'_>) -> RedisResult<Value> {
+        if self.decided.get().is_some() {
+            return slot.send(command).await;
+        }
+        self.decide(slot.clone()).await?.send(command).await
     }
 
     pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
@@ -205,11 +240,11 @@ impl Link {
             slot = self.replace(&slot)?;
         }
         let mut waiting = Waiting { link: self, slot: &slot, since: self.elapsed(), answered: false };
-        let mut result = slot.send(&command).await;
+        let mut result = self.send_by(&slot, &command).await;
         if let Err(error) = &result {
             if unsent(error) {
                 // Nothing was sent. The refusal may be an old one, of an attempt in the background.
-                result = self.replace(&slot)?.send(&command).await;
+                result = self.send_by(&self.replace(&slot)?, &command).await;
                 if result.as_ref().is_err_and(unsent) {
                     self.be_quiet(true);
                 }
@@ -248,7 +283,11 @@ impl Link {
 
     /// Puts a fresh manager in place of `old`, unless someone was quicker; gives the one in place.
     fn replace(&self, old: &Arc<Slot>) -> RedisResult<Arc<Slot>> {
-        let fresh = Arc::new(Slot::lazy(&self.client)?);
+        self.put(old, self.is_modern())
+    }
+
+    fn put(&self, old: &Arc<Slot>, modern: bool) -> RedisResult<Arc<Slot>> {
+        let fresh = Arc::new(Slot::lazy(self.client(modern), modern)?);
         let found = self.slot.compare_and_swap(old, fresh.clone());
         Ok(if Arc::ptr_eq(&found, old) { fresh } else { Arc::clone(&found) })
     }

@@ -70,9 +70,13 @@ impl Reach {
     /// Connects when the first command comes.
     pub(super) fn lazy(self) -> RedisResult<Connection> {
         Ok(match self {
-            Self::One(client, _) => Connection::Single(Box::new(Link::lazy(client)?)),
+            Self::One(client, choose_protocol) => {
+                Connection::Single(Box::new(Link::lazy(client, choose_protocol)?))
+            }
             #[cfg(feature = "redis-cluster")]
-            Self::Cluster(nodes, _) => Connection::Cluster(Cluster::lazy(&nodes)?),
+            Self::Cluster(nodes, choose_protocol) => {
+                Connection::Cluster(Cluster::lazy(&nodes, choose_protocol)?)
+            }
             #[cfg(feature = "redis-sentinel")]
             Self::Sentinel(watchers) => Connection::Sentinel(Sentinel::lazy(watchers)),
         })
