@@ -15,7 +15,7 @@
 //! uid::check("api:burst")?;
 //!
 //! let pattern = PathPattern::parse("/users/*/posts")?;
-//! assert!(pattern.matches("/users/42/posts"));
+//! assert!(pattern.may_match("/users/42/posts"));
 //!
 //! let error = rate::parse("5/mins").unwrap_err();
 //! assert_eq!(error.to_string(), r#"unknown time unit "mins"; did you mean "min"?"#);

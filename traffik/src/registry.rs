@@ -64,6 +64,8 @@ impl Registry {
         GLOBAL.get_or_init(Self::default)
     }
 
+    /// What is found under this lock is declared before it, and so dropped after it: if nobody else has the throttle any
+    /// more, functions of the user's go with it, and they may know the registry.
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // Nothing can panic half-way through a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -72,8 +74,7 @@ impl Registry {
     pub(crate) fn enter(&self, throttle: &Throttle, source: &'static Location<'static>) -> Result<(), Error> {
         let mut inner = self.inner();
         let Inner { entries, orders } = &mut *inner;
-        if let Some(earlier) = entries.get(throttle.uid()).filter(|entry| entry.throttle.upgrade().is_some())
-        {
+        if let Some(earlier) = entries.get(throttle.uid()).filter(|entry| entry.throttle.is_alive()) {
             return Err(Error::configuration(format!(
                 "two throttles are called {:?}: one at {}, one at {source}; give one of them another uid, \
                  or declare it once as a static and name that in both attributes",
@@ -113,15 +114,14 @@ impl Registry {
     }
 
     fn switch(&self, uid: &str, enabled: bool) -> bool {
+        let found: Option<Throttle>;
         let mut inner = self.inner();
-        match inner.get(uid) {
+        found = inner.get(uid);
+        match &found {
             Some(throttle) => throttle.set_enabled(enabled),
-            None => {
-                inner.orders.switch(uid, enabled);
-                return false;
-            }
+            None => inner.orders.switch(uid, enabled),
         }
-        true
+        found.is_some()
     }
 
     /// Adds a rule to a throttle. Says whether there is one; one that comes later has the rule.
@@ -132,14 +132,14 @@ impl Registry {
         if let Some(error) = rule.error() {
             return Err(error.clone());
         }
+        let found: Option<Throttle>;
         let mut inner = self.inner();
-        match inner.get(uid) {
-            Some(throttle) => throttle.add_rule(rule).map(|()| true),
-            None => {
-                inner.orders.add_rule(uid, rule);
-                Ok(false)
-            }
+        found = inner.get(uid);
+        match &found {
+            Some(throttle) => throttle.add_rule(rule)?,
+            None => inner.orders.add_rule(uid, rule),
         }
+        Ok(found.is_some())
     }
 
     /// Switches every throttle off, and those that come later.
@@ -153,10 +153,11 @@ impl Registry {
     }
 
     fn switch_all(&self, enabled: bool) {
+        let found: Vec<Throttle>;
         let mut inner = self.inner();
         inner.orders.switch_all(enabled);
-        let throttles = inner.entries.values().filter_map(|entry| entry.throttle.upgrade());
-        throttles.for_each(|throttle| throttle.set_enabled(enabled));
+        found = inner.entries.values().filter_map(|entry| entry.throttle.upgrade()).collect();
+        found.iter().for_each(|throttle| throttle.set_enabled(enabled));
     }
 }
 
