@@ -68,6 +68,7 @@ fn dependencies() -> Done {
 /// Packs every published crate as it would be uploaded, builds it from the packed files, and a
 /// program on top of them.
 pub(crate) fn packages() -> Done {
+    outside::forget(PUBLISHED, env!("CARGO_PKG_VERSION"))?;
     let mut args = vec!["package", "--allow-dirty"];
     for name in PUBLISHED {
         args.extend(["-p", name]);

@@ -1,8 +1,8 @@
 //! The packed crates as a stranger's program gets them: unpacked elsewhere, built from nothing but
 //! what was packed, and run.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use crate::run::{Done, cargo_in, root, run};
 
@@ -33,6 +33,24 @@ pub(crate) fn check(crates: &[&str], version: &str) -> Done {
     cargo_in(&outside, &["run", "--quiet", "--target-dir", &target], &[])?;
     let docs = ["doc", "-p", "traffik", "--no-deps", "--all-features", "--target-dir", &target];
     cargo_in(&outside, &docs, &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
+/// Has cargo unpack these crates anew. It takes what it has once unpacked of a version for the version, and so builds
+/// one crate on yesterday's state of another.
+pub(crate) fn forget(crates: &[&str], version: &str) -> Done {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let Some(home) = home.or_else(|| Some(env::home_dir()?.join(".cargo"))) else { return Ok(()) };
+    // Where nothing was ever unpacked there is nothing to forget.
+    let Ok(registries) = fs::read_dir(home.join("registry/src")) else { return Ok(()) };
+    for registry in registries.flatten() {
+        for name in crates {
+            let unpacked = registry.path().join(format!("{name}-{version}"));
+            if unpacked.is_dir() {
+                fs::remove_dir_all(&unpacked).map_err(|error| format!("{}: {error}", unpacked.display()))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What every packed crate must hold.
