@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use crate::run::{Done, cargo_in, root, run};
+use crate::run::{Done, cargo, cargo_in, root, run};
 
 /// A throttled server, asked by itself.
 const PROGRAM: &str = include_str!("outside/program.rs");
@@ -35,9 +35,11 @@ pub(crate) fn check(crates: &[&str], version: &str) -> Done {
     cargo_in(&outside, &docs, &[("RUSTDOCFLAGS", "-D warnings")])
 }
 
-/// Has cargo unpack these crates anew. It takes what it has once unpacked of a version for the version, and so builds
-/// one crate on yesterday's state of another.
+/// Has cargo unpack and build these crates anew. It takes what it has once seen of a version for the version, and would
+/// build one crate on yesterday's state of another.
 pub(crate) fn forget(crates: &[&str], version: &str) -> Done {
+    let clean = crates.iter().flat_map(|name| ["-p", name]);
+    cargo(&["clean"].into_iter().chain(clean).collect::<Vec<_>>())?;
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let Some(home) = home.or_else(|| Some(env::home_dir()?.join(".cargo"))) else { return Ok(()) };
     // Where nothing was ever unpacked there is nothing to forget.
