@@ -38,7 +38,11 @@ fn table(report: &Report) -> Result<String, String> {
 
     let mut text = String::from("| work | ours / theirs | instructions |\n|---|---|---|\n");
     let mut line = |work: &str, ratio: String, instructions: String| {
-        let _ = writeln!(text, "| {work} | {ratio} | {instructions} |");
+        let _ = writeln!(
+            text,
+            "| {work} | {ratio} | {instructions}{}|",
+            if instructions.is_empty() { "" } else { " " }
+        );
     };
     let two = |one: String, other: String| format!("{one} · {other}");
     line(
