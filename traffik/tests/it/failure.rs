@@ -131,34 +131,38 @@ async fn what_is_given_back_is_given_back_to_the_end() -> Result {
     Ok(())
 }
 
-/// Answers this many verdicts to whatever it is asked, at once or later.
-#[derive(Debug)]
-struct Miscounting {
-    verdicts: usize,
+type Answer = std::result::Result<Verdicts, BackendError>;
+
+/// Answers the same to whatever it is asked, at once or later, and counts how often.
+#[derive(Debug, Clone)]
+struct Answering {
+    answer: fn(usize) -> Answer,
+    with: usize,
     immediate: bool,
+    calls: Arc<AtomicU64>,
 }
 
-impl Miscounting {
-    fn answer(&self) -> std::result::Result<Verdicts, BackendError> {
-        let passes = Verdict { admitted: true, limit: 9, remaining: 9, ..Verdict::default() };
-        Ok(Verdicts::new(0, vec![passes; self.verdicts]))
+impl Answering {
+    fn new(answer: fn(usize) -> Answer, with: usize, immediate: bool) -> Self {
+        Self { answer, with, immediate, calls: Arc::default() }
+    }
+
+    fn answer(&self) -> Answer {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        (self.answer)(self.with)
     }
 }
 
-impl Backend for Miscounting {
+impl Backend for Answering {
     fn name(&self) -> &'static str {
-        "miscounting"
+        "answering"
     }
 
-    fn decide<'a>(
-        &'a self,
-        _: Op,
-        _: &'a [Hit<'a>],
-    ) -> BoxFuture<'a, std::result::Result<Verdicts, BackendError>> {
+    fn decide<'a>(&'a self, _: Op, _: &'a [Hit<'a>]) -> BoxFuture<'a, Answer> {
         Box::pin(async { self.answer() })
     }
 
-    fn decide_now(&self, _: Op, _: &[Hit<'_>]) -> Option<std::result::Result<Verdicts, BackendError>> {
+    fn decide_now(&self, _: Op, _: &[Hit<'_>]) -> Option<Answer> {
         self.immediate.then(|| self.answer())
     }
 
@@ -167,19 +171,30 @@ impl Backend for Miscounting {
     }
 }
 
+/// So many verdicts, all of which let pass.
+fn verdicts(number: usize) -> Answer {
+    let passes = Verdict { admitted: true, limit: 9, remaining: 9, ..Verdict::default() };
+    Ok(Verdicts::new(0, vec![passes; number]))
+}
+
+/// The store is well, and every key changed by others.
+fn contended(_: usize) -> Answer {
+    Err(BackendError::contention("others kept changing the key"))
+}
+
 /// A hit that nobody decided does not pass.
 #[tokio::test]
 async fn a_verdict_too_few_or_too_many_is_an_outage() -> Result {
-    for (verdicts, immediate) in [(0, true), (1, true), (3, true), (0, false), (1, false), (3, false)] {
-        let backend = traffik::SharedBackend::from(Miscounting { verdicts, immediate });
+    for (number, immediate) in [(0, true), (1, true), (3, true), (0, false), (1, false), (3, false)] {
+        let backend = traffik::SharedBackend::from(Answering::new(verdicts, number, immediate));
         let on = |uid: &str| {
             let throttle = Throttle::builder(uid).rate("9/min").backend(backend.clone());
             throttle.registry(&Registry::new()).build()
         };
         let (one, other) = (on("fail:miscounting:one")?, on("fail:miscounting:other")?);
-        let expected = |hits| format!("the miscounting backend answered {verdicts} verdicts to {hits} hits");
+        let expected = |hits| format!("the answering backend answered {number} verdicts to {hits} hits");
         let alone = one.hit("ann").await;
-        match verdicts {
+        match number {
             1 => assert!(alone?.is_allowed()),
             _ => assert!(alone.unwrap_err().to_string().contains(&expected(1))),
         }
@@ -191,47 +206,11 @@ async fn a_verdict_too_few_or_too_many_is_an_outage() -> Result {
     Ok(())
 }
 
-/// Is well, and finds every key changed by others.
-#[derive(Debug, Clone)]
-struct Contended {
-    immediate: bool,
-    calls: Arc<AtomicU64>,
-}
-
-impl Contended {
-    fn answer(&self) -> std::result::Result<Verdicts, BackendError> {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        Err(BackendError::contention("others kept changing the key"))
-    }
-}
-
-impl Backend for Contended {
-    fn name(&self) -> &'static str {
-        "contended"
-    }
-
-    fn decide<'a>(
-        &'a self,
-        _: Op,
-        _: &'a [Hit<'a>],
-    ) -> BoxFuture<'a, std::result::Result<Verdicts, BackendError>> {
-        Box::pin(async { self.answer() })
-    }
-
-    fn decide_now(&self, _: Op, _: &[Hit<'_>]) -> Option<std::result::Result<Verdicts, BackendError>> {
-        self.immediate.then(|| self.answer())
-    }
-
-    fn is_immediate(&self) -> bool {
-        self.immediate
-    }
-}
-
 /// Whoever hammers a key passes nowhere uncounted, and turns nothing off for others.
 #[tokio::test]
 async fn contention_is_no_outage() -> Result {
     for immediate in [true, false] {
-        let contended = Contended { immediate, calls: Arc::default() };
+        let contended = Answering::new(contended, 0, immediate);
         let breaker = CircuitBreaker::builder().failure_threshold(1).build();
         let more = OnError::retry(3).backoff(Duration::ZERO).or(OnError::fallback(still()));
         for on_error in [
