@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use metrics::{Key, Label, Level, Metadata, Recorder, Unit, with_recorder};
 
-use crate::observe::Outcome;
+use crate::observe::HitOutcome;
 
 const HITS: &str = "traffik_hits_total";
 const UNITS: &str = "traffik_units_total";
@@ -72,14 +72,11 @@ pub(crate) struct Meter(ArcSwap<Vec<Arc<Keys>>>);
 #[derive(Debug)]
 struct Keys {
     backend: &'static str,
-    /// In the order of [`Outcome`].
-    hits: [Key; 5],
+    /// One for each of [`HitOutcome::ALL`].
+    hits: [Key; HitOutcome::ALL.len()],
     units: Key,
     retry_after: Key,
 }
-
-const OUTCOMES: [Outcome; 5] =
-    [Outcome::Allowed, Outcome::Denied, Outcome::Shadowed, Outcome::Uncharged, Outcome::Failed];
 
 /// The backend of hits that never came to one.
 const NONE: &str = "none";
@@ -88,7 +85,7 @@ impl Keys {
     fn new(uid: &'static str, backend: &'static str) -> Self {
         let labels =
             || vec![Label::from_static_parts("uid", uid), Label::from_static_parts("backend", backend)];
-        let hits = OUTCOMES.map(|outcome| {
+        let hits = HitOutcome::ALL.map(|outcome| {
             let word = if backend == NONE { "exempt" } else { outcome.word() };
             let mut labels = labels();
             labels.push(Label::from_static_parts("outcome", word));
@@ -124,13 +121,13 @@ impl Meter {
         &self,
         uid: &'static str,
         backend: &'static str,
-        outcome: Outcome,
+        outcome: HitOutcome,
         cost: u64,
         wait: Option<Duration>,
     ) {
         self.with(uid, backend, |keys, recorder| {
             recorder.register_counter(&keys.hits[outcome as usize], &METADATA).increment(1);
-            if outcome == Outcome::Allowed {
+            if outcome == HitOutcome::Allowed {
                 recorder.register_counter(&keys.units, &METADATA).increment(cost);
             }
             if let Some(wait) = wait {

@@ -12,7 +12,7 @@ use crate::throttle::Throttle;
 
 /// What came of one throttle's hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum HitOutcome {
     /// Charged.
     Allowed,
     /// Refused, and so was the request.
@@ -25,7 +25,12 @@ pub(crate) enum Outcome {
     Failed,
 }
 
-impl Outcome {
+impl HitOutcome {
+    /// Each at the place that `as usize` gives.
+    #[cfg(feature = "metrics")]
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Allowed, Self::Denied, Self::Shadowed, Self::Uncharged, Self::Failed];
+
     /// The word in events and labels.
     pub(crate) const fn word(self) -> &'static str {
         match self {
@@ -56,7 +61,7 @@ pub(crate) fn hit(
     op: Op,
     throttle: &Throttle,
     backend: &'static str,
-    outcome: Outcome,
+    outcome: HitOutcome,
     cost: u64,
     remaining: impl FnOnce() -> u64,
     wait: Option<Duration>,
@@ -80,17 +85,17 @@ fn is_listened_to() -> bool {
 }
 
 #[cold]
-fn event(uid: &str, outcome: Outcome, cost: u64, remaining: u64, wait: Option<Duration>) {
+fn event(uid: &str, outcome: HitOutcome, cost: u64, remaining: u64, wait: Option<Duration>) {
     let word = outcome.word();
     match outcome {
-        Outcome::Denied | Outcome::Shadowed => {
+        HitOutcome::Denied | HitOutcome::Shadowed => {
             tracing::debug!(target: "traffik", uid, outcome = word, cost, retry_after = ?wait, "over the limit");
         }
-        Outcome::Allowed | Outcome::Uncharged => {
+        HitOutcome::Allowed | HitOutcome::Uncharged => {
             tracing::trace!(target: "traffik", uid, outcome = word, cost, remaining, "decided");
         }
         // Told with its cause where it happened.
-        Outcome::Failed => {}
+        HitOutcome::Failed => {}
     }
 }
 
@@ -133,4 +138,14 @@ pub(crate) async fn call<T>(
         Err(_) => "error",
     });
     result
+}
+
+#[cfg(all(test, feature = "metrics"))]
+mod tests {
+    use super::HitOutcome;
+
+    #[test]
+    fn every_outcome_is_at_its_place() {
+        assert_eq!(HitOutcome::ALL.map(|outcome| outcome as usize), [0, 1, 2, 3, 4]);
+    }
 }

@@ -29,7 +29,7 @@ use smallvec::SmallVec;
 use crate::backend::{BoxFuture, Hit, Op};
 use crate::decision::Decision;
 use crate::error::Error;
-use crate::observe::{self, Outcome};
+use crate::observe::{self, HitOutcome};
 use crate::request_fn::Source;
 use crate::resilience::Outage;
 use crate::settings::Present;
@@ -180,8 +180,8 @@ fn tell(op: Op, entries: &[Entry<'_>], candidates: &[Candidate<'_>], ruling: &Ru
             continue;
         };
         let outcome = match ruled.outcome {
-            Some(Outcome::Allowed) if !admitted && !candidate.shadow => Outcome::Uncharged,
-            told => told.unwrap_or(Outcome::Uncharged),
+            Some(HitOutcome::Allowed) if !admitted && !candidate.shadow => HitOutcome::Uncharged,
+            told => told.unwrap_or(HitOutcome::Uncharged),
         };
         let stat = ruled.decision.stat();
         let (remaining, wait) = stat.map_or((0, None), |stat| (stat.remaining, stat.retry_after));

@@ -120,8 +120,8 @@ impl<'a> Hit<'a> {
     pub(crate) fn renew(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
         match self.policy.account() {
             Some(account) => Some(match account.hit(words, now, self.cost) {
-                Ok(Taken { charged, words, .. }) => (account.tell(&charged), words),
-                Err(charged) => (account.tell(&charged), words),
+                Ok(Taken { balance, words, .. }) => (account.tell(&balance), words),
+                Err(balance) => (account.tell(&balance), words),
             }),
             None => self.renew_other(now, words),
         }

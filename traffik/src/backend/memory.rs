@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
 use crate::clock::Clock;
-use crate::strategy::{Account, Charged, State, Taken};
+use crate::strategy::{Account, Balance, State, Taken};
 pub(crate) use gauge::Gauged;
 #[cfg(feature = "tower")]
 pub(crate) use table::FEW;
@@ -130,11 +130,11 @@ impl MemoryBackend {
 
     /// A hit on an account, by its key; `Err` with the time where there is none of that key yet.
     #[inline(always)]
-    pub(crate) fn hit(&self, charge: &Charge<'_>) -> Result<Charged, u64> {
+    pub(crate) fn hit(&self, hit: &AccountHit<'_>) -> Result<Balance, u64> {
         // The key's cache lines are on their way while the clock is read.
-        let spot = self.0.table.spot(charge.key);
+        let spot = self.0.table.spot(hit.key);
         let now = self.0.clock.now();
-        self.0.table.renew(spot, now, charge).ok_or(now)
+        self.0.table.renew(spot, now, hit).ok_or(now)
     }
 
     /// The same for a key that was not there then.
@@ -152,14 +152,14 @@ impl MemoryBackend {
 
     /// The same on accounts.
     #[cfg(feature = "tower")]
-    pub(crate) fn charge_few(&self, charges: &[Charge<'_>], charged: &mut [Charged]) -> bool {
-        self.0.table.renew_few(self.0.clock.now(), charges, charged)
+    pub(crate) fn hit_accounts(&self, hits: &[AccountHit<'_>], balances: &mut [Balance]) -> bool {
+        self.0.table.renew_few(self.0.clock.now(), hits, balances)
     }
 
     /// The same of two, which is most of all batches.
     #[inline(always)]
     #[cfg(feature = "tower")]
-    pub(crate) fn charge_two(&self, a: Charge<'_>, b: Charge<'_>) -> Option<[Charged; 2]> {
+    pub(crate) fn hit_two_accounts(&self, a: AccountHit<'_>, b: AccountHit<'_>) -> Option<[Balance; 2]> {
         let spots = self.0.table.spots(a.key, b.key);
         let now = self.0.clock.now();
         self.0.table.renew_two(spots, now, a, b)
@@ -195,15 +195,15 @@ impl MemoryBackend {
 
 /// A hit of this cost on an account, by its key.
 #[derive(Clone, Copy)]
-pub(crate) struct Charge<'a> {
+pub(crate) struct AccountHit<'a> {
     pub(crate) key: u64,
     pub(crate) gauged: &'a Gauged,
     pub(crate) cost: u64,
 }
 
 // Not a closure: those are not always inlined.
-impl Renewal for Charge<'_> {
-    type Outcome = Charged;
+impl Renewal for AccountHit<'_> {
+    type Outcome = Balance;
 
     #[inline(always)]
     fn tag(&self) -> u64 {
@@ -211,18 +211,18 @@ impl Renewal for Charge<'_> {
     }
 
     #[inline(always)]
-    fn renew(&self, now: u64, words: [u64; 2]) -> (Charged, Option<Kept>) {
+    fn renew(&self, now: u64, words: [u64; 2]) -> (Balance, Option<Kept>) {
         let Self { gauged, cost, .. } = *self;
         match gauged.account.hit(words, now, cost) {
-            Ok(Taken { charged, words, is_exhausted }) => {
-                let (code, pressure) = gauged.read(charged.used(), is_exhausted);
-                (charged, Some(Kept { words, code, pressure }))
+            Ok(Taken { balance, words, is_exhausted }) => {
+                let (code, pressure) = gauged.read(balance.used(), is_exhausted);
+                (balance, Some(Kept { words, code, pressure }))
             }
-            Err(charged) => (charged, None),
+            Err(balance) => (balance, None),
         }
     }
 
-    fn expiry(&self, _: u64, _: Charged, [instant, used]: [u64; 2]) -> u64 {
+    fn expiry(&self, _: u64, _: Balance, [instant, used]: [u64; 2]) -> u64 {
         instant.saturating_add(self.gauged.account.keep_for(used))
     }
 }

@@ -1,13 +1,13 @@
 //! Step six: the hits of one request, one call a backend, in source order; and where they go when a
 //! backend fails.
 
-use super::paid::{Charged, Underway};
+use super::paid::{ChargedSoFar, Underway};
 use super::{Candidate, Failure, Hits, Receipt, Ruling, join};
 use crate::backend::{BackendError, Op, SharedBackend, Verdicts};
 use crate::decision::Decision;
 use crate::error::Error;
 use crate::few;
-use crate::observe::Outcome;
+use crate::observe::HitOutcome;
 use crate::resilience::{self, Outage, Permits, Retry};
 
 /// A hit on its way: to its own backend first, then to the fallbacks of its policy.
@@ -58,7 +58,7 @@ pub(super) async fn all<'a>(
 
 /// Charges all of these or none; says which.
 async fn together<'a>(mut left: Legs<'a>, op: Op, ruling: &mut Ruling) -> Result<bool, Failure> {
-    let (mut charged, mut undone) = (Charged::default(), None);
+    let (mut charged, mut undone) = (ChargedSoFar::default(), None);
     while let Some(first) = left.first() {
         let backend = first.backend;
         let (here, mut later): (Legs<'a>, Legs<'a>) =
@@ -154,7 +154,7 @@ fn detour<'a>(
             later.push(next);
         } else {
             let ruled = &mut ruling.each[leg.candidate.entry];
-            (ruled.outcome, ruled.failed) = (Some(Outcome::Failed), leg.failed);
+            (ruled.outcome, ruled.failed) = (Some(HitOutcome::Failed), leg.failed);
             lost.push(leg.candidate.on_error.outage());
         }
     }
@@ -225,7 +225,7 @@ impl<'a> Batch<'a> {
             let ruled = &mut ruling.each[candidate.entry];
             ruled.shadow = candidate.shadow;
             ruled.failed = *failed;
-            ruled.outcome = Some(Outcome::of(verdict, admitted, candidate.shadow));
+            ruled.outcome = Some(HitOutcome::of(verdict, admitted, candidate.shadow));
             ruled.decision = Decision::new(hit.policy, hit.cost, verdict);
             ruled.window = hit.policy.window();
             if admitted && op == Op::Hit && candidate.receipt {

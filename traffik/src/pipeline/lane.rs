@@ -18,17 +18,17 @@ use crate::MemoryBackend;
 #[cfg(feature = "tower")]
 use crate::Parts;
 use crate::app::Traffik;
-use crate::backend::memory::{Charge, Gauged};
+use crate::backend::memory::{AccountHit, Gauged};
 use crate::backend::{Hit, Op, Verdict};
 use crate::client_ip;
 use crate::decision::{Decision, Stat};
 use crate::identity::{KindRef, Who};
 use crate::key;
-use crate::observe::{self, Outcome};
+use crate::observe::{self, HitOutcome};
 use crate::policy::Policy;
 use crate::request_fn::Source;
 use crate::settings::{BackendSetting, Settings};
-use crate::strategy::Charged;
+use crate::strategy::Balance;
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
@@ -137,7 +137,7 @@ pub(crate) fn direct<'a>(
 pub(crate) struct Passed<'a> {
     lane: &'a Lane,
     gauged: &'a Gauged,
-    charged: Charged,
+    balance: Balance,
 }
 
 impl Passed<'_> {
@@ -151,7 +151,7 @@ impl Passed<'_> {
     /// The client's state, worked out for whoever wants to see it.
     #[inline(always)]
     pub(crate) fn stat(&self) -> Stat {
-        Stat::new(&self.lane.policy, &self.gauged.account.tell(&self.charged))
+        Stat::new(&self.lane.policy, &self.gauged.account.tell(&self.balance))
     }
 }
 
@@ -195,12 +195,12 @@ impl Direct<'_, '_> {
     #[inline(always)]
     pub(crate) fn take<T: Then>(self, then: T) -> T::Output {
         let Self { throttle, lane, gauged, memory, key, cost } = self;
-        match memory.hit(&Charge { key, gauged, cost }) {
-            Ok(charged) if charged.is_admitted() => {
-                tell_admitted(throttle, cost, || gauged.account.tell(&charged).remaining);
-                then.passed(Passed { lane, gauged, charged })
+        match memory.hit(&AccountHit { key, gauged, cost }) {
+            Ok(balance) if balance.is_admitted() => {
+                tell_admitted(throttle, cost, || gauged.account.tell(&balance).remaining);
+                then.passed(Passed { lane, gauged, balance })
             }
-            Ok(charged) => then.decided(refused(throttle, lane, cost, &gauged.account.tell(&charged))),
+            Ok(balance) => then.decided(refused(throttle, lane, cost, &gauged.account.tell(&balance))),
             Err(now) => then.decided(first(throttle, lane, gauged, memory, key, cost, now)),
         }
     }
@@ -293,13 +293,13 @@ fn decide<T: Then>(
 
 #[inline(always)]
 fn tell_admitted(throttle: &Throttle, cost: u64, remaining: impl FnOnce() -> u64) {
-    observe::hit(Op::Hit, throttle, MemoryBackend::NAME, Outcome::Allowed, cost, remaining, None);
+    observe::hit(Op::Hit, throttle, MemoryBackend::NAME, HitOutcome::Allowed, cost, remaining, None);
 }
 
 #[cold]
 fn refused(throttle: &Throttle, lane: &Lane, cost: u64, verdict: &Verdict) -> Decision {
     let (left, wait) = (verdict.remaining, verdict.retry_after());
-    observe::hit(Op::Hit, throttle, MemoryBackend::NAME, Outcome::Denied, cost, || left, wait);
+    observe::hit(Op::Hit, throttle, MemoryBackend::NAME, HitOutcome::Denied, cost, || left, wait);
     Decision::new(&lane.policy, cost, verdict)
 }
 

@@ -9,9 +9,9 @@ use crate::unstopped::Unstopped;
 
 /// What was charged so far, for a request that is not decided yet. Given back when dropped.
 #[derive(Default)]
-pub(super) struct Charged<'a>(Vec<Batch<'a>>);
+pub(super) struct ChargedSoFar<'a>(Vec<Batch<'a>>);
 
-impl<'a> Charged<'a> {
+impl<'a> ChargedSoFar<'a> {
     pub(super) fn add(&mut self, batch: Batch<'a>) {
         self.0.push(batch);
     }
@@ -53,7 +53,7 @@ impl<'a> Charged<'a> {
     }
 }
 
-impl Drop for Charged<'_> {
+impl Drop for ChargedSoFar<'_> {
     fn drop(&mut self) {
         drop(self.begin_giving_back());
     }

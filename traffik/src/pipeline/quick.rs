@@ -17,7 +17,7 @@ use crate::decision::Decision;
 use crate::error::Error;
 use crate::identity::{Identity, Who};
 use crate::key;
-use crate::observe::{self, Outcome};
+use crate::observe::{self, HitOutcome};
 use crate::policy::Policy;
 use crate::request_fn::{RequestFn, Source, SyncFn};
 use crate::resilience::{OnError, Outage};
@@ -232,7 +232,7 @@ pub(crate) fn quick<T>(
     {
         for one in &counted {
             let throttle = plans[one.plan].throttle;
-            observe::hit(op, throttle, backend.name(), Outcome::Failed, one.cost, || 0, None);
+            observe::hit(op, throttle, backend.name(), HitOutcome::Failed, one.cost, || 0, None);
         }
         // An outage that all of them let pass leaves no verdict, and so nothing counted.
         let words = counted.iter().map(|one| plans[one.plan].outage());
@@ -275,11 +275,11 @@ pub(crate) fn single(
     let verdict = match plan.backend.decide_one(op, &plan.hit(who, key::identity(&who), cost)) {
         Ok(verdict) => verdict,
         Err(error) => {
-            observe::hit(op, throttle, plan.backend.name(), Outcome::Failed, cost, || 0, None);
+            observe::hit(op, throttle, plan.backend.name(), HitOutcome::Failed, cost, || 0, None);
             return Some(failed(error, plan.policy, plan.outage()));
         }
     };
-    let outcome = Outcome::of(&verdict, true, false);
+    let outcome = HitOutcome::of(&verdict, true, false);
     observe::hit(op, throttle, plan.backend.name(), outcome, cost, || verdict.remaining, wait(&verdict));
     Some(Ok(Decision::new(plan.policy, cost, &verdict)))
 }
@@ -318,7 +318,7 @@ impl<'a> Quick<'a> {
             match counted.next_if(|one| one.plan == place) {
                 Some(one) => {
                     let verdict = self.verdict(one);
-                    let outcome = Outcome::of(verdict, admitted, false);
+                    let outcome = HitOutcome::of(verdict, admitted, false);
                     let (left, wait) = (verdict.remaining, wait(verdict));
                     observe::hit(op, throttle, self.backend.name(), outcome, one.cost, || left, wait);
                 }

@@ -10,7 +10,7 @@ use crate::backend::{Hit, Op};
 use crate::client_ip::client_ip;
 use crate::decision::Decision;
 use crate::key;
-use crate::observe::{self, Outcome};
+use crate::observe::{self, HitOutcome};
 use crate::request_fn::Source;
 use crate::subject::Subject;
 use crate::throttle::Throttle;
@@ -44,6 +44,6 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
     let verdicts = backend.get().recall(Op::Hit, from_ref(&hit))?;
     let verdict = verdicts.each.first().filter(|verdict| !verdict.admitted)?;
     let wait = verdict.retry_after();
-    observe::hit(Op::Hit, throttle, backend.name(), Outcome::Denied, cost, || verdict.remaining, wait);
+    observe::hit(Op::Hit, throttle, backend.name(), HitOutcome::Denied, cost, || verdict.remaining, wait);
     Some(Decision::new(policy, cost, verdict))
 }

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::Receipt;
 use crate::decision::Decision;
-use crate::observe::Outcome;
+use crate::observe::HitOutcome;
 
 /// The decisions of one request, one a throttle, in their order.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Ruled {
     /// What was charged, for giving it back.
     pub(crate) charged: Option<Receipt>,
     /// What its backend said; `None` if it was not asked.
-    pub(super) outcome: Option<Outcome>,
+    pub(super) outcome: Option<HitOutcome>,
     /// How many of its backends failed before.
     pub(super) failed: usize,
 }

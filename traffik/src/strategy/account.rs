@@ -16,7 +16,7 @@ pub(crate) enum Account {
 /// What came of a hit on an account, as far as it takes to charge it; the rest is worked out for whoever
 /// asks.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Charged {
+pub(crate) struct Balance {
     /// What is used now, in the account's own units.
     pub(super) used: u64,
     /// How far an instant is ahead of the clock: a bucket's own, a window's end.
@@ -29,7 +29,7 @@ pub(crate) struct Charged {
 #[derive(Debug, Clone, Copy)]
 #[cfg(feature = "memory")]
 pub(crate) struct Taken {
-    pub(crate) charged: Charged,
+    pub(crate) balance: Balance,
     pub(crate) words: [u64; 2],
     /// Whether nothing more can be taken.
     pub(crate) is_exhausted: bool,
@@ -59,7 +59,7 @@ impl Account {
 
 #[cfg(feature = "memory")]
 impl Account {
-    /// The most that can be used, in [`Charged`]'s units.
+    /// The most that can be used, in [`Balance`]'s units.
     pub(crate) fn total(&self) -> u64 {
         match self {
             Self::Bucket(bucket) => bucket.total(),
@@ -86,7 +86,7 @@ impl Account {
 
     /// A hit on an account that is kept already; `Err` where it is refused, and all stays as it is.
     #[inline(always)]
-    pub(crate) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Result<Taken, Charged> {
+    pub(crate) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Result<Taken, Balance> {
         match self {
             Self::Bucket(bucket) => bucket.hit(words, now, cost),
             Self::Window(window) => window.hit(words, now, cost),
@@ -95,16 +95,16 @@ impl Account {
 
     /// All there is to say of it.
     #[inline(always)]
-    pub(crate) fn tell(&self, charged: &Charged) -> Verdict {
+    pub(crate) fn tell(&self, balance: &Balance) -> Verdict {
         match self {
-            Self::Bucket(bucket) => bucket.tell(charged),
-            Self::Window(window) => window.tell(charged),
+            Self::Bucket(bucket) => bucket.tell(balance),
+            Self::Window(window) => window.tell(balance),
         }
     }
 }
 
 #[cfg(feature = "memory")]
-impl Charged {
+impl Balance {
     #[inline(always)]
     pub(crate) fn is_admitted(&self) -> bool {
         self.wait == 0
@@ -144,12 +144,12 @@ mod tests {
                 let mut state = State::Words(words);
                 let verdict = strategy.step(&mut state, &Ask::new(Op::Hit, now, &rate, cost));
                 let hit = account.hit(words, now, cost);
-                let charged = match &hit {
-                    Ok(taken) => &taken.charged,
-                    Err(charged) => charged,
+                let balance = match &hit {
+                    Ok(taken) => &taken.balance,
+                    Err(balance) => balance,
                 };
-                prop_assert_eq!(account.tell(charged), verdict, "{:?}", strategy);
-                prop_assert_eq!((hit.is_ok(), charged.is_admitted()), (verdict.admitted, verdict.admitted));
+                prop_assert_eq!(account.tell(balance), verdict, "{:?}", strategy);
+                prop_assert_eq!((hit.is_ok(), balance.is_admitted()), (verdict.admitted, verdict.admitted));
                 let Ok(Taken { words: after, is_exhausted, .. }) = hit else { continue };
                 prop_assert_eq!(is_exhausted, verdict.remaining == 0, "{:?}", strategy);
                 if let Some(kept) = state.words() {

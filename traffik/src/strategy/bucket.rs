@@ -7,7 +7,7 @@
 //! With `L / P` in lowest terms `l / p`, `used` counts in units of `1 / p`, and each microsecond
 //! takes `l` of them: integers all the way, and nothing ever drifts.
 
-use super::account::Charged;
+use super::account::Balance;
 #[cfg(feature = "memory")]
 use super::account::Taken;
 use super::divisor::Divisor;
@@ -83,7 +83,7 @@ struct Level {
 }
 
 impl BucketAccount {
-    /// The most that can be used, in [`Charged`]'s units.
+    /// The most that can be used, in [`Balance`]'s units.
     #[cfg(feature = "memory")]
     pub(crate) fn total(&self) -> u64 {
         self.total
@@ -129,8 +129,8 @@ impl BucketAccount {
 
     /// All there is to say of it.
     #[inline(always)]
-    pub(crate) fn tell(&self, charged: &Charged) -> Verdict {
-        let Charged { used, ahead, wait } = *charged;
+    pub(crate) fn tell(&self, balance: &Balance) -> Verdict {
+        let Balance { used, ahead, wait } = *balance;
         let remaining = self.unit.floor(self.total - used);
         let drained = self.leak.ceil(used);
         let reset_after = if drained == 0 { 0 } else { drained + ahead };
@@ -172,7 +172,7 @@ impl BucketAccount {
             *state = if after == 0 { State::Empty } else { State::Words([level.now, after]) };
         }
         let shown = if op.changes() { after } else { level.used };
-        Verdict { admitted, ..self.tell(&Charged { used: shown, ahead: level.ahead, wait }) }
+        Verdict { admitted, ..self.tell(&Balance { used: shown, ahead: level.ahead, wait }) }
     }
 }
 
@@ -190,13 +190,13 @@ impl BucketAccount {
 
     /// A hit on an account that is kept already.
     #[inline(always)]
-    pub(super) fn hit(&self, words: [u64; 2], asked_at: u64, cost: u64) -> Result<Taken, Charged> {
+    pub(super) fn hit(&self, words: [u64; 2], asked_at: u64, cost: u64) -> Result<Taken, Balance> {
         let Level { now, ahead, used } = self.level(Some(words), asked_at);
         let Some(used) = self.take(used, cost) else {
-            return Err(Charged { used, ahead, wait: self.wait(used, ahead, cost) });
+            return Err(Balance { used, ahead, wait: self.wait(used, ahead, cost) });
         };
         Ok(Taken {
-            charged: Charged { used, ahead, wait: 0 },
+            balance: Balance { used, ahead, wait: 0 },
             words: [now, used],
             is_exhausted: self.total - used < self.unit.get(),
         })

@@ -1,7 +1,7 @@
 //! [`Window`]: counting per calendar window, for every strategy that does.
 
 #[cfg(feature = "memory")]
-use super::account::{Charged, Taken};
+use super::account::{Balance, Taken};
 use super::divisor::Divisor;
 use super::{Ask, Op, State, Verdict, skew};
 use crate::identity::{KindRef, Who};
@@ -139,23 +139,23 @@ impl WindowAccount {
     }
 
     #[inline(always)]
-    pub(super) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Result<Taken, Charged> {
+    pub(super) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Result<Taken, Balance> {
         let Window { start, end, used } = self.window(Some(words), now);
         let (limit, ahead) = (self.rate.limit(), end - now);
         let Some(sum) = used.checked_add(cost).filter(|sum| *sum <= limit) else {
             let wait = if cost > limit { Verdict::NEVER } else { ahead };
-            return Err(Charged { used, ahead, wait });
+            return Err(Balance { used, ahead, wait });
         };
         Ok(Taken {
-            charged: Charged { used: sum, ahead, wait: 0 },
+            balance: Balance { used: sum, ahead, wait: 0 },
             words: [start, sum],
             is_exhausted: sum >= limit,
         })
     }
 
     #[inline(always)]
-    pub(super) fn tell(&self, charged: &Charged) -> Verdict {
-        let Charged { used, ahead, wait } = *charged;
+    pub(super) fn tell(&self, balance: &Balance) -> Verdict {
+        let Balance { used, ahead, wait } = *balance;
         let limit = self.rate.limit();
         let reset_after = if used == 0 { 0 } else { ahead };
         Verdict {

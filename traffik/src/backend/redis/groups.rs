@@ -73,7 +73,7 @@ pub(super) async fn decide(
     if op != Op::Hit || !asked.each.iter().flatten().all(|(_, verdict)| verdict.admitted) {
         return asked.verdicts(store);
     }
-    let mut charged = Charged { store, groups: Vec::new() };
+    let mut charged = ChargedSoFar { store, groups: Vec::new() };
     let mut gathered = Gathered::new(hits.len());
     for places in groups {
         let owned = of(hits, places).iter().map(Owned::new).collect();
@@ -193,12 +193,12 @@ fn charge(store: Arc<Store>, until: Option<Instant>, mut hits: Vec<Owned>) -> Un
 }
 
 /// What was charged so far. Given back when dropped.
-struct Charged<'a> {
+struct ChargedSoFar<'a> {
     store: &'a Arc<Store>,
     groups: Vec<Charge>,
 }
 
-impl Charged<'_> {
+impl ChargedSoFar<'_> {
     /// A refund that was begun is neither left nor repeated: given twice it would let somebody take
     /// more than the limit.
     fn give_back(&mut self) -> Unstopped<()> {
@@ -212,7 +212,7 @@ impl Charged<'_> {
     }
 }
 
-impl Drop for Charged<'_> {
+impl Drop for ChargedSoFar<'_> {
     fn drop(&mut self) {
         if !self.groups.is_empty() {
             drop(self.give_back());

@@ -2,17 +2,17 @@
 
 use super::{Lane, exempt, tell_admitted};
 use crate::app::Traffik;
-use crate::backend::memory::{Charge, FEW};
+use crate::backend::memory::{AccountHit, FEW};
 use crate::backend::{Hit, Op, Verdict, Verdicts};
 use crate::client_ip;
 use crate::decision::Decision;
 use crate::identity::Who;
 use crate::key;
-use crate::observe::{self, Outcome};
+use crate::observe::{self, HitOutcome};
 use crate::pipeline::Ruling;
 use crate::request_fn::RequestFn;
 use crate::settings::Settings;
-use crate::strategy::Charged;
+use crate::strategy::Balance;
 use crate::throttle::Throttle;
 use crate::{MemoryBackend, Parts};
 
@@ -69,9 +69,9 @@ impl<'a> Way<'a> {
 
     /// The hit as one on an account, if the strategy has one, of a client of this hash.
     #[inline(always)]
-    fn charge(&self, hash: u64) -> Option<Charge<'a>> {
+    fn account_hit(&self, hash: u64) -> Option<AccountHit<'a>> {
         let Lane { gauged, key, .. } = self.lane;
-        Some(Charge { key: key ^ hash, gauged: gauged.as_ref()?, cost: self.cost })
+        Some(AccountHit { key: key ^ hash, gauged: gauged.as_ref()?, cost: self.cost })
     }
 
     #[inline]
@@ -90,7 +90,7 @@ impl<'a> Way<'a> {
     /// Tells what came of it in a request that was admitted as a whole or not.
     #[inline]
     fn tell(&self, verdict: &Verdict, admitted: bool) {
-        let outcome = Outcome::of(verdict, admitted, false);
+        let outcome = HitOutcome::of(verdict, admitted, false);
         let wait = if verdict.admitted { None } else { verdict.retry_after() };
         observe::hit(
             Op::Hit,
@@ -133,18 +133,18 @@ pub(crate) fn pair<T: Together>(throttles: [&Throttle; 2], together: T) -> Optio
             (Some(who), key::client(who.kind))
         }
     };
-    let (charge_a, charge_b) = (a.charge(hash)?, b.charge(hash)?);
-    let Some([charged_a, charged_b]) = a.memory.charge_two(charge_a, charge_b) else {
+    let (hit_a, hit_b) = (a.account_hit(hash)?, b.account_hit(hash)?);
+    let Some([balance_a, balance_b]) = a.memory.hit_two_accounts(hit_a, hit_b) else {
         let who = who.unwrap_or_else(|| Who::of(client_ip::kind(parts, app)));
         let ruling = decide(&[a, b], who, hash);
         return Some(together.decided(ruling));
     };
-    tell_admitted(a.throttle, a.cost, || charge_a.gauged.account.tell(&charged_a).remaining);
-    tell_admitted(b.throttle, b.cost, || charge_b.gauged.account.tell(&charged_b).remaining);
+    tell_admitted(a.throttle, a.cost, || hit_a.gauged.account.tell(&balance_a).remaining);
+    tell_admitted(b.throttle, b.cost, || hit_b.gauged.account.tell(&balance_b).remaining);
     if together.is_silent(0, a.lane.is_silent) && together.is_silent(1, b.lane.is_silent) {
         return Some(together.silent());
     }
-    let verdicts = [charge_a.gauged.account.tell(&charged_a), charge_b.gauged.account.tell(&charged_b)];
+    let verdicts = [hit_a.gauged.account.tell(&balance_a), hit_b.gauged.account.tell(&balance_b)];
     let ruling = admitted(&[a, b], &verdicts);
     Some(together.decided(ruling))
 }
@@ -205,20 +205,20 @@ pub(crate) fn stack<'a, T: Together>(
 #[inline]
 fn charge(ways: &[Way<'_>], who: Who<'_>, hash: u64, verdicts: &mut [Verdict]) -> bool {
     let [first, others @ ..] = ways else { return false };
-    if let Some(charge) = first.charge(hash) {
-        let mut charges = [charge; FEW];
+    if let Some(hit) = first.account_hit(hash) {
+        let mut hits = [hit; FEW];
         let mut have_accounts = true;
-        for (charge, way) in charges.iter_mut().skip(1).zip(others) {
-            match way.charge(hash) {
-                Some(other) => *charge = other,
+        for (hit, way) in hits.iter_mut().skip(1).zip(others) {
+            match way.account_hit(hash) {
+                Some(other) => *hit = other,
                 None => have_accounts = false,
             }
         }
         if have_accounts {
-            let mut charged = [Charged::default(); FEW];
-            let passed = first.memory.charge_few(&charges[..ways.len()], &mut charged[..ways.len()]);
-            for (verdict, (charge, charged)) in verdicts.iter_mut().zip(charges.iter().zip(&charged)) {
-                *verdict = charge.gauged.account.tell(charged);
+            let mut balances = [Balance::default(); FEW];
+            let passed = first.memory.hit_accounts(&hits[..ways.len()], &mut balances[..ways.len()]);
+            for (verdict, (hit, balance)) in verdicts.iter_mut().zip(hits.iter().zip(&balances)) {
+                *verdict = hit.gauged.account.tell(balance);
             }
             return passed;
         }
