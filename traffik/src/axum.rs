@@ -22,15 +22,14 @@
 //! A unit test calls a throttled handler directly with an open gate, from the feature `test-kit`:
 //! `users(open_gate(), State(state)).await`.
 
-mod gate;
+pub(crate) mod gate;
 mod serve;
 #[cfg(feature = "ws")]
 mod socket;
-mod stack;
+pub(crate) mod stack;
 
 pub use crate::tower::{Charge, ChargeRejection, Outcome, OutcomeRejection};
-pub use gate::{Alone, Before, Gate, Gated, respond};
+pub use gate::{Alone, Before, Gate};
 pub use serve::{Serve, serve};
 #[cfg(feature = "ws")]
 pub use socket::{GuardedSocket, SocketAction};
-pub use stack::{Applied, Stack};

@@ -3,7 +3,8 @@
 pub use axum_core::response::Response;
 pub use http::StatusCode;
 
-pub use crate::axum::{Alone, Applied, Gate, Gated, Stack, respond};
+pub use crate::axum::gate::{Alone, Gate, Gated, respond};
+pub use crate::axum::stack::{Applied, Stack};
 
 /// `refund_on = "5xx"`.
 #[must_use]
