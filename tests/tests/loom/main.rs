@@ -5,6 +5,9 @@ mod scenes;
 mod sync;
 
 #[allow(dead_code)]
+#[path = "../../../traffik/src/backend/memory/batch.rs"]
+mod batch;
+#[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/bucket.rs"]
 mod bucket;
 #[allow(dead_code)]
@@ -33,6 +36,9 @@ mod pressure;
 #[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/reclaim.rs"]
 mod reclaim;
+#[allow(dead_code)]
+#[path = "../../../traffik/src/backend/memory/step.rs"]
+mod step;
 #[allow(dead_code, unexpected_cfgs, reason = "what only some features need is not compiled here")]
 #[path = "../../../traffik/src/backend/memory/table.rs"]
 mod table;

@@ -6,6 +6,7 @@
 //! and never holds more keys than its capacity. No thread runs in the background and no lock spans the
 //! table.
 
+mod batch;
 mod bucket;
 mod cell;
 mod counter;
@@ -18,6 +19,7 @@ mod name;
 mod nodes;
 mod pressure;
 mod reclaim;
+mod step;
 mod sync;
 mod table;
 mod time;
@@ -28,10 +30,11 @@ use std::sync::Arc;
 use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
 use crate::clock::Clock;
 use crate::strategy::{Account, Balance, State, Taken};
-pub(crate) use gauge::Gauged;
 #[cfg(feature = "tower")]
-pub(crate) use table::FEW;
-use table::{Kept, Renewal, Table};
+pub(crate) use batch::FEW;
+pub(crate) use gauge::Gauged;
+use step::{Kept, Renewal};
+use table::Table;
 use time::Time;
 
 // The layout that the speed rests on.

@@ -9,8 +9,8 @@ use super::cell::{Cell, Wide};
 use super::expiry::{LONGEST, code, longest};
 use super::name::{Name, upper};
 use super::nodes::{Link, Node, Nodes};
+use super::step::Kept;
 use super::sync::{Lock, UnsafeCell};
-use super::table::Kept;
 use crate::strategy::State;
 
 /// Keys per bucket.

@@ -9,19 +9,16 @@
 
 use smallvec::SmallVec;
 
-use super::bucket::{Bucket, Common, Entry, Guard, Slot, code_until};
+use super::bucket::{Bucket, Common, Entry, Guard, Slot};
 use super::cell::REFUSED;
 use super::growth::{Growth, Move, SMALLEST, Shape};
 use super::load::{buckets, is_crowded};
 use super::nodes::Nodes;
 use super::pressure::pressure;
+use super::step::{Renewal, Step, expiry, keep};
 use super::sync::{AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering};
-use crate::backend::{Hit, Op, Verdict};
-use crate::few;
+use crate::backend::{Op, Verdict};
 use crate::strategy::State;
-
-/// As many keys as are taken in one round at most. A handler with more throttles is rare.
-pub(crate) const FEW: usize = 5;
 
 pub(super) struct Table {
     pub(super) growth: Growth,
@@ -39,67 +36,12 @@ pub(super) struct Table {
     growing: Mutex<()>,
 }
 
-/// What is to be done with a state, under the lock of its bucket.
-pub(super) trait Step: FnOnce(&mut State) -> Verdict {}
-
-impl<F: FnOnce(&mut State) -> Verdict> Step for F {}
-
-/// A step from two words to two words.
-pub(super) trait Renewal {
-    /// What comes of it.
-    type Outcome: Copy + Default;
-
-    /// Whose words they are.
-    fn tag(&self) -> u64;
-
-    /// That, and what is to be kept; `None` where it is refused, and everything stays.
-    fn renew(&self, now: u64, words: [u64; 2]) -> (Self::Outcome, Option<Kept>);
-
-    /// The last instant at which what is kept matters.
-    fn expiry(&self, now: u64, outcome: Self::Outcome, words: [u64; 2]) -> u64;
-}
-
-/// What a step leaves behind.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Kept {
-    pub(super) words: [u64; 2],
-    /// How long it matters from the first word on, which is an instant, as a code; 0 where there is none, or the second
-    /// word does not fit.
-    pub(super) code: u8,
-    /// How near the account is to refusal.
-    pub(super) pressure: u8,
-}
-
-impl Renewal for Hit<'_> {
-    type Outcome = Verdict;
-
-    #[inline(always)]
-    fn tag(&self) -> u64 {
-        self.hash()
-    }
-
-    #[inline(always)]
-    fn renew(&self, now: u64, words: [u64; 2]) -> (Verdict, Option<Kept>) {
-        match Hit::renew(self, now, words) {
-            Some((verdict, words)) if verdict.admitted => {
-                let code = code_until(expiry(now, &verdict), words);
-                (verdict, Some(Kept { words, code, pressure: pressure(&verdict) }))
-            }
-            other => (other.map_or_else(Verdict::default, |(verdict, _)| verdict), None),
-        }
-    }
-
-    fn expiry(&self, now: u64, verdict: Verdict, _: [u64; 2]) -> u64 {
-        expiry(now, &verdict)
-    }
-}
-
 /// A bucket found for a tag while the table had this shape.
 #[derive(Clone, Copy)]
 pub(super) struct Spot<'a> {
-    shape: Shape,
-    index: usize,
-    bucket: &'a Bucket,
+    pub(super) shape: Shape,
+    pub(super) index: usize,
+    pub(super) bucket: &'a Bucket,
 }
 
 impl Table {
@@ -176,7 +118,7 @@ impl Table {
 
     /// The same for a table of this shape.
     #[inline(always)]
-    fn spot_at(&self, shape: Shape, tag: u64) -> Spot<'_> {
+    pub(super) fn spot_at(&self, shape: Shape, tag: u64) -> Spot<'_> {
         let index = self.growth.home(shape, tag);
         let bucket = self.bucket(index);
         bucket.prefetch();
@@ -248,204 +190,9 @@ impl Table {
         verdict
     }
 
-    pub(super) fn decide_batch(&self, op: Op, now: u64, hits: &[Hit<'_>], each: &mut SmallVec<[Verdict; 2]>) {
-        if op != Op::Hit {
-            each.extend(hits.iter().map(|hit| {
-                let tag = hit.hash();
-                self.decide_one(tag, self.spot(tag), op, now, |state: &mut State| hit.step(op, now, state))
-            }));
-            return;
-        }
-        each.resize(hits.len(), Verdict::default());
-        let are_taken = match hits {
-            [a, b] => {
-                let both = self.renew_two(self.spots(a.hash(), b.hash()), now, *a, *b);
-                both.map(|both| each.copy_from_slice(&both)).is_some()
-            }
-            _ => self.renew_few(now, hits, each),
-        };
-        if are_taken {
-            return;
-        }
-        each.clear();
-        let mut indices: SmallVec<[usize; 4]> = SmallVec::new();
-        let mut guards: SmallVec<[Guard<'_>; 4]> = SmallVec::new();
-        // Under whose guard each hit is.
-        let places = loop {
-            let shape = self.shape();
-            let home = |hit: &Hit<'_>| self.growth.home(shape, hit.hash());
-            indices.clear();
-            indices.extend(hits.iter().map(home));
-            few::sort_by_key(&mut indices, |index| *index);
-            indices.dedup();
-            guards.extend(indices.iter().map(|&index| self.bucket(index).lock(&self.common)));
-            let shape = self.shape();
-            let place = |hit: &Hit<'_>| indices.binary_search(&self.growth.home(shape, hit.hash())).ok();
-            let places: Option<SmallVec<[usize; 4]>> = hits.iter().map(place).collect();
-            if let Some(places) = places {
-                break places;
-            }
-            guards.clear();
-        };
-        let mut inserted = None;
-        for round in [Op::Check, Op::Hit] {
-            if round == Op::Hit && !each.iter().all(|verdict| verdict.admitted) {
-                break;
-            }
-            each.clear();
-            for (hit, &place) in hits.iter().zip(&places) {
-                let (verdict, new) = self.apply(indices[place], &mut guards[place], round, now, hit);
-                if new {
-                    inserted = Some(indices[place]);
-                }
-                each.push(verdict);
-            }
-        }
-        drop(guards);
-        if let Some(index) = inserted {
-            self.tend(index, now);
-        }
-    }
-
-    /// Where two tags' buckets are at present.
-    #[inline(always)]
-    pub(super) fn spots(&self, a: u64, b: u64) -> [Spot<'_>; 2] {
-        let shape = self.shape();
-        [self.spot_at(shape, a), self.spot_at(shape, b)]
-    }
-
-    /// Takes two steps as one, if their keys are there, of two words, and both have room: most of all batches.
-    /// Otherwise both accounts are left as they were.
-    #[inline(always)]
-    pub(super) fn renew_two<R: Renewal + Copy>(
-        &self,
-        spots: [Spot<'_>; 2],
-        now: u64,
-        a: R,
-        b: R,
-    ) -> Option<[R::Outcome; 2]> {
-        if spots[0].index == spots[1].index {
-            return self.renew_beside(now, [a, b]);
-        }
-        match self.renew_pair(now, [&a, &b], spots) {
-            // Keys that were not found may have been moved meanwhile.
-            None if self.shape() != spots[0].shape => self.renew_beside(now, [a, b]),
-            outcomes => outcomes,
-        }
-    }
-
-    /// The same of two in one bucket.
-    #[inline(never)]
-    fn renew_beside<R: Renewal + Copy>(&self, now: u64, steps: [R; 2]) -> Option<[R::Outcome; 2]> {
-        let mut outcomes = [R::Outcome::default(); 2];
-        self.renew_few(now, &steps, &mut outcomes).then_some(outcomes)
-    }
-
-    /// The same of any number up to [`FEW`]; of more, none are taken. Says whether they were.
-    #[inline(never)]
-    pub(super) fn renew_few<R: Renewal>(&self, now: u64, steps: &[R], outcomes: &mut [R::Outcome]) -> bool {
-        loop {
-            let shape = self.shape();
-            if self.renew_in(shape, now, steps, outcomes).is_some() {
-                return true;
-            }
-            // Keys that were not found may have been moved meanwhile.
-            if self.shape() == shape {
-                return false;
-            }
-        }
-    }
-
-    /// The same for a table of this shape; `None` too if that has changed.
-    fn renew_in<R: Renewal>(
-        &self,
-        shape: Shape,
-        now: u64,
-        steps: &[R],
-        outcomes: &mut [R::Outcome],
-    ) -> Option<()> {
-        let mut order: [usize; FEW] = std::array::from_fn(|at| at);
-        let order = order.get_mut(..steps.len())?;
-        let mut spots = [self.spot_at(shape, steps.first()?.tag()); FEW];
-        for (spot, step) in spots.iter_mut().zip(steps).skip(1) {
-            *spot = self.spot_at(shape, step.tag());
-        }
-        few::sort_by_key(order, |&at| spots[at].index);
-        // Whose guard a step is under: its own, or that of another in the same bucket.
-        let mut holders = [0; FEW];
-        let mut guards = [const { None }; FEW];
-        let mut before = None;
-        for &at in &*order {
-            let holder =
-                before.filter(|&before: &usize| spots[before].index == spots[at].index).unwrap_or(at);
-            if holder == at {
-                guards[at] = Some(spots[at].bucket.lock(&self.common));
-            }
-            holders[at] = holder;
-            before = Some(holder);
-        }
-        if self.shape() != shape {
-            return None;
-        }
-        let mut after = [Kept::default(); FEW];
-        for (at, step) in steps.iter().enumerate() {
-            let words = guards[holders[at]].as_mut()?.find(step.tag())?.words()?;
-            let (outcome, kept) = step.renew(now, words);
-            *outcomes.get_mut(at)? = outcome;
-            after[at] = kept?;
-        }
-        // From here on nothing fails: each key was found a moment ago, under the lock that is held.
-        for (at, (step, outcome)) in steps.iter().zip(&*outcomes).enumerate() {
-            let slot = guards[holders[at]].as_mut().and_then(|guard| guard.find(step.tag()));
-            debug_assert!(slot.is_some());
-            if let Some(slot) = slot {
-                keep(slot, now, step, *outcome, &after[at]);
-            }
-        }
-        Some(())
-    }
-
-    /// Two steps in different buckets, while the table has the shape in which they were found.
-    #[inline(always)]
-    fn renew_pair<R: Renewal>(
-        &self,
-        now: u64,
-        [a, b]: [&R; 2],
-        [first, second]: [Spot<'_>; 2],
-    ) -> Option<[R::Outcome; 2]> {
-        let (seen_a, seen_b) = (first.bucket.look(a.tag()), second.bucket.look(b.tag()));
-        let (mut guard_a, mut guard_b);
-        if first.index < second.index {
-            guard_a = first.bucket.lock(&self.common);
-            guard_b = second.bucket.lock(&self.common);
-        } else {
-            guard_b = second.bucket.lock(&self.common);
-            guard_a = first.bucket.lock(&self.common);
-        }
-        if self.shape() != first.shape {
-            return None;
-        }
-        let (slot_a, slot_b) = (guard_a.find_at(seen_a, a.tag())?, guard_b.find_at(seen_b, b.tag())?);
-        let (of_a, kept_a) = a.renew(now, slot_a.words()?);
-        let (of_b, kept_b) = b.renew(now, slot_b.words()?);
-        let (kept_a, kept_b) = (kept_a?, kept_b?);
-        keep(slot_a, now, a, of_a, &kept_a);
-        keep(slot_b, now, b, of_b, &kept_b);
-        Some([of_a, of_b])
-    }
-
-    /// Takes one step under the bucket's lock; says whether a key was added.
-    fn apply(&self, home: usize, guard: &mut Guard<'_>, op: Op, now: u64, hit: &Hit<'_>) -> (Verdict, bool) {
-        let (tag, step) = (hit.hash(), |state: &mut State| hit.step(op, now, state));
-        match guard.find(tag) {
-            Some(slot) => (self.step(slot, op, now, step), false),
-            None => self.enter(home, guard, tag, now, step),
-        }
-    }
-
     /// The step of a key that is there.
     #[inline]
-    fn step(&self, mut slot: Slot<'_>, op: Op, now: u64, step: impl Step) -> Verdict {
+    pub(super) fn step(&self, mut slot: Slot<'_>, op: Op, now: u64, step: impl Step) -> Verdict {
         let mut state = slot.take_state();
         let verdict = step(&mut state);
         if state == State::Empty {
@@ -459,7 +206,7 @@ impl Table {
     }
 
     /// The step of a key that is not there yet; says whether it was added.
-    fn enter(
+    pub(super) fn enter(
         &self,
         home: usize,
         guard: &mut Guard<'_>,
@@ -501,7 +248,7 @@ impl Table {
     /// What an insertion owes the table: a look at one bucket for expired keys, and some growth if
     /// the buckets have become too full. Takes no lock while another is held.
     #[cold]
-    fn tend(&self, index: usize, now: u64) {
+    pub(super) fn tend(&self, index: usize, now: u64) {
         let shape = self.shape();
         let size = self.growth.size(shape);
         let hand = self.hand.fetch_add(1, Ordering::Relaxed) % size;
@@ -535,18 +282,4 @@ impl Table {
         );
         self.shape.store(shape, Ordering::Release);
     }
-}
-
-/// Keeps what a step left behind in its key's slot.
-#[inline(always)]
-fn keep<R: Renewal>(mut slot: Slot<'_>, now: u64, step: &R, outcome: R::Outcome, kept: &Kept) {
-    if !slot.renew(step.tag(), kept) {
-        slot.widen(kept.words[0], kept.words[1], step.expiry(now, outcome, kept.words), kept.pressure);
-    }
-}
-
-/// The last instant at which what a step left behind matters.
-#[inline(always)]
-fn expiry(now: u64, verdict: &Verdict) -> u64 {
-    now.saturating_add(verdict.keep_for)
 }

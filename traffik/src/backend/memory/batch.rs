@@ -1,0 +1,224 @@
+//! Steps on several keys at once, all or none of them.
+
+use smallvec::SmallVec;
+
+use super::bucket::Guard;
+use super::growth::Shape;
+use super::step::{Kept, Renewal, keep};
+use super::table::{Spot, Table};
+use crate::backend::{Hit, Op, Verdict};
+use crate::few;
+use crate::strategy::State;
+
+/// As many keys as are taken in one round at most. A handler with more throttles is rare.
+pub(crate) const FEW: usize = 5;
+
+/// The buckets of a batch, each locked once.
+struct Locked<'a> {
+    /// In ascending order.
+    indices: SmallVec<[usize; 4]>,
+    guards: SmallVec<[Guard<'a>; 4]>,
+    /// Under whose guard each hit is.
+    places: SmallVec<[usize; 4]>,
+}
+
+impl Table {
+    /// Decides several hits: all are charged, or none. Any other operation is one on each.
+    pub(super) fn decide_batch(&self, op: Op, now: u64, hits: &[Hit<'_>], each: &mut SmallVec<[Verdict; 2]>) {
+        if op != Op::Hit {
+            each.extend(hits.iter().map(|hit| {
+                let tag = hit.hash();
+                self.decide_one(tag, self.spot(tag), op, now, |state: &mut State| hit.step(op, now, state))
+            }));
+            return;
+        }
+        if self.renew_all(now, hits, each) {
+            return;
+        }
+        let mut locked = self.lock_all(hits);
+        let mut inserted = None;
+        for round in [Op::Check, Op::Hit] {
+            if round == Op::Hit && !each.iter().all(|verdict| verdict.admitted) {
+                break;
+            }
+            each.clear();
+            for (hit, &place) in hits.iter().zip(&locked.places) {
+                let index = locked.indices[place];
+                let (verdict, new) = self.apply(index, &mut locked.guards[place], round, now, hit);
+                if new {
+                    inserted = Some(index);
+                }
+                each.push(verdict);
+            }
+        }
+        drop(locked);
+        if let Some(index) = inserted {
+            self.tend(index, now);
+        }
+    }
+
+    /// Charges all, if all pass, on keys that are there. Says whether it did.
+    fn renew_all(&self, now: u64, hits: &[Hit<'_>], each: &mut SmallVec<[Verdict; 2]>) -> bool {
+        each.resize(hits.len(), Verdict::default());
+        match hits {
+            [a, b] => {
+                let both = self.renew_two(self.spots(a.hash(), b.hash()), now, *a, *b);
+                both.map(|both| each.copy_from_slice(&both)).is_some()
+            }
+            _ => self.renew_few(now, hits, each),
+        }
+    }
+
+    fn lock_all(&self, hits: &[Hit<'_>]) -> Locked<'_> {
+        loop {
+            let shape = self.shape();
+            let mut indices: SmallVec<[usize; 4]> =
+                hits.iter().map(|hit| self.growth.home(shape, hit.hash())).collect();
+            few::sort_by_key(&mut indices, |index| *index);
+            indices.dedup();
+            let guards = indices.iter().map(|&index| self.bucket(index).lock(&self.common)).collect();
+            // Keys may have been moved before their buckets were locked.
+            let shape = self.shape();
+            let place = |hit: &Hit<'_>| indices.binary_search(&self.growth.home(shape, hit.hash())).ok();
+            if let Some(places) = hits.iter().map(place).collect() {
+                return Locked { indices, guards, places };
+            }
+        }
+    }
+
+    /// Where two tags' buckets are at present.
+    #[inline(always)]
+    pub(super) fn spots(&self, a: u64, b: u64) -> [Spot<'_>; 2] {
+        let shape = self.shape();
+        [self.spot_at(shape, a), self.spot_at(shape, b)]
+    }
+
+    /// Takes two steps as one, if their keys are there, of two words, and both have room: most of all batches.
+    /// Otherwise both accounts are left as they were.
+    #[inline(always)]
+    pub(super) fn renew_two<R: Renewal + Copy>(
+        &self,
+        spots: [Spot<'_>; 2],
+        now: u64,
+        a: R,
+        b: R,
+    ) -> Option<[R::Outcome; 2]> {
+        if spots[0].index == spots[1].index {
+            return self.renew_beside(now, [a, b]);
+        }
+        match self.renew_pair(now, [&a, &b], spots) {
+            // Keys that were not found may have been moved meanwhile.
+            None if self.shape() != spots[0].shape => self.renew_beside(now, [a, b]),
+            outcomes => outcomes,
+        }
+    }
+
+    /// The same of two in one bucket.
+    #[inline(never)]
+    fn renew_beside<R: Renewal + Copy>(&self, now: u64, steps: [R; 2]) -> Option<[R::Outcome; 2]> {
+        let mut outcomes = [R::Outcome::default(); 2];
+        self.renew_few(now, &steps, &mut outcomes).then_some(outcomes)
+    }
+
+    /// The same of any number up to [`FEW`]; of more, none are taken. Says whether they were.
+    #[inline(never)]
+    pub(super) fn renew_few<R: Renewal>(&self, now: u64, steps: &[R], outcomes: &mut [R::Outcome]) -> bool {
+        loop {
+            let shape = self.shape();
+            if self.renew_in(shape, now, steps, outcomes).is_some() {
+                return true;
+            }
+            // Keys that were not found may have been moved meanwhile.
+            if self.shape() == shape {
+                return false;
+            }
+        }
+    }
+
+    /// The same for a table of this shape; `None` too if that has changed.
+    fn renew_in<R: Renewal>(
+        &self,
+        shape: Shape,
+        now: u64,
+        steps: &[R],
+        outcomes: &mut [R::Outcome],
+    ) -> Option<()> {
+        let mut order: [usize; FEW] = std::array::from_fn(|at| at);
+        let order = order.get_mut(..steps.len())?;
+        let mut spots = [self.spot_at(shape, steps.first()?.tag()); FEW];
+        for (spot, step) in spots.iter_mut().zip(steps).skip(1) {
+            *spot = self.spot_at(shape, step.tag());
+        }
+        few::sort_by_key(order, |&at| spots[at].index);
+        // Whose guard a step is under: its own, or that of another in the same bucket.
+        let mut holders = [0; FEW];
+        let mut guards = [const { None }; FEW];
+        let mut before = None;
+        for &at in &*order {
+            let holder =
+                before.filter(|&before: &usize| spots[before].index == spots[at].index).unwrap_or(at);
+            if holder == at {
+                guards[at] = Some(spots[at].bucket.lock(&self.common));
+            }
+            holders[at] = holder;
+            before = Some(holder);
+        }
+        if self.shape() != shape {
+            return None;
+        }
+        let mut after = [Kept::default(); FEW];
+        for (at, step) in steps.iter().enumerate() {
+            let words = guards[holders[at]].as_mut()?.find(step.tag())?.words()?;
+            let (outcome, kept) = step.renew(now, words);
+            *outcomes.get_mut(at)? = outcome;
+            after[at] = kept?;
+        }
+        // From here on nothing fails: each key was found a moment ago, under the lock that is held.
+        for (at, (step, outcome)) in steps.iter().zip(&*outcomes).enumerate() {
+            let slot = guards[holders[at]].as_mut().and_then(|guard| guard.find(step.tag()));
+            debug_assert!(slot.is_some());
+            if let Some(slot) = slot {
+                keep(slot, now, step, *outcome, &after[at]);
+            }
+        }
+        Some(())
+    }
+
+    /// Two steps in different buckets, while the table has the shape in which they were found.
+    #[inline(always)]
+    fn renew_pair<R: Renewal>(
+        &self,
+        now: u64,
+        [a, b]: [&R; 2],
+        [first, second]: [Spot<'_>; 2],
+    ) -> Option<[R::Outcome; 2]> {
+        let (seen_a, seen_b) = (first.bucket.look(a.tag()), second.bucket.look(b.tag()));
+        let (mut guard_a, mut guard_b);
+        if first.index < second.index {
+            guard_a = first.bucket.lock(&self.common);
+            guard_b = second.bucket.lock(&self.common);
+        } else {
+            guard_b = second.bucket.lock(&self.common);
+            guard_a = first.bucket.lock(&self.common);
+        }
+        if self.shape() != first.shape {
+            return None;
+        }
+        let (slot_a, slot_b) = (guard_a.find_at(seen_a, a.tag())?, guard_b.find_at(seen_b, b.tag())?);
+        let (of_a, kept_a) = a.renew(now, slot_a.words()?);
+        let (of_b, kept_b) = b.renew(now, slot_b.words()?);
+        let (kept_a, kept_b) = (kept_a?, kept_b?);
+        keep(slot_a, now, a, of_a, &kept_a);
+        keep(slot_b, now, b, of_b, &kept_b);
+        Some([of_a, of_b])
+    }
+
+    /// Takes one step under the bucket's lock; says whether a key was added.
+    fn apply(&self, home: usize, guard: &mut Guard<'_>, op: Op, now: u64, hit: &Hit<'_>) -> (Verdict, bool) {
+        let (tag, step) = (hit.hash(), |state: &mut State| hit.step(op, now, state));
+        match guard.find(tag) {
+            Some(slot) => (self.step(slot, op, now, step), false),
+            None => self.enter(home, guard, tag, now, step),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What is done with the state of a key, under the lock of its bucket.
+
+use super::bucket::{Slot, code_until};
+use super::pressure::pressure;
+use crate::backend::{Hit, Verdict};
+use crate::strategy::State;
+
+/// A step from any state to any other.
+pub(super) trait Step: FnOnce(&mut State) -> Verdict {}
+
+impl<F: FnOnce(&mut State) -> Verdict> Step for F {}
+
+/// A step from two words to two words.
+pub(super) trait Renewal {
+    /// What comes of it.
+    type Outcome: Copy + Default;
+
+    /// Whose words they are.
+    fn tag(&self) -> u64;
+
+    /// That, and what is to be kept; `None` where it is refused, and everything stays.
+    fn renew(&self, now: u64, words: [u64; 2]) -> (Self::Outcome, Option<Kept>);
+
+    /// The last instant at which what is kept matters.
+    fn expiry(&self, now: u64, outcome: Self::Outcome, words: [u64; 2]) -> u64;
+}
+
+/// What a step leaves behind.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Kept {
+    pub(super) words: [u64; 2],
+    /// How long it matters from the first word on, which is an instant, as a code; 0 where there is none, or the second
+    /// word does not fit.
+    pub(super) code: u8,
+    /// How near the account is to refusal.
+    pub(super) pressure: u8,
+}
+
+impl Renewal for Hit<'_> {
+    type Outcome = Verdict;
+
+    #[inline(always)]
+    fn tag(&self) -> u64 {
+        self.hash()
+    }
+
+    #[inline(always)]
+    fn renew(&self, now: u64, words: [u64; 2]) -> (Verdict, Option<Kept>) {
+        match Hit::renew(self, now, words) {
+            Some((verdict, words)) if verdict.admitted => {
+                let code = code_until(expiry(now, &verdict), words);
+                (verdict, Some(Kept { words, code, pressure: pressure(&verdict) }))
+            }
+            other => (other.map_or_else(Verdict::default, |(verdict, _)| verdict), None),
+        }
+    }
+
+    fn expiry(&self, now: u64, verdict: Verdict, _: [u64; 2]) -> u64 {
+        expiry(now, &verdict)
+    }
+}
+
+/// Keeps what a step left behind in its key's slot.
+#[inline(always)]
+pub(super) fn keep<R: Renewal>(mut slot: Slot<'_>, now: u64, step: &R, outcome: R::Outcome, kept: &Kept) {
+    if !slot.renew(step.tag(), kept) {
+        slot.widen(kept.words[0], kept.words[1], step.expiry(now, outcome, kept.words), kept.pressure);
+    }
+}
+
+/// The last instant at which what a step left behind matters.
+#[inline(always)]
+pub(super) fn expiry(now: u64, verdict: &Verdict) -> u64 {
+    now.saturating_add(verdict.keep_for)
+}
