@@ -112,7 +112,8 @@ pub(crate) fn at_once(
     {
         return Some(Ok(decision));
     }
-    quick::single(throttle, subject, op, units)
+    let decided = quick(&[Entry::new(throttle)], subject, op, units, |quick| quick.into_decision())?;
+    Some(decided.map_err(Error::from))
 }
 
 /// One throttle's decision on a hit by one of the shortest ways, if they lead anywhere.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "memory")]
 use super::memory;
-use super::{Backend, BackendError, Hit, Op, Verdict, Verdicts, context};
+use super::{Backend, BackendError, Hit, Op, Verdicts, context};
 
 /// A cheap handle on any backend.
 #[derive(Clone)]
@@ -63,19 +63,6 @@ impl SharedBackend {
         match &self.0 {
             Repr::Memory(memory) => Some(memory),
             Repr::Other(_) => None,
-        }
-    }
-
-    /// Decides a single hit, on a backend that is immediate.
-    pub(crate) fn decide_one(&self, op: Op, hit: &Hit<'_>) -> Result<Verdict, BackendError> {
-        match &self.0 {
-            #[cfg(feature = "memory")]
-            Repr::Memory(memory) => Ok(memory.decide_one(op, hit).1),
-            Repr::Other(other) => {
-                let verdicts = at_once(&**other, op, std::slice::from_ref(hit))?;
-                // One, as was checked.
-                Ok(verdicts.each[0])
-            }
         }
     }
 

@@ -11,10 +11,9 @@ use smallvec::SmallVec;
 use super::{Entry, Failure, Hits, Receipt, Ruled, Ruling, backends, join};
 use crate::Parts;
 use crate::app::Traffik;
-use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdict, Verdicts};
+use crate::backend::{Hit, Op, SharedBackend, Verdict, Verdicts};
 use crate::client_ip::client_ip;
 use crate::decision::Decision;
-use crate::error::Error;
 use crate::identity::{Identity, Who};
 use crate::key;
 use crate::observe::{self, HitOutcome};
@@ -248,48 +247,6 @@ pub(crate) fn quick<T>(
         quick.observe(op);
     }
     Some(Ok(read(quick)))
-}
-
-/// One throttle alone: [`quick`] with nothing to collect.
-pub(crate) fn single(
-    throttle: &Throttle,
-    subject: &Subject<'_>,
-    op: Op,
-    units: Option<u64>,
-) -> Option<Result<Decision, Error>> {
-    let settings = throttle.settings();
-    let plan = Plan::of(&Entry::new(throttle), &settings, subject, op, units)?;
-    if !plan.can_ask() {
-        return None;
-    }
-    let exempt = || {
-        observe::exempt(op, throttle);
-        Some(Ok(Decision::Exempt))
-    };
-    let Some(cost) = plan.cost().filter(|cost| *cost > 0 || op != Op::Hit) else { return exempt() };
-    let known = plan.client.ask();
-    let who = known.who();
-    if who.is_exempted() || plan.policy.rate().is_unlimited() {
-        return exempt();
-    }
-    let verdict = match plan.backend.decide_one(op, &plan.hit(who, key::identity(&who), cost)) {
-        Ok(verdict) => verdict,
-        Err(error) => {
-            observe::hit(op, throttle, plan.backend.name(), HitOutcome::Failed, cost, || 0, None);
-            return Some(failed(error, plan.policy, plan.outage()));
-        }
-    };
-    let outcome = HitOutcome::of(&verdict, true, false);
-    observe::hit(op, throttle, plan.backend.name(), outcome, cost, || verdict.remaining, wait(&verdict));
-    Some(Ok(Decision::new(plan.policy, cost, &verdict)))
-}
-
-#[cold]
-fn failed(error: BackendError, policy: &Policy, on_error: Outage) -> Result<Decision, Error> {
-    match super::outage(error, policy.uid(), std::iter::once(on_error)) {
-        Some(failure) => Err(failure.into()),
-        None => Ok(Decision::Exempt),
-    }
 }
 
 /// The throttle that speaks for a batch in events.
