@@ -2,87 +2,39 @@
 //! is refused, and remember what is left to do for the rest.
 
 mod after;
+mod inside;
+mod place;
 #[cfg(feature = "memory")]
 mod plain;
+mod refuse;
 
 use std::sync::Arc;
 
-use http::StatusCode;
 use smallvec::SmallVec;
 
 use super::charge::Charge;
-use super::marks::{CameTo, LetPass, Mark, Marks, TurnedAway};
+use super::marks::{CameTo, LetPass, Mark, Marks};
 use super::outcome::Outcome;
 use crate::Parts;
 use crate::app::Traffik;
 use crate::backend::Op;
 use crate::decision::{Decision, Throttled};
-use crate::headers::{self, Headers, Report};
+use crate::headers::{Headers, Report};
 use crate::pipeline::{self, Entry, Failure, Overrides, Ruled, Ruling};
-use crate::request_fn::Source;
 use crate::reserve::Tab;
-use crate::response::{self, Answers, OnThrottled};
+use crate::response;
 use crate::settings::Settings;
 use crate::subject::IntoSubject;
-use crate::throttle::Throttle;
 
 pub(crate) use after::After;
 use after::Work;
 use axum_core::response::Response;
+use inside::{adjusted, adjusts, find, held, is_new, tell_of_layers};
+pub(crate) use place::Use;
+use refuse::refuse;
+pub(crate) use refuse::turned_away;
 
 static DEFAULT_HEADERS: Headers = Headers::always();
-
-/// A throttle at a place of use, with what is said there on top of its settings.
-#[derive(Debug, Clone)]
-pub(crate) struct Use {
-    pub(crate) throttle: Throttle,
-    pub(crate) overrides: Option<Overrides>,
-    pub(crate) answers: Answers,
-    /// Whether the handler wants to settle what is charged.
-    pub(crate) charges: bool,
-}
-
-impl Use {
-    pub(crate) fn new(throttle: Throttle) -> Self {
-        let refunds = throttle.settings().answers.refund_on.is_some();
-        let overrides = refunds.then(|| Overrides { receipt: true, ..Overrides::default() });
-        Self { throttle, overrides, answers: Answers::default(), charges: false }
-    }
-
-    pub(crate) fn overrides(&mut self) -> &mut Overrides {
-        self.overrides.get_or_insert_default()
-    }
-
-    /// This place's word, or else the throttle's.
-    fn on_throttled<'a>(&'a self, settings: &'a Settings) -> Option<&'a OnThrottled> {
-        self.answers.on_throttled.as_ref().or(settings.answers.on_throttled.as_ref())
-    }
-
-    fn refund_on(&self, settings: &Settings) -> Option<fn(StatusCode) -> bool> {
-        self.answers.refund_on.or(settings.answers.refund_on)
-    }
-
-    fn continues(&self) -> bool {
-        matches!(self.on_throttled(&self.throttle.settings()), Some(OnThrottled::Continue))
-    }
-
-    /// Whether nothing is said here by which more than headers may be left to do for a request that passes.
-    #[cfg(feature = "memory")]
-    #[inline(always)]
-    fn leaves_nothing_to_do(&self) -> bool {
-        self.overrides.is_none() && !self.charges && self.answers.leave_nothing_to_do()
-    }
-
-    /// Whether a request that passes leaves nothing to do or to tell.
-    fn stays_silent(&self, parts: &Parts) -> bool {
-        let settings = self.throttle.settings();
-        let app = || app(parts).and_then(Traffik::headers);
-        !self.charges
-            && settings.answers.headers.as_ref().or_else(app).is_some_and(Headers::is_never)
-            && self.refund_on(&settings).is_none()
-            && !matches!(self.on_throttled(&settings), Some(OnThrottled::Continue))
-    }
-}
 
 /// How far a request gets without waiting.
 pub(crate) enum First {
@@ -231,9 +183,6 @@ pub(crate) async fn admit(
 /// The throttles of a place that count for this request.
 type Counted<'a> = SmallVec<[&'a Use; 4]>;
 
-/// Those of them that have something left to charge, with how much.
-type Adjusted<'a> = Vec<(&'a Use, Overrides)>;
-
 /// Those that refused and let pass.
 #[derive(Default)]
 struct Waved {
@@ -255,69 +204,6 @@ impl Waved {
 
 fn app(parts: &Parts) -> Option<&Traffik> {
     Traffik::of(Some(parts))
-}
-
-/// Tells a handler that runs either way that it was let in, where layers have decided on some of its throttles: nobody
-/// is asked about those again.
-fn tell_of_layers(uses: &[Use], parts: &mut Parts) {
-    if uses.iter().any(Use::continues) {
-        Outcome::leave(parts, None);
-    }
-}
-
-/// Whether no layer has applied it to this request; another scope is another account.
-fn is_new(one: &Use, marks: &Marks) -> bool {
-    one.overrides.as_ref().is_some_and(|overrides| overrides.scope.is_some())
-        || marks.find(&one.throttle).is_none()
-}
-
-/// The refusal that a layer let pass, and that holds here: this place turns away what the throttle in shadow mode does
-/// not, or answers what the throttle lets a handler answer.
-fn held<'a>(one: &Use, marks: &'a Marks) -> Option<&'a Throttled> {
-    if is_new(one, marks) {
-        return None;
-    }
-    let CameTo::LetPass(let_pass) = &marks.find(&one.throttle)?.came_to else { return None };
-    let holds = if let_pass.shadow {
-        one.overrides.as_ref().is_some_and(|overrides| overrides.shadow == Some(false))
-    } else {
-        matches!(one.answers.on_throttled, Some(OnThrottled::Answer(_)))
-    };
-    holds.then_some(&let_pass.refusal)
-}
-
-/// Whether it may cost more here than a layer has charged.
-fn adjusts(one: &Use, marks: &Marks) -> bool {
-    !is_new(one, marks) && one.overrides.as_ref().is_some_and(|overrides| overrides.cost.is_some())
-}
-
-/// Throttles that layers have applied, with what is left to charge here.
-async fn adjusted<'a>(uses: &'a [Use], parts: &Parts) -> Adjusted<'a> {
-    let mut adjusted = Vec::new();
-    let Some(marks) = Marks::of(&parts.extensions) else { return adjusted };
-    for one in uses.iter().filter(|one| adjusts(one, marks)) {
-        let (Some(overrides), Some(mark)) = (&one.overrides, marks.find(&one.throttle)) else { continue };
-        let cost = match &overrides.cost {
-            Some(Source::Fixed(cost)) => *cost,
-            Some(Source::Of(function)) => function.call(parts).await,
-            None => 0,
-        };
-        let charged = match &mark.came_to {
-            CameTo::Paid(tab) => tab.receipt.cost,
-            CameTo::Free => 0,
-            // What a layer let pass uncounted passes here.
-            CameTo::Uncounted | CameTo::LetPass(_) => cost,
-        };
-        if cost > charged {
-            adjusted
-                .push((one, Overrides { cost: Some(Source::Fixed(cost - charged)), ..overrides.clone() }));
-        }
-    }
-    adjusted
-}
-
-fn find<'a>(adjusted: &'a [(&Use, Overrides)], one: &Use) -> Option<&'a Overrides> {
-    adjusted.iter().find(|(other, _)| std::ptr::eq(*other, one)).map(|(_, overrides)| overrides)
 }
 
 fn entries<'a>(counted: &[&'a Use], adjusted: &'a [(&Use, Overrides)]) -> SmallVec<[Entry<'a>; 4]> {
@@ -394,60 +280,4 @@ fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Par
         Marks::leave(&mut parts.extensions, waved.marks.into_iter().chain(marks));
     }
     after.into()
-}
-
-/// The request is turned away by the throttle at `place`.
-async fn refuse(counted: &[&Use], ruling: &Ruling, place: usize, parts: &Parts) -> Response {
-    let reports: Vec<Report> =
-        counted.iter().zip(&ruling.each).filter_map(|(one, ruled)| report(one, ruled, parts, true)).collect();
-    let first = ruling.each.get(place).and_then(|ruled| ruled.decision.throttled());
-    let last = first.map(|first| response::last(first, turning_away(counted, ruling)));
-    let mut response = match (first, last) {
-        (Some(first), Some(last)) => answer(counted, ruling, place, [first, last], parts).await,
-        _ => response::outage(crate::resilience::Outage::Raise, Some(parts)),
-    };
-    headers::write(&reports, response.headers_mut(), false);
-    if let Some(last) = last {
-        response::complete(&mut response, last);
-    }
-    turned_away(response, parts)
-}
-
-/// All refusals for which the request does not go in.
-fn turning_away<'a>(counted: &[&Use], ruling: &'a Ruling) -> impl Iterator<Item = &'a Throttled> {
-    let each = counted.iter().zip(&ruling.each).filter(|(one, ruled)| !ruled.shadow && !one.continues());
-    each.filter_map(|(_, ruled)| ruled.decision.throttled())
-}
-
-async fn answer(
-    counted: &[&Use],
-    ruling: &Ruling,
-    place: usize,
-    [first, last]: [&Throttled; 2],
-    parts: &Parts,
-) -> Response {
-    let own = counted.get(place).and_then(|one| one.on_throttled(&one.throttle.settings()).cloned());
-    let answer = own.or_else(|| app(parts)?.on_throttled().cloned());
-    if let Some(OnThrottled::Answer(answer)) = answer {
-        return answer(parts, first).await;
-    }
-    let refused =
-        counted.iter().zip(&ruling.each).filter(|(_, ruled)| !ruled.shadow && !ruled.decision.is_allowed());
-    let settings: Vec<_> = refused.map(|(one, _)| (one.throttle.uid(), one.throttle.settings())).collect();
-    let app = app(parts).and_then(Traffik::headers);
-    let policies: Vec<&str> = settings
-        .iter()
-        .map(|(uid, settings)| {
-            settings.answers.headers.as_ref().or(app).map_or(*uid, |headers| headers.policy(uid))
-        })
-        .collect();
-    response::refusal(Some(parts), last, &policies)
-}
-
-/// The answer to a request that is turned away, marked for the layers around.
-pub(crate) fn turned_away(mut response: Response, parts: &Parts) -> Response {
-    if Marks::of(&parts.extensions).is_some() {
-        response.extensions_mut().insert(TurnedAway);
-    }
-    response
 }

@@ -1,0 +1,64 @@
+//! [`Use`]: a throttle at a place of use.
+
+use http::StatusCode;
+
+use super::app;
+use crate::Parts;
+use crate::app::Traffik;
+use crate::headers::Headers;
+use crate::pipeline::Overrides;
+use crate::response::{Answers, OnThrottled};
+use crate::settings::Settings;
+use crate::throttle::Throttle;
+
+/// A throttle at a place of use, with what is said there on top of its settings.
+#[derive(Debug, Clone)]
+pub(crate) struct Use {
+    pub(crate) throttle: Throttle,
+    pub(crate) overrides: Option<Overrides>,
+    pub(crate) answers: Answers,
+    /// Whether the handler wants to settle what is charged.
+    pub(crate) charges: bool,
+}
+
+impl Use {
+    pub(crate) fn new(throttle: Throttle) -> Self {
+        let refunds = throttle.settings().answers.refund_on.is_some();
+        let overrides = refunds.then(|| Overrides { receipt: true, ..Overrides::default() });
+        Self { throttle, overrides, answers: Answers::default(), charges: false }
+    }
+
+    pub(crate) fn overrides(&mut self) -> &mut Overrides {
+        self.overrides.get_or_insert_default()
+    }
+
+    /// This place's word, or else the throttle's.
+    pub(super) fn on_throttled<'a>(&'a self, settings: &'a Settings) -> Option<&'a OnThrottled> {
+        self.answers.on_throttled.as_ref().or(settings.answers.on_throttled.as_ref())
+    }
+
+    pub(super) fn refund_on(&self, settings: &Settings) -> Option<fn(StatusCode) -> bool> {
+        self.answers.refund_on.or(settings.answers.refund_on)
+    }
+
+    pub(super) fn continues(&self) -> bool {
+        matches!(self.on_throttled(&self.throttle.settings()), Some(OnThrottled::Continue))
+    }
+
+    /// Whether nothing is said here by which more than headers may be left to do for a request that passes.
+    #[cfg(feature = "memory")]
+    #[inline(always)]
+    pub(super) fn leaves_nothing_to_do(&self) -> bool {
+        self.overrides.is_none() && !self.charges && self.answers.leave_nothing_to_do()
+    }
+
+    /// Whether a request that passes leaves nothing to do or to tell.
+    pub(super) fn stays_silent(&self, parts: &Parts) -> bool {
+        let settings = self.throttle.settings();
+        let app = || app(parts).and_then(Traffik::headers);
+        !self.charges
+            && settings.answers.headers.as_ref().or_else(app).is_some_and(Headers::is_never)
+            && self.refund_on(&settings).is_none()
+            && !matches!(self.on_throttled(&settings), Some(OnThrottled::Continue))
+    }
+}

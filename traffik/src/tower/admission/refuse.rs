@@ -1,0 +1,68 @@
+//! The answer to a request that is turned away.
+
+use axum_core::response::Response;
+
+use super::{Use, app, report};
+use crate::Parts;
+use crate::app::Traffik;
+use crate::decision::Throttled;
+use crate::headers::{self, Report};
+use crate::pipeline::Ruling;
+use crate::response::{self, OnThrottled};
+use crate::tower::marks::{Marks, TurnedAway};
+
+/// The request is turned away by the throttle at `place`.
+pub(super) async fn refuse(counted: &[&Use], ruling: &Ruling, place: usize, parts: &Parts) -> Response {
+    let reports: Vec<Report> =
+        counted.iter().zip(&ruling.each).filter_map(|(one, ruled)| report(one, ruled, parts, true)).collect();
+    let first = ruling.each.get(place).and_then(|ruled| ruled.decision.throttled());
+    let last = first.map(|first| response::last(first, turning_away(counted, ruling)));
+    let mut response = match (first, last) {
+        (Some(first), Some(last)) => answer(counted, ruling, place, [first, last], parts).await,
+        _ => response::outage(crate::resilience::Outage::Raise, Some(parts)),
+    };
+    headers::write(&reports, response.headers_mut(), false);
+    if let Some(last) = last {
+        response::complete(&mut response, last);
+    }
+    turned_away(response, parts)
+}
+
+/// All refusals for which the request does not go in.
+fn turning_away<'a>(counted: &[&Use], ruling: &'a Ruling) -> impl Iterator<Item = &'a Throttled> {
+    let each = counted.iter().zip(&ruling.each).filter(|(one, ruled)| !ruled.shadow && !one.continues());
+    each.filter_map(|(_, ruled)| ruled.decision.throttled())
+}
+
+async fn answer(
+    counted: &[&Use],
+    ruling: &Ruling,
+    place: usize,
+    [first, last]: [&Throttled; 2],
+    parts: &Parts,
+) -> Response {
+    let own = counted.get(place).and_then(|one| one.on_throttled(&one.throttle.settings()).cloned());
+    let answer = own.or_else(|| app(parts)?.on_throttled().cloned());
+    if let Some(OnThrottled::Answer(answer)) = answer {
+        return answer(parts, first).await;
+    }
+    let refused =
+        counted.iter().zip(&ruling.each).filter(|(_, ruled)| !ruled.shadow && !ruled.decision.is_allowed());
+    let settings: Vec<_> = refused.map(|(one, _)| (one.throttle.uid(), one.throttle.settings())).collect();
+    let app = app(parts).and_then(Traffik::headers);
+    let policies: Vec<&str> = settings
+        .iter()
+        .map(|(uid, settings)| {
+            settings.answers.headers.as_ref().or(app).map_or(*uid, |headers| headers.policy(uid))
+        })
+        .collect();
+    response::refusal(Some(parts), last, &policies)
+}
+
+/// The answer to a request that is turned away, marked for the layers around.
+pub(crate) fn turned_away(mut response: Response, parts: &Parts) -> Response {
+    if Marks::of(&parts.extensions).is_some() {
+        response.extensions_mut().insert(TurnedAway);
+    }
+    response
+}
