@@ -10,6 +10,7 @@ mod refuse;
 
 use std::sync::Arc;
 
+use axum_core::response::Response;
 use smallvec::SmallVec;
 
 use super::charge::Charge;
@@ -28,7 +29,6 @@ use crate::subject::IntoSubject;
 
 pub(crate) use after::After;
 use after::Work;
-use axum_core::response::Response;
 use inside::{adjusted, adjusts, find, held, is_new, tell_of_layers};
 pub(crate) use place::Use;
 use refuse::refuse;
