@@ -104,22 +104,28 @@ impl Pair {
         }
     }
 
+    /// Does what was asked and admitted, and keeps it.
+    #[inline]
+    pub(super) fn take(&mut self, ask: &Ask<'_>, state: &mut State) {
+        match ask.op {
+            Op::Check | Op::Settle { .. } => {}
+            Op::Hit => self.newer += ask.cost,
+            Op::Refund { at } => self.refund(at, ask),
+            Op::Reset => (self.older, self.newer) = (0, 0),
+        }
+        if ask.op.changes() {
+            let nothing = self.older == 0 && self.newer == 0;
+            *state = if nothing { State::Empty } else { self.pack(ask.rate.period_micros()) };
+        }
+    }
+
     /// Gives units back to the window they were taken from, if it still counts.
-    pub(super) fn refund(&mut self, at: Option<u64>, ask: &Ask<'_>) {
+    fn refund(&mut self, at: Option<u64>, ask: &Ask<'_>) {
         let window = at.map_or(self.index, |at| at / ask.rate.period_micros());
         if window >= self.index {
             self.newer = self.newer.saturating_sub(ask.cost);
         } else if window + 1 == self.index {
             self.older = self.older.saturating_sub(ask.cost);
-        }
-    }
-
-    /// What an admitted step leaves behind.
-    #[inline]
-    pub(super) fn store(self, state: &mut State, op: Op, period: u64) {
-        if op.changes() {
-            let nothing = self.older == 0 && self.newer == 0;
-            *state = if nothing { State::Empty } else { self.pack(period) };
         }
     }
 }

@@ -100,23 +100,11 @@ impl Strategy for Rollover {
                 // After an unused window the bonus is full.
                 (false, if fits_next { next } else { next + period } - ask.now)
             }
-            Op::Hit => {
-                pair.newer += ask.cost;
-                (true, 0)
-            }
-            Op::Check | Op::Settle { .. } => (true, 0),
-            Op::Refund { at } => {
-                pair.refund(at, ask);
-                (true, 0)
-            }
-            Op::Reset => {
-                pair = Pair { older: 0, newer: 0, ..pair };
+            _ => {
+                pair.take(ask, state);
                 (true, 0)
             }
         };
-        if admitted {
-            pair.store(state, ask.op, period);
-        }
         let quota = limit + self.bonus(limit, pair.older);
         // The bonus may be full again while the counts still matter to another limit.
         let dents = |used| self.bonus(limit, used) < self.bonus(limit, 0);

@@ -81,23 +81,11 @@ impl Strategy for SlidingWindow {
             Op::Hit | Op::Check if before.saturating_add(ask.cost) > limit => {
                 (false, first_room(pair, ask.cost, limit, period) - ask.now)
             }
-            Op::Hit => {
-                pair.newer += ask.cost;
-                (true, 0)
-            }
-            Op::Check | Op::Settle { .. } => (true, 0),
-            Op::Refund { at } => {
-                pair.refund(at, ask);
-                (true, 0)
-            }
-            Op::Reset => {
-                pair = Pair { older: 0, newer: 0, ..pair };
+            _ => {
+                pair.take(ask, state);
                 (true, 0)
             }
         };
-        if admitted {
-            pair.store(state, ask.op, period);
-        }
         let used = weigh(pair);
         let keep = pair.until(period).saturating_sub(ask.now);
         Verdict {
