@@ -9,7 +9,7 @@ const DAY: u64 = 24 * HOUR;
 const MINUTE: u64 = 60_000_000;
 
 /// The longest distance from UTC: under a day.
-const FAR: i32 = 24 * 60 - 1;
+const FAR: u32 = 24 * 60 - 1;
 
 /// The highest percentage: a thousandfold.
 const MOST: u64 = 100_000;
@@ -113,7 +113,7 @@ impl Strategy for TimeOfDay {
                 ));
             }
         }
-        if self.offset.abs() > FAR {
+        if self.offset.unsigned_abs() > FAR {
             return Err(format!(
                 "an offset of {} minutes from UTC is a day or more; stay within ±{FAR}",
                 self.offset

@@ -36,6 +36,7 @@ fn knobs_out_of_bounds_are_named() {
     refused(TimeOfDay::new().hours(3, 3, 50), hourly, &["from 3 to 3", "another hour"]);
     refused(TimeOfDay::new().hours(3, 4, 100_001), hourly, &["100001 percent", "100000"]);
     refused(TimeOfDay::new().utc_offset(1_440), hourly, &["1440", "1439"]);
+    refused(TimeOfDay::new().utc_offset(i32::MIN), hourly, &["-2147483648", "1439"]);
     refused(TimeOfDay::new().hours(0, 24, 0), hourly, &["0 at every hour"]);
     refused(CostAdaptive::new().last(0), hourly, &["last 0", "1 to 64"]);
     refused(CostAdaptive::new().last(65), hourly, &["last 65", "1 to 64"]);
