@@ -159,28 +159,33 @@ impl<'a> Asking<'a> {
             self.plain = None;
             return hit.take(Answer);
         }
-        self.ask(Op::Hit, cx)
+        self.ask(Op::Hit, Entry::new, cx)
     }
 
     fn check(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decision, Error>> {
-        self.ask(Op::Check, cx)
+        self.ask(Op::Check, Entry::new, cx)
     }
 
     fn stat(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Stat>, Error>> {
-        self.ask(Op::Check, cx).map_ok(|decision| decision.stat().cloned())
+        self.ask(Op::Check, Entry::account, cx).map_ok(|decision| decision.stat().cloned())
     }
 
     // Part of whoever asks, and what is asked goes on by value: a future whose address nobody is given is no
     // more than the registers it is in.
     #[inline(always)]
-    fn ask(&mut self, op: Op, cx: &mut Context<'_>) -> Poll<Result<Decision, Error>> {
+    fn ask(
+        &mut self,
+        op: Op,
+        entry: fn(&'a Throttle) -> Entry<'a>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Decision, Error>> {
         let other = match self.plain.take() {
             Some(Plain { throttle, client, units }) => Some(Other::New(throttle, client.into(), units)),
             None => self.other.take(),
         };
         // Polled again after it was ready: never, rather than a panic in a library.
         let Some(other) = other else { return Poll::Pending };
-        match go_on(other, op, cx) {
+        match go_on(other, op, entry, cx) {
             Asked::Decided(decision) => Poll::Ready(decision),
             Asked::Waiting(waiting) => {
                 self.other = Seldom::some(Other::Waiting(waiting));
@@ -197,7 +202,12 @@ enum Asked<'a> {
 }
 
 #[inline(never)]
-fn go_on<'a>(other: Other<'a>, op: Op, cx: &mut Context<'_>) -> Asked<'a> {
+fn go_on<'a>(
+    other: Other<'a>,
+    op: Op,
+    entry: fn(&'a Throttle) -> Entry<'a>,
+    cx: &mut Context<'_>,
+) -> Asked<'a> {
     let mut waiting: BoxFuture<'a, _> = match other {
         Other::Waiting(waiting) => waiting,
         Other::New(throttle, subject, units) => {
@@ -205,7 +215,7 @@ fn go_on<'a>(other: Other<'a>, op: Op, cx: &mut Context<'_>) -> Asked<'a> {
                 return Asked::Decided(decision);
             }
             Box::pin(async move {
-                Ok(pipeline::decide(&[Entry::new(throttle)], subject, op, units).await?.into_decision())
+                Ok(pipeline::decide(&[entry(throttle)], subject, op, units).await?.into_decision())
             })
         }
     };

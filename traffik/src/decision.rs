@@ -31,8 +31,8 @@ pub enum Decision {
     /// It was refused, and nothing was charged.
     Denied(Throttled),
     /// It passed uncounted: the identity is [`EXEMPTED`](crate::EXEMPTED), the cost 0, the rate
-    /// unlimited, the throttle disabled, skipped by a rule, or its backend down under
-    /// `on_error = "allow"`.
+    /// unlimited, the throttle disabled, skipped by a rule, in shadow mode where it would have
+    /// refused, or its backend down under `on_error = "allow"`.
     Exempt,
 }
 

@@ -77,6 +77,13 @@ impl<'a> Entry<'a> {
     pub(crate) fn new(throttle: &'a Throttle) -> Self {
         Self { throttle, overrides: None }
     }
+
+    /// For whoever asks about an account or corrects it: one in shadow mode is like any other there.
+    pub(crate) fn account(throttle: &'a Throttle) -> Self {
+        static ACCOUNT: Overrides =
+            Overrides { cost: None, scope: None, shadow: Some(false), receipt: false };
+        Self { throttle, overrides: Some(&ACCOUNT) }
+    }
 }
 
 /// Why there is no ruling.

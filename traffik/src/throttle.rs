@@ -217,7 +217,7 @@ impl Throttle {
     /// # Errors
     /// When the backend cannot be asked; whether anything was given back is then unknown.
     pub async fn refund<'a>(&'a self, subject: impl IntoSubject<'a>, units: u64) -> Result<(), Error> {
-        let entries = [pipeline::Entry::new(self)];
+        let entries = [pipeline::Entry::account(self)];
         pipeline::decide(&entries, subject.into_subject(), Op::Refund { at: None }, Some(units)).await?;
         Ok(())
     }
@@ -227,7 +227,7 @@ impl Throttle {
     /// # Errors
     /// When the backend cannot be asked.
     pub async fn reset<'a>(&'a self, subject: impl IntoSubject<'a>) -> Result<(), Error> {
-        let entries = [pipeline::Entry::new(self)];
+        let entries = [pipeline::Entry::account(self)];
         pipeline::decide(&entries, subject.into_subject(), Op::Reset, Some(1)).await?;
         Ok(())
     }

@@ -77,6 +77,29 @@ async fn corrections_are_made_or_are_errors() -> Result {
     Ok(())
 }
 
+/// Shadow mode is about whom a throttle refuses. Whoever asks about an account or corrects it is told the truth.
+#[tokio::test]
+async fn the_account_of_a_shadow_is_one_like_any_other() -> Result {
+    let faulty = FaultyBackend::new(still());
+    let shadow = Throttle::builder("fail:shadow").rate("2/min").shadow().backend(faulty.clone());
+    let shadow = shadow.registry(&Registry::new()).build()?;
+    for _ in 0..3 {
+        assert!(shadow.hit("u").await?.is_allowed());
+    }
+    let stat = shadow.stat("u").await?.ok_or("exempt")?;
+    assert_eq!((stat.used, stat.remaining, stat.retry_after.is_some()), (2, 0, true));
+    faulty.fail();
+    assert!(shadow.hit("u").await?.is_allowed(), "an outage turns nobody away");
+    assert!(shadow.stat("u").await.is_err_and(|error| error.is_backend()));
+    assert!(shadow.refund("u", 1).await.is_err_and(|error| error.is_backend()));
+    assert!(shadow.reset("u").await.is_err_and(|error| error.is_backend()));
+    faulty.heal();
+    assert_eq!(shadow.stat("u").await?.ok_or("exempt")?.used, 2);
+    shadow.refund("u", 1).await?;
+    assert_eq!(shadow.stat("u").await?.ok_or("exempt")?.used, 1);
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_call_outlives_its_deadline() -> Result {
     let slow = FaultyBackend::new(still()).delay(Duration::from_millis(200));
