@@ -95,7 +95,7 @@ impl Attempt<'_> {
 }
 
 impl Check<'_> {
-    /// The cost to ask about, whatever the throttle says.
+    /// The cost to ask about, whatever the throttle says. 0 passes uncounted, as it would.
     pub fn cost(mut self, units: u64) -> Self {
         self.units = Some(units);
         self

@@ -108,7 +108,7 @@ pub(super) async fn prepare<'a>(
         (None, Source::Of(function), Some(parts)) => function.call(parts).await,
         (None, Source::Of(_), None) => 1,
     };
-    if cost == 0 && op == Op::Hit {
+    if cost == 0 && counts {
         return Ok(Prepared::Free);
     }
 

@@ -200,7 +200,7 @@ pub(crate) fn quick<T>(
     let mut free: SmallVec<[usize; 2]> = SmallVec::new();
     for (place, plan) in plans.iter().enumerate() {
         let Some(cost) = plan.cost() else { continue };
-        if cost == 0 && op == Op::Hit {
+        if cost == 0 && matches!(op, Op::Hit | Op::Check) {
             free.push(place);
             continue;
         }

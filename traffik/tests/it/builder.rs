@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use traffik::strategy::{FixedWindow, Gcra, TokenBucket};
-use traffik::{Decision, EXEMPTED, Identity, Parts, Rate, Registry, SharedBackend, Throttle, hit_all};
-use traffik::{bypass_if, throttle_if};
+use traffik::{Decision, DenialCache, EXEMPTED, Identity, Parts, Rate, Registry, SharedBackend, Throttle};
+use traffik::{bypass_if, hit_all, throttle_if};
 
 use crate::support::{Result, alone, get_from, still};
 
@@ -183,6 +183,29 @@ async fn settings_change_at_run_time() -> Result {
     throttle.set_enabled(true);
     throttle.set_backend(still())?;
     assert!(throttle.hit("u").await?.is_allowed());
+    Ok(())
+}
+
+/// A check says what a hit would: one that costs nothing asks nobody, were the account over a limit that has sunk.
+#[tokio::test]
+async fn a_check_of_nothing_passes_as_a_hit_of_nothing_does() -> Result {
+    let registry = Registry::new();
+    let waits = DenialCache::new(still(), 10); // not at once, and so the long way
+    for backend in [SharedBackend::from(still()), SharedBackend::from(waits)] {
+        let build = |uid| Throttle::builder(uid).rate("10/min").registry(&registry).backend(&backend);
+        let throttle = build("b:nothing").build()?;
+        let _ = throttle.hit("ann").cost(10).await?;
+        throttle.set_rate("5/min")?;
+        assert_eq!(throttle.hit("ann").cost(0).await?, Decision::Exempt);
+        assert_eq!(throttle.check("ann").cost(0).await?, Decision::Exempt);
+        assert!(!throttle.check("ann").await?.is_allowed());
+
+        let nobody = |_: &Parts| -> Identity { panic!("a free request's identifier ran") };
+        let free = build("b:nothing:free").cost(0).identifier(nobody).build()?;
+        let (parts, ()) = get_from("/", "10.0.0.1", &[]).map(|_| ()).into_parts();
+        assert_eq!(free.hit(&parts).await?, Decision::Exempt);
+        assert_eq!(free.check(&parts).await?, Decision::Exempt);
+    }
     Ok(())
 }
 
