@@ -3,18 +3,23 @@
 use http::HeaderMap;
 use http::header::ACCEPT;
 
-/// Media ranges that problem+json falls into.
-const JSON: [&str; 4] = ["*/*", "application/*", "application/json", "application/problem+json"];
+/// Media ranges that problem+json falls into. Of several that are listed the first one here counts, which says most
+/// about it (RFC 9110 §12.5.1).
+const JSON: [&str; 4] = ["application/problem+json", "application/json", "application/*", "*/*"];
 
 /// Whether the client would rather not have JSON: it lists what it accepts, and nothing there fits.
 pub(super) fn prefers_text(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(ACCEPT).iter().peekable();
-    lines.peek().is_some()
-        && !lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).any(|range| {
+    let lines = || headers.get_all(ACCEPT).iter();
+    let ranges = || lines().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
+    // Whether it is accepted, where it is listed.
+    let said = |json: &str| {
+        ranges().find_map(|range| {
             let mut pieces = range.split(';').map(str::trim);
             let media = pieces.next().unwrap_or_default();
-            JSON.iter().any(|json| media.eq_ignore_ascii_case(json)) && !pieces.any(is_zero_weight)
+            media.eq_ignore_ascii_case(json).then(|| !pieces.any(is_zero_weight))
         })
+    };
+    lines().next().is_some() && !JSON.iter().find_map(|json| said(json)).unwrap_or(false)
 }
 
 /// `q=0`, `q=0.0` and so on: anything but this.
@@ -41,6 +46,9 @@ mod tests {
             (&["text/html,text/*;q=0.5"], true),
             (&["text/plain, application/json;q=0"], true),
             (&["text/plain, application/json; Q=0.000"], true),
+            (&["text/plain, application/json;q=0, */*;q=0.1"], true),
+            (&["*/*", "application/problem+json;q=0"], true),
+            (&["application/*;q=0, application/json"], false),
             (&[""], true),
         ] {
             let mut headers = HeaderMap::new();
