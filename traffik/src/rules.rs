@@ -43,8 +43,9 @@ pub fn throttle_if() -> Rule {
 pub struct Rule {
     kind: Kind,
     paths: Vec<PathPattern>,
-    methods: Vec<Method>,
-    when: Option<RequestFn<bool>>,
+    /// `None`: any.
+    methods: Option<Vec<Method>>,
+    when: Vec<RequestFn<bool>>,
     /// The first mistake, reported when the throttle is built.
     error: Option<Error>,
 }
@@ -57,7 +58,7 @@ enum Kind {
 
 impl Rule {
     fn new(kind: Kind) -> Self {
-        Self { kind, paths: Vec::new(), methods: Vec::new(), when: None, error: None }
+        Self { kind, paths: Vec::new(), methods: None, when: Vec::new(), error: None }
     }
 
     /// Paths that match: `*` is one segment, `**` any number, and a pattern without wildcards is
@@ -82,31 +83,31 @@ impl Rule {
     /// A method that matches. Called again, any of the methods will do. A [`throttle_if`] of `GET` matches
     /// `HEAD` as well, which the same handlers answer.
     pub fn method(mut self, method: Method) -> Self {
-        self.methods.push(method);
+        self.methods.get_or_insert_default().push(method);
         self
     }
 
-    /// Methods any of which matches.
+    /// Methods any of which matches; of none, none does.
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
-        self.methods.extend(methods);
+        self.methods.get_or_insert_default().extend(methods);
         self
     }
 
     /// A predicate, sync or async (`|req| …` or `|req| { …; async move { … } }`), asked only where
-    /// path and method match. An `async fn` that borrows the request goes into
+    /// path and method match. Called again, all of the predicates must hold. An `async fn` that borrows the request goes into
     /// [`when_async`](Rule::when_async).
     pub fn when<F, R, K>(mut self, predicate: F) -> Self
     where
         F: Fn(&Parts) -> R + Send + Sync + 'static,
         R: Answer<K>,
     {
-        self.when = Some(R::store(predicate));
+        self.when.push(R::store(predicate));
         self
     }
 
     /// A predicate that may borrow the request across its awaits, such as an `async fn(&Parts) -> bool`.
     pub fn when_async<K>(mut self, predicate: impl IntoRequestFn<bool, K>) -> Self {
-        self.when = Some(predicate.into_request_fn());
+        self.when.push(predicate.into_request_fn());
         self
     }
 
@@ -125,16 +126,20 @@ impl Rule {
             let path = whole_path(parts);
             if counts { pattern.may_match(path) } else { pattern.must_match(path) }
         };
-        (self.methods.is_empty() || self.methods.iter().any(method))
+        self.methods.as_ref().is_none_or(|methods| methods.iter().any(method))
             && (self.paths.is_empty() || self.paths.iter().any(path))
     }
 
     async fn matches(&self, parts: &Parts) -> bool {
-        self.fits(parts)
-            && match &self.when {
-                Some(predicate) => predicate.call(parts).await,
-                None => true,
+        if !self.fits(parts) {
+            return false;
+        }
+        for predicate in &self.when {
+            if !predicate.call(parts).await {
+                return false;
             }
+        }
+        true
     }
 }
 
@@ -169,7 +174,7 @@ impl<F: Future<Output = bool> + Send + 'static> Answer<Async_> for F {
 pub(crate) async fn skip(rules: &[Rule], parts: &Parts) -> bool {
     // Whatever can be told without asking a predicate is told first.
     let settles = |rule: &Rule| match rule.kind {
-        Kind::Bypass => rule.when.is_none() && rule.fits(parts),
+        Kind::Bypass => rule.when.is_empty() && rule.fits(parts),
         Kind::Only => !rule.fits(parts),
     };
     if rules.iter().any(settles) {

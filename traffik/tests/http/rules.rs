@@ -30,6 +30,24 @@ async fn a_matching_bypass_skips() {
     assert_eq!(client.send("POST", "/", &[("x-internal", "")]).await.status, 200);
 }
 
+/// All that is said of a rule holds: a second predicate does not replace the first, and a list of methods that came
+/// out empty is not a list of all.
+#[tokio::test]
+async fn a_bypass_is_no_wider_than_what_is_said_of_it() {
+    let has = |name: &'static str| move |parts: &Parts| parts.headers.contains_key(name);
+    let one = build("narrow", "1/min")
+        .rule(bypass_if().when(has("x-internal")).when(has("x-signed")))
+        .rule(bypass_if().methods([]))
+        .rule(bypass_if().path("/health").methods(Vec::new()));
+    let client = client(one.build().unwrap()).await;
+    assert_eq!(client.send("GET", "/", &[("x-internal", ""), ("x-signed", "")]).await.status, 200);
+    assert_eq!(client.get("/health").await.status, 200);
+    assert_eq!(client.get("/health").await.status, 429);
+    for half in ["x-internal", "x-signed"] {
+        assert_eq!(client.send("GET", "/", &[(half, "")]).await.status, 429, "{half}");
+    }
+}
+
 #[tokio::test]
 async fn every_throttle_if_must_match() {
     let one = build("only", "1/min")
