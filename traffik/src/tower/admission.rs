@@ -132,7 +132,7 @@ pub(crate) async fn admit(
     let refused = Marks::of(&parts.extensions)
         .and_then(|marks| uses.iter().find_map(|one| Some((one, held(one, marks)?.clone()))));
     if let Some((one, refusal)) = refused {
-        let window = one.throttle.settings().window();
+        let window = refusal.window();
         let ruling = Ruling::of([(Decision::Denied(refusal), window)]);
         return Err(refuse(&[one], &ruling, 0, parts).await);
     }

@@ -203,6 +203,25 @@ async fn what_was_free_at_a_layer_is_charged_in_full_further_in() {
     assert_eq!(client.statuses("/later").await, [200, 200, 429]);
 }
 
+/// It is the layer's refusal, and told as such, also where each request has a rate of its own.
+#[tokio::test]
+async fn a_stricter_handler_tells_the_policy_that_refused() {
+    static TRIAL: LazyLock<Throttle> = LazyLock::new(|| {
+        let rate = |_: &Parts| traffik::Rate::per_minute(1);
+        Throttle::builder("nested:rated").rate_with(rate).shadow().build().unwrap()
+    });
+    #[throttle(TRIAL, mode = "enforce")]
+    async fn enforced() {}
+    let app = Router::new().route("/", get(enforced)).layer(ThrottleLayer::new([&*TRIAL]));
+    let client = Client::of(app.layer(crate::support::app().build().layer())).await;
+    assert_eq!(client.get("/").await.status, 200);
+    let refused = client.get("/").await;
+    assert_eq!(
+        (refused.status, refused.header("ratelimit-policy")),
+        (429, Some(r#""nested:rated";q=1;w=60"#))
+    );
+}
+
 #[tokio::test]
 async fn a_handler_can_be_stricter_than_the_layer_around_it() {
     static TRIAL: LazyLock<Throttle> =
