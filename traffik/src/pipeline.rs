@@ -30,6 +30,7 @@ use crate::backend::{BoxFuture, Hit, Op};
 use crate::decision::Decision;
 use crate::error::Error;
 use crate::observe::{self, HitOutcome};
+use crate::policy::Policy;
 use crate::request_fn::Source;
 use crate::resilience::Outage;
 use crate::settings::Present;
@@ -201,10 +202,16 @@ fn tell(op: Op, entries: &[Entry<'_>], candidates: &[Candidate<'_>], ruling: &Ru
 /// The hits of one request on one backend.
 type Hits<'a> = SmallVec<[Hit<'a>; 2]>;
 
-/// Adds a hit, and gives its place: a key is named once, at the sum of its costs.
+/// Adds a hit, and gives its place: a key is named once, at the sum of its costs, and at the lowest limit that a uid
+/// has in several registries.
 fn join<'a>(hits: &mut Hits<'a>, hit: Hit<'a>) -> usize {
     if let Some(place) = hits.iter().position(|other| other.hash == hit.hash) {
-        hits[place].cost = hits[place].cost.saturating_add(hit.cost);
+        let joint = &mut hits[place];
+        joint.cost = joint.cost.saturating_add(hit.cost);
+        let capacity = |policy: &Policy| policy.strategy().capacity(policy.rate());
+        if capacity(hit.policy) < capacity(joint.policy) {
+            joint.policy = hit.policy;
+        }
         return place;
     }
     hits.push(hit);

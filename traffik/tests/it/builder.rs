@@ -85,6 +85,22 @@ async fn several_throttles_are_charged_all_or_none() -> Result {
     Ok(())
 }
 
+/// Registries of their own may give one uid several limits. On one store that is one account, and each limit holds.
+#[tokio::test]
+async fn a_uid_with_several_limits_keeps_the_lowest() -> Result {
+    let memory = still();
+    let build = |rate| {
+        Throttle::builder("b:twice").rate(rate).registry(&Registry::new()).backend(memory.clone()).build()
+    };
+    let (wide, narrow) = (build("100/min")?, build("4/min")?);
+    for (both, client) in [([&wide, &narrow], "ann"), ([&narrow, &wide], "bob")] {
+        for expected in [true, true, false] {
+            assert_eq!(hit_all(both, client).await?.is_allowed(), expected, "{client} pays twice each time");
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn contexts_nest_and_isolate() -> Result {
     let throttle =
