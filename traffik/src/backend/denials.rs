@@ -57,7 +57,7 @@ struct Inner {
 }
 
 impl DenialCache {
-    /// Puts a cache of at most `clients` accounts in front of a backend; at least 1.
+    /// Puts a cache of at most `clients` accounts in front of a backend; at least 1, and at most 2^24.
     pub fn new(backend: impl Into<SharedBackend>, clients: usize) -> Self {
         Self::with_clock(backend, clients, SystemClock)
     }

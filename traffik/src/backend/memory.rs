@@ -46,6 +46,9 @@ const FOUR_YEARS: u64 = 1 << 47;
 /// The default capacity: one million keys.
 pub const DEFAULT_CAPACITY: usize = 1_000_000;
 
+/// The highest capacity: 2^36 where pointers have 64 bits. The table's directory is made for it at once.
+const MOST: usize = usize::MAX >> ((usize::BITS - 32) * 7 / 8);
+
 /// Counters in this process's memory.
 ///
 /// A cheap handle: clones share the counters. Bounded by [`capacity`](MemoryBackendBuilder::capacity)
@@ -272,11 +275,11 @@ pub struct MemoryBackendBuilder {
 }
 
 impl MemoryBackendBuilder {
-    /// The most keys to hold; at least 1. A live key takes about 32 bytes; a full store under
-    /// a flood of fresh keys, up to 40.
+    /// The most keys to hold; at least 1, and at most 2^36, for which no machine has room: `usize::MAX` is no bound
+    /// but the machine's. A live key takes about 32 bytes; a full store under a flood of fresh keys, up to 40.
     #[must_use]
     pub fn capacity(mut self, keys: usize) -> Self {
-        self.capacity = keys.max(1);
+        self.capacity = keys.clamp(1, MOST);
         self
     }
 

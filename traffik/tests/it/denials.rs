@@ -66,6 +66,19 @@ async fn an_attack_costs_one_call_a_client_and_window() -> Result {
     Ok(())
 }
 
+#[tokio::test]
+async fn any_size_will_do() -> Result {
+    for clients in [usize::MAX, 0] {
+        let setup = setup(clients);
+        let throttle = on("denial:size", "1/min", &setup.cache).build()?;
+        for allowed in [true, false, false] {
+            assert_eq!(throttle.hit("ann").await?.is_allowed(), allowed);
+        }
+        assert_eq!((setup.store.calls(), setup.size.len()), (2, 1));
+    }
+    Ok(())
+}
+
 /// What is remembered says nothing of the store: it may be down.
 #[tokio::test]
 async fn a_breaker_learns_nothing_from_what_is_remembered() -> Result {

@@ -40,6 +40,19 @@ async fn as_many_keys_as_its_capacity_are_all_remembered() -> Result {
     Ok(())
 }
 
+/// As somebody writes who wants no bound.
+#[tokio::test]
+async fn the_highest_capacity_takes_no_more_room_than_its_keys() -> Result {
+    for capacity in [usize::MAX, u32::MAX as usize, 0] {
+        let memory = MemoryBackend::builder().capacity(capacity).clock(ManualClock::new()).build();
+        let throttle = throttle("mem:highest", "1/hour", memory.clone());
+        assert!(memory.capacity() >= 1 && memory.bytes() < 1 << 26, "{} bytes", memory.bytes());
+        assert!(throttle.hit("ann").await?.is_allowed());
+        assert!(!throttle.hit("ann").await?.is_allowed());
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_flood_frees_nobody_who_is_refused() -> Result {
     let memory = MemoryBackend::builder().capacity(1_000).clock(ManualClock::new()).build();

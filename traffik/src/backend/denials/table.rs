@@ -17,6 +17,8 @@ use crate::strategy::Strategy;
 
 /// Accounts in a set.
 const WAYS: usize = 8;
+/// The most accounts: their sets are made at once, of 5 bytes an account.
+const MOST: usize = 1 << 24;
 /// Costs remembered of one account.
 const COSTS: usize = 4;
 
@@ -67,7 +69,7 @@ struct Asked {
 
 impl Denials {
     pub(crate) fn new(clients: usize, clock: Arc<dyn Clock>) -> Self {
-        let clients = clients.max(1);
+        let clients = clients.clamp(1, MOST);
         let sets = (0..(clients / WAYS).max(1)).map(|_| Mutex::default()).collect();
         Self { sets, ways: WAYS.min(clients), clock }
     }

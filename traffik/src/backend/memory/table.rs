@@ -49,8 +49,9 @@ impl Table {
     pub(super) fn new(capacity: usize, epoch: u64) -> Self {
         let growth = Growth::new(buckets(capacity));
         let most = growth.most();
-        // About a thousand segments: the directory stays in the first-level cache.
-        let segment_bits = (most / 1024).next_power_of_two().max(16).trailing_zeros();
+        // About a thousand segments: the directory stays in the first-level cache. More where they would be large: the
+        // first is made at once, however few keys there will be.
+        let segment_bits = (most / 1024).next_power_of_two().clamp(16, 1 << 16).trailing_zeros();
         let segments: Box<[_]> = (0..=(most >> segment_bits)).map(|_| OnceLock::new()).collect();
         let table = Self {
             growth,
