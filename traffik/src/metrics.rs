@@ -17,7 +17,7 @@
 //! | `allowed` | charged |
 //! | `denied` | over the limit; nothing was charged |
 //! | `shadowed` | over the limit in shadow mode: it passed all the same |
-//! | `uncharged` | there was room, but another throttle of the request refused |
+//! | `uncharged` | there was room, but another throttle of the request refused; if that one lets the handler run all the same, the hit is decided and counted once more |
 //! | `error` | the backend could not decide; `on_error` said what became of the request |
 //! | `exempt` | passed uncounted: exempted, free, skipped by a rule, unlimited, disabled; `backend` is `none` |
 //!
