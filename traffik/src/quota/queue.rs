@@ -201,12 +201,15 @@ impl<'a> Queue<'a> {
     /// calls at once, and comes back if it is refused. After a failure it may have been charged.
     async fn charge(&self) -> Result<(Decision, Reservation, u64), Error> {
         let taken = std::mem::take(&mut self.state().queued);
-        let units = sum(&taken);
         let outcome = self.decide(Op::Hit, &taken).await;
         if outcome.as_ref().is_ok_and(|(decision, _)| !decision.is_allowed()) {
             self.state().queued.splice(0..0, taken);
         }
-        outcome.map(|(decision, reservation)| (decision, reservation, units))
+        // Of the exempt, and where a shadow refuses, nothing is.
+        outcome.map(|(decision, reservation)| {
+            let units = reservation.charged();
+            (decision, reservation, units)
+        })
     }
 
     async fn decide(&self, op: Op, items: &[Item]) -> Result<(Decision, Reservation), Error> {

@@ -331,3 +331,25 @@ async fn a_handler_runs_its_work_under_a_quota() -> Result {
     }
     Ok(())
 }
+
+/// What is said to be charged is charged.
+#[tokio::test]
+async fn what_is_not_counted_is_not_applied() -> Result {
+    let rows = on("quota:uncounted", "10/hour", memory());
+    let shadow = Throttle::builder("quota:shadow").rate("10/hour").shadow().backend(memory());
+    let shadow = shadow.registry(&Registry::new()).build()?;
+    for (quota, account) in [(rows.quota(EXEMPTED), None), (shadow.quota("ann"), Some(&shadow))] {
+        quota.add(11);
+        assert!(quota.reserve().await?.is_allowed());
+        assert_eq!((quota.queued_cost(), quota.active()), (0, false), "nothing is held");
+        quota.add(11);
+        assert!(quota.apply().await?.is_allowed());
+        assert_eq!(quota.applied_cost(), 0);
+        if let Some(account) = account {
+            quota.add(7);
+            assert!(quota.apply().await?.is_allowed());
+            assert_eq!((quota.applied_cost(), used(account).await), (7, 7));
+        }
+    }
+    Ok(())
+}
