@@ -133,12 +133,17 @@ impl Registry {
             return Err(error.clone());
         }
         let found: Option<Throttle>;
+        let dropped: Option<Rule>;
         let mut inner = self.inner();
         found = inner.get(uid);
-        match &found {
-            Some(throttle) => throttle.add_rule(rule)?,
+        dropped = match &found {
+            Some(throttle) => {
+                throttle.add_rule(rule)?;
+                None
+            }
             None => inner.orders.add_rule(uid, rule),
-        }
+        };
+        drop((inner, dropped));
         Ok(found.is_some())
     }
 

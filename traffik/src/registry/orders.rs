@@ -35,10 +35,11 @@ impl Orders {
         }
     }
 
-    pub(super) fn add_rule(&mut self, uid: &str, rule: Rule) {
-        if let Some(order) = self.order(uid) {
-            order.rules.push(rule);
-        }
+    /// Keeps a rule, or gives it back where there is no room for it.
+    pub(super) fn add_rule(&mut self, uid: &str, rule: Rule) -> Option<Rule> {
+        let Some(order) = self.order(uid) else { return Some(rule) };
+        order.rules.push(rule);
+        None
     }
 
     fn order(&mut self, uid: &str) -> Option<&mut Order> {

@@ -37,6 +37,27 @@ fn it_lists_live_settings() {
     assert_eq!(uids(), ["b"]);
 }
 
+/// What a rule holds may know the registry, and goes with it where there is no room for the rule.
+#[test]
+fn a_rule_without_room_is_let_go_of_after_the_lock() {
+    struct Watch(Registry);
+    impl Drop for Watch {
+        fn drop(&mut self) {
+            assert!(self.0.get("nobody").is_none());
+        }
+    }
+    let (registry, (done, wait)) = (Registry::new(), std::sync::mpsc::channel());
+    for n in 0..1024 {
+        registry.disable(&format!("u{n}"));
+    }
+    std::thread::spawn(move || {
+        let watch = Watch(registry.clone());
+        let watched = move |_: &Parts| watch.0.get("nobody").is_none();
+        done.send(registry.add_rule("one-more", bypass_if().when(watched)).unwrap()).unwrap();
+    });
+    assert_eq!(wait.recv_timeout(Duration::from_secs(30)), Ok(false), "it waits for itself");
+}
+
 #[test]
 fn two_of_one_uid_name_both_places() {
     let registry = Registry::new();
