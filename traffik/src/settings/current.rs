@@ -48,15 +48,21 @@ impl Current {
 
     /// Changes the settings as a whole: a hit sees all of the change or none of it.
     pub(crate) fn change<E>(&self, change: impl FnOnce(&mut Settings) -> Result<(), E>) -> Result<(), E> {
+        // Declared before the lock, and so dropped after it: with old settings go functions and stores of the user's, and
+        // those may know the throttle.
+        let _old: Option<Arc<Settings>>;
         // Settings are replaced, never edited: a panic in `change` leaves the old ones standing.
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut settings = self.load().clone();
         change(&mut settings)?;
         let settings = Arc::new(settings.seal());
-        match self.changed.get() {
-            Some(changed) => changed.store(settings),
-            None => drop(self.changed.get_or_init(|| ArcSwap::new(settings))),
-        }
+        _old = match self.changed.get() {
+            Some(changed) => Some(changed.swap(settings)),
+            None => {
+                self.changed.get_or_init(|| ArcSwap::new(settings));
+                None
+            }
+        };
         Ok(())
     }
 }

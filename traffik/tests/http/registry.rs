@@ -58,6 +58,27 @@ fn a_rule_without_room_is_let_go_of_after_the_lock() {
     assert_eq!(wait.recv_timeout(Duration::from_secs(30)), Ok(false), "it waits for itself");
 }
 
+/// So may what is replaced know the throttle.
+#[test]
+fn what_is_replaced_is_let_go_of_after_the_lock() {
+    struct Watch(Throttle);
+    impl Drop for Watch {
+        fn drop(&mut self) {
+            self.0.set_cost(2);
+        }
+    }
+    let one = Throttle::builder("watched").rate("5/min").registry(&Registry::new()).build().unwrap();
+    let (watch, seen) = (Watch(one.clone()), one.clone());
+    let (done, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        one.set_on_throttled(move |_: &Parts, _: &Throttled| watch.0.uid());
+        one.set_on_throttled(|_: &Parts, _: &Throttled| "another");
+        done.send(()).unwrap();
+    });
+    assert_eq!(wait.recv_timeout(Duration::from_secs(30)), Ok(()), "it waits for itself");
+    assert_eq!(seen.cost(), Some(2));
+}
+
 #[test]
 fn two_of_one_uid_name_both_places() {
     let registry = Registry::new();
