@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::resilience::Outage;
+
 /// Why no decision could be made, or why a throttle could not be built.
 ///
 /// Opaque: ask it with the `is_…` predicates. A client over its limit is never an `Error`, and a
@@ -19,7 +21,11 @@ pub struct Error(
 #[derive(Debug, Clone)]
 enum Kind {
     Configuration(String),
-    Backend(Arc<BackendError>),
+    Backend {
+        error: Arc<BackendError>,
+        /// What the throttle's `on_error` makes of it.
+        outage: Outage,
+    },
 }
 
 impl Error {
@@ -28,19 +34,36 @@ impl Error {
     }
 
     pub(crate) fn backend(error: BackendError) -> Self {
-        Self(Box::new(Kind::Backend(Arc::new(error))))
+        Self(Box::new(Kind::Backend { error: Arc::new(error), outage: Outage::Unavailable }))
+    }
+
+    /// The same under a throttle that answers outages so.
+    pub(crate) fn under(mut self, told: Outage) -> Self {
+        if let Kind::Backend { outage, .. } = &mut *self.0 {
+            *outage = told;
+        }
+        self
+    }
+
+    /// How a handler answers that gives up for it.
+    #[cfg(feature = "tower")]
+    pub(crate) fn outage(&self) -> Outage {
+        match *self.0 {
+            Kind::Backend { outage, .. } => outage,
+            Kind::Configuration(_) => Outage::Raise,
+        }
     }
 
     /// The store could not be asked, or did not answer.
     #[must_use]
     pub fn is_backend(&self) -> bool {
-        matches!(*self.0, Kind::Backend(_))
+        matches!(*self.0, Kind::Backend { .. })
     }
 
     /// The store did not answer within the deadline. Implies [`Error::is_backend`].
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(&*self.0, Kind::Backend(error) if error.is_timeout())
+        matches!(&*self.0, Kind::Backend { error, .. } if error.is_timeout())
     }
 
     /// The store is well, but others kept changing the same keys: of one client there were more hits at once than it
@@ -48,7 +71,7 @@ impl Error {
     /// outages does not hold, see [contention](crate::docs::failure#contention).
     #[must_use]
     pub fn is_contention(&self) -> bool {
-        matches!(&*self.0, Kind::Backend(error) if error.is_contention())
+        matches!(&*self.0, Kind::Backend { error, .. } if error.is_contention())
     }
 
     /// Something was set up wrongly: a bad rate, a doubled uid, no backend where one is needed.
@@ -62,7 +85,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Kind::Configuration(message) => f.write_str(message),
-            Kind::Backend(error) => error.fmt(f),
+            Kind::Backend { error, .. } => error.fmt(f),
         }
     }
 }
@@ -77,7 +100,7 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &*self.0 {
             Kind::Configuration(_) => None,
-            Kind::Backend(error) => error.source(),
+            Kind::Backend { error, .. } => error.source(),
         }
     }
 }

@@ -103,7 +103,7 @@ impl Failure {
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
-        failure.error
+        failure.error.under(failure.outage)
     }
 }
 

@@ -149,9 +149,10 @@ impl IntoResponse for Throttled {
 }
 
 impl IntoResponse for Error {
-    /// `503` when the backend could not be asked, `500` otherwise; the cause goes to the log.
+    /// `503` when the backend could not be asked, `500` where the throttle's `on_error` is `"raise"` and where it is set
+    /// up wrongly; the cause goes to the log.
     fn into_response(self) -> Response {
         tracing::error!(target: "traffik", error = %self, "a handler gave up for want of a decision");
-        outage(if self.is_backend() { Outage::Unavailable } else { Outage::Raise }, None)
+        outage(self.outage(), None)
     }
 }

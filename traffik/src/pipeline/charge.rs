@@ -128,7 +128,8 @@ fn missed(legs: &[Leg<'_>], error: Option<BackendError>) -> Option<Failure> {
     let error = error.unwrap_or_else(|| left_alone(first.backend));
     let uid = first.candidate.policy().uid();
     tracing::warn!(target: "traffik", uid, outcome = "error", %error, "the backend could not make a correction");
-    Some(Failure { error: Error::backend(error), outage: Outage::Raise })
+    let words = legs.iter().map(|leg| leg.candidate.on_error.outage());
+    Some(Failure { error: Error::backend(error), outage: strictest(words).unwrap_or_default() })
 }
 
 fn left_alone(backend: &SharedBackend) -> BackendError {

@@ -36,7 +36,7 @@ impl<'a> Reserve<'a> {
         let overrides = Overrides { receipt: true, ..Overrides::default() };
         let entries = [Entry { throttle: self.throttle, overrides: Some(&overrides) }];
         let ruling = pipeline::decide(&entries, self.subject, Op::Hit, self.units).await;
-        let mut ruling = ruling.map_err(|failure| ReserveError::Failed(failure.error))?;
+        let mut ruling = ruling.map_err(|failure| ReserveError::Failed(failure.into()))?;
         let on_cancel = self.throttle.settings().on_cancel;
         let tabs = ruling.each.iter_mut().filter_map(|ruled| ruled.charged.take());
         let tabs = tabs.map(|receipt| Arc::new(Tab::new(receipt, on_cancel)));

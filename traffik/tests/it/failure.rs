@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::IntoResponse;
 use axum::routing::get;
 use http::StatusCode;
 use traffik::test_kit::FaultyBackend;
@@ -41,6 +42,35 @@ async fn an_outage_is_answered_as_told_and_never_429() {
     for path in ["/closed", "/open", "/raise"] {
         assert_eq!(send(&app, get_from(path, "10.0.0.1", &[])).await.status(), 200);
     }
+}
+
+/// In a handler that asks by itself, `?` answers as the gate would.
+#[tokio::test]
+async fn what_a_handler_asks_itself_is_answered_as_told() -> Result {
+    let faulty = FaultyBackend::new(still());
+    faulty.fail();
+    for (on_error, expected) in [
+        (OnError::throttle(), 503),
+        (OnError::raise(), 500),
+        (OnError::retry(1).or(OnError::raise()), 500),
+        (OnError::fallback(faulty.clone()).or(OnError::raise()), 500),
+    ] {
+        let throttle = Throttle::builder("fail:asked").rate("9/min").backend(faulty.clone());
+        let throttle = throttle.on_error(on_error).registry(&Registry::new()).build()?;
+        let hit = throttle.hit("u").await.unwrap_err().into_response();
+        let reserved = throttle.reserve("u").await.unwrap_err().into_response();
+        let queued = throttle.quota("u").run(async |quota| {
+            quota.add(1);
+            Ok(())
+        });
+        let quota = queued.await.unwrap_err().into_response();
+        let reset = throttle.reset("u").await.unwrap_err().into_response();
+        for answer in [hit, reserved, quota, reset] {
+            assert_eq!(answer.status(), expected);
+            assert_eq!(answer.headers().contains_key("retry-after"), expected == 503);
+        }
+    }
+    Ok(())
 }
 
 /// What was not done is not told as done, whatever hits may do meanwhile.
