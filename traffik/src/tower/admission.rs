@@ -257,6 +257,7 @@ fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Par
         if let Some(tab) = &tab {
             after.charge(one.refund_on(&settings), tab.clone());
             if one.charges {
+                after.promise(tab.clone());
                 tabs.push(tab.clone());
             }
         }

@@ -35,8 +35,21 @@ enum Left {
 pub(super) struct Work {
     reports: SmallVec<[Report; 2]>,
     charges: SmallVec<[(Option<RefundOn>, Arc<Tab>); 2]>,
+    promised: Promised,
     /// Whether this is a layer's, which gives all of it back if the request is turned away further in.
     layer: bool,
+}
+
+/// What a handler is to settle, until it has answered. Dropped before that, its client has gone away or something
+/// else has turned it away: whoever was to settle may never have been given it, and it goes by the throttle's rule
+/// all the same.
+#[derive(Default)]
+struct Promised(SmallVec<[Arc<Tab>; 2]>);
+
+impl Drop for Promised {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|tab| tab.hold());
+    }
 }
 
 impl After {
@@ -72,7 +85,7 @@ impl Left {
 
 impl From<Work> for After {
     fn from(work: Work) -> Self {
-        let is_done = work.reports.is_empty() && work.charges.is_empty();
+        let is_done = work.reports.is_empty() && work.charges.is_empty() && work.promised.0.is_empty();
         if is_done { Self::default() } else { Self(Seldom::some(Box::new(Left::Work(work)))) }
     }
 }
@@ -98,7 +111,13 @@ impl Work {
         }
     }
 
+    /// A charge that the handler is to settle.
+    pub(super) fn promise(&mut self, tab: Arc<Tab>) {
+        self.promised.0.push(tab);
+    }
+
     fn finish<B>(mut self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
+        self.promised.0.clear();
         let settled = is_turned_away(response);
         let gives_back = settled && self.layer;
         if gives_back {

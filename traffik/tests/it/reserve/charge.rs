@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::FromRequestParts;
 use axum::routing::get;
 use http::StatusCode;
 use traffik::strategy::TokenBucket;
 use traffik::test_kit::{FaultyBackend, ManualClock};
 use traffik::{
-    Charge, EXEMPTED, MemoryBackend, OnCancel, Registry, Settled, Throttle, ThrottleLayer, Traffik, throttle,
+    Charge, EXEMPTED, Headers, MemoryBackend, OnCancel, Registry, Settled, Throttle, ThrottleLayer, Traffik,
+    throttle,
 };
 
 use crate::support::{Result, get_from, isolated, send, statuses, still};
@@ -159,6 +161,74 @@ async fn a_client_that_goes_away_follows_the_rule() -> Result {
     assert_eq!((used(&KEEPS, &request()).await, used(&REFUNDS, &request()).await), (100, 100));
     drop(call);
     assert_eq!((used(&KEEPS, &request()).await, used(&REFUNDS, &request()).await), (100, 0));
+    Ok(())
+}
+
+/// An extractor in front of `Charge` that turns requests away, or waits for something.
+struct Before;
+
+impl<S: Sync> FromRequestParts<S> for Before {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut traffik::Parts, _: &S) -> std::result::Result<Self, StatusCode> {
+        match parts.uri.path() {
+            "/rejected" => Err(StatusCode::BAD_REQUEST),
+            "/waits" => std::future::pending().await,
+            _ => Ok(Self),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_charge_that_the_handler_never_saw_follows_the_rule_too() -> Result {
+    static KEEPS: LazyLock<Throttle> =
+        LazyLock::new(|| on("charge:unseen:keeps", "1000/day", &still()).cost(100).build().unwrap());
+    static REFUNDS: LazyLock<Throttle> = LazyLock::new(|| {
+        let builder = on("charge:unseen:refunds", "1000/day", &still()).headers(Headers::never());
+        builder.cost(100).on_cancel(OnCancel::Refund).build().unwrap()
+    });
+    mod another {
+        /// Of this name, and none of ours.
+        pub(super) struct Charge;
+
+        impl<S: Sync> axum::extract::FromRequestParts<S> for Charge {
+            type Rejection = std::convert::Infallible;
+
+            async fn from_request_parts(_: &mut traffik::Parts, _: &S) -> Result<Self, Self::Rejection> {
+                Ok(Self)
+            }
+        }
+    }
+    #[throttle(KEEPS)]
+    #[throttle(REFUNDS)]
+    async fn settles(_: Before, charge: Charge) {
+        charge.settle(30).await.unwrap();
+    }
+    #[throttle(REFUNDS)]
+    async fn alone(_: Before, charge: Charge) {
+        charge.settle(30).await.unwrap();
+    }
+    #[throttle(REFUNDS)]
+    async fn other(_: another::Charge) {}
+    let app = Router::new().route("/other", get(other)).route("/alone/{path}", get(alone)).fallback(settles);
+    let used = async || {
+        let request = get_from("/", "192.0.2.1", &[]);
+        [used(&KEEPS, &request).await, used(&REFUNDS, &request).await]
+    };
+    assert_eq!(statuses(&app, "/rejected", "192.0.2.1", 1).await, [400]);
+    assert_eq!(used().await, [100, 0]);
+    let mut call = Box::pin(send(&app, get_from("/waits", "192.0.2.1", &[])));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(call.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(used().await, [200, 100]);
+    drop(call);
+    assert_eq!(used().await, [200, 0]);
+    assert_eq!(statuses(&app, "/settled", "192.0.2.1", 1).await, [200]);
+    assert_eq!(used().await, [230, 30]);
+    assert_eq!(statuses(&app, "/other", "192.0.2.1", 1).await, [200]);
+    assert_eq!(used().await, [230, 130], "who answers without a charge is charged");
+    assert_eq!(statuses(&app, "/alone/settled", "192.0.2.1", 1).await, [200]);
+    assert_eq!(used().await, [230, 160]);
     Ok(())
 }
 
