@@ -46,6 +46,14 @@ impl Decision {
         Self::Denied(Throttled::new(policy, cost, verdict))
     }
 
+    /// So much of what it charged goes back, since another throttle refused.
+    pub(crate) fn uncharge(&mut self, units: u64) {
+        if let Self::Allowed(stat) = self {
+            stat.remaining = stat.remaining.saturating_add(units);
+            stat.used = stat.used.saturating_sub(units);
+        }
+    }
+
     /// Whether the hit may go ahead, counted or not.
     #[must_use]
     pub fn is_allowed(&self) -> bool {

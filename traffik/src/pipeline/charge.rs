@@ -98,7 +98,7 @@ async fn together<'a>(mut left: Legs<'a>, op: Op, ruling: &mut Ruling) -> Result
             };
             match answer {
                 Ok(verdicts) if !batch.rule(&verdicts, op, ruling) => {
-                    charged.give_back().await;
+                    charged.give_back(ruling).await;
                     return Ok(false);
                 }
                 Ok(_) if op == Op::Reset => later.extend(batch.legs().filter_map(Leg::next)),
@@ -111,7 +111,7 @@ async fn together<'a>(mut left: Legs<'a>, op: Op, ruling: &mut Ruling) -> Result
             }
         }
         if let Err(failure) = outcome {
-            charged.give_back().await;
+            charged.give_back(ruling).await;
             return Err(failure);
         }
         few::sort_by_key(&mut later, |leg| leg.candidate.entry);
@@ -208,6 +208,15 @@ impl<'a> Batch<'a> {
     pub(super) fn retry(&self) -> Option<Retry> {
         let retries = self.legs().map(|leg| leg.candidate.on_error.retries().filter(|_| leg.failed == 0));
         retries.min_by_key(|retry| retry.map_or(0, |retry| retry.times)).flatten()
+    }
+
+    /// Takes back from the ruling what is given back of its charges.
+    pub(super) fn unrule(&self, ruling: &mut Ruling) {
+        for (Leg { candidate, .. }, place) in &self.members {
+            if let (Some(hit), Some(ruled)) = (self.hits.get(*place), ruling.each.get_mut(candidate.entry)) {
+                ruled.decision.uncharge(hit.cost);
+            }
+        }
     }
 
     /// Writes the verdicts into the ruling; says whether the batch was admitted.

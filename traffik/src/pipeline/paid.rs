@@ -1,8 +1,8 @@
 //! What a request is charged on several backends, until it is decided: all of it is kept, or all of
 //! it is given back, also if the client goes away at any moment in between.
 
-use super::Receipt;
 use super::charge::Batch;
+use super::{Receipt, Ruling};
 use crate::backend::{BackendError, BoxFuture, Op, SharedBackend, Verdicts};
 use crate::resilience::{self, Permits, Retry};
 use crate::unstopped::Unstopped;
@@ -24,7 +24,8 @@ impl<'a> ChargedSoFar<'a> {
         self.0.clear();
     }
 
-    pub(super) async fn give_back(&mut self) {
+    pub(super) async fn give_back(&mut self, ruling: &mut Ruling) {
+        self.0.iter().for_each(|batch| batch.unrule(ruling));
         if let Some(rest) = self.begin_giving_back() {
             rest.await;
         }

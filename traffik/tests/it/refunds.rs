@@ -9,9 +9,10 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::routing::get;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
+use traffik::strategy::TokenBucket;
 use traffik::{MemoryBackend, Registry, Throttle, ThrottleLayer, throttle};
 
-use crate::support::{Result, get_from, isolated, send, statuses};
+use crate::support::{Result, get_from, isolated, send, statuses, still};
 
 /// Pieces that are made one at a time, when they are asked for.
 static MADE: AtomicUsize = AtomicUsize::new(0);
@@ -37,7 +38,7 @@ async fn used(throttle: &Throttle) -> u64 {
     throttle.stat("ann").await.unwrap().unwrap().used
 }
 
-static MEMORY: LazyLock<MemoryBackend> = LazyLock::new(crate::support::still);
+static MEMORY: LazyLock<MemoryBackend> = LazyLock::new(still);
 static REFUNDS: LazyLock<Throttle> = LazyLock::new(|| on("refunds:refunds", &MEMORY));
 static KEEPS: LazyLock<Throttle> = LazyLock::new(|| on("refunds:keeps", &MEMORY));
 
@@ -123,4 +124,25 @@ async fn a_refusal_is_no_error_to_give_back() {
     async fn fine() {}
     let (app, _) = isolated(Router::new().route("/", get(fine)));
     assert_eq!(statuses(&app, "/", "192.0.2.1", 4).await, [200, 429, 429, 429]);
+}
+
+/// What a refusal gives back on an earlier backend is told as left.
+#[tokio::test]
+async fn what_goes_back_on_an_earlier_backend_is_left_again() -> Result {
+    let on = |uid: &str, rate: &str, strategy: TokenBucket| {
+        let builder = Throttle::builder(uid).rate(rate).strategy(strategy).registry(&Registry::new());
+        builder.backend(still()).build()
+    };
+    let plain = TokenBucket::new();
+    let [first, second] = [on("back:first", "10/hour", plain)?, on("back:second", "9/hour", plain.debt(5))?];
+    let last = on("back:last", "1/hour", plain)?;
+    let app = Router::new().route("/", get(async || ""));
+    let app = app.layer(ThrottleLayer::new([&first, &second, &last]));
+    for status in [200, 429] {
+        let response = send(&app, get_from("/", "192.0.2.1", &[])).await;
+        let told = response.headers()["ratelimit"].to_str()?;
+        let left: Vec<_> = told.split(',').filter_map(|one| one.split(';').nth(1)).collect();
+        assert_eq!((response.status().as_u16(), left), (status, vec!["r=9", "r=13", "r=0"]));
+    }
+    Ok(())
 }
