@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 pub use ask::{Reserve, ReserveError};
 pub(crate) use tab::Tab;
+#[cfg(feature = "tower")]
+pub(crate) use tab::give_back;
 
 use crate::error::Error;
 

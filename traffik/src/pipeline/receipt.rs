@@ -44,14 +44,8 @@ impl Receipt {
 
     /// Gives `units` of the charge back, into the window it was made in.
     pub(crate) async fn give_back(&self, units: u64) -> Result<(), Error> {
-        self.refund(units, self.at, self.gone_at).await
-    }
-
-    /// The same of what the account was charged at another instant.
-    pub(crate) async fn refund(&self, units: u64, at: u64, gone_at: u64) -> Result<(), Error> {
-        let hit = Hit { charged_at: Some(at), gone_at, ..self.hit(units) };
-        let refund = Op::Refund { at: Some(at) };
-        resilience::call(&self.backend, refund, &[hit]).await.map_err(Error::backend)?;
+        let refund = Op::Refund { at: Some(self.at) };
+        resilience::call(&self.backend, refund, &[self.hit(units)]).await.map_err(Error::backend)?;
         Ok(())
     }
 }

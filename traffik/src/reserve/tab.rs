@@ -5,9 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::OnCancel;
 use crate::backend::{Hit, Op};
-#[cfg(feature = "tower")]
-use crate::error::Error;
 use crate::pipeline::Receipt;
+#[cfg(feature = "tower")]
+use crate::resilience;
 
 /// One charge, and what has become of it.
 ///
@@ -92,26 +92,50 @@ impl Tab {
         self.receipt.hit(units)
     }
 
-    /// Gives all of it back, settled or not. Nobody can settle it afterwards.
+    /// Takes all of it out, settled or not, for giving it back. Nobody can settle it afterwards.
     #[cfg(feature = "tower")]
-    pub(crate) async fn give_back(&self) -> Result<(), Error> {
+    fn empty(&self) -> [Portion; 2] {
         self.close();
-        let portions = {
-            let mut portions = self.portions();
-            let all = [portions.first, portions.more];
-            (portions.first.units, portions.more.units) = (0, 0);
-            all
-        };
-        let mut done = Ok(());
-        for portion in portions.into_iter().filter(|portion| portion.units > 0) {
-            done = done.and(self.receipt.refund(portion.units, portion.at, portion.gone_at).await);
-        }
-        done
+        let mut portions = self.portions();
+        let all = [portions.first, portions.more];
+        (portions.first.units, portions.more.units) = (0, 0);
+        all
     }
 
     fn portions(&self) -> MutexGuard<'_, Portions> {
         // No code that runs under it can panic, and a number is whole whatever happened.
         self.portions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives all of these back, in one call of each store.
+#[cfg(feature = "tower")]
+pub(crate) async fn give_back(tabs: &[&Tab]) {
+    let portions = tabs.iter().flat_map(|tab| tab.empty().map(|portion| (*tab, portion)));
+    let mut left: Vec<(&Tab, Portion)> = portions.filter(|(_, portion)| portion.units > 0).collect();
+    while let Some((first, _)) = left.first() {
+        let backend = &first.receipt.backend;
+        let (mut hits, mut uids, mut later): (Vec<Hit<'_>>, Vec<_>, Vec<_>) = Default::default();
+        for (tab, portion) in left {
+            let hit =
+                Hit { charged_at: Some(portion.at), gone_at: portion.gone_at, ..tab.hit(portion.units) };
+            // A batch never names a key twice.
+            let named = hits.iter().any(|other| other.hash == hit.hash);
+            if named || !tab.receipt.backend.same(backend) {
+                later.push((tab, portion));
+            } else {
+                hits.push(hit);
+                uids.push(tab.receipt.policy.uid());
+            }
+        }
+        left = later;
+        // As in a settlement, the earliest for stores that look at the operation alone.
+        let at = hits.iter().filter_map(Hit::charged_at).min();
+        if let Err(error) = resilience::call(backend, Op::Refund { at }, &hits).await {
+            for uid in uids {
+                tracing::warn!(target: "traffik", uid, %error, "the cost was not given back");
+            }
+        }
     }
 }
 

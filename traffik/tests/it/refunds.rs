@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
@@ -10,7 +11,8 @@ use axum::routing::get;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use traffik::strategy::TokenBucket;
-use traffik::{MemoryBackend, Registry, Throttle, ThrottleLayer, throttle};
+use traffik::test_kit::FaultyBackend;
+use traffik::{Charge, MemoryBackend, Registry, Settled, Throttle, ThrottleLayer, Traffik, throttle};
 
 use crate::support::{Result, get_from, isolated, send, statuses, still};
 
@@ -143,6 +145,34 @@ async fn what_goes_back_on_an_earlier_backend_is_left_again() -> Result {
         let told = response.headers()["ratelimit"].to_str()?;
         let left: Vec<_> = told.split(',').filter_map(|one| one.split(';').nth(1)).collect();
         assert_eq!((response.status().as_u16(), left), (status, vec!["r=9", "r=13", "r=0"]));
+    }
+    Ok(())
+}
+
+/// A store that falls silent keeps an answer waiting for one deadline, however many throttles give back.
+#[tokio::test(start_paused = true)]
+async fn what_goes_back_with_an_answer_is_one_call() -> Result {
+    static STORE: LazyLock<FaultyBackend> = LazyLock::new(|| FaultyBackend::new(still()));
+    #[throttle("together:minute", rate = "100/min", refund_on = "5xx")]
+    #[throttle("together:hour", rate = "1000/hour", cost = 3, refund_on = "5xx")]
+    #[throttle("together:day", rate = "9999/day", cost = 7, refund_on = "5xx")]
+    async fn fails(uri: http::Uri, charge: Charge) -> StatusCode {
+        match uri.path() {
+            "/settled" => assert_eq!(charge.of("together:hour").settle(50).await.unwrap(), Settled::InFull),
+            "/silent" => drop(STORE.clone().delay(Duration::from_secs(9))),
+            _ => {}
+        }
+        StatusCode::BAD_GATEWAY
+    }
+    let app = Router::new().fallback(fails).layer(Traffik::builder().backend(STORE.clone()).build().layer());
+    // To decide, to settle, and to give back; what was settled besides is another charge on the same account.
+    for (path, expected) in [("/", 2), ("/settled", 4), ("/", 2), ("/silent", 2)] {
+        let (calls, began) = (STORE.calls(), tokio::time::Instant::now());
+        let response = send(&app, get_from(path, "192.0.2.1", &[])).await;
+        assert_eq!((response.status().as_u16(), STORE.calls() - calls), (502, expected), "{path}");
+        let told = response.headers()["ratelimit"].to_str()?;
+        assert!(["r=99;", "r=997;", "r=9992;"].iter().all(|left| told.contains(left)), "{path}: {told}");
+        assert!(began.elapsed() <= traffik::DEFAULT_DEADLINE, "{path}: {:?}", began.elapsed());
     }
     Ok(())
 }

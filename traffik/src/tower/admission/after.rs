@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::backend::BoxFuture;
 use crate::headers::{self, Report};
-use crate::reserve::Tab;
+use crate::reserve::{Tab, give_back};
 use crate::seldom::Seldom;
 use crate::tower::marks::TurnedAway;
 use crate::unstopped::Unstopped;
@@ -134,16 +134,12 @@ impl Work {
         if self.charges.is_empty() {
             return None;
         }
-        let give_back = async move {
-            for (_, tab) in &self.charges {
-                if let Err(error) = tab.give_back().await {
-                    let uid = tab.receipt.policy.uid();
-                    tracing::warn!(target: "traffik", uid, %error, "the cost was not given back");
-                }
-            }
+        let work = async move {
+            let tabs: Vec<&Tab> = self.charges.iter().map(|(_, tab)| &**tab).collect();
+            give_back(&tabs).await;
         };
         // To the end: clients that wait for long hang up, and a server's failure is when they do.
-        Some(Box::pin(Unstopped::new(give_back, |()| Box::pin(std::future::ready(())), cut)))
+        Some(Box::pin(Unstopped::new(work, |()| Box::pin(std::future::ready(())), cut)))
     }
 }
 
