@@ -11,6 +11,7 @@
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -18,11 +19,14 @@ use axum::routing::{get, post};
 use futures_util::stream;
 use traffik::{Charge, OnCancel, Parts, Throttle, throttle};
 
-/// What a client that hangs up has not been sent costs nothing: the model stops, too.
+/// Who is turned away before the model is asked pays nothing.
 static TOKENS: LazyLock<Throttle> = LazyLock::new(|| {
     let builder = Throttle::builder("tokens").rate("1000/min").cost(500);
     builder.on_cancel(OnCancel::Refund).build().expect("500 of 1000 a minute can pass")
 });
+
+/// How long the model takes for a token.
+const PACE: Duration = Duration::from_millis(1);
 
 /// A model that repeats what it is told, or writes as much as it is told.
 fn model(prompt: &str) -> Vec<String> {
@@ -32,19 +36,33 @@ fn model(prompt: &str) -> Vec<String> {
     }
 }
 
-/// The charge travels in the stream, and is settled at its end.
+/// What was sent so far. A client that hangs up pays for that, too: else it would hang up before the last word.
+struct Sent {
+    tokens: u64,
+    charge: Option<Charge>,
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        if let Some(charge) = self.charge.take() {
+            tokio::spawn(charge.settle(self.tokens));
+        }
+    }
+}
+
+/// The charge travels in the stream, and is settled at its end, whether that is the answer's or not.
 #[throttle(TOKENS)]
 async fn complete(charge: Charge, prompt: String) -> Body {
-    let tokens = model(&prompt).into_iter();
-    Body::from_stream(stream::unfold((charge, tokens, 0), async |(charge, mut tokens, sent)| {
-        match tokens.next() {
-            Some(token) => Some((Ok::<_, Infallible>(Bytes::from(token + " ")), (charge, tokens, sent + 1))),
-            None => {
-                // The answer stands whatever comes of it.
-                charge.settle(sent).await.ok();
-                None
-            }
-        }
+    let (tokens, sent) = (model(&prompt).into_iter(), Sent { tokens: 0, charge: Some(charge) });
+    Body::from_stream(stream::unfold((tokens, sent), async |(mut tokens, mut sent)| {
+        let Some(token) = tokens.next() else {
+            // The answer stands whatever comes of it.
+            sent.charge.take()?.settle(sent.tokens).await.ok();
+            return None;
+        };
+        tokio::time::sleep(PACE).await;
+        sent.tokens += 1;
+        Some((Ok::<_, Infallible>(Bytes::from(token + " ")), (tokens, sent)))
     }))
 }
 

@@ -69,6 +69,24 @@ impl Running {
     }
 }
 
+/// Posts a request, and is gone after so many bytes of what is answered.
+pub(crate) fn hang_up(address: &str, path: &str, body: &str, after: usize) {
+    let mut stream = TcpStream::connect(address).expect("the example listens");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout above zero");
+    let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all(format!("{head}{body}").as_bytes()).expect("the example reads");
+    let mut answer = BufReader::new(stream);
+    let mut line = String::new();
+    while line != "\r\n" {
+        line.clear();
+        assert!(
+            answer.read_line(&mut line).expect("the example answers") > 0,
+            "the answer ended within its head"
+        );
+    }
+    answer.read_exact(&mut vec![0; after]).expect("so many bytes");
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         // Both fail only if it is gone already.

@@ -128,4 +128,31 @@ fn a_chat_hears_everyone_until_it_is_too_much() {
     panic!("the window turned in each of {TRIES} runs");
 }
 
+#[test]
+fn who_hangs_up_pays_for_the_tokens_that_were_sent() {
+    let row = ROWS.iter().find(|row| row.name == "llm_tokens").unwrap();
+    for _ in 0..TRIES {
+        let example = Running::start(row.program);
+        let turn = window(row.window);
+        client::hang_up(&example.address, "/complete", "write 900", 500);
+        let left = || {
+            let answer = example.ask("GET", "/left", &[], "");
+            let told = answer.text();
+            let used = told.lines().last().and_then(|line| line.split(' ').next()?.parse::<u64>().ok());
+            used.unwrap_or_else(|| panic!("{told}"))
+        };
+        let until = Instant::now() + PATIENCE;
+        let mut used = left();
+        // Reserved are 500 of them, until it is settled.
+        while used == 500 && Instant::now() < until {
+            std::thread::sleep(PAUSE);
+            used = left();
+        }
+        if turn == window(row.window) {
+            return assert!((20..900).contains(&used), "{used}");
+        }
+    }
+    panic!("the window turned in each of {TRIES} runs");
+}
+
 const SECOND: Duration = Duration::from_secs(1);
