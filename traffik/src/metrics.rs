@@ -3,8 +3,8 @@
 //!
 //! | name | kind | labels | what |
 //! |---|---|---|---|
-//! | `traffik_hits_total` | counter | `uid`, `backend`, `outcome` | hits, one a throttle and request |
-//! | `traffik_units_total` | counter | `uid`, `backend` | units of cost charged |
+//! | `traffik_hits_total` | counter | `uid`, `backend`, `outcome` | hits, one a throttle and decision |
+//! | `traffik_units_total` | counter | `uid`, `backend` | units of cost that hits charged |
 //! | `traffik_retry_after_seconds` | histogram | `uid`, `backend` | how long the refused are told to wait |
 //! | `traffik_backend_seconds` | histogram | `backend`, `outcome` | how long calls of a backend took |
 //! | `traffik_backend_calls` | gauge | `backend` | calls of a backend that are under way |
@@ -17,13 +17,18 @@
 //! | `allowed` | charged |
 //! | `denied` | over the limit; nothing was charged |
 //! | `shadowed` | over the limit in shadow mode: it passed all the same |
-//! | `uncharged` | there was room, but another throttle of the request refused; if that one lets the handler run all the same, the hit is decided and counted once more |
+//! | `uncharged` | not charged, since another throttle of the request refused, or its backend failed; if a refusal lets the handler run all the same, the hit is decided and counted once more |
 //! | `error` | the backend could not decide; `on_error` said what became of the request |
 //! | `exempt` | passed uncounted: exempted, free, skipped by a rule, unlimited, disabled; `backend` is `none` |
 //!
 //! The outcome of a backend's call is `ok`, `timeout`, `error`, `contention` where too many changed
 //! [the same keys](crate::docs::failure#contention), or `dropped` where the client went away first. Calls that never wait, as those of the in-memory store, are not timed: two readings
 //! of the clock would cost more than they do. Refunds and questions count as calls, not as hits.
+//!
+//! A reservation is a hit of what it reserves; what a settlement takes besides or gives back is not in the units. A
+//! request that passes a throttle which refuses and lets the handler run anyway is decided once more under the others:
+//! they count it as `uncharged`, and again as what came of it. A hit whose client goes away before it is decided is
+//! not counted, though it may be charged.
 //!
 //! A hit costs one look-up in the recorder for each of its counters, no allocation after a throttle's
 //! first, and next to nothing while no recorder is installed. Without the feature none of it is
@@ -49,8 +54,8 @@ static METADATA: Metadata<'static> = Metadata::new("traffik", Level::INFO, Some(
 /// installed; exporters show it as help texts.
 pub fn describe() {
     with_recorder(|recorder| {
-        recorder.describe_counter(HITS.into(), Some(Unit::Count), "Hits, one a throttle and request".into());
-        recorder.describe_counter(UNITS.into(), Some(Unit::Count), "Units of cost charged".into());
+        recorder.describe_counter(HITS.into(), Some(Unit::Count), "Hits, one a throttle and decision".into());
+        recorder.describe_counter(UNITS.into(), Some(Unit::Count), "Units of cost that hits charged".into());
         recorder.describe_histogram(
             RETRY_AFTER.into(),
             Some(Unit::Seconds),

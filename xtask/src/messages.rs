@@ -21,7 +21,7 @@ const NOT_THESE: &[&str] = &["tests.rs", "/tests/", "/test_kit/"];
 const NO_MESSAGES: &[&str] = &[
     // Help texts of metrics.
     "Hits, one a throttle",
-    "Units of cost charged",
+    "Units of cost that hits",
     "How long ",
     "Calls of a backend under way",
     // What `Debug` shows of functions.

@@ -1,12 +1,13 @@
 //! What is counted for operators, as a recorder receives it.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use std::future::IntoFuture;
 
-use crate::support::still;
+use crate::support::{statuses, still};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use traffik::test_kit::{FaultyBackend, ManualClock};
 use traffik::{EXEMPTED, MemoryBackend, Registry, SharedBackend, Throttle, hit_all};
@@ -135,4 +136,32 @@ fn a_recorder_that_comes_late_is_served_from_then_on() {
         let _ = api.hit("ann").await.unwrap();
     });
     assert_eq!(seen[&hits("m:late", "memory", "allowed")], "1");
+}
+
+/// As the module's documentation says of them.
+#[test]
+fn what_is_let_past_a_refusal_is_decided_twice_and_a_reservation_is_its_hit() {
+    static MEMORY: LazyLock<SharedBackend> = LazyLock::new(memory);
+    static LETS_PASS: LazyLock<Throttle> = LazyLock::new(|| {
+        let builder = Throttle::builder("m:lets_pass").rate("1/min").backend(&*MEMORY);
+        builder.registry(&Registry::new()).continue_when_throttled().build().unwrap()
+    });
+    static BESIDE: LazyLock<Throttle> = LazyLock::new(|| throttle("m:beside", "9/min", &MEMORY));
+    #[traffik::throttle(LETS_PASS)]
+    #[traffik::throttle(BESIDE)]
+    async fn handler() {}
+    let app = axum::Router::new().route("/", axum::routing::get(handler));
+    let seen = recorded(async || {
+        assert_eq!(statuses(&app, "/", "192.0.2.1", 3).await, [200; 3]);
+        BESIDE.reserve("zoe").cost(2).await.unwrap().settle(7).await.unwrap();
+    });
+    for (uid, outcome, expected) in [
+        ("m:lets_pass", "allowed", "1"),
+        ("m:lets_pass", "denied", "2"),
+        ("m:beside", "uncharged", "2"),
+        ("m:beside", "allowed", "4"),
+    ] {
+        assert_eq!(seen[&hits(uid, "memory", outcome)], expected, "{uid} {outcome}");
+    }
+    assert_eq!(seen["traffik_units_total{uid=m:beside,backend=memory}"], "5", "two of seven are its own");
 }
