@@ -41,8 +41,9 @@ macro_rules! quota {
             }
 
             /// Takes what is queued now, and holds it: [`apply`](Self::apply) lets it stand,
-            /// [`cancel`](Self::cancel) gives it back, and so does dropping the context, with the throttle's
-            /// [`OnCancel`](crate::OnCancel) having its say. A lock would keep others waiting instead.
+            /// [`cancel`](Self::cancel) gives it back. A context that is dropped with it goes by the throttle's
+            /// [`OnCancel`](crate::OnCancel): it stays charged, unless that says otherwise. A lock would keep others
+            /// waiting instead.
             ///
             /// # Errors
             /// As [`Throttle::hit`].
@@ -72,7 +73,7 @@ macro_rules! quota {
                 self.0.queued_cost()
             }
 
-            /// Units charged, or handed to the outer context.
+            /// Units applied: charged, handed to the outer context, or of a client who passes uncounted.
             #[must_use]
             pub fn applied_cost(&self) -> u64 {
                 self.0.applied_cost()

@@ -13,7 +13,9 @@ use crate::rate::Rate;
 /// **When:** to pace clients evenly. **When not:** where clients send several requests at once: the
 /// default burst is 1, so that `"20/min"` means one every three seconds.
 ///
-/// A changed rate starts afresh; a changed burst keeps what was used.
+/// A changed rate starts afresh; a changed burst keeps what was used, as far as the new one can hold it. So let no two
+/// processes count one uid on one Redis with different ones: a hit under the smaller forgets what the larger had lent
+/// beyond it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gcra {
     burst: u64,

@@ -13,7 +13,9 @@ use crate::rate::Rate;
 /// paced ([`Gcra`](super::Gcra)), or where people expect a number per calendar hour
 /// ([`FixedWindow`](super::FixedWindow)).
 ///
-/// A changed rate starts afresh; a changed burst or debt keeps what was used.
+/// A changed rate starts afresh; a changed burst or debt keeps what was used, as far as the new ones can hold it. So
+/// let no two processes count one uid on one Redis with different ones: a hit under the smaller forgets what the larger
+/// had lent beyond it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TokenBucket {
     burst: Option<u64>,
