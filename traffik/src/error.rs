@@ -45,6 +45,12 @@ impl Error {
         self
     }
 
+    /// No call was made, since a circuit breaker is open.
+    #[cfg(feature = "tower")]
+    pub(crate) fn is_left_alone(&self) -> bool {
+        matches!(&*self.0, Kind::Backend { error, .. } if error.why == Why::LeftAlone)
+    }
+
     /// How a handler answers that gives up for it.
     #[cfg(feature = "tower")]
     pub(crate) fn outage(&self) -> Outage {
@@ -110,6 +116,7 @@ enum Why {
     Failure,
     Timeout,
     Contention,
+    LeftAlone,
 }
 
 /// Why a [`Backend`](crate::Backend) could not decide.
@@ -144,6 +151,11 @@ impl BackendError {
     /// whoever hammers one key would pass uncounted, or turn the store off for everybody.
     pub fn contention(message: impl Into<String>) -> Self {
         Self { message: message.into(), why: Why::Contention, source: None }
+    }
+
+    /// No call was made, since a circuit breaker is open.
+    pub(crate) fn left_alone(message: String) -> Self {
+        Self { message, why: Why::LeftAlone, source: None }
     }
 
     /// Adds the cause.

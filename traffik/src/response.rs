@@ -152,7 +152,13 @@ impl IntoResponse for Error {
     /// `503` when the backend could not be asked, `500` where the throttle's `on_error` is `"raise"` and where it is set
     /// up wrongly; the cause goes to the log.
     fn into_response(self) -> Response {
-        tracing::error!(target: "traffik", error = %self, "a handler gave up for want of a decision");
+        const GAVE_UP: &str = "a handler gave up for want of a decision";
+        if self.is_left_alone() {
+            // The breaker has told that it opened; a line a request would be a flood.
+            tracing::debug!(target: "traffik", error = %self, "{GAVE_UP}");
+        } else {
+            tracing::error!(target: "traffik", error = %self, "{GAVE_UP}");
+        }
         outage(self.outage(), None)
     }
 }

@@ -133,7 +133,7 @@ fn missed(legs: &[Leg<'_>], error: Option<BackendError>) -> Option<Failure> {
 }
 
 fn left_alone(backend: &SharedBackend) -> BackendError {
-    BackendError::new(format!(
+    BackendError::left_alone(format!(
         "the {} backend is left alone, since it kept failing: its circuit breaker is open",
         backend.get().name()
     ))

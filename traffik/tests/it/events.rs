@@ -7,9 +7,10 @@ use axum::Router;
 use axum::routing::get;
 
 use crate::support::{get_from, isolated, send, still};
+use axum::response::IntoResponse;
 use tracing_subscriber::fmt::MakeWriter;
 use traffik::test_kit::FaultyBackend;
-use traffik::{EXEMPTED, Identity, Registry, Throttle, throttle};
+use traffik::{CircuitBreaker, EXEMPTED, Identity, OnError, Registry, Throttle, throttle};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -192,4 +193,21 @@ fn at_info_and_above_nothing_tells_who_it_is_about() {
     });
     assert_eq!(lines.len(), 2, "the two failures: {lines:#?}");
     assert!(lines.iter().all(|line| !line.contains(secret)), "{lines:#?}");
+}
+
+/// The breaker tells that it opens; a line a request besides would be a flood.
+#[test]
+fn while_a_breaker_is_open_requests_are_no_news() {
+    let faulty = FaultyBackend::new(still());
+    faulty.fail();
+    let breaker = CircuitBreaker::builder().failure_threshold(1).build();
+    let throttle = Throttle::builder("told:open").rate("9/min").backend(faulty).registry(&Registry::new());
+    let throttle = throttle.on_error(OnError::throttle().breaker(breaker)).build().unwrap();
+    let asked = async || throttle.hit("alice").await.unwrap_err().into_response().status();
+    let lines = told(tracing::Level::INFO, async { assert_eq!(asked().await, 503) });
+    assert_eq!(lines.len(), 3, "it opens, the backend could not decide, the handler gave up: {lines:#?}");
+    for (level, expected) in [(tracing::Level::INFO, 0), (tracing::Level::DEBUG, 2)] {
+        let lines = told(level, async { assert_eq!(asked().await, 503) });
+        assert_eq!(lines.len(), expected, "{lines:#?}");
+    }
 }
