@@ -176,3 +176,22 @@ async fn what_goes_back_with_an_answer_is_one_call() -> Result {
     }
     Ok(())
 }
+
+/// Nor is it told to be less than it is where an account may go below zero.
+#[tokio::test]
+async fn what_a_layer_gives_back_is_left_on_credit_too() -> Result {
+    let on = |uid: &str, rate: &str, debt: u64| {
+        let builder = Throttle::builder(uid).rate(rate).strategy(TokenBucket::new().debt(debt));
+        builder.registry(&Registry::new()).backend(still()).build()
+    };
+    let (outside, inside) = (on("credit:outside", "10/hour", 5)?, on("credit:inside", "1/hour", 0)?);
+    let app = Router::new().route("/", get(async || ""));
+    let app = app.layer(ThrottleLayer::new([&inside])).layer(ThrottleLayer::new([&outside]));
+    for status in [200, 429] {
+        let response = send(&app, get_from("/", "192.0.2.1", &[])).await;
+        let told = response.headers()["ratelimit"].to_str()?;
+        assert_eq!(response.status(), status);
+        assert!(told.contains(r#""credit:outside";r=14;"#), "{told}");
+    }
+    Ok(())
+}

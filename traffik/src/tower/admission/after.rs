@@ -122,7 +122,7 @@ impl Work {
         let gives_back = settled && self.layer;
         if gives_back {
             for Report { stat, charged, .. } in &mut self.reports {
-                stat.remaining = stat.remaining.saturating_add(*charged).min(stat.limit);
+                stat.remaining = stat.remaining.saturating_add(*charged);
                 stat.used = stat.used.saturating_sub(*charged);
             }
         }
