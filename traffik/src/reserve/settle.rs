@@ -58,7 +58,7 @@ pub(super) async fn all(tabs: &[Arc<Tab>], actual: u64) -> Result<Settled, Error
     share(&mut left);
     let (mut worst, mut failed) = (Settled::Nothing, None);
     while let Some(first) = left.first() {
-        let backend = &first.tab.receipt.backend;
+        let (backend, uid) = (&first.tab.receipt.backend, first.tab.receipt.policy.uid());
         let (mut batch, mut later) = (Vec::new(), Vec::new());
         for one in left {
             // A batch never names a key twice.
@@ -69,7 +69,11 @@ pub(super) async fn all(tabs: &[Arc<Tab>], actual: u64) -> Result<Settled, Error
         left = later;
         match together(backend, &mut batch).await {
             Ok(settled) => worst = worst.max(settled),
-            Err(error) => failed = Some(error),
+            Err(error) => {
+                // Told here, since most who settle have an answer to give whatever comes of it.
+                tracing::warn!(target: "traffik", uid, outcome = "error", %error, "the backend could not make a correction");
+                failed = Some(error);
+            }
         }
     }
     failed.map_or(Ok(worst), |error| Err(Error::backend(error)))

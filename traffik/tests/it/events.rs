@@ -211,3 +211,21 @@ fn while_a_breaker_is_open_requests_are_no_news() {
         assert_eq!(lines.len(), expected, "{lines:#?}");
     }
 }
+
+/// As handlers write it, with `.ok()`: what is lost of a settlement is in the log, if nowhere else.
+#[test]
+fn a_settlement_that_fails_is_told() {
+    let faulty = FaultyBackend::new(still());
+    let throttle = rarely("told:settled", faulty.clone());
+    let lines = told(tracing::Level::INFO, async {
+        for settled in [0, 5] {
+            let reservation = throttle.reserve(Identity::from(settled)).await.unwrap();
+            let _armed = faulty.clone().fail_next(1);
+            reservation.settle(settled).await.ok();
+        }
+    });
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    for line in lines {
+        assert!(line.contains(r#"WARN request{id=7}: traffik: the backend could not make a correction uid="told:settled" outcome="error""#), "{line}");
+    }
+}
