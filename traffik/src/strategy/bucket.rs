@@ -43,6 +43,12 @@ impl Bucket {
         format!("{name}~{}~{}", rate.limit(), rate.period_micros())
     }
 
+    /// The same where burst and debt are chosen: two processes that count by different ones, as they do while a new
+    /// one is rolled out, would each let the other's clients forget what they owe.
+    pub(crate) fn chosen_tag(self, name: &str, rate: &Rate) -> String {
+        format!("{}~{}~{}", Self::tag(name, rate), self.capacity, self.debt)
+    }
+
     /// The account at a rate that it can count.
     #[inline]
     pub(crate) fn at(self, rate: &Rate) -> BucketAccount {

@@ -13,9 +13,7 @@ use crate::rate::Rate;
 /// **When:** to pace clients evenly. **When not:** where clients send several requests at once: the
 /// default burst is 1, so that `"20/min"` means one every three seconds.
 ///
-/// A changed rate starts afresh; a changed burst keeps what was used, as far as the new one can hold it. So let no two
-/// processes count one uid on one Redis with different ones: a hit under the smaller forgets what the larger had lent
-/// beyond it.
+/// A changed rate or burst starts afresh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gcra {
     burst: u64,
@@ -60,7 +58,7 @@ impl Strategy for Gcra {
     }
 
     fn tag(&self, rate: &Rate) -> String {
-        Bucket::tag(self.name(), rate)
+        self.bucket().chosen_tag(self.name(), rate)
     }
 
     #[inline]

@@ -13,9 +13,7 @@ use crate::rate::Rate;
 /// paced ([`Gcra`](super::Gcra)), or where people expect a number per calendar hour
 /// ([`FixedWindow`](super::FixedWindow)).
 ///
-/// A changed rate starts afresh; a changed burst or debt keeps what was used, as far as the new ones can hold it. So
-/// let no two processes count one uid on one Redis with different ones: a hit under the smaller forgets what the larger
-/// had lent beyond it.
+/// A changed rate, burst or debt starts afresh.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TokenBucket {
     burst: Option<u64>,
@@ -62,7 +60,7 @@ impl Strategy for TokenBucket {
     }
 
     fn tag(&self, rate: &Rate) -> String {
-        Bucket::tag(self.name(), rate)
+        self.bucket(rate).chosen_tag(self.name(), rate)
     }
 
     #[inline]

@@ -1,10 +1,13 @@
 //! Throttles as values: decisions, settings, and what is refused when they are built.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use traffik::strategy::{FixedWindow, Gcra, TokenBucket};
-use traffik::{Decision, DenialCache, EXEMPTED, Identity, Parts, Rate, Registry, SharedBackend, Throttle};
+use traffik::strategy::{FixedWindow, Gcra, Strategy, TokenBucket};
+use traffik::test_kit::ManualClock;
+use traffik::{Decision, DenialCache, EXEMPTED, Identity, MemoryBackend, Parts, Rate};
+use traffik::{Registry, SharedBackend, Throttle};
 use traffik::{bypass_if, hit_all, throttle_if};
 
 use crate::support::{Result, alone, get_from, still};
@@ -97,6 +100,37 @@ async fn a_uid_with_several_limits_keeps_the_lowest() -> Result {
         for expected in [true, true, false] {
             assert_eq!(hit_all(both, client).await?.is_allowed(), expected, "{client} pays twice each time");
         }
+    }
+    Ok(())
+}
+
+/// While a new burst is rolled out, processes of both kinds count on one store.
+#[tokio::test]
+async fn a_smaller_burst_forgives_nothing_that_a_larger_has_lent() -> Result {
+    let clock = ManualClock::new();
+    let memory = MemoryBackend::builder().clock(clock.clone()).build();
+    let cases: [[Arc<dyn Strategy>; 2]; 3] = [
+        [Arc::new(TokenBucket::new().burst(5)), Arc::new(TokenBucket::new().burst(100))],
+        [Arc::new(TokenBucket::new().debt(1)), Arc::new(TokenBucket::new().debt(99))],
+        [Arc::new(Gcra::new().burst(5)), Arc::new(Gcra::new().burst(100))],
+    ];
+    for both in cases {
+        let [small, large] = both.map(|strategy| {
+            let builder = Throttle::builder("b:burst").rate("10/hour").registry(&Registry::new());
+            builder.strategy(strategy).backend(memory.clone()).build()
+        });
+        let (small, large) = (small?, large?);
+        let mut passed = 0;
+        for _ in 0..10 {
+            passed += u64::from(small.hit("ann").await?.is_allowed());
+            for _ in 0..100 {
+                passed += u64::from(large.hit("ann").await?.is_allowed());
+            }
+            clock.advance(Duration::from_secs(360));
+        }
+        assert!(passed <= 125 + 20, "{passed}: both full accounts, and what came back in an hour");
+        small.reset("ann").await?;
+        large.reset("ann").await?;
     }
     Ok(())
 }
