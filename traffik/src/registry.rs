@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::rules::Rule;
 use crate::throttle::{Throttle, WeakThrottle};
 use by_uid::ByUid;
-use orders::Orders;
+use orders::{Orders, tell_dropped};
 
 /// The throttles of a process, or of one test.
 ///
@@ -117,9 +117,16 @@ impl Registry {
         let found: Option<Throttle>;
         let mut inner = self.inner();
         found = inner.get(uid);
-        match &found {
-            Some(throttle) => throttle.set_enabled(enabled),
+        let is_heard = match &found {
+            Some(throttle) => {
+                throttle.set_enabled(enabled);
+                true
+            }
             None => inner.orders.switch(uid, enabled),
+        };
+        drop(inner);
+        if !is_heard {
+            tell_dropped(uid);
         }
         found.is_some()
     }
@@ -143,7 +150,10 @@ impl Registry {
             }
             None => inner.orders.add_rule(uid, rule),
         };
-        drop((inner, dropped));
+        drop(inner);
+        if dropped.is_some() {
+            tell_dropped(uid);
+        }
         Ok(found.is_some())
     }
 

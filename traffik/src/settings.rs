@@ -76,7 +76,12 @@ impl Settings {
     /// # Errors
     /// When a full account holds less.
     pub(crate) fn check_cost(&self, uid: &str) -> Result<(), Error> {
-        let (RateSetting::Fixed(policy), Source::Fixed(cost)) = (&self.rate, &self.cost) else {
+        self.check(uid, &self.cost)
+    }
+
+    /// The same of a cost that a place of use names.
+    pub(crate) fn check(&self, uid: &str, cost: &Source<u64>) -> Result<(), Error> {
+        let (RateSetting::Fixed(policy), Source::Fixed(cost)) = (&self.rate, cost) else {
             return Ok(());
         };
         let (rate, strategy) = (policy.rate(), policy.strategy());

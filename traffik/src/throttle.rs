@@ -255,14 +255,17 @@ impl Throttle {
 
     /// Changes the default cost. One that can never pass refuses everybody, and is logged as an error.
     pub fn set_cost(&self, cost: u64) {
+        let mut checked = Ok(());
         // The change itself cannot fail.
         let _ = self.change(|settings| {
             settings.cost = Source::Fixed(cost);
-            if let Err(error) = settings.check_cost(self.uid()) {
-                tracing::error!(target: "traffik", %error, "a cost was set that refuses every request");
-            }
+            checked = settings.check_cost(self.uid());
             Ok(())
         });
+        // Not under the lock: whoever listens may know the throttle.
+        if let Err(error) = checked {
+            tracing::error!(target: "traffik", %error, "a cost was set that refuses every request");
+        }
     }
 
     /// Changes the strategy; clients start afresh unless it counts as the old one did.

@@ -164,7 +164,8 @@ impl GuardedSocket {
         self.throttled.as_ref()
     }
 
-    /// The socket, unguarded from now on.
+    /// The socket, unguarded from now on. A message that a cancelled [`recv`](Self::recv) has taken in, and that is
+    /// not decided yet, goes with the guard.
     #[must_use]
     pub fn into_inner(self) -> WebSocket {
         self.socket

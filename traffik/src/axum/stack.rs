@@ -48,7 +48,13 @@ impl Stack {
     /// Adds a throttle that stands elsewhere.
     #[must_use]
     pub fn shared(mut self, throttle: &'static Throttle, adjust: impl FnOnce(Applied) -> Applied) -> Self {
-        self.uses.push(adjust(Applied(Use::new(throttle.clone()))).0);
+        let one = adjust(Applied(Use::new(throttle.clone()))).0;
+        let cost = one.overrides.as_ref().and_then(|overrides| overrides.cost.as_ref());
+        // No failure of the set-up: the limit may be raised while it runs.
+        if let Some(Err(error)) = cost.map(|cost| throttle.settings().check(throttle.uid(), cost)) {
+            tracing::error!(target: "traffik", %error, "a handler has a cost that refuses every request");
+        }
+        self.uses.push(one);
         self
     }
 

@@ -7,6 +7,14 @@ use crate::throttle::Throttle;
 /// The most uids that orders are kept for: names come from operators, and those misspell.
 pub(super) const MOST: usize = 1024;
 
+/// Tells of an order that there was no room for. Not under the registry's lock: whoever listens may know it.
+pub(super) fn tell_dropped(uid: &str) {
+    tracing::warn!(
+        target: "traffik", uid,
+        "no throttle has this uid, and as {MOST} others wait for theirs, this order was dropped",
+    );
+}
+
 /// Switches and rules for throttles that have not entered the registry yet.
 #[derive(Default)]
 pub(super) struct Orders {
@@ -29,10 +37,11 @@ impl Orders {
         self.by_uid.retain(|order| !order.rules.is_empty());
     }
 
-    pub(super) fn switch(&mut self, uid: &str, enabled: bool) {
-        if let Some(order) = self.order(uid) {
-            order.enabled = Some(enabled);
-        }
+    /// Says whether there was room for it.
+    pub(super) fn switch(&mut self, uid: &str, enabled: bool) -> bool {
+        let Some(order) = self.order(uid) else { return false };
+        order.enabled = Some(enabled);
+        true
     }
 
     /// Keeps a rule, or gives it back where there is no room for it.
@@ -44,10 +53,6 @@ impl Orders {
 
     fn order(&mut self, uid: &str) -> Option<&mut Order> {
         if self.by_uid.len() >= MOST && self.by_uid.get(uid).is_none() {
-            tracing::warn!(
-                target: "traffik", uid,
-                "no throttle has this uid, and as {MOST} others wait for theirs, this order was dropped",
-            );
             return None;
         }
         Some(self.by_uid.get_or_insert(uid, Order::default))

@@ -79,6 +79,38 @@ fn what_is_replaced_is_let_go_of_after_the_lock() {
     assert_eq!(seen.cost(), Some(2));
 }
 
+/// Whoever hears that there was no room may ask the registry.
+#[test]
+fn an_order_without_room_is_told_after_the_lock() {
+    struct Asks(Registry);
+    impl tracing::Subscriber for Asks {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
+            tracing::Id::from_u64(1)
+        }
+        fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
+        fn event(&self, _: &tracing::Event<'_>) {
+            assert!(self.0.get("nobody").is_none());
+        }
+        fn enter(&self, _: &tracing::Id) {}
+        fn exit(&self, _: &tracing::Id) {}
+    }
+    let (registry, (done, wait)) = (Registry::new(), std::sync::mpsc::channel());
+    for n in 0..1024 {
+        registry.disable(&format!("u{n}"));
+    }
+    std::thread::spawn(move || {
+        let answers = tracing::subscriber::with_default(Asks(registry.clone()), || {
+            [registry.disable("one-more"), registry.add_rule("one-more", bypass_if()).unwrap()]
+        });
+        done.send(answers).unwrap();
+    });
+    assert_eq!(wait.recv_timeout(Duration::from_secs(30)), Ok([false, false]), "it waits for itself");
+}
+
 #[test]
 fn two_of_one_uid_name_both_places() {
     let registry = Registry::new();

@@ -1,7 +1,7 @@
 //! What is told of decisions: uid and outcome, under the request's own span, and never of whom.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use axum::Router;
 use axum::routing::get;
@@ -109,6 +109,28 @@ fn decisions_are_told_with_uid_and_outcome_under_the_requests_span() {
     }
     assert!(lines[0].contains("TRACE") && lines[0].contains("remaining=0"), "{lines:#?}");
     assert!(lines[1].contains("DEBUG") && lines[1].contains("retry_after=Some("), "{lines:#?}");
+}
+
+/// The throttle itself can pass, and its limit may be raised while it runs: so it is no failure of the set-up.
+#[test]
+fn a_handler_whose_cost_can_never_pass_is_told_of_once() {
+    static SHARED: LazyLock<Throttle> =
+        LazyLock::new(|| Throttle::builder("told:shared").rate("5/min").build().unwrap());
+    #[throttle(SHARED, cost = 6)]
+    async fn too_much() {}
+    #[throttle(SHARED, cost = 5)]
+    async fn just_enough() {}
+    let routes = Router::new().route("/too-much", get(too_much)).route("/enough", get(just_enough));
+    let (router, _) = isolated(routes);
+    for (path, statuses, lines) in [("/too-much", [429, 429], 1), ("/enough", [200, 429], 0)] {
+        let told = told(tracing::Level::ERROR, async {
+            for status in statuses {
+                assert_eq!(send(&router, get_from(path, "10.0.0.1", &[])).await.status(), status, "{path}");
+            }
+        });
+        assert_eq!(told.len(), lines, "{told:#?}");
+        assert!(told.iter().all(|line| line.contains("a cost of 6 can never pass")), "{told:#?}");
+    }
 }
 
 /// By a gate before others and by one alone, of two throttles and of three: the client's first request, one that
