@@ -41,6 +41,7 @@ async fn a_cluster() {
     different_clients_are_all_or_nothing(&patient).await;
     different_clients_at_once_are_never_over_the_limit(&patient).await;
     different_clients_are_given_back_as_of_each(&patient).await;
+    a_slot_that_fails_keeps_nothing_from_the_others(&cluster, &patient).await;
     dropped_requests_are_charged_everywhere_or_nowhere(&patient).await;
     slots_move_under_load(&cluster, &patient).await;
     cluster.settle();
@@ -122,7 +123,6 @@ async fn different_clients_at_once_are_never_over_the_limit(backend: &SharedBack
     assert_eq!((allowed, users, used("many-0", 1).await), (50, 50, 50), "whoever was refused paid nothing");
 }
 
-/// Requests of two clients each, whose callers go away at some moment of it.
 /// They are charged one after the other, and a log or a queue knows when.
 async fn different_clients_are_given_back_as_of_each(backend: &SharedBackend) {
     let strategies: [Arc<dyn Strategy>; 2] = [Arc::new(SlidingLog::new()), Arc::new(LeakyQueue::new())];
@@ -146,6 +146,41 @@ async fn different_clients_are_given_back_as_of_each(backend: &SharedBackend) {
     }
 }
 
+/// A correction of two clients, one of whom lives on a master that cannot write.
+async fn a_slot_that_fails_keeps_nothing_from_the_others(cluster: &RedisCluster, backend: &SharedBackend) {
+    let number = |name: &'static str| {
+        move |parts: &Parts| Identity::from(parts.headers[name].to_str().unwrap().parse::<u64>().unwrap())
+    };
+    let both = ["user", "tenant"].map(|name| {
+        let one = Throttle::builder(format!("others:{name}")).rate(format!("10/{FOREVER}"));
+        one.registry(&Registry::new()).identifier(number(name)).backend(backend).build().unwrap()
+    });
+    let on = |master: usize| {
+        let is_home = |client: &u64| cluster.first_home(cluster.slot(&format!("{{n:{client}}}"))) == master;
+        (1000..2000_u64).find(is_home).unwrap().to_string()
+    };
+    for failing in 0..2 {
+        let parts = request("/", &[("user", &on(0)), ("tenant", &on(1))]);
+        // Without it nothing would be left to write: a key that is empty is removed, which needs no memory.
+        assert!(hit_all(&both, &parts).await.unwrap().is_allowed());
+        let quota = QuotaContext::new(&parts);
+        both.iter().for_each(|one| quota.add(one, 3));
+        assert!(quota.reserve().await.unwrap().is_allowed());
+        let maxmemory =
+            |bytes| cluster.nodes()[failing].command::<()>(&["CONFIG", "SET", "maxmemory", bytes]);
+        maxmemory("1");
+        let cancelled = quota.cancel().await;
+        maxmemory("0");
+        assert!(cancelled.is_err(), "that of {failing} was given back by nobody");
+        for (place, one) in both.iter().enumerate() {
+            let used = one.stat(&parts).await.unwrap().unwrap().used;
+            assert_eq!(used, if place == failing { 4 } else { 1 }, "{failing} fails: {}", one.uid());
+            one.reset(&parts).await.unwrap();
+        }
+    }
+}
+
+/// Requests of two clients each, whose callers go away at some moment of it.
 async fn dropped_requests_are_charged_everywhere_or_nowhere(backend: &SharedBackend) {
     let both = [of("user", 1_000_000, backend), of("tenant", 1_000_000, backend)];
     let parts = request("/", &[("user", "gone"), ("tenant", "gone-too")]);

@@ -109,10 +109,16 @@ async fn ask(
     groups: &[Places],
 ) -> Result<Gathered, BackendError> {
     let mut gathered = Gathered::new(hits.len());
+    let mut failed = None;
     for places in groups {
-        gathered.put(places, decide::decide(store, until, op, &of(hits, places)).await?);
+        match decide::decide(store, until, op, &of(hits, places)).await {
+            Ok(verdicts) => gathered.put(places, verdicts),
+            Err(error) if op == Op::Check => return Err(error),
+            // A correction that one slot cannot take is kept from none of the others.
+            Err(error) => failed = failed.or(Some(error)),
+        }
     }
-    Ok(gathered)
+    failed.map_or(Ok(gathered), Err)
 }
 
 /// A hit that outlives its request.
