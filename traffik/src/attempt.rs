@@ -211,7 +211,7 @@ fn go_on<'a>(
     let mut waiting: BoxFuture<'a, _> = match other {
         Other::Waiting(waiting) => waiting,
         Other::New(throttle, subject, units) => {
-            if let Some(decision) = pipeline::at_once(throttle, &subject, op, units) {
+            if let Some(decision) = pipeline::decide_one_now(throttle, &subject, op, units) {
                 return Asked::Decided(decision);
             }
             Box::pin(async move {

@@ -9,17 +9,17 @@
 //! 7. the decisions
 //!
 //! Attribute, layer, socket and direct calls all come through [`decide`], or one of the short ways beside it, which take
-//! the same steps for the most frequent cases: `quick` where nothing has to wait, `lane` for one to five throttles in
+//! the same steps for the most frequent cases: `immediate` where nothing has to wait, `lane` for one to five throttles in
 //! memory, `recall` for remembered refusals. `traffik/tests/http/short_ways.rs` compares each with [`decide`].
 
 mod backends;
 mod charge;
 mod client;
+mod immediate;
 #[cfg(feature = "memory")]
 mod lane;
 mod paid;
 mod prepare;
-mod quick;
 mod recall;
 mod receipt;
 mod ruling;
@@ -39,12 +39,12 @@ use crate::throttle::Throttle;
 
 use charge::outage;
 use client::Known;
+pub(crate) use immediate::decide_now;
 #[cfg(feature = "memory")]
 pub(crate) use lane::{Lane, Passed, Then, direct};
 #[cfg(all(feature = "memory", feature = "tower"))]
 pub(crate) use lane::{Together, pair, request, stack};
 use prepare::{Candidate, Prepared, prepare};
-pub(crate) use quick::quick;
 #[cfg(feature = "tower")]
 pub(crate) use recall::hit as recall;
 pub(crate) use receipt::Receipt;
@@ -69,7 +69,7 @@ pub(crate) struct Overrides {
 
 impl Overrides {
     /// Whether nothing of it has to wait, and all of it counts for real.
-    fn quick(&self) -> bool {
+    fn is_immediate(&self) -> bool {
         self.cost.as_ref().is_none_or(Source::is_sync) && self.scope.is_none() && self.shadow != Some(true)
     }
 }
@@ -109,7 +109,7 @@ impl From<Failure> for Error {
 
 /// One throttle's decision, where nothing has to wait for it.
 #[inline]
-pub(crate) fn at_once(
+pub(crate) fn decide_one_now(
     throttle: &Throttle,
     subject: &Subject<'_>,
     op: Op,
@@ -120,7 +120,7 @@ pub(crate) fn at_once(
     {
         return Some(Ok(decision));
     }
-    let decided = quick(&[Entry::new(throttle)], subject, op, units, |quick| quick.into_decision())?;
+    let decided = decide_now(&[Entry::new(throttle)], subject, op, units, |decided| decided.into_decision())?;
     Some(decided.map_err(Error::from))
 }
 
@@ -242,7 +242,7 @@ pub async fn hit_all<'a>(
 ) -> Result<Decision, Error> {
     let entries: SmallVec<[Entry<'_>; 4]> = throttles.into_iter().map(Entry::new).collect();
     let subject = subject.into_subject();
-    if let Some(decision) = quick(&entries, &subject, Op::Hit, None, |quick| quick.into_decision()) {
+    if let Some(decision) = decide_now(&entries, &subject, Op::Hit, None, |decided| decided.into_decision()) {
         return Ok(decision?);
     }
     Ok(decide(&entries, subject, Op::Hit, None).await?.into_decision())

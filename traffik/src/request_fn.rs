@@ -174,7 +174,7 @@ impl<T> RequestFn<T> {
 
     /// The function, if it takes no waiting: its answer need not be wrapped, for which it would be copied.
     #[inline]
-    pub(crate) fn prompt(&self) -> Option<&SyncFn<T>> {
+    pub(crate) fn immediate(&self) -> Option<&SyncFn<T>> {
         match &self.call {
             Call::Sync(function) => Some(&**function),
             Call::Async(_) => None,

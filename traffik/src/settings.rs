@@ -35,7 +35,7 @@ pub(crate) struct Settings {
     pub(crate) shadow: bool,
     pub(crate) on_cancel: OnCancel,
     /// Whether nothing up to the backend has to wait. Kept up by [`Settings::seal`].
-    pub(crate) quick: bool,
+    pub(crate) is_immediate: bool,
     /// The same.
     #[cfg(feature = "memory")]
     pub(crate) lane: Option<Lane>,
@@ -63,7 +63,7 @@ pub(crate) enum BackendSetting {
 impl Settings {
     /// Works out what follows from the rest. Whoever makes or changes settings ends with it.
     pub(crate) fn seal(mut self) -> Self {
-        self.quick = self.is_quick();
+        self.is_immediate = self.takes_no_waiting();
         #[cfg(feature = "memory")]
         {
             self.lane = Lane::of(&self);
@@ -130,7 +130,7 @@ impl Settings {
         self.fixed_policy().map_or(0, Policy::window)
     }
 
-    fn is_quick(&self) -> bool {
+    fn takes_no_waiting(&self) -> bool {
         matches!(self.rate, RateSetting::Fixed(_))
             && !matches!(self.backend, BackendSetting::Dynamic(_))
             && matches!(self.scope, None | Some(Source::Fixed(_)))

@@ -183,11 +183,14 @@ impl GuardedSocket {
             };
             let units = self.cost.as_ref().map(|cost| cost(&message));
             let (throttle, parts) = (&self.throttle, &*self.parts);
-            let quick =
-                pipeline::quick(&[Entry::new(throttle)], &parts.into_subject(), Op::Hit, units, |quick| {
-                    quick.into_decision()
-                });
-            if let Some(decision) = quick {
+            let decided = pipeline::decide_now(
+                &[Entry::new(throttle)],
+                &parts.into_subject(),
+                Op::Hit,
+                units,
+                |decided| decided.into_decision(),
+            );
+            if let Some(decision) = decided {
                 return Some(Ok((message, decision)));
             }
             let (throttle, parts) = (throttle.clone(), self.parts.clone());

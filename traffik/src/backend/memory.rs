@@ -192,7 +192,7 @@ impl MemoryBackend {
         }
     }
 
-    pub(crate) fn decide_at_once(&self, op: Op, hits: &[Hit<'_>]) -> Verdicts {
+    pub(crate) fn verdicts_now(&self, op: Op, hits: &[Hit<'_>]) -> Verdicts {
         let mut verdicts = Verdicts::default();
         self.decide_into(op, hits, &mut verdicts);
         verdicts
@@ -251,11 +251,11 @@ impl Backend for MemoryBackend {
     }
 
     fn decide<'a>(&'a self, op: Op, hits: &'a [Hit<'a>]) -> BoxFuture<'a, Result<Verdicts, BackendError>> {
-        Box::pin(std::future::ready(Ok(self.decide_at_once(op, hits))))
+        Box::pin(std::future::ready(Ok(self.verdicts_now(op, hits))))
     }
 
     fn decide_now(&self, op: Op, hits: &[Hit<'_>]) -> Option<Result<Verdicts, BackendError>> {
-        Some(Ok(self.decide_at_once(op, hits)))
+        Some(Ok(self.verdicts_now(op, hits)))
     }
 
     fn is_immediate(&self) -> bool {

@@ -51,7 +51,7 @@ impl SharedBackend {
         match &self.0 {
             // Named, so that the most used path is a direct call.
             #[cfg(feature = "memory")]
-            Repr::Memory(memory) => Some(Ok(memory.decide_at_once(op, hits))),
+            Repr::Memory(memory) => Some(Ok(memory.verdicts_now(op, hits))),
             Repr::Other(other) => other.decide_now(op, hits),
         }
     }
@@ -77,7 +77,7 @@ impl SharedBackend {
         match &self.0 {
             #[cfg(feature = "memory")]
             Repr::Memory(memory) => memory.decide_into(op, hits, verdicts),
-            Repr::Other(other) => *verdicts = at_once(&**other, op, hits)?,
+            Repr::Other(other) => *verdicts = ask_now(&**other, op, hits)?,
         }
         Ok(())
     }
@@ -123,7 +123,7 @@ impl SharedBackend {
 }
 
 /// The answer of a backend that is immediate.
-fn at_once(backend: &dyn Backend, op: Op, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
+fn ask_now(backend: &dyn Backend, op: Op, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
     let broken = || BackendError::new("a backend that is_immediate() gave no answer from decide_now()");
     backend.decide_now(op, hits).ok_or_else(broken)??.checked(backend, hits)
 }

@@ -65,7 +65,7 @@ impl Lane {
             BackendSetting::Inherit => None,
             BackendSetting::Dynamic(_) => return None,
         };
-        if !settings.quick || policy.rate().is_unlimited() {
+        if !settings.is_immediate || policy.rate().is_unlimited() {
             return None;
         }
         let cost = if let Source::Fixed(cost) = settings.cost { Some(cost) } else { None };
@@ -220,7 +220,7 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
         (Some(_), _) if cost == 0 => return Some(exempt(throttle)),
         (Some(parts), None) => Who::of(client_ip::kind(parts, app)),
         (Some(parts), Some(function)) => {
-            known = function.prompt()?(parts);
+            known = function.immediate()?(parts);
             known.as_ref()
         }
     };
@@ -256,7 +256,7 @@ pub(crate) fn request<T: Then>(
         }
         (Some(function), _) => {
             // Looked at where its function puts it: moving an identity takes longer than an exemption should.
-            let client = function.prompt()?(parts);
+            let client = function.immediate()?(parts);
             if client.is_exempted() {
                 observe::exempt(Op::Hit, throttle);
                 return Some(then.exempt());

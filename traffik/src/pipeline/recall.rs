@@ -19,7 +19,7 @@ use crate::throttle::Throttle;
 pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
     let (settings, parts) = (throttle.settings(), subject.parts());
     let (policy, Source::Fixed(cost), true) =
-        (settings.fixed_policy()?, &settings.cost, settings.quick && throttle.is_enabled())
+        (settings.fixed_policy()?, &settings.cost, settings.is_immediate && throttle.is_enabled())
     else {
         return None;
     };

@@ -242,7 +242,7 @@ impl ThrottleBuilder {
             rules: self.rules.into(),
             shadow: self.shadow,
             on_cancel: self.on_cancel,
-            quick: false,
+            is_immediate: false,
             #[cfg(feature = "memory")]
             lane: None,
             #[cfg(feature = "tower")]

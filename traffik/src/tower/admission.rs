@@ -48,7 +48,7 @@ pub(crate) enum First {
 ///
 /// Not inlined: handlers are many.
 #[inline(never)]
-pub(crate) fn at_once(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
+pub(crate) fn admit_now(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
     // Most of all by itself: a loop and a table of lengths are a tenth of what an exemption takes.
     #[cfg(feature = "memory")]
     if let ([one], false) = (uses, layer)
@@ -89,8 +89,8 @@ fn in_general(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
     }
     let silent = !layer && counted.iter().all(|one| one.stays_silent(parts));
     let entries = entries(&counted, &[]);
-    let ruling = pipeline::quick(&entries, &(&*parts).into_subject(), Op::Hit, None, |quick| {
-        if silent && quick.admitted() { None } else { Some(quick.into_ruling()) }
+    let ruling = pipeline::decide_now(&entries, &(&*parts).into_subject(), Op::Hit, None, |decided| {
+        if silent && decided.admitted() { None } else { Some(decided.into_ruling()) }
     });
     match ruling {
         None => First::Later(None),

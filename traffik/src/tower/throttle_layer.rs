@@ -9,7 +9,7 @@ use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::admission::{First, Use, admit, at_once};
+use super::admission::{First, Use, admit, admit_now};
 use super::body::ThrottleBody;
 use super::throttle_future::ThrottleFuture;
 use crate::throttle::Throttle;
@@ -125,7 +125,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        match at_once(&self.uses, &mut parts, true) {
+        match admit_now(&self.uses, &mut parts, true) {
             First::In(after) => {
                 ThrottleFuture::running(self.inner.call(Request::from_parts(parts, body)), after)
             }

@@ -15,7 +15,7 @@ use crate::pipeline::{Failure, Ruling};
 use crate::resilience::Outage;
 use crate::response;
 use crate::seldom::Seldom;
-use crate::tower::{After, First, admit, at_once, ready, turned_away};
+use crate::tower::{After, First, admit, admit_now, ready, turned_away};
 
 impl<G: Gated, S: Send + Sync> FromRequestParts<S> for Gate<G, Before> {
     type Rejection = Refusal;
@@ -104,7 +104,7 @@ fn first(stack: &Stack, parts: &mut Parts) -> Result<After, Unfinished> {
     if stack.error.is_some() {
         return Err(None);
     }
-    match at_once(&stack.uses, parts, false) {
+    match admit_now(&stack.uses, parts, false) {
         First::In(after) => {
             if stack.charges {
                 ready(parts, &stack.uses);

@@ -124,7 +124,7 @@ pub(crate) fn pair<T: Together>(throttles: [&Throttle; 2], together: T) -> Optio
     let (who, hash) = match &a.settings.identifier {
         None => (None, client_ip::hash(parts, app)),
         Some(function) => {
-            called = function.prompt()?(parts);
+            called = function.immediate()?(parts);
             let who = called.as_ref();
             if who.is_exempted() {
                 let ruling = exempted(&[a, b]);
@@ -174,7 +174,7 @@ pub(crate) fn stack<'a, T: Together>(
     let called;
     let who = match &first.settings.identifier {
         Some(function) => {
-            called = function.prompt()?(parts);
+            called = function.immediate()?(parts);
             called.as_ref()
         }
         None => Who::of(client_ip::kind(parts, app)),

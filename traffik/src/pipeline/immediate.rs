@@ -65,7 +65,7 @@ impl<'a> Plan<'a> {
         op: Op,
         units: Option<u64>,
     ) -> Option<Self> {
-        if !settings.quick || entry.overrides.is_some_and(|overrides| !overrides.quick()) {
+        if !settings.is_immediate || entry.overrides.is_some_and(|overrides| !overrides.is_immediate()) {
             return None;
         }
         let parts = subject.parts();
@@ -75,13 +75,13 @@ impl<'a> Plan<'a> {
             _ if is_off => Cost::Off,
             (Some(units), ..) => Cost::Units(units),
             (None, Source::Fixed(cost), _) => Cost::Units(*cost),
-            (None, Source::Of(function), Some(parts)) => Cost::Of(function.prompt()?, parts),
+            (None, Source::Of(function), Some(parts)) => Cost::Of(function.immediate()?, parts),
             (None, Source::Of(_), None) => Cost::Units(1),
         };
         let client = match (subject.view(), &settings.identifier) {
             (View::Client(who), _) => Client::Told(who),
             (View::Request(parts), None) => Client::Of(None, parts),
-            (View::Request(parts), Some(by)) => Client::Of(Some((by, by.prompt()?)), parts),
+            (View::Request(parts), Some(by)) => Client::Of(Some((by, by.immediate()?)), parts),
         };
         Some(Self {
             throttle: entry.throttle,
@@ -157,7 +157,7 @@ impl Known<'_> {
 }
 
 /// A request that was decided, still in the store's own terms.
-pub(crate) struct Quick<'a> {
+pub(crate) struct Decided<'a> {
     plans: &'a [Plan<'a>],
     counted: &'a [Counted],
     /// Places of those that cost nothing.
@@ -177,12 +177,12 @@ struct Counted {
 
 /// Decides the request if nothing has to wait, and hands the result to `read`; `None` otherwise.
 #[inline]
-pub(crate) fn quick<T>(
+pub(crate) fn decide_now<T>(
     entries: &[Entry<'_>],
     subject: &Subject<'_>,
     op: Op,
     units: Option<u64>,
-    read: impl FnOnce(Quick<'_>) -> T,
+    read: impl FnOnce(Decided<'_>) -> T,
 ) -> Option<Result<T, Failure>> {
     let all: SmallVec<[Present<'_>; 2]> = entries.iter().map(|entry| entry.throttle.settings()).collect();
     let mut plans: SmallVec<[Plan<'_>; 2]> = SmallVec::new();
@@ -241,12 +241,12 @@ pub(crate) fn quick<T>(
         counted.clear();
         failed = true;
     }
-    let quick =
-        Quick { plans: &plans, counted: &counted, free: &free, hits: &hits, verdicts: &verdicts, backend };
+    let decided =
+        Decided { plans: &plans, counted: &counted, free: &free, hits: &hits, verdicts: &verdicts, backend };
     if !failed {
-        quick.observe(op);
+        decided.observe(op);
     }
-    Some(Ok(read(quick)))
+    Some(Ok(read(decided)))
 }
 
 /// The throttle that speaks for a batch in events.
@@ -260,7 +260,7 @@ fn wait(verdict: &Verdict) -> Option<Duration> {
     if verdict.admitted { None } else { verdict.retry_after() }
 }
 
-impl<'a> Quick<'a> {
+impl<'a> Decided<'a> {
     fn verdict(&self, one: &Counted) -> &'a Verdict {
         // One a hit, as the store's handle has checked.
         &self.verdicts.each[one.hit]
