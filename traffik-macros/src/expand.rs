@@ -17,6 +17,9 @@ use crate::value::Closure;
 /// The extractor of what was charged, which costs something only where it is asked for.
 const CHARGE: &str = "Charge";
 
+/// The most parameters that clippy lets pass if not told otherwise.
+const MOST_PARAMETERS: usize = 7;
+
 /// Expands the attribute; if anything is wrong, every mistake is reported and the handler stays.
 pub(crate) fn throttle(args: TokenStream, item: TokenStream) -> TokenStream {
     let (mut attributes, item) = item::split(item);
@@ -269,8 +272,12 @@ impl Expansion<'_> {
             Some(_) => body.statements.clone(),
             None => quote_spanned!(returned=> #respond(#variable, #block).await),
         };
+        // The one too many is the gate, of which the user knows nothing.
+        let allowed = (earlier.is_none() && self.handler.parameter_count() == MOST_PARAMETERS)
+            .then(|| quote_spanned!(site=> #[allow(clippy::too_many_arguments)]));
         quote_spanned! {site=>
             #(#attributes)*
+            #allowed
             #visibility #asyncness #unsafety #abi #fn_token #name #generics #parentheses
             -> #root::private::Response
             #bounds

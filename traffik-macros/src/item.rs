@@ -3,7 +3,7 @@
 //! Parameters keep their `#[cfg]`s, which nobody has evaluated yet, so they are neither parsed nor
 //! counted; a body that is half typed still reaches the compiler, and with it the editor.
 
-use proc_macro2::{Span, TokenStream, TokenTree};
+use proc_macro2::{Spacing, Span, TokenStream, TokenTree};
 use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{
@@ -108,6 +108,22 @@ impl Handler {
             })
         }
         holds(self.parameters.clone(), word)
+    }
+
+    /// How many parameters there are, those included that `#[cfg]` takes away: good enough for a lint, and for nothing
+    /// else.
+    pub(crate) fn parameter_count(&self) -> usize {
+        let mut path = false;
+        let opens_type = |tree: TokenTree| {
+            let colon = matches!(&tree, TokenTree::Punct(punct) if punct.as_char() == ':');
+            let joint =
+                matches!(&tree, TokenTree::Punct(punct) if colon && punct.spacing() == Spacing::Joint);
+            // Of `::` neither half counts.
+            let alone = colon && !joint && !path;
+            path = joint;
+            alone
+        };
+        self.parameters.clone().into_iter().map(opens_type).filter(|alone| *alone).count()
     }
 }
 

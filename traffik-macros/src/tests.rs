@@ -121,6 +121,8 @@ fn values_end_at_their_own_comma() {
         "|a| |b, c| a",
         "x as Map<A, B>",
         "a || b",
+        "a << 1",
+        "|a| f(a, b) << <C as D<E, F>>::G",
         "m(|a, b| a, 2)",
         "f(a)? + b",
         "if a { b } else { |c, d| e }",
@@ -138,6 +140,7 @@ fn values_end_at_their_own_comma() {
         "::a::f::<dyn B<C = D>>()",
         // That begin with a literal.
         "1 + a",
+        "1 << a",
         "7 as u64 * b",
         "\"a\".b(c)?",
         "1 == a",
@@ -237,6 +240,22 @@ fn a_gate_by_itself_is_given_the_request() {
     ] {
         let expanded = expand(r#""a", rate = "1/s""#, item);
         assert_eq!(expanded.contains(",::traffik::private::Alone>"), is_alone, "{expanded}");
+    }
+}
+
+#[test]
+fn the_gate_is_no_parameter_too_many() {
+    for (parameters, allowed) in [
+        ("a: A, b: B, c: C, d: D, e: E, f: F", false),
+        ("a: A, b: B, c: C, d: D, e: E, f: F, g: G", true),
+        (
+            "a::A(b): a::A<B, C>, c: <C as ::c::D>::E, d: D, E { e: f }: E, f: [F; 1], g: fn(G) -> G, h: H,",
+            true,
+        ),
+        ("a: A, b: B, c: C, d: D, e: E, f: F, g: G, h: H", false),
+    ] {
+        let expanded = expand(r#""a", rate = "1/s""#, &format!("async fn handler({parameters}) {{}}"));
+        assert_eq!(expanded.contains("#[allow(clippy::too_many_arguments)]"), allowed, "{parameters}");
     }
 }
 

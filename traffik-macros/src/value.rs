@@ -128,6 +128,10 @@ fn expression(input: ParseStream<'_>) -> Result<TokenStream> {
         } else if input.peek(Token![||]) {
             input.parse::<Token![||]>()?.to_tokens(&mut out);
             operand = true;
+        } else if input.peek(Token![<<]) {
+            // Whole, or its second half would open a qualified path.
+            input.parse::<Token![<<]>()?.to_tokens(&mut out);
+            operand = true;
         } else {
             let tree: TokenTree = input.parse()?;
             operand = match &tree {

@@ -9,8 +9,9 @@ use std::future::ready;
 use std::sync::LazyLock;
 
 use axum::extract::State;
+use axum::http::{HeaderMap, Method, Uri, Version};
 use axum::response::IntoResponse;
-use axum::{Router, routing::get};
+use axum::{Extension, Router, routing::get};
 use traffik::strategy::TokenBucket;
 use traffik::{Throttle, throttle, throttle as limit};
 
@@ -67,6 +68,20 @@ async fn expects() -> String {
 #[throttle(UPLOADS)]
 async fn empty() {}
 
+/// Takes as many as clippy lets it, and a gate.
+#[throttle("lints:seven", rate = "20/min")]
+async fn seven(
+    method: Method,
+    _: Version,
+    uri: Uri,
+    _: HeaderMap,
+    State(n): State<u64>,
+    Extension(text): Extension<&'static str>,
+    body: String,
+) -> String {
+    format!("{method} {uri} {n} {text} {body}")
+}
+
 /// Waits, and returns early.
 #[throttle("lints:early", rate = "20/min")]
 async fn early(body: String) -> &'static str {
@@ -84,6 +99,7 @@ fn handlers_are_handlers() {
         .route("/unit", get(unit))
         .route("/empty", get(empty))
         .route("/expects", get(expects))
+        .route("/seven", get(seven))
         .route("/early", get(early))
         .with_state(7);
 }
