@@ -45,6 +45,10 @@ pub(crate) const KEYS: [Key; 14] = [
     shared("crate", "crate = ::path::to::traffik"),
 ];
 
+/// What is said where no throttle is named.
+pub(crate) const WHICH: &str = "which throttle? Begin with its uid, `#[throttle(\"api:burst\", rate = \"20/min\")]`, \
+                                or with the path of a `static` one, `#[throttle(UPLOADS)]`";
+
 /// What our keys are called elsewhere, where no spelling leads from one to the other.
 const ELSEWHERE: [(&str, &str); 14] = [
     ("limit", "rate"),
@@ -161,12 +165,13 @@ impl Args {
                 return Err(Error::new(key.span(), message));
             }
         }
-        if first {
-            self.which = Some(Which::Path(input.call(Path::parse_mod_style)?));
-            Ok(())
-        } else {
-            Err(input.error("expected `key = value`"))
+        if !first {
+            return Err(input.error("expected `key = value`"));
         }
+        let at = input.span();
+        let path = input.call(Path::parse_mod_style).ok().filter(|_| ends_name(input));
+        self.which = Some(Which::Path(path.ok_or_else(|| Error::new(at, WHICH))?));
+        Ok(())
     }
 
     fn uid(&mut self, literal: &Lit, first: bool) -> Result<()> {
@@ -201,6 +206,16 @@ impl Args {
         self.settings.push(Setting { key, value });
         Ok(())
     }
+}
+
+/// Whether a throttle's name can be over here: at a comma, or where one is missing. Anything else makes an expression of
+/// it, such as a call.
+fn ends_name(input: ParseStream<'_>) -> bool {
+    input.is_empty()
+        || input.peek(Token![,])
+        || input.peek(Token![;])
+        || input.peek(Ident::peek_any)
+        || input.peek(Lit)
 }
 
 fn root(value: &Value) -> Result<Path> {

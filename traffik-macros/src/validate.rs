@@ -7,7 +7,7 @@ use syn::{Error, LitStr, Path};
 use traffik_grammar::rate::{self, RateSpec};
 use traffik_grammar::uid;
 
-use crate::args::{Args, KEYS, Key, Setting};
+use crate::args::{Args, KEYS, Key, Setting, WHICH};
 use crate::fallback::Errors;
 use crate::item::{self, Handler};
 use crate::keys;
@@ -168,9 +168,7 @@ fn nameless(args: &Args, errors: &mut Errors) {
         return;
     }
     let at = args.settings.first().map_or(args.at, |setting| setting.key.span());
-    let message = "which throttle? Begin with its uid, `#[throttle(\"api:burst\", rate = \"20/min\")]`, \
-                   or with the path of a `static` one, `#[throttle(UPLOADS)]`";
-    errors.push(Error::new(at, message));
+    errors.push(Error::new(at, WHICH));
 }
 
 /// What a declaration must bring along.
