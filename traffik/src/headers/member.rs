@@ -116,17 +116,15 @@ fn to_comma(text: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     Some((text, None))
 }
 
-/// Whether a list has a member of this encoded name: it stands between quotes, and parameters or
-/// the next member follow.
+/// Whether a list has a member of this encoded name. A parameter's string names none.
 fn has(list: &[u8], name: &[u8]) -> bool {
-    let mut rest = list;
-    while let Some(quote) = rest.iter().position(|byte| *byte == b'"') {
-        rest = &rest[quote + 1..];
-        let Some(end) = string_end(rest) else { return false };
-        if &rest[..end] == name {
+    let mut rest = Some(list);
+    while let Some(text) = rest.and_then(|list| list.trim_ascii_start().strip_prefix(b"\"")) {
+        let Some(end) = string_end(text) else { return false };
+        if &text[..end] == name {
             return true;
         }
-        rest = &rest[end + 1..];
+        rest = to_comma(&text[end + 1..]).and_then(|(_, next)| next);
     }
     false
 }
@@ -207,5 +205,15 @@ mod tests {
             }
         }
         assert_eq!(shown(text), "before\"a\";q=1, \"b\\\"\";q=1, \"b\";q=1, \"\\\\\";q=1");
+    }
+
+    #[test]
+    fn strings_of_parameters_are_no_names() {
+        let list = r#""a";q=1;x="b",	"c, d";x=", ";y="e"  ,"f""#;
+        for (name, there) in
+            [("a", true), ("b", false), ("c, d", true), (", ", false), ("e", false), ("f", true)]
+        {
+            assert_eq!(has(list.as_bytes(), name.as_bytes()), there, "{name}");
+        }
     }
 }

@@ -142,7 +142,7 @@ fn write_all(reports: &[Report], headers: &mut HeaderMap, settled: bool) {
     for (at, report) in reports.iter().enumerate() {
         let Some(names) = report.names() else { continue };
         let others = reports.iter().enumerate().filter(|(_, other)| other.names() == Some(names));
-        if speaks(at, report, others) && !stands(headers, &names[1], report, settled) {
+        if speaks(at, report, others) && !stands(headers, names, report, settled) {
             for (name, number) in
                 names.iter().zip([report.stat.limit, report.stat.remaining, seconds(&report.stat)])
             {
@@ -179,9 +179,12 @@ fn list(text: &mut Text, headers: &HeaderMap, name: &HeaderName) -> usize {
 }
 
 /// Whether the answer's own legacy headers stay: an account nearer to its limit wrote them, or, on a
-/// refusal, whoever wrote the answer.
-fn stands(headers: &HeaderMap, remaining: &HeaderName, report: &Report, settled: bool) -> bool {
-    let Some(there) = headers.get(remaining) else { return false };
+/// refusal, whoever wrote the answer. Two lines of one of them are two accounts', and no reader knows which.
+fn stands(headers: &HeaderMap, names: &[HeaderName; 3], report: &Report, settled: bool) -> bool {
+    let Some(there) = headers.get(&names[1]) else { return false };
+    if names.iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
+        return false;
+    }
     let there: Option<u64> = there.to_str().ok().and_then(|text| text.parse().ok());
     settled || report.refused || there.is_some_and(|there| there <= report.stat.remaining)
 }

@@ -181,6 +181,34 @@ async fn what_an_older_draft_says_is_replaced() {
     assert_eq!(reply.header("ratelimit"), Some(r#""t12";r=4;t=60"#));
 }
 
+/// Several gateways on the way may each have added a line.
+#[tokio::test]
+async fn what_comes_twice_is_replaced() {
+    for twice in 0..3 {
+        let names = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+        let lines = [names[0], names[1], names[2], names[twice]].map(|name| (name, "1"));
+        let handler = async move || axum::response::AppendHeaders(lines);
+        let one = build("twice", "5/min").build().unwrap();
+        let app = Router::new()
+            .route("/", get(handler))
+            .layer(ThrottleLayer::new([one]))
+            .layer(app().build().layer());
+        assert_eq!(Client::of(app).await.get("/").await.legacy(), Some([5, 4, 60]), "{}", names[twice]);
+    }
+}
+
+#[tokio::test]
+async fn a_name_within_a_parameter_is_nobodys_policy() {
+    async fn handler() -> impl IntoResponse {
+        [("ratelimit", r#""upstream";r=1;t=2;pk="t13""#)]
+    }
+    let one = build("t13", "5/min").build().unwrap();
+    let app =
+        Router::new().route("/", get(handler)).layer(ThrottleLayer::new([one])).layer(app().build().layer());
+    let reply = Client::of(app).await.get("/").await;
+    assert_eq!(reply.header("ratelimit"), Some(r#""upstream";r=1;t=2;pk="t13", "t13";r=4;t=60"#));
+}
+
 #[tokio::test]
 async fn nothing_is_said_of_who_is_not_counted() {
     let exempt = build("exempt", "5/min").identifier(|_: &Parts| traffik::EXEMPTED).build().unwrap();
