@@ -139,9 +139,12 @@ impl Headers {
     /// `x-quota-reset`. A name that can't be a header's is an error where the throttle is built.
     #[must_use]
     pub fn names(mut self, limit: &str, remaining: &str, reset: &str) -> Self {
-        self.legacy = true;
         let custom = self.customize();
-        custom.names = Some([limit, remaining, reset].map(|name| custom.name(name)));
+        let names = [limit, remaining, reset].map(|name| custom.name(name));
+        if let [Some(limit), Some(remaining), Some(reset)] = names {
+            custom.names = Some([limit, remaining, reset]);
+        }
+        self.legacy = self.custom_names().is_some();
         self
     }
 
@@ -156,8 +159,9 @@ impl Headers {
         V: TryInto<HeaderValue>,
     {
         let custom = self.customize();
-        let name = custom.name(name);
-        custom.more.push((name, Arc::new(move |stat| value(stat).try_into().ok())));
+        if let Some(name) = custom.name(name) {
+            custom.more.push((name, Arc::new(move |stat| value(stat).try_into().ok())));
+        }
         self
     }
 
@@ -166,7 +170,7 @@ impl Headers {
     #[must_use]
     pub fn with_value(mut self, name: &str, value: &str) -> Self {
         let custom = self.customize();
-        let name = custom.name(name);
+        let Some(name) = custom.name(name) else { return self };
         match HeaderValue::from_str(value) {
             Ok(value) => custom.more.push((name, Arc::new(move |_| Some(value.clone())))),
             Err(_) => custom.fail(format!("the header {name} cannot hold {value:?}; write visible ASCII")),

@@ -22,14 +22,15 @@ pub(super) struct Custom {
 }
 
 impl Custom {
-    /// Reads a header's name. A bad one is noted, and stands in for itself harmlessly.
-    pub(super) fn name(&mut self, name: &str) -> HeaderName {
-        name.parse().unwrap_or_else(|_| {
+    /// Reads a header's name. A bad one is noted, and its header left out.
+    pub(super) fn name(&mut self, name: &str) -> Option<HeaderName> {
+        let read = name.parse().ok();
+        if read.is_none() {
             self.fail(format!(
                 "{name:?} is no header name; write letters, digits and \"-\", such as \"x-quota-left\""
             ));
-            HeaderName::from_static("x-ratelimit-misnamed")
-        })
+        }
+        read
     }
 
     pub(super) fn fail(&mut self, mistake: String) {

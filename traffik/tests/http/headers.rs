@@ -89,6 +89,23 @@ fn bad_names_and_values_are_mistakes() {
     }
 }
 
+/// A layer can't fail, as building a throttle can.
+#[tokio::test]
+async fn what_a_layer_cannot_write_is_left_out() {
+    let headers = Headers::draft()
+        .names("x quota", "x-quota-left", "x-quota-reset")
+        .with("", |stat| stat.used)
+        .with_value("größe", "1")
+        .with_value("x-help", "two\nlines")
+        .with_value("x-own", "1");
+    let one = build("left-out", "5/min").build().unwrap();
+    let app = router(&one).layer(app().headers(headers).build().layer());
+    let reply = Client::of(app).await.get("/").await;
+    let names: Vec<_> =
+        reply.headers.keys().map(http::HeaderName::as_str).filter(|name| name.contains('x')).collect();
+    assert_eq!(names, ["x-own"]);
+}
+
 #[tokio::test]
 async fn the_app_speaks_where_the_throttle_does_not() {
     let silent = build("silent", "5/min").build().unwrap();
