@@ -147,3 +147,18 @@ async fn an_attribute_that_expands_on_its_own_joins_the_decision() {
     let said = |first, second| format!(r#""gate:outer";r={first};t=60, "gate:renamed";r={second};t=60"#);
     assert_eq!(left, [(200, said(4, 1)), (200, said(3, 0)), (429, said(3, 0)), (429, said(3, 0))]);
 }
+
+/// The outermost attribute takes those along that it knows by their name, and the others come later.
+#[tokio::test]
+async fn an_attribute_of_another_name_stands_last() {
+    use traffik::throttle as limit;
+    #[throttle("gate:first", rate = "5/min")]
+    #[limit("gate:third", rate = "5/min")]
+    #[throttle("gate:second", rate = "5/min")]
+    async fn handler() {}
+    let client = Client::of(Router::new().route("/", post(handler)).layer(app().build().layer())).await;
+    let reply = client.send("POST", "/", &[]).await;
+    let policies =
+        [r#""gate:first""#, r#""gate:second""#, r#""gate:third""#].map(|name| format!("{name};q=5;w=60"));
+    assert_eq!(reply.header("ratelimit-policy"), Some(&*policies.join(", ")));
+}
