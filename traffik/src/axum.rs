@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `#[axum::debug_handler]` | no: it checks the signature from before the gate (E0061) | yes |
 //! | `#[tracing::instrument]` | yes | yes; its fields then name the gate, unless `skip_all` |
+//! | the same with `err` | yes | no: the output is a `Response` by then (E0308) |
 //! | `#[utoipa::path]` | yes | yes |
 //!
 //! A refused request enters no span of `instrument` in either order: the gate is an extractor, and

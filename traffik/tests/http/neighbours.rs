@@ -24,6 +24,12 @@ async fn instrument_above(Path(id): Path<u32>) -> String {
     id.to_string()
 }
 
+#[tracing::instrument(err, ret)]
+#[throttle("neighbours:instrument_err", rate = "1/min")]
+async fn instrument_err(Path(id): Path<u32>) -> Result<String, String> {
+    Ok(id.to_string())
+}
+
 #[throttle("neighbours:debug_handler", rate = "1/min")]
 #[axum::debug_handler]
 async fn debug_handler(State(()): State<()>, Path(id): Path<u32>) -> String {
@@ -61,15 +67,22 @@ async fn each_is_throttled_and_works() {
     let app = Router::new()
         .route("/instrument_below/{id}", get(instrument_below))
         .route("/instrument_above/{id}", get(instrument_above))
+        .route("/instrument_err/{id}", get(instrument_err))
         .route("/debug_handler/{id}", get(debug_handler))
         .route("/openapi_above/{id}", get(openapi_above))
         .route("/openapi_below/{id}", get(openapi_below))
         .route(Typed::PATH, get(typed))
         .layer(app().build().layer());
     let client = Client::of(app).await;
-    for name in
-        ["instrument_below", "instrument_above", "debug_handler", "openapi_above", "openapi_below", "typed"]
-    {
+    for name in [
+        "instrument_below",
+        "instrument_above",
+        "instrument_err",
+        "debug_handler",
+        "openapi_above",
+        "openapi_below",
+        "typed",
+    ] {
         let path = format!("/{name}/7");
         let reply = client.get(&path).await;
         assert_eq!((reply.status, &*reply.body), (200, "7"), "{name}");
