@@ -122,7 +122,10 @@ impl GuardedSocket {
         while !self.closed {
             let (message, decision) = match self.decided().await? {
                 Ok(decided) => decided,
-                Err(other) => return Some(other),
+                Err(other) => {
+                    self.throttled = None;
+                    return Some(other);
+                }
             };
             self.throttled = match decision {
                 Ok(Decision::Denied(throttled)) => Some(throttled),

@@ -116,6 +116,37 @@ async fn a_message_over_the_limit_may_go_on() {
     assert_eq!(say(&mut peer, "c").await, "in: c");
 }
 
+/// A refusal is that of one message, and none of what comes behind it.
+#[tokio::test]
+async fn a_ping_behind_a_message_over_the_limit_is_not_over_it() {
+    for action in [SocketAction::Continue, SocketAction::Notify] {
+        let (one, _clock) = timed("1/min");
+        let handler = async move |upgrade: WebSocketUpgrade, parts: Parts| -> Response {
+            upgrade.on_upgrade(async move |socket| {
+                let mut socket = one.guard_socket(socket, parts).on_throttled(action);
+                while let Some(Ok(message)) = socket.recv().await {
+                    if let Message::Ping(_) = message {
+                        let over = socket.throttled().is_some().to_string();
+                        socket.send(Message::Text(over.into())).await.unwrap();
+                    }
+                }
+            })
+        };
+        let mut peer = connect(Router::new().route("/", any(handler))).await;
+        for _ in 0..2 {
+            peer.send("a".into()).await.unwrap();
+        }
+        peer.send(tungstenite::Message::Ping("x".into())).await.unwrap();
+        let over = loop {
+            let message = peer.next().await.unwrap().unwrap();
+            if message.is_text() && !message.to_text().unwrap().contains("rate_limit") {
+                break message;
+            }
+        };
+        assert_eq!(over.to_text().unwrap(), "false", "{action:?}");
+    }
+}
+
 #[tokio::test]
 async fn messages_cost_what_they_weigh() {
     let (one, _clock) = timed("10/min");
