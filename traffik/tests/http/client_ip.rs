@@ -69,3 +69,18 @@ async fn a_bad_network_fails_the_installation_and_trusts_nobody() {
     assert_eq!(status(&client, "x-forwarded-for", "203.0.113.9").await, 200);
     assert_eq!(status(&client, "x-forwarded-for", "203.0.113.8").await, 429);
 }
+
+#[tokio::test]
+async fn a_direct_call_by_address_goes_by_the_network() {
+    let one =
+        crate::support::throttle("direct", "1/hour").backend(crate::support::memory().0).build().unwrap();
+    let mut parts = http::Request::new(()).into_parts().0;
+    let client: std::net::IpAddr = "2001:db8::7".parse().unwrap();
+    parts.extensions.insert(traffik::Peer(client));
+    assert!(one.hit(&parts).await.unwrap().is_allowed());
+    let used = async |address: &str| {
+        one.stat(address.parse::<std::net::IpAddr>().unwrap()).await.unwrap().map(|stat| stat.used)
+    };
+    assert_eq!(used("2001:db8::7").await, Some(0));
+    assert_eq!(used("2001:db8::").await, Some(1));
+}
