@@ -1,7 +1,7 @@
 //! The attribute's gate: before the body, live settings, and doubled gates.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex};
 
 use axum::Router;
 use axum::extract::{FromRequest, Request};
@@ -161,4 +161,41 @@ async fn an_attribute_of_another_name_stands_last() {
     let policies =
         [r#""gate:first""#, r#""gate:second""#, r#""gate:third""#].map(|name| format!("{name};q=5;w=60"));
     assert_eq!(reply.header("ratelimit-policy"), Some(&*policies.join(", ")));
+}
+
+#[tokio::test]
+async fn parameters_are_dropped_with_the_body_or_after_the_response() {
+    static LOG: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+    fn log(what: &'static str) {
+        LOG.lock().unwrap().push(what);
+    }
+    struct Logged<const N: usize>;
+    impl<const N: usize> Drop for Logged<N> {
+        fn drop(&mut self) {
+            log(["named", "unnamed", "local"][N]);
+        }
+    }
+    impl<S: Sync, const N: usize> axum::extract::FromRequestParts<S> for Logged<N> {
+        type Rejection = ();
+
+        async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, ()> {
+            Ok(Self)
+        }
+    }
+    struct Answer;
+    impl axum::response::IntoResponse for Answer {
+        fn into_response(self) -> axum::response::Response {
+            log("response");
+            ().into_response()
+        }
+    }
+    #[throttle("gate:drops", rate = "5/min")]
+    async fn handler(_unnamed: Logged<1>, named: Logged<0>) -> Answer {
+        let _local = Logged::<2>;
+        let _ = &named;
+        Answer
+    }
+    let app = Router::new().route("/", post(handler)).layer(app().build().layer());
+    assert_eq!(Client::of(app).await.send("POST", "/", &[]).await.status, 200);
+    assert_eq!(*LOG.lock().unwrap(), ["local", "named", "response", "unnamed"]);
 }
