@@ -136,13 +136,13 @@ impl Headers {
     }
 
     /// Calls the legacy three something else, such as `x-quota-limit`, `x-quota-left` and
-    /// `x-quota-reset`. A name that can't be a header's is an error where the throttle is built.
+    /// `x-quota-reset`. A name that can't be a header's, that two of them share, or that says something else already
+    /// (`ratelimit`, `content-length` and the like), is an error where the throttle is built.
     #[must_use]
     pub fn names(mut self, limit: &str, remaining: &str, reset: &str) -> Self {
         let custom = self.customize();
-        let names = [limit, remaining, reset].map(|name| custom.name(name));
-        if let [Some(limit), Some(remaining), Some(reset)] = names {
-            custom.names = Some([limit, remaining, reset]);
+        if let Some(names) = custom.three([limit, remaining, reset]) {
+            custom.names = Some(names);
         }
         self.legacy = self.custom_names().is_some();
         self
@@ -151,7 +151,8 @@ impl Headers {
     /// A header of one's own, made from the account: `.with("x-quota-used", |stat| stat.used)`. The
     /// function gives a number, a string or a `HeaderValue`; what can't stand in a header is left out.
     ///
-    /// A name that can't be a header's is an error where the throttle is built.
+    /// A name that can't be a header's, or that says something else already (`ratelimit`, `content-length` and the like),
+    /// is an error where the throttle is built.
     #[must_use]
     pub fn with<F, V>(mut self, name: &str, value: F) -> Self
     where

@@ -3,9 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header};
 
 use crate::decision::Stat;
+
+/// What the draft's own headers are called, and what tells where a message ends.
+const TAKEN: [HeaderName; 5] = [
+    HeaderName::from_static("ratelimit"),
+    HeaderName::from_static("ratelimit-policy"),
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+];
 
 /// Makes a header's value from an account.
 pub(super) type Make = Arc<dyn Fn(&Stat) -> Option<HeaderValue> + Send + Sync>;
@@ -24,13 +33,35 @@ pub(super) struct Custom {
 impl Custom {
     /// Reads a header's name. A bad one is noted, and its header left out.
     pub(super) fn name(&mut self, name: &str) -> Option<HeaderName> {
-        let read = name.parse().ok();
-        if read.is_none() {
-            self.fail(format!(
+        let read: Option<HeaderName> = name.parse().ok();
+        match &read {
+            None => self.fail(format!(
                 "{name:?} is no header name; write letters, digits and \"-\", such as \"x-quota-left\""
-            ));
+            )),
+            Some(name) if TAKEN.contains(name) => {
+                self.fail(format!(
+                    "{name} says something else already; take another name, such as \"x-quota-left\""
+                ));
+            }
+            Some(_) => return read,
         }
-        read
+        None
+    }
+
+    /// Reads the names of limit, remaining and reset.
+    pub(super) fn three(&mut self, names: [&str; 3]) -> Option<[HeaderName; 3]> {
+        let [Some(limit), Some(remaining), Some(reset)] = names.map(|name| self.name(name)) else {
+            return None;
+        };
+        for (one, other) in [(&limit, &remaining), (&limit, &reset), (&remaining, &reset)] {
+            if one == other {
+                self.fail(format!(
+                    "two of limit, remaining and reset are called {one}; give each a name of its own"
+                ));
+                return None;
+            }
+        }
+        Some([limit, remaining, reset])
     }
 
     pub(super) fn fail(&mut self, mistake: String) {

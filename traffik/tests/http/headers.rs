@@ -78,6 +78,9 @@ fn bad_names_and_values_are_mistakes() {
         Headers::custom().with("", |stat| stat.used),
         Headers::custom().with_value("größe", "1"),
         Headers::custom().with_value("x-help", "two\nlines"),
+        Headers::custom().with_value("content-length", "3"),
+        Headers::legacy().names("RateLimit", "x-quota-left", "x-quota-reset"),
+        Headers::legacy().names("x-quota", "x-quota-left", "X-Quota"),
     ] {
         let error = build("bad", "5/min").headers(headers.clone()).build().unwrap_err();
         assert!(error.is_configuration() && error.to_string().contains("header"), "{error}");
