@@ -3,7 +3,7 @@
 
 use super::charge::Batch;
 use super::{Receipt, Ruling};
-use crate::backend::{BackendError, BoxFuture, Op, SharedBackend, Verdicts};
+use crate::backend::{BackendError, BoxFuture, Hit, Op, SharedBackend, Verdicts};
 use crate::resilience::{self, Permits, Retry};
 use crate::unstopped::Unstopped;
 
@@ -109,9 +109,10 @@ impl Answer {
     }
 }
 
-/// What outlives the request.
+/// What outlives the request. Each charge goes back as of its own instant: slots of a cluster charge one after the other.
 fn receipts(batch: &Batch<'_>) -> Vec<Receipt> {
-    batch.hits.iter().map(|hit| Receipt::new(hit, batch.backend, batch.now, hit.cost)).collect()
+    let at = |hit: &Hit<'_>| hit.charged_at.unwrap_or(batch.now);
+    batch.hits.iter().map(|hit| Receipt::new(hit, batch.backend, at(hit), hit.cost)).collect()
 }
 
 /// Gives the charges of one call back, in one call.
@@ -129,4 +130,52 @@ fn cut() {
 
 fn tell_kept(error: &dyn std::fmt::Display) {
     tracing::warn!(target: "traffik", %error, "a refused request stays charged on an earlier backend");
+}
+
+#[cfg(all(test, feature = "redis-cluster", feature = "memory"))]
+mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use crate::backend::{Backend, BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
+    use crate::{MemoryBackend, Registry, Throttle, hit_all};
+
+    /// Charges one hit after the other, as the slots of a cluster do, and writes down as of when each is given back.
+    #[derive(Debug, Clone, Default)]
+    struct Slots(Arc<Mutex<Vec<Option<u64>>>>);
+
+    impl Backend for Slots {
+        fn name(&self) -> &'static str {
+            "slots"
+        }
+
+        fn decide<'a>(
+            &'a self,
+            op: Op,
+            hits: &'a [Hit<'a>],
+        ) -> BoxFuture<'a, Result<Verdicts, BackendError>> {
+            if matches!(op, Op::Refund { .. }) {
+                let mut given_back = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                given_back.extend(hits.iter().map(Hit::charged_at));
+            }
+            let admitted = Verdict { admitted: true, ..Verdict::default() };
+            let each = (1..).take(hits.len()).map(|place| (place * 10, admitted));
+            Box::pin(std::future::ready(Ok(Verdicts::one_by_one(each))))
+        }
+
+        fn store(&self) -> Option<usize> {
+            Some(Arc::as_ptr(&self.0).addr())
+        }
+    }
+
+    #[tokio::test]
+    async fn each_charge_goes_back_as_of_its_own_instant() {
+        let slots = Slots::default();
+        let on = |uid: &str| Throttle::builder(uid).rate("1/day").registry(&Registry::new());
+        let first = on("paid:first").backend(slots.clone()).build().unwrap();
+        let second = on("paid:second").backend(slots.clone()).build().unwrap();
+        let full = on("paid:full").backend(MemoryBackend::new()).build().unwrap();
+        assert!(full.hit("ann").await.unwrap().is_allowed());
+        assert!(!hit_all([&first, &second, &full], "ann").await.unwrap().is_allowed());
+        assert_eq!(*slots.0.lock().unwrap(), [Some(10), Some(20)]);
+    }
 }
