@@ -129,7 +129,9 @@ fn missed(legs: &[Leg<'_>], error: Option<BackendError>) -> Option<Failure> {
     let uid = first.candidate.policy().uid();
     tracing::warn!(target: "traffik", uid, outcome = "error", %error, "the backend could not make a correction");
     let words = legs.iter().map(|leg| leg.candidate.on_error.outage());
-    Some(Failure { error: Error::backend(error), outage: strictest(words).unwrap_or_default() })
+    // As in `outage`, nobody is asked about contention.
+    let strictest = strictest(words).filter(|_| !error.is_contention());
+    Some(Failure { error: Error::backend(error), outage: strictest.unwrap_or_default() })
 }
 
 fn left_alone(backend: &SharedBackend) -> BackendError {

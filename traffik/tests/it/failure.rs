@@ -292,3 +292,19 @@ async fn contention_is_no_outage() -> Result {
     }
     Ok(())
 }
+
+/// A correction is answered as a hit would be.
+#[tokio::test]
+async fn contention_is_no_outage_for_a_correction_either() -> Result {
+    for on_error in [OnError::throttle(), OnError::raise()] {
+        let throttle = Throttle::builder("fail:contended:refund").rate("9/min").on_error(on_error);
+        let contended = Answering::new(contended, 0, false);
+        let throttle = throttle.backend(contended).registry(&Registry::new()).build()?;
+        let [refund, reset] = [throttle.refund("ann", 1).await, throttle.reset("ann").await];
+        for error in [refund.unwrap_err(), reset.unwrap_err()] {
+            assert!(error.is_contention());
+            assert_eq!(error.into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
+        }
+    }
+    Ok(())
+}
