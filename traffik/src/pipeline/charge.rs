@@ -39,25 +39,34 @@ pub(super) async fn all<'a>(
     ruling: &mut Ruling,
 ) -> Result<(), Failure> {
     let legs = candidates.iter().filter(|candidate| !candidate.shadow).map(Leg::new).collect();
-    if !together(legs, op, ruling).await? {
+    let Some(mut charged) = together(legs, op, ruling).await? else {
         for ruled in &mut ruling.each {
             ruled.charged = None;
         }
         return Ok(());
-    }
-    // Shadows count by themselves: their refusal must not keep the others from being charged.
+    };
+    // Shadows count by themselves: their refusal must not keep the others from being charged. Until they have, nothing
+    // of the request stays charged if the client goes away.
     for candidate in candidates.iter().filter(|candidate| candidate.shadow) {
         let legs = [Leg::new(candidate)].into_iter().collect();
-        if let Err(Failure { error, .. }) = together(legs, op, ruling).await {
-            let uid = candidate.policy().uid();
-            tracing::warn!(target: "traffik", uid, outcome = "error", %error, "a throttle in shadow mode was not counted");
+        match together(legs, op, ruling).await {
+            Ok(counted) => counted.into_iter().for_each(|counted| charged.append(counted)),
+            Err(Failure { error, .. }) => {
+                let uid = candidate.policy().uid();
+                tracing::warn!(target: "traffik", uid, outcome = "error", %error, "a throttle in shadow mode was not counted");
+            }
         }
     }
+    charged.keep();
     Ok(())
 }
 
-/// Charges all of these or none; says which.
-async fn together<'a>(mut left: Legs<'a>, op: Op, ruling: &mut Ruling) -> Result<bool, Failure> {
+/// Charges all of these or none; `None` if they are refused. What is charged goes back unless it is kept.
+async fn together<'a>(
+    mut left: Legs<'a>,
+    op: Op,
+    ruling: &mut Ruling,
+) -> Result<Option<ChargedSoFar<'a>>, Failure> {
     let (mut charged, mut undone) = (ChargedSoFar::default(), None);
     while let Some(first) = left.first() {
         let backend = first.backend;
@@ -99,7 +108,7 @@ async fn together<'a>(mut left: Legs<'a>, op: Op, ruling: &mut Ruling) -> Result
             match answer {
                 Ok(verdicts) if !batch.rule(&verdicts, op, ruling) => {
                     charged.give_back(ruling).await;
-                    return Ok(false);
+                    return Ok(None);
                 }
                 Ok(_) if op == Op::Reset => later.extend(batch.legs().filter_map(Leg::next)),
                 Ok(_) if op == Op::Hit => charged.add(batch),
@@ -117,8 +126,7 @@ async fn together<'a>(mut left: Legs<'a>, op: Op, ruling: &mut Ruling) -> Result
         few::sort_by_key(&mut later, |leg| leg.candidate.entry);
         left = later;
     }
-    charged.keep();
-    undone.map_or(Ok(true), Err)
+    undone.map_or(Ok(Some(charged)), Err)
 }
 
 /// A correction that was not made, or perhaps not: no policy makes that a success. A refund goes to no fallback, where

@@ -16,6 +16,10 @@ impl<'a> ChargedSoFar<'a> {
         self.0.push(batch);
     }
 
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

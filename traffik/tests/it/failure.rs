@@ -308,3 +308,36 @@ async fn contention_is_no_outage_for_a_correction_either() -> Result {
     }
     Ok(())
 }
+
+/// Of a request that is not decided nothing stays charged, also where all that is left to ask is on trial.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_away_while_a_shadow_is_asked_is_charged_nothing() -> Result {
+    let slow = || FaultyBackend::new(still()).delay(Duration::from_millis(50));
+    let on = |uid: &str, backend: traffik::SharedBackend| {
+        Throttle::builder(uid).rate("9/hour").backend(backend).registry(&Registry::new())
+    };
+    let [here, far] = [on("fail:gone:here", still().into()), on("fail:gone:far", slow().into())];
+    let [here, far] = [here.build()?, far.build()?];
+    let [one, two] = ["fail:gone:one", "fail:gone:two"].map(|uid| on(uid, slow().into()).shadow().build());
+    let (one, two) = (one?, two?);
+    let used = async || -> Result<Vec<u64>> {
+        let mut used = Vec::new();
+        for throttle in [&here, &far, &one, &two] {
+            used.push(throttle.stat("ann").await?.ok_or("counted")?.used);
+        }
+        Ok(used)
+    };
+    for patience in [20, 70, 120, 170] {
+        let hit = traffik::hit_all([&one, &here, &far, &two], "ann");
+        let waited = tokio::time::timeout(Duration::from_millis(patience), hit).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        match waited {
+            Ok(decision) => {
+                assert!(decision?.is_allowed());
+                assert_eq!(used().await?, [1; 4], "after {patience} ms");
+            }
+            Err(_) => assert_eq!(used().await?, [0; 4], "after {patience} ms"),
+        }
+    }
+    Ok(())
+}
