@@ -110,13 +110,16 @@ impl fmt::Debug for Charge {
 struct Left(Vec<Arc<Tab>>);
 
 /// Makes sure that the handler behind an open gate finds a charge, were it an empty one. What
-/// layers have charged in the place of its throttles counts as its own.
+/// layers have charged in the place of its throttles counts as its own, and is promised to it as well.
 #[cfg(feature = "axum")]
-pub(crate) fn ready(parts: &mut Parts, uses: &[super::Use]) {
+pub(crate) fn ready(parts: &mut Parts, uses: &[super::Use], after: &mut super::After) {
     let mut tabs = parts.extensions.remove::<Left>().map(|left| left.0).unwrap_or_default();
     if let Some(marks) = Marks::of(&parts.extensions) {
         let own = |throttle: &Throttle| uses.iter().any(|one| one.throttle.same(throttle));
-        tabs.extend(marks.tabs().filter(|(throttle, _)| own(throttle)).map(|(_, tab)| tab.clone()));
+        let paid = marks.tabs().filter(|(throttle, _)| own(throttle)).map(|(_, tab)| tab.clone());
+        let before = tabs.len();
+        tabs.extend(paid);
+        after.promise(tabs[before..].iter().cloned());
     }
     parts.extensions.insert(Left(tabs));
 }

@@ -105,9 +105,9 @@ fn first(stack: &Stack, parts: &mut Parts) -> Result<After, Unfinished> {
         return Err(None);
     }
     match admit_now(&stack.uses, parts, false) {
-        First::In(after) => {
+        First::In(mut after) => {
             if stack.charges {
-                ready(parts, &stack.uses);
+                ready(parts, &stack.uses, &mut after);
             }
             Ok(after)
         }
@@ -128,9 +128,9 @@ fn later<'a>(
             // The answer of a handler whose throttles could not be set up.
             return Err(turned_away(response::outage(Outage::Raise, Some(parts)), parts).into());
         }
-        let after = admit(&stack.uses, parts, false, ruling).await?;
+        let mut after = admit(&stack.uses, parts, false, ruling).await?;
         if stack.charges {
-            ready(parts, &stack.uses);
+            ready(parts, &stack.uses, &mut after);
         }
         Ok(after)
     })

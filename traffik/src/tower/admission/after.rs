@@ -60,6 +60,19 @@ impl After {
         Self(Seldom::some(Box::write(Box::new_uninit(), Left::Report(report))))
     }
 
+    /// Charges that a layer has made, and the handler is to settle.
+    #[cfg(feature = "axum")]
+    pub(crate) fn promise(&mut self, tabs: impl IntoIterator<Item = Arc<Tab>>) {
+        let mut work = match self.0.take().map(|left| *left) {
+            None => Work::default(),
+            Some(Left::Work(work)) => work,
+            #[cfg(feature = "memory")]
+            Some(Left::Report(report)) => Work { reports: [report].into_iter().collect(), ..Work::default() },
+        };
+        tabs.into_iter().for_each(|tab| work.promise(tab));
+        *self = work.into();
+    }
+
     /// Writes the headers; what comes back, if anything, is still to be awaited.
     #[inline(always)]
     pub(crate) fn finish<B>(mut self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {

@@ -232,6 +232,32 @@ async fn a_charge_that_the_handler_never_saw_follows_the_rule_too() -> Result {
     Ok(())
 }
 
+/// A layer has charged in the place of the handler's own throttle.
+#[tokio::test]
+async fn what_a_layer_charged_for_a_handler_that_never_saw_it_follows_the_rule_too() -> Result {
+    static REFUNDS: LazyLock<Throttle> = LazyLock::new(|| {
+        let builder = on("charge:unseen:layer", "1000/day", &still()).cost(100);
+        builder.on_cancel(OnCancel::Refund).build().unwrap()
+    });
+    #[throttle(REFUNDS)]
+    async fn settles(_: Before, charge: Charge) {
+        charge.settle(30).await.unwrap();
+    }
+    let app = Router::new().fallback(settles).layer(ThrottleLayer::new([&*REFUNDS]));
+    let used = async || used(&REFUNDS, &get_from("/", "192.0.2.1", &[])).await;
+    assert_eq!(statuses(&app, "/rejected", "192.0.2.1", 1).await, [400]);
+    assert_eq!(used().await, 0);
+    let mut call = Box::pin(send(&app, get_from("/waits", "192.0.2.1", &[])));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(call.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(used().await, 100);
+    drop(call);
+    assert_eq!(used().await, 0);
+    assert_eq!(statuses(&app, "/settled", "192.0.2.1", 1).await, [200]);
+    assert_eq!(used().await, 30);
+    Ok(())
+}
+
 #[tokio::test]
 async fn refund_on_gives_back_what_was_settled_and_no_more() -> Result {
     static THROTTLE: LazyLock<Throttle> =
