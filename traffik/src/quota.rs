@@ -73,7 +73,7 @@ macro_rules! quota {
                 self.0.queued_cost()
             }
 
-            /// Units applied: charged, handed to the outer context, or of a client who passes uncounted.
+            /// Units applied: charged, or handed to the outer context. Of a client who passes uncounted nothing is.
             #[must_use]
             pub fn applied_cost(&self) -> u64 {
                 self.0.applied_cost()
