@@ -42,6 +42,7 @@ async fn a_cluster() {
     different_clients_at_once_are_never_over_the_limit(&patient).await;
     different_clients_are_given_back_as_of_each(&patient).await;
     a_slot_that_fails_keeps_nothing_from_the_others(&cluster, &patient).await;
+    a_silent_slot_keeps_nothing_from_the_others(&cluster).await;
     dropped_requests_are_charged_everywhere_or_nowhere(&patient).await;
     slots_move_under_load(&cluster, &patient).await;
     cluster.settle();
@@ -146,8 +147,8 @@ async fn different_clients_are_given_back_as_of_each(backend: &SharedBackend) {
     }
 }
 
-/// A correction of two clients, one of whom lives on a master that cannot write.
-async fn a_slot_that_fails_keeps_nothing_from_the_others(cluster: &RedisCluster, backend: &SharedBackend) {
+/// Throttles of two clients, and a request of two who live on different masters.
+fn of_two_masters(cluster: &RedisCluster, backend: &SharedBackend) -> ([Throttle; 2], Parts) {
     let number = |name: &'static str| {
         move |parts: &Parts| Identity::from(parts.headers[name].to_str().unwrap().parse::<u64>().unwrap())
     };
@@ -159,8 +160,13 @@ async fn a_slot_that_fails_keeps_nothing_from_the_others(cluster: &RedisCluster,
         let is_home = |client: &u64| cluster.first_home(cluster.slot(&format!("{{n:{client}}}"))) == master;
         (1000..2000_u64).find(is_home).unwrap().to_string()
     };
+    (both, request("/", &[("user", &on(0)), ("tenant", &on(1))]))
+}
+
+/// A correction of two clients, one of whom lives on a master that cannot write.
+async fn a_slot_that_fails_keeps_nothing_from_the_others(cluster: &RedisCluster, backend: &SharedBackend) {
+    let (both, parts) = of_two_masters(cluster, backend);
     for failing in 0..2 {
-        let parts = request("/", &[("user", &on(0)), ("tenant", &on(1))]);
         // Without it nothing would be left to write: a key that is empty is removed, which needs no memory.
         assert!(hit_all(&both, &parts).await.unwrap().is_allowed());
         let quota = QuotaContext::new(&parts);
@@ -176,6 +182,26 @@ async fn a_slot_that_fails_keeps_nothing_from_the_others(cluster: &RedisCluster,
             let used = one.stat(&parts).await.unwrap().unwrap().used;
             assert_eq!(used, if place == failing { 4 } else { 1 }, "{failing} fails: {}", one.uid());
             one.reset(&parts).await.unwrap();
+        }
+    }
+}
+
+/// The same where the one master says nothing until the deadline.
+async fn a_silent_slot_keeps_nothing_from_the_others(cluster: &RedisCluster) {
+    let backend = connect(cluster, Duration::from_millis(300)).await;
+    let (both, parts) = of_two_masters(cluster, &backend);
+    for silent in 0..2 {
+        let quota = QuotaContext::new(&parts);
+        both.iter().for_each(|one| quota.add(one, 3));
+        assert!(quota.reserve().await.unwrap().is_allowed());
+        cluster.nodes()[silent].pause();
+        let cancelled = quota.cancel().await;
+        cluster.nodes()[silent].resume();
+        assert!(cancelled.is_err(), "{silent} said nothing");
+        let other = both[1 - silent].stat(&parts).await.unwrap().unwrap();
+        assert_eq!(other.used, 0, "{silent} is silent");
+        for one in &both {
+            eventually(Duration::from_secs(5), async || one.reset(&parts).await.is_ok()).await;
         }
     }
 }
