@@ -45,13 +45,41 @@ impl<T: Send + 'static> Drop for Unstopped<T> {
         let left = self.left;
         #[cfg(feature = "tokio")]
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let undone = Undone::new(self.cut);
             // Boxed, so that the runtime's tasks are compiled once.
-            let rest: BoxFuture<'static, ()> = Box::pin(async move { left(work.await).await });
+            let rest: BoxFuture<'static, ()> = Box::pin(async move {
+                left(work.await).await;
+                undone.done();
+            });
             runtime.spawn(rest);
             return;
         }
         // Without a runtime there is nobody to go on.
         drop((work, left));
         (self.cut)();
+    }
+}
+
+/// Tells of work that is left to a runtime and ends with it, rather than by itself.
+#[cfg(feature = "tokio")]
+pub(crate) struct Undone<F: Fn()>(Option<F>);
+
+#[cfg(feature = "tokio")]
+impl<F: Fn()> Undone<F> {
+    pub(crate) fn new(tell: F) -> Self {
+        Self(Some(tell))
+    }
+
+    pub(crate) fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl<F: Fn()> Drop for Undone<F> {
+    fn drop(&mut self) {
+        if let Some(tell) = &self.0 {
+            tell();
+        }
     }
 }

@@ -8,6 +8,8 @@ use crate::backend::{Hit, Op};
 use crate::pipeline::Receipt;
 #[cfg(feature = "tower")]
 use crate::resilience;
+#[cfg(feature = "tokio")]
+use crate::unstopped::Undone;
 
 /// One charge, and what has become of it.
 ///
@@ -177,9 +179,8 @@ fn tell_kept(uid: &str, error: &dyn std::fmt::Display) {
 #[cfg(feature = "tokio")]
 fn give_back_later(receipt: Receipt, units: u64) {
     let uid = receipt.policy.uid();
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        return tell_kept(uid, &"no runtime is there to give it back");
-    };
+    let undone = Undone::new(move || tell_kept(uid, &"no runtime is there to give it back"));
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     // Boxed, so that the runtime's tasks are compiled once.
     let rest: crate::backend::BoxFuture<'static, ()> = Box::pin(async move {
         match receipt.give_back(units).await {
@@ -188,6 +189,7 @@ fn give_back_later(receipt: Receipt, units: u64) {
             }
             Err(error) => tell_kept(uid, &error),
         }
+        undone.done();
     });
     runtime.spawn(rest);
 }

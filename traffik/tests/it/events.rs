@@ -10,7 +10,7 @@ use crate::support::{get_from, isolated, send, still};
 use axum::response::IntoResponse;
 use tracing_subscriber::fmt::MakeWriter;
 use traffik::test_kit::FaultyBackend;
-use traffik::{CircuitBreaker, EXEMPTED, Identity, OnError, Registry, Throttle, throttle};
+use traffik::{CircuitBreaker, EXEMPTED, Identity, OnCancel, OnError, Registry, Throttle, throttle};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -250,4 +250,29 @@ fn a_settlement_that_fails_is_told() {
     for line in lines {
         assert!(line.contains(r#"WARN request{id=7}: traffik: the backend could not make a correction uid="told:settled" outcome="error""#), "{line}");
     }
+}
+
+/// What a runtime was still to give back when it ended.
+#[test]
+fn what_a_runtime_that_ends_leaves_charged_is_told() {
+    let on = |uid: &str, rule| {
+        let slow = FaultyBackend::new(still()).delay(std::time::Duration::from_millis(50));
+        let builder = Throttle::builder(uid).rate("9/min").backend(slow).registry(&Registry::new());
+        builder.on_cancel(rule).build().unwrap()
+    };
+    let reserving = on("ended:reserved", OnCancel::Refund);
+    let lines = told(tracing::Level::WARN, async {
+        drop(reserving.reserve("ann").await.unwrap());
+    });
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(lines[0].contains(r#"uid="ended:reserved""#), "{lines:#?}");
+    assert!(lines[0].contains("a reservation that was dropped unsettled stays charged"), "{lines:#?}");
+
+    let both = ["ended:one", "ended:other"].map(|uid| on(uid, OnCancel::Keep));
+    let lines = told(tracing::Level::WARN, async {
+        let hit = traffik::hit_all(&both, "ann");
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(10), hit).await.is_err());
+    });
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(lines[0].contains("a refused request stays charged on an earlier backend"), "{lines:#?}");
 }
