@@ -38,6 +38,7 @@ use crate::subject::Subject;
 use crate::throttle::Throttle;
 
 use charge::outage;
+pub(crate) use charge::unmade;
 use client::Known;
 pub(crate) use immediate::decide_now;
 #[cfg(feature = "memory")]

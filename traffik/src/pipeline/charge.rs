@@ -136,10 +136,14 @@ fn missed(legs: &[Leg<'_>], error: Option<BackendError>) -> Option<Failure> {
     let error = error.unwrap_or_else(|| left_alone(first.backend));
     let uid = first.candidate.policy().uid();
     tracing::warn!(target: "traffik", uid, outcome = "error", %error, "the backend could not make a correction");
-    let words = legs.iter().map(|leg| leg.candidate.on_error.outage());
-    // As in `outage`, nobody is asked about contention.
+    Some(unmade(error, legs.iter().map(|leg| leg.candidate.on_error.outage())))
+}
+
+/// What a correction that was not made means for whoever asked for it. As in [`outage`], nobody is asked about
+/// contention.
+pub(crate) fn unmade(error: BackendError, words: impl Iterator<Item = Outage>) -> Failure {
     let strictest = strictest(words).filter(|_| !error.is_contention());
-    Some(Failure { error: Error::backend(error), outage: strictest.unwrap_or_default() })
+    Failure { error: Error::backend(error), outage: strictest.unwrap_or_default() }
 }
 
 fn left_alone(backend: &SharedBackend) -> BackendError {
@@ -249,8 +253,8 @@ impl<'a> Batch<'a> {
             ruled.decision = Decision::new(hit.policy, hit.cost, verdict);
             ruled.window = hit.policy.window();
             if admitted && op == Op::Hit && candidate.receipt {
-                ruled.charged =
-                    Some(Receipt::new(hit, self.backend, verdicts.instant(*place), candidate.cost));
+                let receipt = Receipt::new(hit, self.backend, verdicts.instant(*place), candidate.cost);
+                ruled.charged = Some(Receipt { outage: candidate.on_error.outage(), ..receipt });
             }
             if !verdict.admitted
                 && !candidate.shadow

@@ -316,7 +316,9 @@ impl<'a> Decided<'a> {
             }
             let (mut hit, now) = (self.hits[one.hit], self.verdicts.instant(one.hit));
             hit.gone_at = now.saturating_add(self.verdict(one).reset_after);
-            let receipt = admitted && self.plans[one.plan].receipt;
+            let plan = &self.plans[one.plan];
+            let receipt =
+                || Receipt { outage: plan.outage(), ..Receipt::new(&hit, self.backend, now, one.cost) };
             ruling.each[one.plan] = Ruled {
                 decision,
                 shadow: false,
@@ -324,7 +326,7 @@ impl<'a> Decided<'a> {
                 failed: 0,
                 window: hit.policy.window(),
                 free: false,
-                charged: receipt.then(|| Receipt::new(&hit, self.backend, now, one.cost)),
+                charged: (admitted && plan.receipt).then(receipt),
             };
         }
         ruling

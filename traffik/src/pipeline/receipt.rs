@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::identity::Identity;
 use crate::key;
 use crate::policy::Policy;
-use crate::resilience;
+use crate::resilience::{self, Outage};
 
 /// What was charged where: all it takes to give it back later.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub(crate) struct Receipt {
     pub(crate) gone_at: u64,
     /// How much.
     pub(crate) cost: u64,
+    /// What the throttle's `on_error` makes of a correction that fails.
+    pub(crate) outage: Outage,
 }
 
 impl Receipt {
@@ -32,6 +34,7 @@ impl Receipt {
             at,
             gone_at: hit.gone_at,
             cost,
+            outage: Outage::default(),
         }
     }
 

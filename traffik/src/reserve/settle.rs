@@ -6,6 +6,7 @@ use super::tab::Portion;
 use super::{Settled, Tab};
 use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdict};
 use crate::error::Error;
+use crate::pipeline;
 use crate::resilience;
 use crate::strategy::EXACT;
 
@@ -72,11 +73,11 @@ pub(super) async fn all(tabs: &[Arc<Tab>], actual: u64) -> Result<Settled, Error
             Err(error) => {
                 // Told here, since most who settle have an answer to give whatever comes of it.
                 tracing::warn!(target: "traffik", uid, outcome = "error", %error, "the backend could not make a correction");
-                failed = Some(error);
+                failed = Some(pipeline::unmade(error, batch.iter().map(|one| one.tab.receipt.outage)));
             }
         }
     }
-    failed.map_or(Ok(worst), |error| Err(Error::backend(error)))
+    failed.map_or(Ok(worst), |failure| Err(failure.into()))
 }
 
 /// Several charges on one account share what was used: the last pays whatever exceeds the others.

@@ -57,6 +57,10 @@ async fn what_a_handler_asks_itself_is_answered_as_told() -> Result {
     ] {
         let throttle = Throttle::builder("fail:asked").rate("9/min").backend(faulty.clone());
         let throttle = throttle.on_error(on_error).registry(&Registry::new()).build()?;
+        faulty.heal();
+        let reservation = throttle.reserve("u").await?;
+        faulty.fail();
+        let settled = reservation.settle(0).await.unwrap_err().into_response();
         let hit = throttle.hit("u").await.unwrap_err().into_response();
         let reserved = throttle.reserve("u").await.unwrap_err().into_response();
         let queued = throttle.quota("u").run(async |quota| {
@@ -65,7 +69,7 @@ async fn what_a_handler_asks_itself_is_answered_as_told() -> Result {
         });
         let quota = queued.await.unwrap_err().into_response();
         let reset = throttle.reset("u").await.unwrap_err().into_response();
-        for answer in [hit, reserved, quota, reset] {
+        for answer in [hit, reserved, settled, quota, reset] {
             assert_eq!(answer.status(), expected);
             assert_eq!(answer.headers().contains_key("retry-after"), expected == 503);
         }
