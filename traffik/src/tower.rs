@@ -47,9 +47,9 @@ pub(crate) use admission::{After, First, Use, admit, admit_now, turned_away};
 pub(crate) use around::Around;
 pub use backend_layer::{BackendFuture, BackendLayer, BackendService};
 pub use body::ThrottleBody;
-#[cfg(feature = "axum")]
-pub(crate) use charge::ready;
 pub use charge::{Charge, ChargeRejection};
+#[cfg(feature = "axum")]
+pub(crate) use charge::{promised, ready};
 pub use outcome::{Outcome, OutcomeRejection};
 pub use throttle_future::ThrottleFuture;
 pub use throttle_layer::{ThrottleLayer, ThrottleService};

@@ -114,14 +114,27 @@ struct Left(Vec<Arc<Tab>>);
 #[cfg(feature = "axum")]
 pub(crate) fn ready(parts: &mut Parts, uses: &[super::Use], after: &mut super::After) {
     let mut tabs = parts.extensions.remove::<Left>().map(|left| left.0).unwrap_or_default();
-    if let Some(marks) = Marks::of(&parts.extensions) {
-        let own = |throttle: &Throttle| uses.iter().any(|one| one.throttle.same(throttle));
-        let paid = marks.tabs().filter(|(throttle, _)| own(throttle)).map(|(_, tab)| tab.clone());
-        let before = tabs.len();
-        tabs.extend(paid);
-        after.promise(tabs[before..].iter().cloned());
+    let paid = paid_outside(parts, uses);
+    if !paid.is_empty() {
+        tabs.extend_from_slice(&paid);
+        after.promise(paid);
     }
     parts.extensions.insert(Left(tabs));
+}
+
+/// What layers have charged in the place of a handler's throttles, promised to it while its gate is waited for.
+#[cfg(feature = "axum")]
+pub(crate) fn promised(parts: &Parts, uses: &[super::Use]) -> super::After {
+    let mut after = super::After::default();
+    after.promise(paid_outside(parts, uses));
+    after
+}
+
+#[cfg(feature = "axum")]
+fn paid_outside(parts: &Parts, uses: &[super::Use]) -> Vec<Arc<Tab>> {
+    let own = |throttle: &Throttle| uses.iter().any(|one| one.throttle.same(throttle));
+    let tabs = Marks::of(&parts.extensions).into_iter().flat_map(Marks::tabs);
+    tabs.filter(|(throttle, _)| own(throttle)).map(|(_, tab)| tab.clone()).collect()
 }
 
 impl<S: Sync> FromRequestParts<S> for Charge {

@@ -15,7 +15,7 @@ use crate::pipeline::{Failure, Ruling};
 use crate::resilience::Outage;
 use crate::response;
 use crate::seldom::Seldom;
-use crate::tower::{After, First, admit, admit_now, ready, turned_away};
+use crate::tower::{After, First, admit, admit_now, promised, ready, turned_away};
 
 impl<G: Gated, S: Send + Sync> FromRequestParts<S> for Gate<G, Before> {
     type Rejection = Refusal;
@@ -128,9 +128,11 @@ fn later<'a>(
             // The answer of a handler whose throttles could not be set up.
             return Err(turned_away(response::outage(Outage::Raise, Some(parts)), parts).into());
         }
+        let outside = stack.charges.then(|| promised(parts, &stack.uses));
         let mut after = admit(&stack.uses, parts, false, ruling).await?;
-        if stack.charges {
+        if let Some(outside) = outside {
             ready(parts, &stack.uses, &mut after);
+            outside.release();
         }
         Ok(after)
     })

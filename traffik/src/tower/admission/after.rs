@@ -73,6 +73,14 @@ impl After {
         *self = work.into();
     }
 
+    /// What was promised is somebody else's to keep.
+    #[cfg(feature = "axum")]
+    pub(crate) fn release(mut self) {
+        if let Some(Left::Work(mut work)) = self.0.take().map(|left| *left) {
+            work.promised.0.clear();
+        }
+    }
+
     /// Writes the headers; what comes back, if anything, is still to be awaited.
     #[inline(always)]
     pub(crate) fn finish<B>(mut self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {

@@ -258,6 +258,31 @@ async fn what_a_layer_charged_for_a_handler_that_never_saw_it_follows_the_rule_t
     Ok(())
 }
 
+/// The same while the gate is still asking for what the handler costs beyond that.
+#[tokio::test(start_paused = true)]
+async fn what_a_layer_charged_follows_the_rule_while_the_gate_asks_for_more() -> Result {
+    static DEARER: LazyLock<Throttle> = LazyLock::new(|| {
+        let slow = FaultyBackend::new(still()).delay(Duration::from_millis(50));
+        let builder = on("charge:unseen:dearer", "100/day", &still()).backend(slow).cost(10);
+        builder.on_cancel(OnCancel::Refund).build().unwrap()
+    });
+    #[throttle(DEARER, cost = 30)]
+    async fn settles(charge: Charge) {
+        charge.settle(20).await.unwrap();
+    }
+    let app = Router::new().fallback(settles).layer(ThrottleLayer::new([&*DEARER]));
+    let request = || get_from("/", "192.0.2.1", &[]);
+    for patience in [20, 70] {
+        let call = send(&app, request());
+        assert!(tokio::time::timeout(Duration::from_millis(patience), call).await.is_err());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(used(&DEARER, &request()).await, 0, "gone after {patience} ms");
+    }
+    assert_eq!(statuses(&app, "/", "192.0.2.1", 5).await, [200, 200, 200, 200, 429]);
+    assert_eq!(used(&DEARER, &request()).await, 80, "what a refusal gave back was given back once");
+    Ok(())
+}
+
 #[tokio::test]
 async fn refund_on_gives_back_what_was_settled_and_no_more() -> Result {
     static THROTTLE: LazyLock<Throttle> =
