@@ -5,10 +5,9 @@
 //! refused after all, or fails, those before it are given back; so too if the caller goes away. In
 //! between another request may be refused for want of it; never is more admitted than a limit.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::{Store, decide};
@@ -123,29 +122,13 @@ async fn ask(
     }
     // A correction that one slot cannot take, or says nothing to until the deadline, is kept from none of the others.
     let mut failed = None;
-    for (places, result) in groups.iter().zip(all(groups.iter().map(decide)).await) {
+    for (places, result) in groups.iter().zip(join_all(groups.iter().map(decide)).await) {
         match result {
             Ok(verdicts) => gathered.put(places, verdicts),
             Err(error) => failed = failed.or(Some(error)),
         }
     }
     failed.map_or(Ok(gathered), Err)
-}
-
-/// Drives all of these to their ends, at once.
-async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    let mut each: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
-    poll_fn(|cx| {
-        for (future, outcome) in each.iter_mut().filter(|(_, outcome)| outcome.is_none()) {
-            if let Poll::Ready(value) = future.as_mut().poll(cx) {
-                *outcome = Some(value);
-            }
-        }
-        let is_done = each.iter().all(|(_, outcome)| outcome.is_some());
-        if is_done { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    each.into_iter().filter_map(|(_, outcome)| outcome).collect()
 }
 
 /// A hit that outlives its request.
