@@ -63,7 +63,6 @@ impl Inner {
 
 impl Traffik {
     /// Starts with nothing set.
-    #[must_use]
     pub fn builder() -> TraffikBuilder {
         TraffikBuilder(Inner::default())
     }
@@ -142,25 +141,23 @@ impl Traffik {
 
 /// Builds a [`Traffik`].
 #[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `build`"]
 pub struct TraffikBuilder(Inner);
 
 impl TraffikBuilder {
     /// Where throttles without a backend of their own count.
-    #[must_use]
     pub fn backend(mut self, backend: impl Into<SharedBackend>) -> Self {
         self.0.backend = Some(backend.into());
         self
     }
 
     /// How to find a client's address. The default trusts no header.
-    #[must_use]
     pub fn client_ip(mut self, client_ip: ClientIp) -> Self {
         self.0.client_ip = Some(client_ip);
         self
     }
 
     /// What throttles without a word of their own do when the backend fails.
-    #[must_use]
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.0.on_error = Some(on_error);
         self
@@ -168,7 +165,6 @@ impl TraffikBuilder {
 
     /// Which rate-limit headers the answers carry, unless a throttle says otherwise.
     #[cfg(feature = "tower")]
-    #[must_use]
     pub fn headers(mut self, headers: Headers) -> Self {
         self.0.headers = Some(headers);
         self
@@ -177,7 +173,6 @@ impl TraffikBuilder {
     /// What refused clients are answered, unless a throttle says otherwise. Headers are added as to
     /// [a throttle's](crate::ThrottleBuilder::on_throttled).
     #[cfg(feature = "tower")]
-    #[must_use]
     pub fn on_throttled<K>(mut self, answer: impl crate::response::IntoAnswer<K>) -> Self {
         self.0.on_throttled = Some(OnThrottled::Answer(answer.into_answer()));
         self

@@ -86,7 +86,6 @@ impl MemoryBackend {
     }
 
     /// Sets capacity and clock.
-    #[must_use]
     pub fn builder() -> MemoryBackendBuilder {
         MemoryBackendBuilder { capacity: DEFAULT_CAPACITY, clock: None }
     }
@@ -269,6 +268,7 @@ impl Backend for MemoryBackend {
 
 /// Builds a [`MemoryBackend`].
 #[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `build`"]
 pub struct MemoryBackendBuilder {
     capacity: usize,
     clock: Option<Arc<dyn Clock>>,
@@ -277,14 +277,12 @@ pub struct MemoryBackendBuilder {
 impl MemoryBackendBuilder {
     /// The most keys to hold; at least 1, and at most 2^36, for which no machine has room: `usize::MAX` is no bound
     /// but the machine's. A live key takes about 32 bytes; a full store under a flood of fresh keys, up to 40.
-    #[must_use]
     pub fn capacity(mut self, keys: usize) -> Self {
         self.capacity = keys.clamp(1, MOST);
         self
     }
 
     /// Where the time comes from. The default is [`SystemClock`](crate::SystemClock)'s.
-    #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
