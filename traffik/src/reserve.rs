@@ -20,6 +20,7 @@ use crate::error::Error;
 /// What becomes of a reservation that is dropped without [`settle`](Reservation::settle) or
 /// [`cancel`](Reservation::cancel): the client went away, the handler returned early or panicked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnCancel {
     /// It stays charged. Work that was begun has cost something, and a client that hangs up early must
     /// not work for free.

@@ -12,6 +12,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Why a `run` failed. In axum a response: `429` for a refusal, `503` or `500` for a failure, `500` for
 /// the work's own error.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum QuotaError {
     /// A quota refused, and nothing of it is charged: in the end, or already while the work asked.
     Refused(Throttled),

@@ -65,6 +65,7 @@ impl fmt::Debug for Reserve<'_> {
 
 /// Why nothing was reserved. In axum a response: `429` for the one, `503` or `500` for the other.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum ReserveError {
     /// The client is over its limit.
     Refused(Throttled),
