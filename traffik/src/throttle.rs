@@ -4,6 +4,7 @@
 mod answers;
 mod builder;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -239,6 +240,14 @@ impl Throttle {
         self.0.settings.change(change)
     }
 
+    /// The same of a change that cannot fail.
+    fn adjust(&self, change: impl FnOnce(&mut Settings)) {
+        let Ok(()) = self.0.settings.change(|settings| {
+            change(settings);
+            Ok::<(), Infallible>(())
+        });
+    }
+
     /// Changes the rate. Whether what clients have used carries over is each strategy's to say.
     ///
     /// # Errors
@@ -256,11 +265,9 @@ impl Throttle {
     /// Changes the default cost. One that can never pass refuses everybody, and is logged as an error.
     pub fn set_cost(&self, cost: u64) {
         let mut checked = Ok(());
-        // The change itself cannot fail.
-        let _ = self.change(|settings| {
+        self.adjust(|settings| {
             settings.cost = Source::Fixed(cost);
             checked = settings.check_cost(self.uid());
-            Ok(())
         });
         // Not under the lock: whoever listens may know the throttle.
         if let Err(error) = checked {
@@ -302,21 +309,13 @@ impl Throttle {
 
     /// Changes what happens when the backend fails.
     pub fn set_on_error(&self, on_error: OnError) {
-        // The change itself cannot fail.
-        let _ = self.change(|settings| {
-            settings.on_error = Some(on_error);
-            Ok(())
-        });
+        self.adjust(|settings| settings.on_error = Some(on_error));
     }
 
     /// Changes what becomes of reservations that are dropped unsettled; those made before go by what
     /// was said then.
     pub fn set_on_cancel(&self, rule: OnCancel) {
-        // The change itself cannot fail.
-        let _ = self.change(|settings| {
-            settings.on_cancel = rule;
-            Ok(())
-        });
+        self.adjust(|settings| settings.on_cancel = rule);
     }
 
     /// Adds a rule.

@@ -5,7 +5,6 @@ use super::Throttle;
 use crate::error::Error;
 use crate::headers::Headers;
 use crate::response::{IntoAnswer, OnThrottled};
-use crate::settings::Settings;
 
 impl Throttle {
     /// Changes which rate-limit headers answers carry.
@@ -25,19 +24,11 @@ impl Throttle {
     /// Changes what refused requests are answered.
     pub fn set_on_throttled<K>(&self, answer: impl IntoAnswer<K>) {
         let answer = OnThrottled::Answer(answer.into_answer());
-        self.answer(|settings| settings.answers.on_throttled = Some(answer));
+        self.adjust(|settings| settings.answers.on_throttled = Some(answer));
     }
 
     /// Runs the handler from now on even when refused; it reads the [`Outcome`](crate::Outcome).
     pub fn set_continue_when_throttled(&self) {
-        self.answer(|settings| settings.answers.on_throttled = Some(OnThrottled::Continue));
-    }
-
-    fn answer(&self, change: impl FnOnce(&mut Settings)) {
-        // The change itself cannot fail.
-        let _ = self.change(|settings| {
-            change(settings);
-            Ok(())
-        });
+        self.adjust(|settings| settings.answers.on_throttled = Some(OnThrottled::Continue));
     }
 }
