@@ -160,17 +160,25 @@ impl<S: Sync> FromRequestParts<S> for Charge {
     }
 }
 
-/// A handler takes a [`Charge`], but no throttle stands here.
-#[derive(Debug, Clone, Copy)]
+/// A handler takes a [`Charge`], but no throttle stands here. In axum a response: `500`, and the mend goes to the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ChargeRejection;
+
+impl fmt::Display for ChargeRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a handler takes a Charge, but no throttle left one: put #[throttle] on it, and write the parameter's \
+             type as Charge",
+        )
+    }
+}
+
+impl std::error::Error for ChargeRejection {}
 
 impl IntoResponse for ChargeRejection {
     fn into_response(self) -> Response {
-        tracing::error!(
-            target: "traffik",
-            "a handler takes a Charge, but no throttle left one: put #[throttle] on it, and write the parameter's \
-             type as Charge"
-        );
+        tracing::error!(target: "traffik", "{self}");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }
 }

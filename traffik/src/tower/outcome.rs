@@ -1,5 +1,7 @@
 //! [`Outcome`]: what the throttles decided, for handlers that run either way.
 
+use std::fmt;
+
 use axum_core::extract::FromRequestParts;
 use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -51,16 +53,23 @@ impl<S: Sync> FromRequestParts<S> for Outcome {
     }
 }
 
-/// [`Outcome`] was asked for where no throttle says `on_throttled = "continue"`.
-#[derive(Debug, Clone, Copy)]
+/// [`Outcome`] was asked for where no throttle says `on_throttled = "continue"`. In axum a response: `500`, and the
+/// mend goes to the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OutcomeRejection;
+
+impl fmt::Display for OutcomeRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a handler takes an Outcome, but no throttle on it says on_throttled = \"continue\"")
+    }
+}
+
+impl std::error::Error for OutcomeRejection {}
 
 impl IntoResponse for OutcomeRejection {
     fn into_response(self) -> Response {
-        tracing::error!(
-            target: "traffik",
-            "a handler takes an Outcome, but no throttle on it says on_throttled = \"continue\""
-        );
+        tracing::error!(target: "traffik", "{self}");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }
 }
