@@ -88,8 +88,8 @@ impl Registry {
         Ok(())
     }
 
-    /// All throttles, in the order of their uids.
-    pub fn iter(&self) -> impl Iterator<Item = Throttle> {
+    /// All throttles of this moment, in the order of their uids.
+    pub fn iter(&self) -> impl Iterator<Item = Throttle> + use<> {
         let throttles: Vec<_> =
             self.inner().entries.values().filter_map(|entry| entry.throttle.upgrade()).collect();
         throttles.into_iter()
