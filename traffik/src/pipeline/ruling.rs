@@ -31,34 +31,25 @@ pub(crate) struct Ruled {
     pub(super) failed: usize,
 }
 
+impl Ruled {
+    /// A decision, and nothing else to say of it.
+    #[inline]
+    fn of(decision: Decision, window: u64) -> Self {
+        Self { decision, shadow: false, window, free: false, charged: None, outcome: None, failed: 0 }
+    }
+}
+
 impl Ruling {
     /// Nothing counted for any of them.
     pub(crate) fn exempt(throttles: usize) -> Self {
-        let exempt = || Ruled {
-            decision: Decision::Exempt,
-            shadow: false,
-            window: 0,
-            free: false,
-            charged: None,
-            outcome: None,
-            failed: 0,
-        };
-        Self { each: (0..throttles).map(|_| exempt()).collect(), refused: None }
+        Self { each: (0..throttles).map(|_| Ruled::of(Decision::Exempt, 0)).collect(), refused: None }
     }
 
-    /// That of throttles of which nothing may be wanted back, with the periods of their rates.
+    /// That of throttles of which nothing may be wanted back, with the windows of their policies.
     #[cfg(feature = "tower")]
     pub(crate) fn of(each: impl IntoIterator<Item = (Decision, u64)>) -> Self {
-        let rule = |(decision, window)| Ruled {
-            decision,
-            shadow: false,
-            window,
-            free: false,
-            charged: None,
-            outcome: None,
-            failed: 0,
-        };
-        let each: SmallVec<_> = each.into_iter().map(rule).collect();
+        let each: SmallVec<_> =
+            each.into_iter().map(|(decision, window)| Ruled::of(decision, window)).collect();
         let refused = each.iter().position(|ruled: &Ruled| !ruled.decision.is_allowed());
         Self { each, refused }
     }
