@@ -69,7 +69,7 @@ impl Backend for Noted {
     fn decide<'a>(&'a self, op: Op, hits: &'a [Hit<'a>]) -> BoxFuture<'a, Result<Verdicts, BackendError>> {
         Box::pin(async move {
             let verdicts = self.inner.get().decide(op, hits).await?;
-            let keep = verdicts.each.first().map_or(0, |verdict| verdict.keep_for);
+            let keep = verdicts.each().first().map_or(0, |verdict| verdict.keep_for);
             *self.keep_for.lock().unwrap_or_else(PoisonError::into_inner) = Duration::from_micros(keep);
             Ok(verdicts)
         })

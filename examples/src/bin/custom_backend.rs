@@ -32,13 +32,13 @@ impl Notebook {
         let step = |(hit, state): (&Hit<'_>, &mut State)| hit.step(op, now, state);
         let mut verdicts = Verdicts::new(now, hits.iter().zip(&mut after).map(step));
         if op == Op::Hit && !verdicts.admitted() {
-            for (hit, verdict) in hits.iter().zip(&mut verdicts.each).filter(|(_, verdict)| verdict.admitted)
+            for (hit, verdict) in hits.iter().zip(verdicts.each_mut()).filter(|(_, verdict)| verdict.admitted)
             {
                 *verdict = hit.step(Op::Check, now, &mut state(hit));
             }
             return verdicts;
         }
-        for ((hit, state), verdict) in hits.iter().zip(after).zip(&verdicts.each) {
+        for ((hit, state), verdict) in hits.iter().zip(after).zip(verdicts.each()) {
             kept.insert(hit.hash(), (state, now.saturating_add(verdict.keep_for)));
         }
         verdicts

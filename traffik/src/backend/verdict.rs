@@ -48,7 +48,7 @@ pub struct Verdicts {
     /// The instant of the decision by the store's clock, in microseconds since the Unix epoch.
     pub now: u64,
     /// One verdict a hit.
-    pub each: SmallVec<[Verdict; 2]>,
+    pub(crate) each: SmallVec<[Verdict; 2]>,
     /// The instant of each, where they were decided one after the other.
     instants: Vec<u64>,
 }
@@ -57,6 +57,22 @@ impl Verdicts {
     /// Verdicts made at `now`.
     pub fn new(now: u64, each: impl IntoIterator<Item = Verdict>) -> Self {
         Self { now, each: each.into_iter().collect(), instants: Vec::new() }
+    }
+
+    /// Adds the next hit's.
+    pub fn push(&mut self, verdict: Verdict) {
+        self.each.push(verdict);
+    }
+
+    /// One verdict a hit.
+    #[must_use]
+    pub fn each(&self) -> &[Verdict] {
+        &self.each
+    }
+
+    /// The same, to be changed: of a refused batch the hits with room are told as they stand.
+    pub fn each_mut(&mut self) -> &mut [Verdict] {
+        &mut self.each
     }
 
     /// Whether every hit was admitted.
