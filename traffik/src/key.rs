@@ -1,6 +1,6 @@
-//! Hashed keys: what the in-memory store knows a client by.
+//! Keys: what a store knows a client by.
 //!
-//! 64 bits under a secret of this process, so that nobody can choose two identities that share a counter,
+//! In memory they are hashed: 64 bits under a secret of this process, so that nobody can choose two identities that share a counter,
 //! and chance does it to one of a million clients once in 37 million processes. Nothing is formatted
 //! and nothing allocated.
 
@@ -100,6 +100,26 @@ impl Keys {
     }
 }
 
+/// The whole key in plain, the same in every process: for stores that share it.
+pub(crate) fn bytes(policy: &Policy, who: &Who<'_>, scope: Option<&str>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // Injective: each part but the last tells its length, or that it is absent.
+    for part in [Some(policy.uid()), Some(policy.tag()), scope] {
+        bytes.extend(part.map_or(u64::MAX, |part| part.len() as u64).to_be_bytes());
+        bytes.extend(part.unwrap_or_default().as_bytes());
+    }
+    match who.kind {
+        KindRef::Key(key) => bytes.extend([b"k", key.as_bytes()].concat()),
+        KindRef::Number(number) => bytes.extend([b"n", &number.to_be_bytes()[..]].concat()),
+        KindRef::V4(bits) => bytes.extend([b"4", &bits.to_be_bytes()[..]].concat()),
+        KindRef::V6(upper, lower) => {
+            bytes.extend([b"6", &upper.to_be_bytes()[..], &lower.to_be_bytes()].concat());
+        }
+        KindRef::Anonymous | KindRef::Exempted => bytes.push(b'a'),
+    }
+    bytes
+}
+
 /// A hash that is the same in every process and on every machine, for what all of them must agree
 /// on (the phase of a staggered window). Not for keys: anyone can compute it.
 ///
@@ -152,6 +172,50 @@ mod tests {
             assert!(seen.insert(policy(parts)));
         }
         assert!(seen.insert(scope("a")));
+    }
+
+    #[test]
+    fn keys_in_plain_are_of_one_account_each_and_stay() {
+        use crate::strategy::{FixedWindow, Gcra, Strategy};
+        use crate::{Rate, backend::Hit};
+        use std::sync::Arc;
+
+        let policy = |uid, period, strategy: Arc<dyn Strategy>| {
+            Policy::new(uid, Rate::new(1, std::time::Duration::from_secs(period)).unwrap(), strategy).unwrap()
+        };
+        let policies = [
+            policy("a", 1, Arc::new(FixedWindow::new())),
+            policy("a", 2, Arc::new(FixedWindow::new())),
+            policy("a", 1, Arc::new(Gcra::new())),
+            policy("ab", 1, Arc::new(FixedWindow::new())),
+        ];
+        let ip = |text: &str| Identity::from(text.parse::<IpAddr>().unwrap());
+        let identities = [
+            ANONYMOUS,
+            Identity::key(""),
+            Identity::key("a"),
+            Identity::key("k"),
+            Identity::key("10.0.0.1"),
+            Identity::from(7),
+            ip("10.0.0.1"),
+            ip("::a00:1"),
+        ];
+        let scopes = [None, Some(""), Some("k"), Some("kk"), Some("a\0")];
+        let mut seen = HashSet::new();
+        for policy in &policies {
+            for identity in &identities {
+                for scope in scopes {
+                    assert!(seen.insert(Hit::new(policy, identity.as_ref(), 0, scope, 1).key()));
+                    // Whatever is counted under the same account.
+                    let dear = identity.clone().tier("t");
+                    assert!(!seen.insert(Hit::new(policy, dear.as_ref(), 0, scope, 9).key()));
+                }
+            }
+        }
+        let key = Hit::new(&policies[0], identities[2].as_ref(), 0, Some("s"), 1).key();
+        let tag = "fixed_window~1000000";
+        let expected = [b"\0\0\0\0\0\0\0\x01a", &[0, 0, 0, 0, 0, 0, 0, tag.len() as u8][..], tag.as_bytes()];
+        assert_eq!(key, [&expected.concat()[..], b"\0\0\0\0\0\0\0\x01s", b"ka"].concat());
     }
 
     /// What the authors' own list says of "a" and of "foobar".

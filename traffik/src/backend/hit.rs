@@ -100,6 +100,16 @@ impl<'a> Hit<'a> {
         self.hash
     }
 
+    /// The key as bytes: uid, policy, scope and identity, the same in every process, and never those of another
+    /// account. For stores that several processes share.
+    ///
+    /// The identity stands there in plain, however long, and is often a secret. Hash them, with SHA-256 or the like, where
+    /// keys can be seen or have to be short. Their layout may change with a minor version.
+    #[must_use]
+    pub fn key(&self) -> Vec<u8> {
+        key::bytes(self.policy, &self.who, self.scope)
+    }
+
     /// Takes the strategy's step on `state` at instant `now` (microseconds since the Unix epoch).
     #[inline]
     pub fn step(&self, op: Op, now: u64, state: &mut State) -> Verdict {
