@@ -74,7 +74,7 @@ impl Error {
 
     /// The store is well, but others kept changing the same keys: of one client there were more hits at once than it
     /// can decide one after the other. Nothing was charged. Implies [`Error::is_backend`]; what `on_error` says of
-    /// outages does not hold, see [contention](crate::docs::failure#contention).
+    /// outages does not hold. More of it in the guide's `docs::failure`.
     #[must_use]
     pub fn is_contention(&self) -> bool {
         matches!(&*self.0, Kind::Backend { error, .. } if error.is_contention())

@@ -87,7 +87,7 @@
 //! | `redis` | `RedisBackend` | no |
 //! | `redis-cluster` | `RedisBackendBuilder::cluster` | no |
 //! | `redis-sentinel` | `RedisBackendBuilder::sentinel` | no |
-//! | `metrics` | counters, gauges and histograms through the `metrics` facade: [`metrics`] | no |
+//! | `metrics` | counters, gauges and histograms through the `metrics` facade, named in `traffik::metrics` | no |
 //! | `test-kit` | a clock moved by hand, a backend that fails on demand, the suite for backends | no |
 //! | `tokio` | deadlines around calls of a [`Backend`] of one's own, where no other feature needs a runtime | with `axum`, `tower` and `redis` |
 #![cfg_attr(docsrs, feature(doc_cfg))]

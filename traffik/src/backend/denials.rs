@@ -15,8 +15,8 @@ pub(crate) use table::Denials;
 /// backend behind hears nothing of it. An attack then costs the store one call a client and window.
 ///
 /// For backends at the other end of a network; a Redis backend has one built in
-/// ([`remember_denials`](crate::RedisBackendBuilder::remember_denials)). A cheap handle: clones share
-/// what they remember, and so should all throttles on one backend.
+/// (`RedisBackendBuilder::remember_denials`). A cheap handle: clones share what they remember, and so
+/// should all throttles on one backend.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -74,7 +74,7 @@ const NAME: &str = "redis";
 /// A [`Strategy`](crate::strategy::Strategy) that this crate does not bring runs by
 /// compare-and-swap, and so do those of the [narrower problems](crate::strategy): two calls a hit. One process's hits
 /// of one client take turns. Where several processes charge one client at the same moment it takes more calls, and
-/// may end in an error of its own kind when the deadline is near; see [contention](crate::docs::failure#contention).
+/// may end in an error of its own kind when the deadline is near: [contention](BackendError::contention).
 /// When one request stands under such a strategy and under others, all of them are decided that way, together: still
 /// all or nothing.
 #[derive(Clone)]
