@@ -46,8 +46,8 @@ pub(crate) fn last<'a>(
 /// are the names of all that were violated, encoded as [`Headers::policy`] does, which is as JSON wants
 /// them too.
 pub(crate) fn refusal(request: Option<&Parts>, last: &Throttled, policies: &[&str]) -> Response {
-    let wait = last.retry_after().map(whole_seconds);
-    let detail = match wait {
+    let wait = last.retry_after();
+    let detail = match wait.map(whole_seconds) {
         Some(seconds) => format!("Too many requests. Retry in {seconds} s."),
         None => format!(
             "The request costs {} units, and the limit is {}: it cannot pass at any time.",
@@ -55,25 +55,16 @@ pub(crate) fn refusal(request: Option<&Parts>, last: &Throttled, policies: &[&st
             last.stat().limit
         ),
     };
-    let mut response = if let Some(content_type) = request.and_then(grpc::content_type) {
-        grpc::status(content_type, grpc::Code::ResourceExhausted, &detail, last.retry_after())
-    } else if request.is_some_and(|request| accept::prefers_text(&request.headers)) {
-        plain(StatusCode::TOO_MANY_REQUESTS, detail)
-    } else {
+    let json = || {
         let quoted: Vec<_> = policies.iter().map(|policy| format!("\"{policy}\"")).collect();
-        problem(
-            StatusCode::TOO_MANY_REQUESTS,
-            format!(
-                "{{\"type\":\"{QUOTA_EXCEEDED}\",\"title\":\"Too Many Requests\",\"status\":429,\"detail\":\"{detail}\",\
+        format!(
+            "{{\"type\":\"{QUOTA_EXCEEDED}\",\"title\":\"Too Many Requests\",\"status\":429,\"detail\":\"{detail}\",\
              \"violated-policies\":[{}]}}",
-                quoted.join(",")
-            ),
+            quoted.join(",")
         )
     };
-    if let Some(seconds) = wait {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    response
+    let codes = (StatusCode::TOO_MANY_REQUESTS, grpc::Code::ResourceExhausted);
+    told(request, codes, &detail, wait, json)
 }
 
 /// Tells a client whose answer is the user's own how long to wait, where the answer's status has a place for
@@ -90,46 +81,49 @@ pub(crate) fn complete(response: &mut Response, last: &Throttled) {
 pub(crate) fn outage(outage: Outage, request: Option<&Parts>) -> Response {
     const SHORT: &str = "The service is short of capacity. Retry in a moment.";
     const WAIT: Duration = Duration::from_secs(1);
-    let grpc = request.and_then(grpc::content_type);
-    let text = request.is_some_and(|request| accept::prefers_text(&request.headers));
+    const TITLE: &str = "Internal Server Error";
     match outage {
         Outage::Unavailable => {
-            let mut response = if let Some(content_type) = grpc {
-                grpc::status(content_type, grpc::Code::Unavailable, SHORT, Some(WAIT))
-            } else if text {
-                plain(StatusCode::SERVICE_UNAVAILABLE, SHORT.into())
-            } else {
-                problem(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    format!(
-                        "{{\"type\":\"{REDUCED_CAPACITY}\",\"title\":\"Service Unavailable\",\"status\":503,\
+            let codes = (StatusCode::SERVICE_UNAVAILABLE, grpc::Code::Unavailable);
+            told(request, codes, SHORT, Some(WAIT), || {
+                format!(
+                    "{{\"type\":\"{REDUCED_CAPACITY}\",\"title\":\"Service Unavailable\",\"status\":503,\
                      \"detail\":\"{SHORT}\"}}"
-                    ),
                 )
-            };
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(WAIT.as_secs()));
-            response
+            })
         }
         Outage::Pass | Outage::Raise => {
-            const TITLE: &str = "Internal Server Error";
-            if let Some(content_type) = grpc {
-                grpc::status(content_type, grpc::Code::Internal, TITLE, None)
-            } else if text {
-                plain(StatusCode::INTERNAL_SERVER_ERROR, TITLE.into())
-            } else {
-                let json = format!("{{\"type\":\"about:blank\",\"title\":\"{TITLE}\",\"status\":500}}");
-                problem(StatusCode::INTERNAL_SERVER_ERROR, json)
-            }
+            let codes = (StatusCode::INTERNAL_SERVER_ERROR, grpc::Code::Internal);
+            told(request, codes, TITLE, None, || {
+                format!("{{\"type\":\"about:blank\",\"title\":\"{TITLE}\",\"status\":500}}")
+            })
         }
     }
 }
 
-fn plain(status: StatusCode, text: String) -> Response {
-    (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from(text)).into_response()
+/// An answer in the form that the client reads: a status of gRPC, plain text, or else problem+json.
+fn told(
+    request: Option<&Parts>,
+    (status, code): (StatusCode, grpc::Code),
+    text: &str,
+    wait: Option<Duration>,
+    json: impl FnOnce() -> String,
+) -> Response {
+    let mut response = if let Some(content_type) = request.and_then(grpc::content_type) {
+        grpc::status(content_type, code, text, wait)
+    } else if request.is_some_and(|request| accept::prefers_text(&request.headers)) {
+        typed(status, "text/plain; charset=utf-8", text.to_owned())
+    } else {
+        typed(status, "application/problem+json", json())
+    };
+    if let Some(wait) = wait {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+    }
+    response
 }
 
-fn problem(status: StatusCode, json: String) -> Response {
-    (status, [(CONTENT_TYPE, "application/problem+json")], Body::from(json)).into_response()
+fn typed(status: StatusCode, content_type: &'static str, body: String) -> Response {
+    (status, [(CONTENT_TYPE, content_type)], Body::from(body)).into_response()
 }
 
 impl IntoResponse for Throttled {
