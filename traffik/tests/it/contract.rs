@@ -72,6 +72,42 @@ fn rates_identities_and_errors() {
     let _ = (OnError::allow(), OnError::throttle(), OnError::raise());
 }
 
+// Nothing is called: that it compiles is the test.
+const _: fn(&'static Throttle) = what_is_held_can_be_sent_and_shared;
+
+fn what_is_held_can_be_sent_and_shared(throttle: &'static Throttle) {
+    fn both<T: Send + Sync>() {}
+    fn sent<T: Send>(_: T) {}
+    fn error<T: std::error::Error + Send + Sync + 'static>() {}
+    both::<(Throttle, traffik::ThrottleBuilder, traffik::Registry, Traffik, traffik::TraffikBuilder)>();
+    both::<(MemoryBackend, SharedBackend, traffik::DenialCache, OnError, traffik::CircuitBreaker)>();
+    both::<(traffik::Headers, traffik::ClientIp, traffik::Rule, Identity, Rate)>();
+    both::<(traffik::Decision, traffik::Outcome, traffik::Charge, traffik::Reservation)>();
+    both::<(traffik::Quota<'_>, traffik::QuotaContext<'_>)>();
+    both::<(traffik::ThrottleLayer, traffik::BackendLayer)>();
+    #[cfg(feature = "redis")]
+    both::<(traffik::RedisBackend, traffik::RedisBackendBuilder)>();
+    #[cfg(feature = "ws")]
+    sent::<Option<traffik::GuardedSocket>>(None);
+    error::<traffik::Error>();
+    error::<traffik::Throttled>();
+    error::<traffik::BackendError>();
+    error::<traffik::ReserveError>();
+    error::<traffik::QuotaError>();
+    error::<traffik::axum::ChargeRejection>();
+    error::<traffik::axum::OutcomeRejection>();
+    sent(throttle.hit("ann").into_future());
+    sent(throttle.check("ann").into_future());
+    sent(throttle.stat("ann").into_future());
+    sent(throttle.reserve("ann").into_future());
+    sent(throttle.refund("ann", 1));
+    sent(throttle.quota("ann").run(async |quota| {
+        quota.add(1);
+        Ok(())
+    }));
+    sent(traffik::hit_all([throttle], "ann"));
+}
+
 #[tokio::test]
 async fn one_default_a_process() {
     let memory = MemoryBackend::builder().capacity(1_000_000).build();
