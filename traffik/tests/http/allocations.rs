@@ -1,9 +1,5 @@
 //! What the way in costs the allocator.
 
-#![allow(unsafe_code)]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -12,47 +8,17 @@ use http::{Request, Response};
 use traffik::{Gate, Headers, Parts, Peer, Throttle, ThrottleLayer};
 
 use crate::support::throttle;
+use counting::count;
 
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that is going away is not the one that counts.
-    let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-}
-
-// SAFETY: every call is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+#[path = "../common/counting.rs"]
+mod counting;
 
 /// Runs a future that is ready at once, and counts.
 fn allocations<T>(future: impl Future<Output = T>) -> (T, usize) {
     let mut future = std::pin::pin!(future);
-    let before = COUNT.get();
+    let before = count();
     let poll = future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
-    let count = COUNT.get() - before;
+    let count = count() - before;
     match poll {
         std::task::Poll::Ready(value) => (value, count),
         std::task::Poll::Pending => panic!("not ready at once"),

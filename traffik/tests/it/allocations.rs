@@ -1,44 +1,23 @@
 //! The hot path allocates nothing: counted, not believed.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::future::IntoFuture;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use traffik::{EXEMPTED, MemoryBackend, Registry, Throttle};
 
-struct Counting;
+use counting::count;
 
-thread_local! {
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
+#[path = "../common/counting.rs"]
+mod counting;
 
-// SAFETY: every call goes on to the system's allocator unchanged; counting touches no memory of it.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises are passed on as they are.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on as they are.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations(mut work: impl FnMut()) -> u64 {
+fn allocations(mut work: impl FnMut()) -> usize {
     work();
-    let before = COUNT.with(Cell::get);
+    let before = count();
     for _ in 0..1_000 {
         work();
     }
-    COUNT.with(Cell::get) - before
+    count() - before
 }
 
 fn now<F: IntoFuture>(question: F) -> F::Output {
