@@ -9,8 +9,8 @@ use std::future::IntoFuture;
 
 use crate::support::{statuses, still};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use traffik::test_kit::{FaultyBackend, ManualClock};
-use traffik::{EXEMPTED, MemoryBackend, Registry, SharedBackend, Throttle, hit_all};
+use traffik::test_kit::FaultyBackend;
+use traffik::{EXEMPTED, Registry, SharedBackend, Throttle, hit_all};
 
 /// `name{label=value,…}` → the value; histograms as how many and their sum.
 type Seen = BTreeMap<String, String>;
@@ -48,7 +48,7 @@ fn throttle(uid: &str, rate: &str, backend: &SharedBackend) -> Throttle {
 }
 
 fn memory() -> SharedBackend {
-    MemoryBackend::builder().clock(ManualClock::new()).build().into()
+    still().into()
 }
 
 #[test]

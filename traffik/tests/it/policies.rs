@@ -12,16 +12,12 @@ use traffik::{
     ThrottleBuilder, Traffik, hit_all, throttle,
 };
 
-use crate::support::{Result, statuses};
+use crate::support::{Result, statuses, still};
 
 const DEADLINE: Duration = Duration::from_millis(100);
 
-fn memory() -> MemoryBackend {
-    MemoryBackend::builder().clock(ManualClock::new()).build()
-}
-
 fn faulty() -> FaultyBackend {
-    FaultyBackend::new(memory())
+    FaultyBackend::new(still())
 }
 
 fn on(uid: &str, rate: &str, backend: impl Into<SharedBackend>) -> ThrottleBuilder {
@@ -42,7 +38,7 @@ async fn used(throttle: &Throttle, who: &str) -> Result<u64> {
 
 #[tokio::test]
 async fn a_fallback_decides_while_the_first_is_down() -> Result {
-    let (first, second) = (faulty(), memory());
+    let (first, second) = (faulty(), still());
     let throttle =
         on("policy:fallback", "2/min", first.clone()).on_error(OnError::fallback(second.clone())).build()?;
     assert!(throttle.hit("ann").await?.is_allowed());
@@ -58,7 +54,7 @@ async fn a_fallback_decides_while_the_first_is_down() -> Result {
 
 #[tokio::test]
 async fn when_nothing_helps_the_last_word_holds() -> Result {
-    let (first, second, third) = (faulty(), faulty(), memory());
+    let (first, second, third) = (faulty(), faulty(), still());
     let throttle = on("policy:last", "9/min", first.clone()).build()?;
     first.fail();
     second.fail();
@@ -76,7 +72,7 @@ async fn when_nothing_helps_the_last_word_holds() -> Result {
 
 #[tokio::test]
 async fn a_reset_reaches_every_backend_that_may_have_counted() -> Result {
-    let (first, second) = (faulty(), memory());
+    let (first, second) = (faulty(), still());
     let throttle = on("policy:reset", "1/min", first.clone()).on_error(OnError::fallback(second)).build()?;
     assert!(throttle.hit("ann").await?.is_allowed());
     first.fail();
@@ -178,7 +174,7 @@ async fn an_open_breaker_costs_no_timeout() -> Result {
 
 #[tokio::test(start_paused = true)]
 async fn failover_leaves_the_first_alone_and_comes_back() -> Result {
-    let (clock, slow, second) = (ManualClock::new(), faulty().delay(Duration::from_secs(1)), memory());
+    let (clock, slow, second) = (ManualClock::new(), faulty().delay(Duration::from_secs(1)), still());
     let policy = OnError::failover(second).breaker(breaker(2, &clock));
     let throttle = on("policy:failover", "9/min", slow.clone()).on_error(policy).build()?;
     for (hit, waits) in [(1, DEADLINE), (2, DEADLINE), (3, Duration::ZERO), (4, Duration::ZERO)] {
@@ -226,7 +222,7 @@ async fn one_probe_among_many_requests() -> Result {
 
 #[tokio::test]
 async fn a_stack_stays_all_or_nothing_on_its_fallback() -> Result {
-    let (first, second) = (faulty(), memory());
+    let (first, second) = (faulty(), still());
     let policy = OnError::fallback(second);
     let wide = on("stack:wide", "9/min", first.clone()).on_error(policy.clone()).build()?;
     let narrow = on("stack:narrow", "1/min", first.clone()).on_error(policy).build()?;
@@ -243,7 +239,7 @@ async fn a_stack_stays_all_or_nothing_on_its_fallback() -> Result {
 
 #[tokio::test]
 async fn each_of_a_stack_goes_its_own_way() -> Result {
-    let (first, healthy, second) = (faulty(), memory(), memory());
+    let (first, healthy, second) = (faulty(), still(), still());
     // In source order: one that falls back, one on a healthy store, one that lets pass.
     let a = on("ways:a", "5/min", first.clone()).on_error(OnError::fallback(second)).build()?;
     let b = on("ways:b", "2/min", healthy).build()?;
@@ -299,7 +295,7 @@ async fn throttles_may_share_a_breaker_or_bring_their_own() -> Result {
 
 #[tokio::test(start_paused = true)]
 async fn shadows_have_policies_too() -> Result {
-    let (clock, slow, second) = (ManualClock::new(), faulty().delay(Duration::from_secs(1)), memory());
+    let (clock, slow, second) = (ManualClock::new(), faulty().delay(Duration::from_secs(1)), still());
     let policy = OnError::failover(second.clone()).breaker(breaker(1, &clock));
     let shadow = on("shadow:policy", "1/min", slow.clone()).on_error(policy).shadow().build()?;
     for _ in 0..5 {
@@ -315,7 +311,7 @@ static DOWN: LazyLock<FaultyBackend> = LazyLock::new(|| {
     backend.fail();
     backend
 });
-static SPARE: LazyLock<MemoryBackend> = LazyLock::new(memory);
+static SPARE: LazyLock<MemoryBackend> = LazyLock::new(still);
 
 #[throttle(
     "policy:attribute",
@@ -329,7 +325,7 @@ async fn app_policy() {}
 
 #[tokio::test]
 async fn by_attribute_and_by_app() {
-    let spare = memory();
+    let spare = still();
     let traffik = Traffik::builder().backend(DOWN.clone()).on_error(OnError::failover(spare.clone())).build();
     let app =
         Router::new().route("/own", get(own_policy)).route("/app", get(app_policy)).layer(traffik.layer());

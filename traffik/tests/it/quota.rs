@@ -4,28 +4,18 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use traffik::test_kit::{FaultyBackend, ManualClock};
-use traffik::{
-    EXEMPTED, MemoryBackend, OnCancel, Parts, QuotaContext, QuotaError, Registry, SharedBackend, Throttle,
-};
+use traffik::test_kit::FaultyBackend;
+use traffik::{EXEMPTED, OnCancel, Parts, QuotaContext, QuotaError, Registry, SharedBackend, Throttle};
 
-use crate::support::{Result, get_from, send};
-
-fn memory() -> MemoryBackend {
-    MemoryBackend::builder().clock(ManualClock::new()).build()
-}
+use crate::support::{Result, get_from, send, still, used};
 
 fn on(uid: &str, rate: &str, backend: impl Into<SharedBackend>) -> Throttle {
     Throttle::builder(uid).rate(rate).backend(backend).registry(&Registry::new()).build().unwrap()
 }
 
-async fn used(throttle: &Throttle) -> u64 {
-    throttle.stat("ann").await.unwrap().unwrap().used
-}
-
 #[tokio::test]
 async fn work_that_succeeds_is_charged_in_the_end() -> Result {
-    let rows = on("quota:ok", "10/hour", memory());
+    let rows = on("quota:ok", "10/hour", still());
     let answer = rows.quota("ann").run(async |q| {
         q.add(3);
         q.add(2);
@@ -40,7 +30,7 @@ async fn work_that_succeeds_is_charged_in_the_end() -> Result {
 
 #[tokio::test]
 async fn work_that_fails_is_not() -> Result {
-    let rows = on("quota:error", "10/hour", memory());
+    let rows = on("quota:error", "10/hour", still());
     let failed = rows.quota("ann").run(async |q| {
         q.add(3);
         Err::<(), _>("no such table".into())
@@ -53,7 +43,7 @@ async fn work_that_fails_is_not() -> Result {
 
 #[tokio::test]
 async fn all_or_chosen_errors_are_paid_for() -> Result {
-    let rows = on("quota:paid", "10/hour", memory());
+    let rows = on("quota:paid", "10/hour", still());
     let fail = async |q: traffik::Quota<'_>, units| {
         let all = q.run(async |q| {
             q.add(units);
@@ -82,7 +72,7 @@ async fn all_or_chosen_errors_are_paid_for() -> Result {
 
 #[tokio::test]
 async fn several_throttles_are_charged_all_or_none_in_one_call() -> Result {
-    let backend = memory();
+    let backend = still();
     let (rows, bytes) =
         (on("quota:rows", "10/hour", backend.clone()), on("quota:bytes", "100/hour", backend.clone()));
     let quota = QuotaContext::new("ann");
@@ -114,7 +104,7 @@ async fn several_throttles_are_charged_all_or_none_in_one_call() -> Result {
 
 #[tokio::test]
 async fn work_whose_quota_is_refused_is_told() -> Result {
-    let rows = on("quota:refused", "4/hour", memory());
+    let rows = on("quota:refused", "4/hour", still());
     let refused = rows.quota("ann").run(async |q| {
         q.add(5);
         Ok(())
@@ -128,7 +118,7 @@ async fn work_whose_quota_is_refused_is_told() -> Result {
 
 #[tokio::test]
 async fn a_refusal_within_the_work_is_told_as_one() -> Result {
-    let rows = on("quota:within", "4/hour", memory());
+    let rows = on("quota:within", "4/hour", still());
     let refused = rows.quota("ann").run(async |q| {
         q.nested()
             .run(async |inner| {
@@ -150,9 +140,9 @@ async fn a_refusal_within_the_work_is_told_as_one() -> Result {
 
 #[tokio::test]
 async fn what_is_held_is_given_back_if_the_end_fails() -> Result {
-    let faulty = FaultyBackend::new(memory());
+    let faulty = FaultyBackend::new(still());
     let (held, queued) =
-        (on("quota:held", "10/hour", memory()), on("quota:queued", "10/hour", faulty.clone()));
+        (on("quota:held", "10/hour", still()), on("quota:queued", "10/hour", faulty.clone()));
     let answer = QuotaContext::new("ann").run(async |q| {
         q.add(&held, 3);
         assert!(q.reserve().await?.is_allowed());
@@ -167,7 +157,7 @@ async fn what_is_held_is_given_back_if_the_end_fails() -> Result {
 
 #[tokio::test]
 async fn nested_contexts_merge_into_the_outer_one() -> Result {
-    let rows = on("quota:nested", "10/hour", memory());
+    let rows = on("quota:nested", "10/hour", still());
     rows.quota("ann")
         .run(async |outer| {
             outer.add(1);
@@ -202,7 +192,7 @@ async fn nested_contexts_merge_into_the_outer_one() -> Result {
 
 #[tokio::test]
 async fn a_check_inside_counts_what_is_queued_outside() -> Result {
-    let rows = on("quota:check:nested", "5/hour", memory());
+    let rows = on("quota:check:nested", "5/hour", still());
     let outer = rows.quota("ann");
     outer.add(3);
     let inner = outer.nested();
@@ -216,7 +206,7 @@ async fn a_check_inside_counts_what_is_queued_outside() -> Result {
 
 #[tokio::test]
 async fn what_is_held_is_taken_now_and_given_back_on_cancel() -> Result {
-    let rows = on("quota:held", "10/hour", memory());
+    let rows = on("quota:held", "10/hour", still());
     let quota = rows.quota("ann");
     quota.add(7);
     assert!(quota.reserve().await?.is_allowed());
@@ -249,7 +239,7 @@ async fn what_is_held_is_taken_now_and_given_back_on_cancel() -> Result {
 
 #[tokio::test]
 async fn a_hold_inside_is_the_outer_ones_to_decide() -> Result {
-    let rows = on("quota:held:nested", "10/hour", memory());
+    let rows = on("quota:held:nested", "10/hour", still());
     let outer = rows.quota("ann");
     outer
         .nested()
@@ -268,7 +258,7 @@ async fn a_hold_inside_is_the_outer_ones_to_decide() -> Result {
 #[tokio::test]
 async fn a_dropped_hold_goes_by_the_throttles_rule() -> Result {
     for (rule, left) in [(OnCancel::Keep, 3), (OnCancel::Refund, 0)] {
-        let rows = on("quota:dropped", "10/hour", memory());
+        let rows = on("quota:dropped", "10/hour", still());
         rows.set_on_cancel(rule);
         let quota = rows.quota("ann");
         quota.add(3);
@@ -286,7 +276,7 @@ async fn a_dropped_hold_goes_by_the_throttles_rule() -> Result {
 
 #[tokio::test]
 async fn after_an_outage_nothing_is_charged_twice() -> Result {
-    let faulty = FaultyBackend::new(memory());
+    let faulty = FaultyBackend::new(still());
     let rows = on("quota:outage", "10/hour", faulty.clone());
     let quota = rows.quota("ann");
     quota.add(3);
@@ -304,7 +294,7 @@ async fn after_an_outage_nothing_is_charged_twice() -> Result {
 
 #[tokio::test]
 async fn the_exempt_pay_nothing() -> Result {
-    let rows = on("quota:exempt", "1/hour", memory());
+    let rows = on("quota:exempt", "1/hour", still());
     let quota = rows.quota(EXEMPTED);
     quota.add(1_000);
     assert!(quota.reserve().await?.is_allowed() && quota.apply().await?.is_allowed());
@@ -314,7 +304,7 @@ async fn the_exempt_pay_nothing() -> Result {
 #[tokio::test]
 async fn a_handler_runs_its_work_under_a_quota() -> Result {
     static ROWS: std::sync::LazyLock<Throttle> =
-        std::sync::LazyLock::new(|| on("quota:handler", "4/hour", memory()));
+        std::sync::LazyLock::new(|| on("quota:handler", "4/hour", still()));
     async fn write(parts: Parts) -> std::result::Result<String, QuotaError> {
         ROWS.quota(&parts)
             .run(async |q| {
@@ -335,8 +325,8 @@ async fn a_handler_runs_its_work_under_a_quota() -> Result {
 /// What is said to be charged is charged.
 #[tokio::test]
 async fn what_is_not_counted_is_not_applied() -> Result {
-    let rows = on("quota:uncounted", "10/hour", memory());
-    let shadow = Throttle::builder("quota:shadow").rate("10/hour").shadow().backend(memory());
+    let rows = on("quota:uncounted", "10/hour", still());
+    let shadow = Throttle::builder("quota:shadow").rate("10/hour").shadow().backend(still());
     let shadow = shadow.registry(&Registry::new()).build()?;
     for (quota, account) in [(rows.quota(EXEMPTED), None), (shadow.quota("ann"), Some(&shadow))] {
         quota.add(11);

@@ -14,7 +14,7 @@ use traffik::strategy::TokenBucket;
 use traffik::test_kit::FaultyBackend;
 use traffik::{Charge, MemoryBackend, Registry, Settled, Throttle, ThrottleLayer, Traffik, throttle};
 
-use crate::support::{Result, get_from, isolated, send, statuses, still};
+use crate::support::{Result, get_from, isolated, send, statuses, still, used};
 
 /// Pieces that are made one at a time, when they are asked for.
 static MADE: AtomicUsize = AtomicUsize::new(0);
@@ -34,10 +34,6 @@ fn on(uid: &str, memory: &MemoryBackend) -> Throttle {
         .identifier(|_: &traffik::Parts| "ann")
         .build()
         .unwrap()
-}
-
-async fn used(throttle: &Throttle) -> u64 {
-    throttle.stat("ann").await.unwrap().unwrap().used
 }
 
 static MEMORY: LazyLock<MemoryBackend> = LazyLock::new(still);

@@ -8,11 +8,7 @@ use traffik::strategy::{FixedWindow, LeakyQueue, SlidingLog, SlidingWindow, Toke
 use traffik::test_kit::FaultyBackend;
 use traffik::{EXEMPTED, OnCancel, Settled, Throttle};
 
-use crate::support::{Result, alone, still};
-
-async fn used(throttle: &Throttle) -> Result<u64> {
-    Ok(throttle.stat("ann").await?.ok_or("exempt")?.used)
-}
+use crate::support::{Result, alone, still, used};
 
 #[tokio::test]
 async fn settling_charges_what_was_used() -> Result {
@@ -27,13 +23,13 @@ async fn settling_charges_what_was_used() -> Result {
         let reservation = throttle.reserve("ann").cost(cost).await?;
         assert_eq!(reservation.charged(), cost);
         assert_eq!(reservation.settle(actual).await?, settled);
-        assert_eq!(used(&throttle).await?, after);
+        assert_eq!(used(&throttle).await, after);
     }
     let more = throttle.reserve("ann").cost(20).await?;
     assert_eq!(more.settle(50).await?, Settled::InFull, "more than was reserved, and there is room");
-    assert_eq!(used(&throttle).await?, 880);
+    assert_eq!(used(&throttle).await, 880);
     throttle.reserve("ann").cost(120).await?.cancel().await?;
-    assert_eq!(used(&throttle).await?, 880);
+    assert_eq!(used(&throttle).await, 880);
     Ok(())
 }
 
@@ -42,7 +38,7 @@ async fn what_finds_no_room_takes_the_key_to_its_limit() -> Result {
     let throttle = alone("reserve:limit").0.rate("1000/hour").build()?;
     let reservation = throttle.reserve("ann").cost(600).await?;
     assert_eq!(reservation.settle(1_700).await?, Settled::AtLimit { missing: 700 });
-    assert_eq!(used(&throttle).await?, 1_000);
+    assert_eq!(used(&throttle).await, 1_000);
     assert!(!throttle.hit("ann").await?.is_allowed());
     let huge = alone("reserve:huge").0.rate("10/hour").build()?;
     let settled = huge.reserve("ann").await?.settle(u64::MAX).await?;
@@ -60,9 +56,9 @@ async fn where_debt_is_allowed_it_is_taken() -> Result {
     let other = throttle.reserve("ann").cost(20).await?;
     assert_eq!(one.settle(110).await?, Settled::InDebt { units: 30 });
     assert_eq!(other.settle(80).await?, Settled::AtLimit { missing: 40 });
-    assert_eq!(used(&throttle).await?, 150);
+    assert_eq!(used(&throttle).await, 150);
     clock.advance(Duration::from_secs(51));
-    assert_eq!(used(&throttle).await?, 99, "a debt is worked off as anything else");
+    assert_eq!(used(&throttle).await, 99, "a debt is worked off as anything else");
     Ok(())
 }
 
@@ -74,7 +70,7 @@ async fn a_settlement_goes_by_the_limit_it_was_reserved_under() -> Result {
     assert!(throttle.hit("ann").cost(60).await?.is_allowed());
     assert_eq!(one.settle(30).await?, Settled::InDebt { units: 30 });
     assert_eq!(other.settle(41).await?, Settled::AtLimit { missing: 1 });
-    assert_eq!(used(&throttle).await?, 130);
+    assert_eq!(used(&throttle).await, 130);
     Ok(())
 }
 
@@ -86,12 +82,12 @@ async fn a_late_refund_lifts_no_other_window() -> Result {
     clock.advance(Duration::from_secs(60));
     assert!(throttle.hit("ann").cost(30).await?.is_allowed());
     assert_eq!(reservation.settle(10).await?, Settled::InFull);
-    assert_eq!(used(&throttle).await?, 30, "the charge went with its window");
+    assert_eq!(used(&throttle).await, 30, "the charge went with its window");
 
     let reservation = throttle.reserve("ann").cost(10).await?;
     clock.advance(Duration::from_secs(60));
     assert_eq!(reservation.settle(25).await?, Settled::InFull);
-    assert_eq!(used(&throttle).await?, 15, "what is used beyond is charged when it is known");
+    assert_eq!(used(&throttle).await, 15, "what is used beyond is charged when it is known");
     Ok(())
 }
 
@@ -102,7 +98,7 @@ async fn a_refusal_reserves_nothing() -> Result {
     let refused = throttle.reserve("ann").cost(3).await.unwrap_err();
     assert_eq!(refused.throttled().map(|refused| refused.stat().remaining), Some(2));
     assert!(refused.to_string().starts_with("over the limit of reserve:refused"), "{refused}");
-    assert_eq!(used(&throttle).await?, 8);
+    assert_eq!(used(&throttle).await, 8);
     Ok(())
 }
 
@@ -119,16 +115,16 @@ async fn the_exempt_have_nothing_to_settle() -> Result {
 async fn a_dropped_reservation_goes_by_the_throttles_rule() -> Result {
     let keeps = alone("reserve:keep").0.rate("10/min").build()?;
     drop(keeps.reserve("ann").cost(4).await?);
-    assert_eq!(used(&keeps).await?, 4);
+    assert_eq!(used(&keeps).await, 4);
 
     let refunds = alone("reserve:refund").0.rate("10/min").on_cancel(OnCancel::Refund).build()?;
     drop(refunds.reserve("ann").cost(4).await?);
-    assert_eq!(used(&refunds).await?, 0);
+    assert_eq!(used(&refunds).await, 0);
     refunds.reserve("ann").cost(4).await?.settle(3).await?;
-    assert_eq!(used(&refunds).await?, 3, "what is settled is not given back");
+    assert_eq!(used(&refunds).await, 3, "what is settled is not given back");
     refunds.set_on_cancel(OnCancel::Keep);
     drop(refunds.reserve("ann").cost(4).await?);
-    assert_eq!(used(&refunds).await?, 7);
+    assert_eq!(used(&refunds).await, 7);
     Ok(())
 }
 
@@ -144,7 +140,7 @@ async fn a_backend_that_waits_is_given_back_to_by_a_task() -> Result {
         .build()?;
     drop(throttle.reserve("ann").cost(4).await?);
     for _ in 0..1_000 {
-        if used(&throttle).await? == 0 {
+        if used(&throttle).await == 0 {
             return Ok(());
         }
         tokio::task::yield_now().await;
@@ -167,7 +163,7 @@ async fn a_failed_settlement_is_an_error_and_never_gives_twice() -> Result {
     let error = reservation.settle(1).await.unwrap_err();
     assert!(error.is_backend());
     tokio::task::yield_now().await;
-    assert_eq!(used(&throttle).await?, 4, "what may have been given back is not given again");
+    assert_eq!(used(&throttle).await, 4, "what may have been given back is not given again");
     Ok(())
 }
 
@@ -178,10 +174,10 @@ async fn every_strategy_can_be_settled() -> Result {
             let throttle = alone("reserve:strategies").0.rate("100/hour").strategy($strategy).build()?;
             assert_eq!(throttle.reserve("ann").cost(50).await?.settle(20).await?, Settled::InFull);
             assert_eq!(throttle.reserve("ann").cost(5).await?.settle(35).await?, Settled::InFull);
-            assert_eq!(used(&throttle).await?, 55, "{:?}", $strategy);
+            assert_eq!(used(&throttle).await, 55, "{:?}", $strategy);
             let settled = throttle.reserve("ann").cost(5).await?.settle(60).await?;
             assert_eq!(settled, Settled::AtLimit { missing: 15 }, "{:?}", $strategy);
-            assert_eq!(used(&throttle).await?, 100, "{:?}", $strategy);
+            assert_eq!(used(&throttle).await, 100, "{:?}", $strategy);
         })*};
     }
     each!(FixedWindow::new(), SlidingWindow::new(), SlidingLog::new(), TokenBucket::new(), LeakyQueue::new());

@@ -57,6 +57,11 @@ pub(crate) fn alone(uid: &str) -> (ThrottleBuilder, ManualClock) {
     (Throttle::builder(uid).registry(&Registry::new()).backend(memory), clock)
 }
 
+/// What the client of the tests has used.
+pub(crate) async fn used(throttle: &Throttle) -> u64 {
+    throttle.stat("ann").await.unwrap().unwrap().used
+}
+
 /// A store whose clock stands still, so that no test sees the end of a window by chance.
 pub(crate) fn still() -> MemoryBackend {
     MemoryBackend::builder().clock(ManualClock::new()).build()
