@@ -38,8 +38,8 @@ pub const DEFAULT_DEADLINE: Duration = Duration::from_millis(100);
 /// - **Distinct keys.** A batch never names a key twice.
 /// - **An error is no verdict.** Return [`BackendError`] when the store cannot answer; never a
 ///   refusal.
-/// - **Forgetting.** A state may be dropped once [`Verdict::keep_for`] has passed, and is within a
-///   second of it.
+/// - **Forgetting.** A state may be dropped once [`Verdict::keep_for`] has passed, and must be within a
+///   second after.
 ///
 /// The guide writes one step by step, in `docs::writing_a_backend`.
 #[diagnostic::on_unimplemented(

@@ -101,14 +101,14 @@ impl Registry {
         self.inner().get(uid)
     }
 
-    /// Switches a throttle off: its hits pass uncounted. Says whether there is one; one that comes
-    /// later comes switched off.
+    /// Switches a throttle off: its hits pass uncounted. Says whether there is one; if there is none yet,
+    /// it starts switched off when it comes.
     pub fn disable(&self, uid: &str) -> bool {
         self.switch(uid, false)
     }
 
-    /// Switches a throttle on again. Says whether there is one; one that comes later comes switched
-    /// on.
+    /// Switches a throttle on again. Says whether there is one; if there is none yet, it starts switched
+    /// on when it comes.
     pub fn enable(&self, uid: &str) -> bool {
         self.switch(uid, true)
     }
@@ -131,10 +131,11 @@ impl Registry {
         found.is_some()
     }
 
-    /// Adds a rule to a throttle. Says whether there is one; one that comes later has the rule.
+    /// Adds a rule to a throttle. Says whether there is one; if there is none yet, it has the rule when
+    /// it comes.
     ///
     /// # Errors
-    /// When the rule's path pattern is none; nothing is changed then.
+    /// When the rule's path pattern is not valid; nothing is changed then.
     pub fn add_rule(&self, uid: &str, rule: Rule) -> Result<bool, Error> {
         if let Some(error) = rule.error() {
             return Err(error.clone());

@@ -87,7 +87,7 @@ impl Rule {
         self
     }
 
-    /// Methods any of which matches; of none, none does.
+    /// Methods, any of which will do. An empty list matches no request.
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.methods.get_or_insert_default().extend(methods);
         self

@@ -36,7 +36,7 @@ pub(crate) struct Settings {
     pub(crate) on_cancel: OnCancel,
     /// Whether nothing up to the backend has to wait. Kept up by [`Settings::seal`].
     pub(crate) is_immediate: bool,
-    /// The same.
+    /// The shortest way to a decision, if these settings allow it. Kept up likewise.
     #[cfg(feature = "memory")]
     pub(crate) lane: Option<Lane>,
     #[cfg(feature = "tower")]

@@ -86,8 +86,8 @@ impl<'a> Hit<'a> {
     }
 
     /// In a refund, or a settlement that [gives back](Self::gives_back): when the charge was made, in
-    /// microseconds since the Unix epoch. It goes before what the [`Op`] says of the whole batch, whose charges
-    /// may be of several instants.
+    /// microseconds since the Unix epoch. It takes precedence over what the [`Op`] says of the whole batch, whose
+    /// charges may be of several instants.
     #[must_use]
     pub fn charged_at(&self) -> Option<u64> {
         self.charged_at

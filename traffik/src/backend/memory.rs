@@ -275,8 +275,8 @@ pub struct MemoryBackendBuilder {
 }
 
 impl MemoryBackendBuilder {
-    /// The most keys to hold; at least 1, and at most 2^36, for which no machine has room: `usize::MAX` is no bound
-    /// but the machine's. A live key takes about 32 bytes; a full store under a flood of fresh keys, up to 40.
+    /// The most keys to hold: at least 1, and at most 2^36, for which no machine has room, so that `usize::MAX` is no
+    /// bound at all. A live key takes about 32 bytes; a full store under a flood of fresh keys, up to 40.
     pub fn capacity(mut self, keys: usize) -> Self {
         self.capacity = keys.clamp(1, MOST);
         self

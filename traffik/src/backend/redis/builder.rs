@@ -66,7 +66,7 @@ impl RedisBackendBuilder {
     }
 
     /// Remembers up to this many refused clients: until their `retry_after` they are answered in this
-    /// process, and Redis hears nothing of them. 0, which is the default, is none; more than 2^24 are as many. See
+    /// process, and Redis hears nothing of them. By default 0, which remembers nobody; never more than 2^24. See
     /// [`DenialCache`](crate::DenialCache) for what makes them forgotten.
     pub fn remember_denials(mut self, clients: usize) -> Self {
         self.remembered = clients;
