@@ -27,7 +27,7 @@ use crate::rate::Rate;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tiered {
-    default: u64,
+    others: u64,
     tiers: Vec<(Box<str>, u64)>,
 }
 
@@ -41,7 +41,7 @@ impl Tiered {
     /// No tiers yet: everybody gets the limit as it is.
     #[must_use]
     pub const fn new() -> Self {
-        Self { default: 1, tiers: Vec::new() }
+        Self { others: 1, tiers: Vec::new() }
     }
 
     /// What a tier's limit is multiplied by, at least 1. The last word on a tier counts.
@@ -56,14 +56,14 @@ impl Tiered {
     /// The multiplier of clients without a tier, or with one that was not named here. 1 if not
     /// said.
     #[must_use]
-    pub const fn default(mut self, multiplier: u64) -> Self {
-        self.default = multiplier;
+    pub const fn others(mut self, multiplier: u64) -> Self {
+        self.others = multiplier;
         self
     }
 
     fn multiplier(&self, tier: Option<&str>) -> u64 {
         let known = tier.and_then(|tier| self.tiers.iter().find(|(known, _)| &**known == tier));
-        known.map_or(self.default, |(_, multiplier)| *multiplier)
+        known.map_or(self.others, |(_, multiplier)| *multiplier)
     }
 }
 
@@ -74,7 +74,7 @@ impl Strategy for Tiered {
 
     fn validate(&self, rate: &Rate) -> Result<(), String> {
         let named = self.tiers.iter().map(|(name, multiplier)| (format!("tier {name:?}"), *multiplier));
-        for (who, multiplier) in named.chain([("the default".to_owned(), self.default)]) {
+        for (who, multiplier) in named.chain([("others".to_owned(), self.others)]) {
             if multiplier == 0 {
                 return Err(format!(
                     "the multiplier of {who} is 0, so such a client could never pass; make it at least 1"
@@ -93,7 +93,7 @@ impl Strategy for Tiered {
 
     fn capacity(&self, rate: &Rate) -> u64 {
         let most = self.tiers.iter().map(|(_, multiplier)| *multiplier).max().unwrap_or(0);
-        rate.limit().saturating_mul(most.max(self.default))
+        rate.limit().saturating_mul(most.max(self.others))
     }
 
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {

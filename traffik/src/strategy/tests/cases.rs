@@ -53,7 +53,7 @@ pub(super) fn narrow() -> Vec<Case> {
     let adaptive = Knobs { threshold: 60, reduction: 30, recovery: 7, floor: 3 };
     let working = [(0, 6, 300), (9, 17, 50), (23, 24, 0)];
     vec![
-        case(Tiered::new().tier("premium", 10).default(2), |scene| narrow::tiered(scene, 10, 2)),
+        case(Tiered::new().tier("premium", 10).others(2), |scene| narrow::tiered(scene, 10, 2)),
         case(PriorityReserve::new(), |scene| narrow::priority_reserve(scene, [50, 80, 95, 100])),
         case(PriorityReserve::new().share(Priority::Low, 20).share(Priority::High, 0), |scene| {
             narrow::priority_reserve(scene, [20, 50, 50, 100])

@@ -91,7 +91,7 @@ fn calendar_windows_are_full_after_a_million_hits() {
     let windows: [(&dyn Strategy, u64, u64); 7] = [
         (&FixedWindow::new(), 0, 20),
         (&FixedWindow::new().staggered(), shift, 20),
-        (&Tiered::new().default(3), 0, 60),
+        (&Tiered::new().others(3), 0, 60),
         (&PriorityReserve::new(), 0, 10),
         (&TimeOfDay::new().hours(0, 24, 150), 0, 30),
         // A full window leaves nothing to carry over, nor a reason to grow.

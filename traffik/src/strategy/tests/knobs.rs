@@ -22,7 +22,7 @@ fn knobs_out_of_bounds_are_named() {
     refused(SlidingWindow::new(), rate(1 << 40, SECOND), &["1099511627776", "lower the limit"]);
     refused(LeakyQueue::new(), rate(1 << 52, DAY), &["4503599627370496", "4503599627370495", "lower"]);
     refused(Tiered::new().tier("free", 0), hourly, &["\"free\"", "0", "at least 1"]);
-    refused(Tiered::new().default(0), hourly, &["default", "0", "at least 1"]);
+    refused(Tiered::new().others(0), hourly, &["others", "0", "at least 1"]);
     refused(Tiered::new().tier("all", 1 << 52), hourly, &["\"all\"", "4503599627370496", "2^53", "lower"]);
     refused(PriorityReserve::new().share(Priority::Low, 90), hourly, &["135 percent", "at most 100"]);
     refused(PriorityReserve::new(), rate(1, HOUR), &["Priority::Low", "0 units", "raise"]);
@@ -91,6 +91,7 @@ fn the_last_word_on_a_tier_and_on_an_hour_counts() {
     let hourly = rate(100, HOUR);
     let tiered = Tiered::new().tier("premium", 3).tier("premium", 4);
     assert_eq!(tiered.capacity(&hourly), 400);
+    assert_eq!(Tiered::default(), Tiered::new());
     let limits = |strategy: &TimeOfDay, hour: u64| {
         peek(strategy, &State::Empty, &ask(Op::Check, hour * HOUR + START / DAY * DAY, &hourly, 1, who(0)))
             .limit

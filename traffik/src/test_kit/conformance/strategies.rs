@@ -29,7 +29,7 @@ pub(super) fn core() -> Vec<Arc<dyn Strategy>> {
 /// All the others.
 pub(super) fn narrow() -> Vec<Arc<dyn Strategy>> {
     vec![
-        Arc::new(Tiered::new().tier("premium", 10).default(2)),
+        Arc::new(Tiered::new().tier("premium", 10).others(2)),
         Arc::new(PriorityReserve::new()),
         Arc::new(Rollover::new()),
         Arc::new(Adaptive::new()),
