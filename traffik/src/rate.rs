@@ -189,6 +189,11 @@ impl TryFrom<String> for Rate {
 }
 
 /// What a rate may be written as: a [`Rate`], or a string that [`Rate::parse`] reads.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a rate",
+    note = "write a string such as `\"20/min\"`, or a `traffik::Rate` such as `Rate::per_minute(20)`",
+    note = "a rate that each request computes goes into `.rate_with(..)`"
+)]
 pub trait IntoRate {
     /// The rate meant.
     ///

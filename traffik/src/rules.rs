@@ -99,7 +99,7 @@ impl Rule {
     pub fn when<F, R, K>(mut self, predicate: F) -> Self
     where
         F: Fn(&Parts) -> R + Send + Sync + 'static,
-        R: Answer<K>,
+        R: Condition<K>,
     {
         self.when.push(R::store(predicate));
         self
@@ -153,18 +153,23 @@ fn whole_path(parts: &Parts) -> &str {
 }
 
 /// What a predicate gives: a `bool`, or a future of one.
-pub trait Answer<Kind>: Sized {
+#[diagnostic::on_unimplemented(
+    message = "a predicate that should give a `bool` gives `{Self}`",
+    note = "give a `bool`, or a future of one that borrows nothing of the request",
+    note = "an `async fn` that borrows the request goes into `.when_async(..)`"
+)]
+pub trait Condition<Kind>: Sized {
     /// Stores a predicate that answers so.
     fn store(predicate: impl Fn(&Parts) -> Self + Send + Sync + 'static) -> RequestFn<bool>;
 }
 
-impl Answer<Sync_> for bool {
+impl Condition<Sync_> for bool {
     fn store(predicate: impl Fn(&Parts) -> Self + Send + Sync + 'static) -> RequestFn<bool> {
         RequestFn::sync(predicate)
     }
 }
 
-impl<F: Future<Output = bool> + Send + 'static> Answer<Async_> for F {
+impl<F: Future<Output = bool> + Send + 'static> Condition<Async_> for F {
     fn store(predicate: impl Fn(&Parts) -> Self + Send + Sync + 'static) -> RequestFn<bool> {
         RequestFn::later(move |parts| Box::pin(predicate(parts)))
     }

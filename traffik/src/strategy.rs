@@ -195,7 +195,11 @@ pub enum Twin {
     },
 }
 
-/// Any strategy, boxed or not, as the builder takes it.
+/// Any strategy, shared or not, as the builder takes it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a strategy",
+    note = "pass one of `traffik::strategy::*`, such as `TokenBucket::new().burst(50)`, or implement `Strategy`"
+)]
 pub trait IntoStrategy {
     /// The shared form.
     fn into_strategy(self) -> std::sync::Arc<dyn Strategy>;
