@@ -100,14 +100,7 @@ impl Handler {
     /// Whether this word stands among the parameters, at any depth. A parameter that `#[cfg]` takes
     /// away counts too.
     pub(crate) fn mentions(&self, word: &str) -> bool {
-        fn holds(tokens: TokenStream, word: &str) -> bool {
-            tokens.into_iter().any(|tree| match tree {
-                TokenTree::Ident(found) => found == word,
-                TokenTree::Group(group) => holds(group.stream(), word),
-                TokenTree::Literal(_) | TokenTree::Punct(_) => false,
-            })
-        }
-        holds(self.parameters.clone(), word)
+        find(self.parameters.clone(), &|found| found == word).is_some()
     }
 
     /// How many parameters there are, those included that `#[cfg]` takes away: good enough for a lint, and for nothing
@@ -188,11 +181,16 @@ fn gate(input: ParseStream<'_>) -> Option<Gate> {
     Some(Gate { variable, stack: stack.clone() })
 }
 
-/// Finds the word `Self`, at any depth.
+/// Finds the word `Self`.
 pub(crate) fn self_type(tokens: TokenStream) -> Option<Span> {
+    find(tokens, &|word| word == "Self")
+}
+
+/// Finds the first word of which this holds, at any depth.
+pub(crate) fn find(tokens: TokenStream, holds: &impl Fn(&Ident) -> bool) -> Option<Span> {
     tokens.into_iter().find_map(|tree| match tree {
-        TokenTree::Ident(word) if word == "Self" => Some(word.span()),
-        TokenTree::Group(group) => self_type(group.stream()),
-        _ => None,
+        TokenTree::Ident(word) => holds(&word).then(|| word.span()),
+        TokenTree::Group(group) => find(group.stream(), holds),
+        TokenTree::Literal(_) | TokenTree::Punct(_) => None,
     })
 }

@@ -1,11 +1,13 @@
 //! What the handler returns, in a form in which a variable's type can be written.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::{
     GenericArgument, GenericParam, Generics, Ident, PathArguments, ReturnType, Token, Type, TypeImplTrait,
     TypeInfer,
 };
+
+use crate::item;
 
 pub(crate) struct Returned {
     /// The type, with `_` for every `impl Trait`.
@@ -75,13 +77,5 @@ fn stands_alone(bounds: &TypeImplTrait, generics: &Generics) -> bool {
             GenericParam::Const(parameter) => &parameter.ident,
         })
         .collect();
-    !mentions(bounds.to_token_stream(), &names)
-}
-
-fn mentions(tokens: TokenStream, names: &[&Ident]) -> bool {
-    tokens.into_iter().any(|tree| match tree {
-        TokenTree::Ident(word) => word == "use" || names.contains(&&word),
-        TokenTree::Group(group) => mentions(group.stream(), names),
-        _ => false,
-    })
+    item::find(bounds.to_token_stream(), &|word| word == "use" || names.contains(&word)).is_none()
 }
