@@ -150,7 +150,8 @@ impl PathPattern {
     /// that is not a path, such as the `*` of `OPTIONS *`, matches only the patterns that match
     /// everything.
     ///
-    /// The time is at most some times the length of the path times the number of segments in the pattern.
+    /// Takes time in proportion to the length of the path times the number of segments in the pattern, at most.
+    #[must_use]
     pub fn may_match(&self, path: &str) -> bool {
         let matches = |reading, path| self.matches(path, reading, same);
         matches(Runs::One, path)
@@ -159,6 +160,7 @@ impl PathPattern {
     }
 
     /// Tells whether a request path matches, by each of its readings. Takes the same time.
+    #[must_use]
     pub fn must_match(&self, path: &str) -> bool {
         let matches = |reading, path| self.matches(path, reading, same_as_written);
         matches(Runs::One, path)

@@ -26,8 +26,8 @@ pub(crate) enum Kind {
     Expression,
 }
 
-#[derive(Clone)]
 /// `async move |a, b: B| body`, cut at the places where types may be put in.
+#[derive(Clone)]
 pub(crate) struct Closure {
     pub(crate) modifiers: TokenStream,
     pub(crate) bars: [Token![|]; 2],
