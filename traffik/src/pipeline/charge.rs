@@ -63,70 +63,89 @@ pub(super) async fn all<'a>(
 
 /// Charges all of these or none; `None` if they are refused. What is charged goes back unless it is kept.
 async fn together<'a>(
-    mut left: Legs<'a>,
+    legs: Legs<'a>,
     op: Op,
     ruling: &mut Ruling,
 ) -> Result<Option<ChargedSoFar<'a>>, Failure> {
-    let (mut charged, mut undone) = (ChargedSoFar::default(), None);
-    while let Some(first) = left.first() {
-        let backend = first.backend;
-        let (here, mut later): (Legs<'a>, Legs<'a>) =
-            left.into_iter().partition(|leg| leg.backend.same(backend));
+    let mut charging = Charging { op, ruling, left: legs, charged: ChargedSoFar::default(), undone: None };
+    while let Some(first) = charging.left.first() {
+        let passed = charging.ask(first.backend).await;
+        if !matches!(passed, Ok(true)) {
+            charging.charged.give_back(charging.ruling).await;
+            return passed.map(|_| None);
+        }
+    }
+    charging.undone.map_or(Ok(Some(charging.charged)), Err)
+}
+
+/// What stands together or falls, backend after backend.
+struct Charging<'a, 'r> {
+    op: Op,
+    ruling: &'r mut Ruling,
+    /// Who is still to be asked about.
+    left: Legs<'a>,
+    charged: ChargedSoFar<'a>,
+    /// The first of the resets that were not made: the others are made all the same.
+    undone: Option<Failure>,
+}
+
+impl<'a> Charging<'a, '_> {
+    /// Asks a backend about all that go there, in one call. Says whether they pass.
+    async fn ask(&mut self, backend: &'a SharedBackend) -> Result<bool, Failure> {
+        let op = self.op;
+        let (here, elsewhere) =
+            std::mem::take(&mut self.left).into_iter().partition(|leg| leg.backend.same(backend));
+        self.left = elsewhere;
         let mut batch = Batch::of(backend, &here);
+        let mut permits = Permits::default();
         // What is known already needs nobody's leave: nobody is asked, who might be down.
         let known = backend.get().recall(op, &batch.hits);
-        let mut permits = Permits::default();
-        let mut shut = Legs::new();
         if known.is_none() {
             let is_open = |leg: &Leg<'_>| leg.failed > 0 || permits.admit(&leg.candidate.on_error);
-            let (open, rest): (Legs<'a>, Legs<'a>) = here.into_iter().partition(is_open);
-            if !rest.is_empty() {
+            let (open, shut): (Legs<'a>, Legs<'a>) = here.into_iter().partition(is_open);
+            if !shut.is_empty() {
                 batch = Batch::of(backend, &open);
+                self.miss(&shut, None)?;
             }
-            shut = rest;
         }
-        let mut miss = |legs: &[Leg<'a>], error, ruling: &mut Ruling, later: &mut Legs<'a>| match op {
-            Op::Refund { .. } | Op::Settle { .. } => missed(legs, error).map_or(Ok(()), Err),
-            Op::Reset => {
-                later.extend(legs.iter().filter_map(|leg| leg.next()));
-                undone = undone.take().or_else(|| missed(legs, error));
-                Ok(())
-            }
-            Op::Hit | Op::Check => detour(legs, error, ruling, later),
-        };
-        let mut outcome = miss(&shut, None, ruling, &mut later);
-        if outcome.is_ok() && !batch.members.is_empty() {
-            // Of several backends none may be left charged if the client goes away meanwhile; nor may what goes back if
-            // it does.
-            let several = !(charged.is_empty() && later.is_empty());
-            let returns = op == Op::Hit && (several || batch.legs().any(|leg| leg.candidate.returns));
+        if !batch.members.is_empty() {
             let answer = match known {
                 Some(verdicts) => verdicts.checked(backend.get(), &batch.hits),
-                None if returns && !backend.is_immediate() => Underway::new(&batch, permits).answer().await,
+                None if self.returns(&batch) => Underway::new(&batch, permits).answer().await,
                 None => resilience::ask(backend, op, &batch.hits, batch.retry(), &mut permits).await,
             };
             match answer {
-                Ok(verdicts) if !batch.rule(&verdicts, op, ruling) => {
-                    charged.give_back(ruling).await;
-                    return Ok(None);
-                }
-                Ok(_) if op == Op::Reset => later.extend(batch.legs().filter_map(Leg::next)),
-                Ok(_) if op == Op::Hit => charged.add(batch),
+                Ok(verdicts) if !batch.rule(&verdicts, op, self.ruling) => return Ok(false),
+                Ok(_) if op == Op::Reset => self.left.extend(batch.legs().filter_map(Leg::next)),
+                Ok(_) if op == Op::Hit => self.charged.add(batch),
                 Ok(_) => {}
-                Err(error) => {
-                    let legs: Legs<'_> = batch.legs().collect();
-                    outcome = miss(&legs, Some(error), ruling, &mut later);
-                }
+                Err(error) => self.miss(&batch.legs().collect::<Legs<'_>>(), Some(error))?,
             }
         }
-        if let Err(failure) = outcome {
-            charged.give_back(ruling).await;
-            return Err(failure);
-        }
-        few::sort_by_key(&mut later, |leg| leg.candidate.entry);
-        left = later;
+        few::sort_by_key(&mut self.left, |leg| leg.candidate.entry);
+        Ok(true)
     }
-    undone.map_or(Ok(Some(charged)), Err)
+
+    /// Whether a call must be waited for if the client goes away meanwhile: of several backends none may be left
+    /// charged then; nor may what goes back if it does.
+    fn returns(&self, batch: &Batch<'_>) -> bool {
+        let several = !(self.charged.is_empty() && self.left.is_empty());
+        let returns = several || batch.legs().any(|leg| leg.candidate.returns);
+        self.op == Op::Hit && returns && !batch.backend.is_immediate()
+    }
+
+    /// Sends on what a backend that failed, or may not be asked (`None`), was to be asked about, as its policy says.
+    fn miss(&mut self, legs: &[Leg<'a>], error: Option<BackendError>) -> Result<(), Failure> {
+        match self.op {
+            Op::Refund { .. } | Op::Settle { .. } => missed(legs, error).map_or(Ok(()), Err),
+            Op::Reset => {
+                self.left.extend(legs.iter().filter_map(|leg| leg.next()));
+                self.undone = self.undone.take().or_else(|| missed(legs, error));
+                Ok(())
+            }
+            Op::Hit | Op::Check => detour(legs, error, self.ruling, &mut self.left),
+        }
+    }
 }
 
 /// A correction that was not made, or perhaps not: no policy makes that a success. A refund goes to no fallback, where
