@@ -43,7 +43,7 @@ mod throttle_layer;
 mod traffik_layer;
 
 #[cfg(feature = "axum")]
-pub(crate) use admission::{After, First, Use, admit, admit_now, turned_away};
+pub(crate) use admission::{After, First, Place, Use, admit, admit_now, turned_away};
 pub(crate) use around::Around;
 pub use backend_layer::{BackendFuture, BackendLayer, BackendService};
 pub use body::ThrottleBody;

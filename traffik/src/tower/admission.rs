@@ -30,7 +30,7 @@ use crate::subject::IntoSubject;
 pub(crate) use after::After;
 use after::Work;
 use inside::{adjusted, adjusts, find, held, is_new, tell_of_layers};
-pub(crate) use place::Use;
+pub(crate) use place::{Place, Use};
 use refuse::refuse;
 pub(crate) use refuse::turned_away;
 
@@ -48,15 +48,15 @@ pub(crate) enum First {
 ///
 /// Not inlined: handlers are many.
 #[inline(never)]
-pub(crate) fn admit_now(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
+pub(crate) fn admit_now(uses: &[Use], parts: &mut Parts, place: Place) -> First {
     // Most of all by itself: a loop and a table of lengths are a tenth of what an exemption takes.
     #[cfg(feature = "memory")]
-    if let ([one], false) = (uses, layer)
+    if let ([one], Place::Gate) = (uses, place)
         && let Some(first) = plain::single_in_memory(one, parts)
     {
         return first;
     }
-    if !layer && uses.iter().all(|one| one.overrides.is_none()) {
+    if place == Place::Gate && uses.iter().all(|one| one.overrides.is_none()) {
         #[cfg(feature = "memory")]
         if let Some(first) = plain::together_in_memory(uses, parts) {
             return first;
@@ -68,12 +68,12 @@ pub(crate) fn admit_now(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
             return single(one, decision, parts);
         }
     }
-    in_general(uses, parts, layer)
+    in_general(uses, parts, place)
 }
 
 /// The same, whatever is said of them where they are used.
 #[inline(never)]
-fn in_general(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
+fn in_general(uses: &[Use], parts: &mut Parts, place: Place) -> First {
     let counted = match Marks::of(&parts.extensions) {
         None => uses.iter().collect::<Counted<'_>>(),
         Some(marks) if uses.iter().any(|one| adjusts(one, marks) || held(one, marks).is_some()) => {
@@ -87,7 +87,7 @@ fn in_general(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
     if counted.is_empty() {
         return First::In(After::default());
     }
-    let silent = !layer && counted.iter().all(|one| one.stays_silent(parts));
+    let silent = place == Place::Gate && counted.iter().all(|one| one.stays_silent(parts));
     let entries = entries(&counted, &[]);
     let ruling = pipeline::decide_now(&entries, &(&*parts).into_subject(), Op::Hit, None, |decided| {
         if silent && decided.admitted() { None } else { Some(decided.into_ruling()) }
@@ -96,7 +96,7 @@ fn in_general(uses: &[Use], parts: &mut Parts, layer: bool) -> First {
         None => First::Later(None),
         Some(Ok(None)) => First::In(After::default()),
         Some(Ok(Some(ruling))) if ruling.refused.is_none() => {
-            First::In(enter(&counted, ruling, None, parts, layer))
+            First::In(enter(&counted, ruling, None, parts, place))
         }
         Some(ruling) => {
             let ruling = ruling.map(|ruling| ruling.unwrap_or_else(|| Ruling::exempt(counted.len())));
@@ -114,7 +114,7 @@ fn single(one: &Use, decision: Decision, parts: &mut Parts) -> First {
 
 fn decided(uses: &[&Use], ruling: Ruling, parts: &mut Parts) -> First {
     match ruling.refused {
-        None => First::In(enter(uses, ruling, None, parts, false)),
+        None => First::In(enter(uses, ruling, None, parts, Place::Gate)),
         Some(_) => First::Later(Some(Box::new(Ok(ruling)))),
     }
 }
@@ -126,7 +126,7 @@ fn decided(uses: &[&Use], ruling: Ruling, parts: &mut Parts) -> First {
 pub(crate) async fn admit(
     uses: &[Use],
     parts: &mut Parts,
-    layer: bool,
+    place: Place,
     mut ruling: Option<Box<Result<Ruling, Failure>>>,
 ) -> Result<After, Response> {
     let refused = Marks::of(&parts.extensions)
@@ -164,10 +164,10 @@ pub(crate) async fn admit(
         let refuses = |ruled: &Ruled| !ruled.shadow && !ruled.decision.is_allowed();
         let each = || counted.iter().copied().zip(&ruling.each);
         if !each().any(|(_, ruled)| refuses(ruled)) {
-            return Ok(enter(&counted, ruling, waved, parts, layer));
+            return Ok(enter(&counted, ruling, waved, parts, place));
         }
-        if let Some(place) = each().position(|(one, ruled)| refuses(ruled) && !one.continues()) {
-            return Err(refuse(&counted, &ruling, place, parts).await);
+        if let Some(at) = each().position(|(one, ruled)| refuses(ruled) && !one.continues()) {
+            return Err(refuse(&counted, &ruling, at, parts).await);
         }
         // Those that refuse let the request pass all the same, so that the others are to be charged
         // for it: they decide once more, without them.
@@ -238,8 +238,8 @@ fn report(one: &Use, ruled: &Ruled, parts: &Parts, refused: bool) -> Option<Repo
 }
 
 /// The request goes in.
-fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Parts, layer: bool) -> After {
-    let mut after = Work::of(layer);
+fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Parts, place: Place) -> After {
+    let mut after = Work::of(place);
     let mut marks: SmallVec<[Mark; 2]> = SmallVec::new();
     let mut tabs: SmallVec<[Arc<Tab>; 2]> = SmallVec::new();
     let continues = waved.is_some() || counted.iter().any(|one| one.continues());
@@ -261,7 +261,7 @@ fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Par
                 tabs.push(tab.clone());
             }
         }
-        if layer {
+        if place == Place::Layer {
             let came_to = match (tab, ruled.decision) {
                 (Some(tab), _) => CameTo::Paid(tab),
                 (None, Decision::Denied(refusal)) => {
@@ -277,7 +277,7 @@ fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Par
     if continues {
         Outcome::leave(parts, waved.first);
     }
-    if layer {
+    if place == Place::Layer {
         Marks::leave(&mut parts.extensions, waved.marks.into_iter().chain(marks));
     }
     after.into()

@@ -9,7 +9,7 @@ use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::admission::{First, Use, admit, admit_now};
+use super::admission::{First, Place, Use, admit, admit_now};
 use super::body::ThrottleBody;
 use super::throttle_future::ThrottleFuture;
 use crate::throttle::Throttle;
@@ -125,7 +125,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        match admit_now(&self.uses, &mut parts, true) {
+        match admit_now(&self.uses, &mut parts, Place::Layer) {
             First::In(after) => {
                 ThrottleFuture::running(self.inner.call(Request::from_parts(parts, body)), after)
             }
@@ -135,7 +135,7 @@ where
                 let inner = std::mem::replace(&mut self.inner, clone);
                 let uses = self.uses.clone();
                 let deciding = Box::pin(async move {
-                    let after = admit(&uses, &mut parts, true, ruling).await?;
+                    let after = admit(&uses, &mut parts, Place::Layer, ruling).await?;
                     Ok((Request::from_parts(parts, body), after))
                 });
                 ThrottleFuture::deciding(deciding, inner)

@@ -15,7 +15,7 @@ use crate::pipeline::{Failure, Ruling};
 use crate::resilience::Outage;
 use crate::response;
 use crate::seldom::Seldom;
-use crate::tower::{After, First, admit, admit_now, promised, ready, turned_away};
+use crate::tower::{After, First, Place, admit, admit_now, promised, ready, turned_away};
 
 impl<G: Gated, S: Send + Sync> FromRequestParts<S> for Gate<G, Before> {
     type Rejection = Refusal;
@@ -104,7 +104,7 @@ fn first(stack: &Stack, parts: &mut Parts) -> Result<After, Unfinished> {
     if stack.error.is_some() {
         return Err(None);
     }
-    match admit_now(&stack.uses, parts, false) {
+    match admit_now(&stack.uses, parts, Place::Gate) {
         First::In(mut after) => {
             if stack.charges {
                 ready(parts, &stack.uses, &mut after);
@@ -129,7 +129,7 @@ fn later<'a>(
             return Err(turned_away(response::outage(Outage::Raise, Some(parts)), parts).into());
         }
         let outside = stack.charges.then(|| promised(parts, &stack.uses));
-        let mut after = admit(&stack.uses, parts, false, ruling).await?;
+        let mut after = admit(&stack.uses, parts, Place::Gate, ruling).await?;
         if let Some(outside) = outside {
             ready(parts, &stack.uses, &mut after);
             outside.release();

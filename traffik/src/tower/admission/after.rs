@@ -12,6 +12,7 @@ use crate::backend::BoxFuture;
 use crate::headers::{self, Report};
 use crate::reserve::{Tab, give_back};
 use crate::seldom::Seldom;
+use crate::tower::admission::Place;
 use crate::tower::marks::TurnedAway;
 use crate::unstopped::Unstopped;
 
@@ -37,7 +38,7 @@ pub(super) struct Work {
     charges: SmallVec<[(Option<RefundOn>, Arc<Tab>); 2]>,
     promised: Promised,
     /// Whether this is a layer's, which gives all of it back if the request is turned away further in.
-    layer: bool,
+    is_layers: bool,
 }
 
 /// What a handler is to settle, until it has answered. Dropped before that, its client has gone away or something
@@ -117,8 +118,8 @@ fn is_turned_away<B>(response: &Response<B>) -> bool {
 }
 
 impl Work {
-    pub(super) fn of(layer: bool) -> Self {
-        Self { layer, ..Self::default() }
+    pub(super) fn of(place: Place) -> Self {
+        Self { is_layers: place == Place::Layer, ..Self::default() }
     }
 
     pub(super) fn report(&mut self, report: Report) {
@@ -127,7 +128,7 @@ impl Work {
 
     /// A charge that is given back on an answer with one of these statuses, if any.
     pub(super) fn charge(&mut self, refund_on: Option<RefundOn>, tab: Arc<Tab>) {
-        if self.layer || refund_on.is_some() {
+        if self.is_layers || refund_on.is_some() {
             self.charges.push((refund_on, tab));
         }
     }
@@ -140,7 +141,7 @@ impl Work {
     fn finish<B>(mut self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
         self.promised.0.clear();
         let settled = is_turned_away(response);
-        let gives_back = settled && self.layer;
+        let gives_back = settled && self.is_layers;
         if gives_back {
             for Report { stat, charged, .. } in &mut self.reports {
                 stat.remaining = stat.remaining.saturating_add(*charged);

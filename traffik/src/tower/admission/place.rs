@@ -1,4 +1,4 @@
-//! [`Use`]: a throttle at a place of use.
+//! [`Place`] and [`Use`]: where throttles stand, and one at such a place.
 
 use http::StatusCode;
 
@@ -10,6 +10,15 @@ use crate::pipeline::Overrides;
 use crate::response::{Answers, OnThrottled};
 use crate::settings::Settings;
 use crate::throttle::Throttle;
+
+/// Where throttles stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In front of a handler.
+    Gate,
+    /// Around whatever service: for the places inside, it leaves marks of what it has done.
+    Layer,
+}
 
 /// A throttle at a place of use, with what is said there on top of its settings.
 #[derive(Debug, Clone)]

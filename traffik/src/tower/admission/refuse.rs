@@ -11,14 +11,14 @@ use crate::pipeline::Ruling;
 use crate::response::{self, OnThrottled};
 use crate::tower::marks::{Marks, TurnedAway};
 
-/// The request is turned away by the throttle at `place`.
-pub(super) async fn refuse(counted: &[&Use], ruling: &Ruling, place: usize, parts: &Parts) -> Response {
+/// The request is turned away by the throttle at `at`.
+pub(super) async fn refuse(counted: &[&Use], ruling: &Ruling, at: usize, parts: &Parts) -> Response {
     let reports: Vec<Report> =
         counted.iter().zip(&ruling.each).filter_map(|(one, ruled)| report(one, ruled, parts, true)).collect();
-    let first = ruling.each.get(place).and_then(|ruled| ruled.decision.throttled());
+    let first = ruling.each.get(at).and_then(|ruled| ruled.decision.throttled());
     let last = first.map(|first| response::last(first, turning_away(counted, ruling)));
     let mut response = match (first, last) {
-        (Some(first), Some(last)) => answer(counted, ruling, place, [first, last], parts).await,
+        (Some(first), Some(last)) => answer(counted, ruling, at, [first, last], parts).await,
         _ => response::outage(crate::resilience::Outage::Raise, Some(parts)),
     };
     headers::write(&reports, response.headers_mut(), false);
@@ -37,11 +37,11 @@ fn turning_away<'a>(counted: &[&Use], ruling: &'a Ruling) -> impl Iterator<Item 
 async fn answer(
     counted: &[&Use],
     ruling: &Ruling,
-    place: usize,
+    at: usize,
     [first, last]: [&Throttled; 2],
     parts: &Parts,
 ) -> Response {
-    let own = counted.get(place).and_then(|one| one.on_throttled(&one.throttle.settings()).cloned());
+    let own = counted.get(at).and_then(|one| one.on_throttled(&one.throttle.settings()).cloned());
     let answer = own.or_else(|| app(parts)?.on_throttled().cloned());
     if let Some(OnThrottled::Answer(answer)) = answer {
         return answer(parts, first).await;
