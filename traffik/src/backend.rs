@@ -16,6 +16,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 pub use hit::Hit;
+pub(crate) use hit::OwnedHit;
 pub use shared::SharedBackend;
 pub use verdict::{Verdict, Verdicts};
 

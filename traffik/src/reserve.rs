@@ -136,6 +136,6 @@ impl Reservation {
 /// Shows uids and units, and nobody's identity.
 impl fmt::Debug for Reservation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.0.iter().map(|tab| (tab.receipt.policy.uid(), tab.charged()))).finish()
+        f.debug_map().entries(self.0.iter().map(|tab| (tab.receipt.uid(), tab.charged()))).finish()
     }
 }

@@ -57,11 +57,11 @@ pub struct OnError(Repr);
 #[derive(Clone)]
 enum Repr {
     Word(Outage),
-    Policy(Arc<Policy>),
+    Policy(Arc<FailurePolicy>),
 }
 
 #[derive(Clone, Default)]
-struct Policy {
+struct FailurePolicy {
     retry: Option<Retry>,
     breaker: Option<CircuitBreaker>,
     fallbacks: Vec<SharedBackend>,
@@ -106,7 +106,10 @@ impl OnError {
     /// A hit that the first backend charged before it failed to answer is charged on both.
     #[must_use]
     pub fn fallback(backend: impl Into<SharedBackend>) -> Self {
-        Self::policy(Policy { fallbacks: [backend.into()].into_iter().collect(), ..Policy::default() })
+        Self::policy(FailurePolicy {
+            fallbacks: [backend.into()].into_iter().collect(),
+            ..FailurePolicy::default()
+        })
     }
 
     /// [`fallback`](Self::fallback) behind a [`CircuitBreaker`] with its defaults: once the first
@@ -125,7 +128,10 @@ impl OnError {
     /// twice.** Nothing is ever repeated where this is not asked for, and a refund not even then.
     #[must_use]
     pub fn retry(times: u32) -> Self {
-        Self::policy(Policy { retry: (times > 0).then(|| Retry::new(times)), ..Policy::default() })
+        Self::policy(FailurePolicy {
+            retry: (times > 0).then(|| Retry::new(times)),
+            ..FailurePolicy::default()
+        })
     }
 
     /// The longest wait before the first repetition; every further one may be twice as long.
@@ -142,7 +148,7 @@ impl OnError {
     /// one are no reason to avoid another.
     #[must_use]
     pub fn breaker(self, breaker: CircuitBreaker) -> Self {
-        Self::policy(Policy { breaker: Some(breaker), ..self.into_policy() })
+        Self::policy(FailurePolicy { breaker: Some(breaker), ..self.into_policy() })
     }
 
     /// What to do when all of this has not helped.
@@ -158,7 +164,7 @@ impl OnError {
             }
             (first, next) => first.or(next),
         };
-        Self::policy(Policy {
+        Self::policy(FailurePolicy {
             retry,
             breaker: first.breaker.or(next.breaker),
             fallbacks: first.fallbacks.into_iter().chain(next.fallbacks).collect(),
@@ -166,21 +172,21 @@ impl OnError {
         })
     }
 
-    fn policy(policy: Policy) -> Self {
+    fn policy(policy: FailurePolicy) -> Self {
         if policy.retry.is_none() && policy.breaker.is_none() && policy.fallbacks.is_empty() {
             return Self(Repr::Word(policy.last));
         }
         Self(Repr::Policy(Arc::new(policy)))
     }
 
-    fn into_policy(self) -> Policy {
+    fn into_policy(self) -> FailurePolicy {
         match self.0 {
-            Repr::Word(last) => Policy { last, ..Policy::default() },
+            Repr::Word(last) => FailurePolicy { last, ..FailurePolicy::default() },
             Repr::Policy(policy) => Arc::unwrap_or_clone(policy),
         }
     }
 
-    fn get(&self) -> Option<&Policy> {
+    fn get(&self) -> Option<&FailurePolicy> {
         match &self.0 {
             Repr::Word(_) => None,
             Repr::Policy(policy) => Some(policy),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Op, Verdict};
-use crate::identity::Who;
+use crate::identity::{Identity, Who};
 use crate::key;
 use crate::policy::Policy;
 #[cfg(feature = "memory")]
@@ -179,6 +179,38 @@ impl<'a> Hit<'a> {
     #[inline]
     pub(crate) fn phase(&self) -> u64 {
         if self.policy.staggered() { key::stable(self.policy.uid(), &self.who) } else { 0 }
+    }
+}
+
+/// A hit that outlives its request.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnedHit {
+    pub(crate) policy: Policy,
+    identity: Identity,
+    scope: Option<String>,
+    hash: u64,
+    pub(crate) cost: u64,
+    /// From when on nothing is left of it, once it is charged.
+    pub(crate) gone_at: u64,
+}
+
+impl From<&Hit<'_>> for OwnedHit {
+    fn from(hit: &Hit<'_>) -> Self {
+        Self {
+            policy: hit.policy.clone(),
+            identity: hit.who.to_identity(),
+            scope: hit.scope.map(Into::into),
+            hash: hit.hash,
+            cost: hit.cost,
+            gone_at: hit.gone_at,
+        }
+    }
+}
+
+impl OwnedHit {
+    pub(crate) fn hit(&self) -> Hit<'_> {
+        let (who, scope) = (self.identity.as_ref(), self.scope.as_deref());
+        Hit { gone_at: self.gone_at, ..Hit::keyed(&self.policy, who, self.hash, scope, self.cost) }
     }
 }
 

@@ -89,7 +89,7 @@ impl Underway {
     }
 
     async fn ask(mut self) -> Answer {
-        let hits: Vec<_> = self.receipts.iter().map(|one| one.hit(one.cost)).collect();
+        let hits: Vec<_> = self.receipts.iter().map(|one| one.hit(one.charge.cost)).collect();
         let result = resilience::ask(&self.backend, Op::Hit, &hits, self.retry, &mut self.permits).await;
         drop(hits);
         Answer { receipts: self.receipts, result }
@@ -106,7 +106,7 @@ impl Answer {
             }
             for (place, (receipt, verdict)) in self.receipts.iter_mut().zip(&verdicts.each).enumerate() {
                 receipt.at = verdicts.instant(place);
-                receipt.gone_at = receipt.at.saturating_add(verdict.reset_after);
+                receipt.charge.gone_at = receipt.at.saturating_add(verdict.reset_after);
             }
             refund(&self.receipts).await;
         })
@@ -122,7 +122,7 @@ fn receipts(batch: &Batch<'_>) -> Vec<Receipt> {
 /// Gives the charges of one call back, in one call.
 async fn refund(receipts: &[Receipt]) {
     let Some(Receipt { backend, at, .. }) = receipts.first() else { return };
-    let hits: Vec<_> = receipts.iter().map(|one| one.hit(one.cost)).collect();
+    let hits: Vec<_> = receipts.iter().map(|one| one.hit(one.charge.cost)).collect();
     if let Err(error) = resilience::call(backend, Op::Refund { at: Some(*at) }, &hits).await {
         tell_kept(&error);
     }

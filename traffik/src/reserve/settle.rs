@@ -42,7 +42,7 @@ impl<'a> Correction<'a> {
             let taken = self.hit.cost.saturating_sub(verdict.wait);
             let gone_at = now.saturating_add(verdict.reset_after);
             self.tab.rise(Portion { units: taken, at: now, gone_at });
-            self.actual.saturating_sub(self.tab.receipt.cost).saturating_sub(taken)
+            self.actual.saturating_sub(self.tab.receipt.charge.cost).saturating_sub(taken)
         };
         match missing {
             0 if verdict.used > verdict.limit => Settled::InDebt { units: verdict.used - verdict.limit },
@@ -59,7 +59,7 @@ pub(super) async fn all(tabs: &[Arc<Tab>], actual: u64) -> Result<Settled, Error
     share(&mut left);
     let (mut worst, mut failed) = (Settled::Nothing, None);
     while let Some(first) = left.first() {
-        let (backend, uid) = (&first.tab.receipt.backend, first.tab.receipt.policy.uid());
+        let (backend, uid) = (&first.tab.receipt.backend, first.tab.receipt.uid());
         let (mut batch, mut later) = (Vec::new(), Vec::new());
         for one in left {
             // A batch never names a key twice.

@@ -50,7 +50,7 @@ pub(super) struct Portion {
 
 impl Tab {
     pub(crate) fn new(receipt: Receipt, on_cancel: OnCancel) -> Self {
-        let first = Portion { units: receipt.cost, at: receipt.at, gone_at: receipt.gone_at };
+        let first = Portion { units: receipt.charge.cost, at: receipt.at, gone_at: receipt.charge.gone_at };
         Self {
             portions: Mutex::new(Portions { first, more: Portion { units: 0, ..first } }),
             open: AtomicBool::new(true),
@@ -127,7 +127,7 @@ pub(crate) async fn give_back(tabs: &[&Tab]) {
                 later.push((tab, portion));
             } else {
                 hits.push(hit);
-                uids.push(tab.receipt.policy.uid());
+                uids.push(tab.receipt.uid());
             }
         }
         left = later;
@@ -146,7 +146,7 @@ impl Drop for Tab {
         if !*self.open.get_mut() || !*self.held.get_mut() {
             return;
         }
-        let uid = self.receipt.policy.uid();
+        let uid = self.receipt.uid();
         match self.on_cancel {
             OnCancel::Keep => {
                 tracing::debug!(target: "traffik", uid, charged = self.charged(), "a reservation was dropped unsettled, and stays charged");
@@ -160,7 +160,7 @@ impl Tab {
     fn give_back_dropped(&self) {
         // Open, and so it has never risen.
         let (receipt, units) = (&self.receipt, self.charged());
-        let uid = receipt.policy.uid();
+        let uid = receipt.uid();
         let refund = Op::Refund { at: Some(receipt.at) };
         match receipt.backend.decide_now(refund, &[receipt.hit(units)]) {
             Some(Ok(_)) => {
@@ -178,7 +178,7 @@ fn tell_kept(uid: &str, error: &dyn std::fmt::Display) {
 
 #[cfg(feature = "tokio")]
 fn give_back_later(receipt: Receipt, units: u64) {
-    let uid = receipt.policy.uid();
+    let uid = receipt.uid();
     let undone = Undone::new(move || tell_kept(uid, &"no runtime is there to give it back"));
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     // Boxed, so that the runtime's tasks are compiled once.
@@ -196,5 +196,5 @@ fn give_back_later(receipt: Receipt, units: u64) {
 
 #[cfg(not(feature = "tokio"))]
 fn give_back_later(receipt: Receipt, _: u64) {
-    tell_kept(receipt.policy.uid(), &"no runtime is there to give it back");
+    tell_kept(receipt.uid(), &"no runtime is there to give it back");
 }

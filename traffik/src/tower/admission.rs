@@ -248,7 +248,7 @@ fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Par
     for (one, ruled) in counted.iter().zip(ruling.each) {
         if let Some(report) = report(one, &ruled, parts, waved.first.is_some()) {
             after.report(Report {
-                charged: ruled.charged.as_ref().map_or(0, |receipt| receipt.cost),
+                charged: ruled.charged.as_ref().map_or(0, |receipt| receipt.charge.cost),
                 ..report
             });
         }

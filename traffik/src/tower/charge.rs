@@ -47,7 +47,7 @@ impl Charge {
     /// The charge of one throttle. Empty, with a line in the log, if none of that uid stands here;
     /// empty, too, where the client is exempt from it.
     pub fn of(&self, uid: &str) -> Reservation {
-        let tabs = self.own.iter().chain(&self.outer).filter(|tab| tab.receipt.policy.uid() == uid);
+        let tabs = self.own.iter().chain(&self.outer).filter(|tab| tab.receipt.uid() == uid);
         let reservation = Reservation::new(tabs.cloned());
         if reservation.is_empty() {
             tracing::debug!(target: "traffik", uid, "nothing is charged under this uid that could be settled");

@@ -11,9 +11,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::{Store, decide};
-use crate::backend::{BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
-use crate::identity::Identity;
-use crate::policy::Policy;
+use crate::backend::{BackendError, BoxFuture, Hit, Op, OwnedHit, Verdict, Verdicts};
 use crate::unstopped::Unstopped;
 
 /// The places of one client's hits in the batch.
@@ -77,7 +75,7 @@ pub(super) async fn decide(
     let mut charged = ChargedSoFar { store, groups: Vec::new() };
     let mut gathered = Gathered::new(hits.len());
     for places in groups {
-        let owned = of(hits, places).iter().map(Owned::new).collect();
+        let owned = of(hits, places).iter().map(OwnedHit::from).collect();
         let Answer { result, charge, .. } = charge(store.clone(), until, owned).await;
         let verdicts = match result {
             Ok(verdicts) => verdicts,
@@ -131,46 +129,8 @@ async fn ask(
     failed.map_or(Ok(gathered), Err)
 }
 
-/// A hit that outlives its request.
-struct Owned {
-    policy: Policy,
-    identity: Identity,
-    scope: Option<String>,
-    cost: u64,
-    hash: u64,
-    /// From when on nothing is left of it, once it is charged.
-    gone_at: u64,
-}
-
-impl Owned {
-    fn new(hit: &Hit<'_>) -> Self {
-        Self {
-            policy: hit.policy.clone(),
-            identity: hit.who.to_identity(),
-            scope: hit.scope.map(Into::into),
-            cost: hit.cost,
-            hash: hit.hash,
-            gone_at: hit.gone_at,
-        }
-    }
-
-    fn hit(&self) -> Hit<'_> {
-        let (policy, scope) = (&self.policy, self.scope.as_deref());
-        Hit {
-            policy,
-            who: self.identity.as_ref(),
-            scope,
-            cost: self.cost,
-            hash: self.hash,
-            back: false,
-            charged_at: None,
-            gone_at: self.gone_at,
-        }
-    }
-}
-
 /// When, and what.
-type Charge = (u64, Vec<Owned>);
+type Charge = (u64, Vec<OwnedHit>);
 
 /// What came of charging one client.
 struct Answer {
@@ -181,9 +141,9 @@ struct Answer {
 
 /// Charges one client. If the caller goes away meanwhile (as it does at its deadline) the answer is
 /// waited for all the same, and what was charged is given back.
-fn charge(store: Arc<Store>, until: Option<Instant>, mut hits: Vec<Owned>) -> Unstopped<Answer> {
+fn charge(store: Arc<Store>, until: Option<Instant>, mut hits: Vec<OwnedHit>) -> Unstopped<Answer> {
     let work = async move {
-        let asked: Vec<Hit<'_>> = hits.iter().map(Owned::hit).collect();
+        let asked: Vec<Hit<'_>> = hits.iter().map(OwnedHit::hit).collect();
         let decide = decide::decide(&store, until, Op::Hit, &asked);
         let result = tokio::time::timeout(store.timeout, decide).await;
         drop(asked);
@@ -237,7 +197,7 @@ impl Drop for ChargedSoFar<'_> {
 }
 
 async fn give_back(store: &Store, (at, hits): &Charge) {
-    let hits: Vec<Hit<'_>> = hits.iter().map(Owned::hit).collect();
+    let hits: Vec<Hit<'_>> = hits.iter().map(OwnedHit::hit).collect();
     let refund = decide::decide(store, store.until(), Op::Refund { at: Some(*at) }, &hits);
     match tokio::time::timeout(store.timeout, refund).await {
         Ok(Ok(_)) => {}

@@ -50,7 +50,7 @@ pub(super) async fn adjusted<'a>(uses: &'a [Use], parts: &Parts) -> Adjusted<'a>
             None => 0,
         };
         let charged = match &mark.came_to {
-            CameTo::Paid(tab) => tab.receipt.cost,
+            CameTo::Paid(tab) => tab.receipt.charge.cost,
             CameTo::Free => 0,
             // What a layer let pass uncounted passes here.
             CameTo::Uncounted | CameTo::LetPass(_) => cost,
