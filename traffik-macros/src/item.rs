@@ -1,7 +1,7 @@
 //! The handler: its signature in pieces, its parameters and its body as they were written.
 //!
-//! Parameters keep their `#[cfg]`s, which nobody has evaluated yet, so they are neither parsed nor
-//! counted; a body that is half typed still reaches the compiler, and with it the editor.
+//! Parameters keep their `#[cfg]`s, which nobody has evaluated yet, so they are not parsed, and counted for a lint
+//! alone; a body that is half typed still reaches the compiler, and with it the editor.
 
 use proc_macro2::{Spacing, Span, TokenStream, TokenTree};
 use syn::parse::discouraged::Speculative;

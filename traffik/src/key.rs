@@ -1,7 +1,7 @@
 //! Keys: what a store knows a client by.
 //!
-//! In memory they are hashed: 64 bits under a secret of this process, so that nobody can choose two identities that share a counter,
-//! and chance does it to one of a million clients once in 37 million processes. Nothing is formatted
+//! In memory they are hashed: 64 bits under a secret of this process, so that nobody can choose two identities that
+//! share a counter, and chance does it to one of a million clients once in 37 million processes. Nothing is formatted
 //! and nothing allocated.
 
 mod multilinear;

@@ -23,7 +23,8 @@
 //!
 //! The outcome of a backend's call is `ok`, `timeout`, `error`, `contention` where too many changed
 //! [the same keys](crate::BackendError::contention), or `dropped` where the client went away first. Calls that never
-//! wait, as those of the in-memory store, are not timed: two readings of the clock would cost more than they do. Refunds and questions count as calls, not as hits.
+//! wait, as those of the in-memory store, are not timed: two readings of the clock would cost more than they do. Refunds
+//! and questions count as calls, not as hits.
 //!
 //! A reservation is a hit of what it reserves; what a settlement takes besides or gives back is not in the units. A
 //! request that passes a throttle which refuses and lets the handler run anyway is decided once more under the others:

@@ -94,8 +94,8 @@ impl Rule {
     }
 
     /// A predicate, sync or async (`|req| …` or `|req| { …; async move { … } }`), asked only where
-    /// path and method match. Called again, all of the predicates must hold. An `async fn` that borrows the request goes into
-    /// [`when_async`](Rule::when_async).
+    /// path and method match. Called again, all of the predicates must hold. An `async fn` that borrows the request goes
+    /// into [`when_async`](Rule::when_async).
     pub fn when<F, R, K>(mut self, predicate: F) -> Self
     where
         F: Fn(&Parts) -> R + Send + Sync + 'static,

@@ -45,8 +45,8 @@ pub(super) async fn all<'a>(
         }
         return Ok(());
     };
-    // Shadows count by themselves: their refusal must not keep the others from being charged. Until they have, nothing
-    // of the request stays charged if the client goes away.
+    // Shadows count by themselves: their refusal must not keep the others from being charged. Until they have, what the
+    // request was charged goes back if its client goes away.
     for candidate in candidates.iter().filter(|candidate| candidate.shadow) {
         let legs = [Leg::new(candidate)].into_iter().collect();
         match together(legs, op, ruling).await {
