@@ -57,7 +57,7 @@ pub(super) async fn all(tabs: &[Arc<Tab>], actual: u64) -> Result<Settled, Error
     let open = tabs.iter().map(|tab| &**tab).filter(|tab| tab.close());
     let mut left: Vec<Correction<'_>> = open.map(|tab| Correction::new(tab, actual)).collect();
     share(&mut left);
-    let (mut worst, mut failed) = (Settled::Nothing, None);
+    let (mut worst, mut failed, mut words) = (Settled::Nothing, None, Vec::new());
     while let Some(first) = left.first() {
         let (backend, uid) = (&first.tab.receipt.backend, first.tab.receipt.uid());
         let (mut batch, mut later) = (Vec::new(), Vec::new());
@@ -73,11 +73,12 @@ pub(super) async fn all(tabs: &[Arc<Tab>], actual: u64) -> Result<Settled, Error
             Err(error) => {
                 // Told here, since most who settle have an answer to give whatever comes of it.
                 tracing::warn!(target: "traffik", uid, outcome = "error", %error, "the backend could not make a correction");
-                failed = Some(pipeline::unmade(error, batch.iter().map(|one| one.tab.receipt.outage)));
+                failed = failed.or(Some(error));
+                words.extend(batch.iter().map(|one| one.tab.receipt.outage));
             }
         }
     }
-    failed.map_or(Ok(worst), |failure| Err(failure.into()))
+    failed.map_or(Ok(worst), |error| Err(pipeline::unmade(error, words.into_iter()).into()))
 }
 
 /// Several charges on one account share what was used: the last pays whatever exceeds the others.

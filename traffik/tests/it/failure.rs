@@ -11,7 +11,7 @@ use http::StatusCode;
 use traffik::test_kit::FaultyBackend;
 use traffik::{
     Backend, BackendError, BoxFuture, BreakerState, CircuitBreaker, Decision, Hit, OnError, Op, Parts,
-    Registry, Throttle, ThrottleLayer, Traffik, Verdict, Verdicts, throttle,
+    QuotaContext, Registry, Throttle, ThrottleLayer, Traffik, Verdict, Verdicts, throttle,
 };
 
 use crate::support::{Result, body, get_from, send, still};
@@ -73,6 +73,27 @@ async fn what_a_handler_asks_itself_is_answered_as_told() -> Result {
             assert_eq!(answer.status(), expected);
             assert_eq!(answer.headers().contains_key("retry-after"), expected == 503);
         }
+    }
+    Ok(())
+}
+
+/// As of several that are hit, the first that does not let an outage pass says.
+#[tokio::test]
+async fn of_corrections_that_fail_together_the_first_is_answered_as_told() -> Result {
+    for (words, expected) in [
+        ([OnError::raise(), OnError::throttle()], 500),
+        ([OnError::throttle(), OnError::raise()], 503),
+        ([OnError::allow(), OnError::raise()], 500),
+    ] {
+        let quota = QuotaContext::new("u");
+        let both = [still(), still()].map(FaultyBackend::new);
+        for ((uid, faulty), on_error) in ["fail:one", "fail:other"].into_iter().zip(&both).zip(words) {
+            let throttle = Throttle::builder(uid).rate("9/min").backend(faulty.clone()).on_error(on_error);
+            quota.add(&throttle.registry(&Registry::new()).build()?, 1);
+        }
+        assert!(quota.reserve().await?.is_allowed());
+        both.iter().for_each(|faulty| faulty.fail());
+        assert_eq!(quota.cancel().await.unwrap_err().into_response().status(), expected);
     }
     Ok(())
 }
