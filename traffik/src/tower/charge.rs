@@ -48,7 +48,8 @@ impl Charge {
     /// empty, too, where the client is exempt from it.
     pub fn of(&self, uid: &str) -> Reservation {
         let tabs = self.own.iter().chain(&self.outer).filter(|tab| tab.receipt.uid() == uid);
-        let reservation = Reservation::new(tabs.cloned());
+        // A layer's is the handler's to settle from now on.
+        let reservation = Reservation::new(tabs.inspect(|tab| tab.hold()).cloned());
         if reservation.is_empty() {
             tracing::debug!(target: "traffik", uid, "nothing is charged under this uid that could be settled");
         }

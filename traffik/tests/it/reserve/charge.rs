@@ -415,6 +415,24 @@ async fn what_a_layer_has_charged_can_be_settled_too() -> Result {
     Ok(())
 }
 
+/// What a handler names is its own to settle; the rest stays with the layer.
+#[tokio::test]
+async fn what_a_layer_has_charged_follows_the_rule_once_it_is_named() -> Result {
+    let [named, other] = ["charge:layer:named", "charge:layer:other"]
+        .map(|uid| on(uid, "1000/day", &still()).cost(10).on_cancel(OnCancel::Refund).build());
+    let (named, other) = (named?, other?);
+    #[throttle("charge:names", rate = "1000/hour")]
+    async fn names(charge: Charge) {
+        drop(charge.of("charge:layer:named"));
+    }
+    let app = Router::new().route("/", get(names));
+    let (app, _) = isolated(app.layer(ThrottleLayer::new([&named, &other])));
+    let request = || get_from("/", "192.0.2.1", &[]);
+    assert_eq!(send(&app, request()).await.status(), 200);
+    assert_eq!((used(&named, &request()).await, used(&other, &request()).await), (0, 10));
+    Ok(())
+}
+
 /// A layer has charged one throttle, and its attribute, where it costs more, the rest: two charges on
 /// one account, and one number for both.
 #[tokio::test]
