@@ -47,9 +47,13 @@ impl Charge {
     /// The charge of one throttle. Empty, with a line in the log, if none of that uid stands here;
     /// empty, too, where the client is exempt from it.
     pub fn of(&self, uid: &str) -> Reservation {
-        let tabs = self.own.iter().chain(&self.outer).filter(|tab| tab.receipt.uid() == uid);
-        // A layer's is the handler's to settle from now on.
-        let reservation = Reservation::new(tabs.inspect(|tab| tab.hold()).cloned());
+        let named = |tabs: &[Arc<Tab>]| {
+            let tabs = tabs.iter().filter(|tab| tab.receipt.uid() == uid);
+            // A layer's is the handler's to settle from now on.
+            Reservation::new(tabs.inspect(|tab| tab.hold()).cloned())
+        };
+        let own = named(&self.own);
+        let reservation = if own.is_empty() { named(&self.outer) } else { own };
         if reservation.is_empty() {
             tracing::debug!(target: "traffik", uid, "nothing is charged under this uid that could be settled");
         }
@@ -133,7 +137,7 @@ pub(crate) fn promised(parts: &Parts, uses: &[super::Use]) -> super::After {
 
 #[cfg(feature = "axum")]
 fn paid_outside(parts: &Parts, uses: &[super::Use]) -> Vec<Arc<Tab>> {
-    let own = |throttle: &Throttle| uses.iter().any(|one| one.throttle.same(throttle));
+    let own = |throttle: &Throttle| uses.iter().any(|one| one.throttle.same(throttle) && !one.is_apart());
     let tabs = Marks::of(&parts.extensions).into_iter().flat_map(Marks::tabs);
     tabs.filter(|(throttle, _)| own(throttle)).map(|(_, tab)| tab.clone()).collect()
 }

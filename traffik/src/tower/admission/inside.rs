@@ -14,8 +14,7 @@ pub(super) type Adjusted<'a> = Vec<(&'a Use, Overrides)>;
 
 /// Whether no layer has applied it to this request; another scope is another account.
 pub(super) fn is_new(one: &Use, marks: &Marks) -> bool {
-    one.overrides.as_ref().is_some_and(|overrides| overrides.scope.is_some())
-        || marks.find(&one.throttle).is_none()
+    one.is_apart() || marks.find(&one.throttle).is_none()
 }
 
 /// The refusal that a layer let pass, and that holds here: this place turns away what the throttle in shadow mode does

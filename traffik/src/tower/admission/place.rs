@@ -41,6 +41,11 @@ impl Use {
         self.overrides.get_or_insert_default()
     }
 
+    /// Whether it counts on another account here: that of a scope.
+    pub(crate) fn is_apart(&self) -> bool {
+        self.overrides.as_ref().is_some_and(|overrides| overrides.scope.is_some())
+    }
+
     /// This place's word, or else the throttle's.
     pub(super) fn on_throttled<'a>(&'a self, settings: &'a Settings) -> Option<&'a OnThrottled> {
         self.answers.on_throttled.as_ref().or(settings.answers.on_throttled.as_ref())

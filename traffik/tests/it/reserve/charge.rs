@@ -433,6 +433,36 @@ async fn what_a_layer_has_charged_follows_the_rule_once_it_is_named() -> Result 
     Ok(())
 }
 
+/// Under a scope of the handler's own, which is another account: the layer's is the layer's.
+#[tokio::test]
+async fn what_a_layer_has_charged_beside_a_scope_is_not_the_handlers_own() -> Result {
+    static SHARED: LazyLock<Throttle> =
+        LazyLock::new(|| on("charge:scoped", "1000/day", &still()).cost(10).build().unwrap());
+    #[throttle(SHARED, scope = "part")]
+    async fn all(charge: Charge) -> String {
+        let charged = charge.charged();
+        charge.settle(30).await.unwrap();
+        charged.to_string()
+    }
+    #[throttle(SHARED, scope = "part")]
+    async fn named(charge: Charge) -> String {
+        let charge = charge.of("charge:scoped");
+        let charged = charge.charged();
+        charge.settle(30).await.unwrap();
+        charged.to_string()
+    }
+    let app = Router::new().route("/all", get(all)).route("/named", get(named));
+    let app = app.layer(ThrottleLayer::new([&*SHARED]));
+    let mut sum = 0;
+    for path in ["/all", "/named"] {
+        let request = || get_from(path, "192.0.2.1", &[]);
+        assert_eq!(crate::support::body(send(&app, request()).await).await, "10", "{path}");
+        sum += 10;
+        assert_eq!(used(&SHARED, &request()).await, sum, "{path}");
+    }
+    Ok(())
+}
+
 /// A layer has charged one throttle, and its attribute, where it costs more, the rest: two charges on
 /// one account, and one number for both.
 #[tokio::test]
