@@ -38,8 +38,10 @@ pub(super) async fn all<'a>(
     op: Op,
     ruling: &mut Ruling,
 ) -> Result<(), Failure> {
+    // A shadow among them is a call more, even of one backend.
+    let several = candidates.len() > 1 && candidates.iter().any(|candidate| candidate.shadow);
     let legs = candidates.iter().filter(|candidate| !candidate.shadow).map(Leg::new).collect();
-    let Some(mut charged) = together(legs, op, ruling).await? else {
+    let Some(mut charged) = together(legs, op, several, ruling).await? else {
         for ruled in &mut ruling.each {
             ruled.charged = None;
         }
@@ -49,7 +51,7 @@ pub(super) async fn all<'a>(
     // request was charged goes back if its client goes away.
     for candidate in candidates.iter().filter(|candidate| candidate.shadow) {
         let legs = [Leg::new(candidate)].into_iter().collect();
-        match together(legs, op, ruling).await {
+        match together(legs, op, several, ruling).await {
             Ok(counted) => counted.into_iter().for_each(|counted| charged.append(counted)),
             Err(Failure { error, .. }) => {
                 let uid = candidate.policy().uid();
@@ -65,9 +67,11 @@ pub(super) async fn all<'a>(
 async fn together<'a>(
     legs: Legs<'a>,
     op: Op,
+    several: bool,
     ruling: &mut Ruling,
 ) -> Result<Option<ChargedSoFar<'a>>, Failure> {
-    let mut charging = Charging { op, ruling, left: legs, charged: ChargedSoFar::default(), undone: None };
+    let charged = ChargedSoFar::default();
+    let mut charging = Charging { op, several, ruling, left: legs, charged, undone: None };
     while let Some(first) = charging.left.first() {
         let passed = charging.ask(first.backend).await;
         if !matches!(passed, Ok(true)) {
@@ -81,6 +85,8 @@ async fn together<'a>(
 /// What stands together or falls, backend after backend.
 struct Charging<'a, 'r> {
     op: Op,
+    /// Whether the request takes other calls besides these.
+    several: bool,
     ruling: &'r mut Ruling,
     /// Who is still to be asked about.
     left: Legs<'a>,
@@ -126,10 +132,10 @@ impl<'a> Charging<'a, '_> {
         Ok(true)
     }
 
-    /// Whether a call must be waited for if the client goes away meanwhile: of several backends none may be left
+    /// Whether a call must be waited for if the client goes away meanwhile: of several calls none may be left
     /// charged then; nor may what goes back if it does.
     fn returns(&self, batch: &Batch<'_>) -> bool {
-        let several = !(self.charged.is_empty() && self.left.is_empty());
+        let several = self.several || !(self.charged.is_empty() && self.left.is_empty());
         let returns = several || batch.legs().any(|leg| leg.candidate.returns);
         self.op == Op::Hit && returns && !batch.backend.is_immediate()
     }

@@ -1,4 +1,4 @@
-//! What a request is charged on several backends, until it is decided: all of it is kept, or all of
+//! What a request is charged in several calls, until it is decided: all of it is kept, or all of
 //! it is given back, also if the client goes away at any moment in between.
 
 use super::charge::Batch;
@@ -64,7 +64,7 @@ impl Drop for ChargedSoFar<'_> {
     }
 }
 
-/// A call of one of several backends. If the client goes away meanwhile it is waited for all the
+/// One of several calls. If the client goes away meanwhile it is waited for all the
 /// same, and what it charged is given back.
 pub(super) struct Underway {
     backend: SharedBackend,

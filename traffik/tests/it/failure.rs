@@ -14,7 +14,7 @@ use traffik::{
     QuotaContext, Registry, Throttle, ThrottleLayer, Traffik, Verdict, Verdicts, throttle,
 };
 
-use crate::support::{Result, body, get_from, send, still};
+use crate::support::{Far, Result, body, get_from, send, still};
 
 #[throttle("fail:closed", rate = "9/min")]
 async fn closed() {}
@@ -362,6 +362,26 @@ async fn a_client_that_goes_away_while_a_shadow_is_asked_is_charged_nothing() ->
                 assert_eq!(used().await?, [1; 4], "after {patience} ms");
             }
             Err(_) => assert_eq!(used().await?, [0; 4], "after {patience} ms"),
+        }
+    }
+    Ok(())
+}
+
+/// Nor where the call that is under way has charged.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_away_while_a_shadow_answers_is_charged_nothing() -> Result {
+    let on =
+        |uid: &str| Throttle::builder(uid).rate("9/hour").registry(&Registry::new()).backend(Far(still()));
+    let all =
+        [on("fail:answers").build()?, on("fail:one").shadow().build()?, on("fail:two").shadow().build()?];
+    for (patience, expected) in [(20, 0), (50, 0), (80, 0), (110, 1)] {
+        let hit = traffik::hit_all(&all, "ann");
+        let waited = tokio::time::timeout(Duration::from_millis(patience), hit).await;
+        assert_eq!(waited.is_ok(), expected == 1);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for throttle in &all {
+            let used = throttle.stat("ann").await?.ok_or("counted")?.used;
+            assert_eq!(used, expected, "{} after {patience} ms", throttle.uid());
         }
     }
     Ok(())

@@ -8,11 +8,11 @@ use axum::Router;
 use axum::routing::get;
 use traffik::strategy::{LeakyQueue, SlidingLog};
 use traffik::{
-    Backend, BackendError, BoxFuture, Charge, Clock, Hit, MemoryBackend, OnCancel, Op, QuotaContext,
-    Registry, Throttle, ThrottleLayer, Traffik, Verdicts, throttle,
+    Charge, Clock, MemoryBackend, OnCancel, QuotaContext, Registry, Throttle, ThrottleLayer, Traffik,
+    throttle,
 };
 
-use crate::support::{Result, get_from, send};
+use crate::support::{Far, Result, get_from, send};
 
 /// A clock that moves on whenever it is read, as clocks do.
 #[derive(Debug, Clone)]
@@ -75,28 +75,6 @@ async fn what_layer_and_attribute_have_charged_is_settled_as_of_each() -> Result
         assert!(told.contains(&format!("\"instants:inner\";r={left};")), "{told}");
     }
     Ok(())
-}
-
-/// A store whose answers are on their way for a while, when it has done what it was asked.
-#[derive(Debug)]
-struct Far(MemoryBackend);
-
-impl Backend for Far {
-    fn name(&self) -> &'static str {
-        "far"
-    }
-
-    fn decide<'a>(
-        &'a self,
-        op: Op,
-        hits: &'a [Hit<'a>],
-    ) -> BoxFuture<'a, std::result::Result<Verdicts, BackendError>> {
-        Box::pin(async move {
-            let done = self.0.decide(op, hits).await;
-            tokio::time::sleep(Duration::from_millis(30)).await;
-            done
-        })
-    }
 }
 
 #[tokio::test(start_paused = true)]

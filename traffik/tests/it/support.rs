@@ -1,6 +1,7 @@
 //! Small helpers.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -9,7 +10,10 @@ use axum::response::Response;
 use http::Request;
 use tower::ServiceExt;
 use traffik::test_kit::ManualClock;
-use traffik::{MemoryBackend, Registry, Throttle, ThrottleBuilder, Traffik};
+use traffik::{
+    Backend, BackendError, BoxFuture, Hit, MemoryBackend, Op, Registry, Throttle, ThrottleBuilder, Traffik,
+    Verdicts,
+};
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -60,6 +64,28 @@ pub(crate) fn alone(uid: &str) -> (ThrottleBuilder, ManualClock) {
 /// What the client of the tests has used.
 pub(crate) async fn used(throttle: &Throttle) -> u64 {
     throttle.stat("ann").await.unwrap().unwrap().used
+}
+
+/// A store whose answers are on their way for a while, when it has done what it was asked.
+#[derive(Debug)]
+pub(crate) struct Far(pub(crate) MemoryBackend);
+
+impl Backend for Far {
+    fn name(&self) -> &'static str {
+        "far"
+    }
+
+    fn decide<'a>(
+        &'a self,
+        op: Op,
+        hits: &'a [Hit<'a>],
+    ) -> BoxFuture<'a, std::result::Result<Verdicts, BackendError>> {
+        Box::pin(async move {
+            let done = self.0.decide(op, hits).await;
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            done
+        })
+    }
 }
 
 /// A store whose clock stands still, so that no test sees the end of a window by chance.
