@@ -19,7 +19,7 @@ pub(crate) enum HitOutcome {
     Denied,
     /// Over the limit in shadow mode: refused nobody.
     Shadowed,
-    /// There was room, but another throttle of the request refused: not charged.
+    /// Not charged, since another throttle of the request refused, or its backend failed.
     Uncharged,
     /// The backend could not decide.
     Failed,
