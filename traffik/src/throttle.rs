@@ -235,7 +235,8 @@ impl Throttle {
 
     // ---- changing at run time -----------------------------------------------------------------
 
-    /// Changes the settings as a whole: a hit sees all of the change or none of it.
+    /// Changes the settings as a whole: a hit sees all of the change or none of it. What is the user's goes in as a clone,
+    /// so that it is let go of after the lock if it is refused: it may know the throttle.
     fn change(&self, change: impl FnOnce(&mut Settings) -> Result<(), Error>) -> Result<(), Error> {
         self.0.settings.change(change)
     }
@@ -284,9 +285,9 @@ impl Throttle {
         self.change(|settings| {
             settings.rate = match &settings.rate {
                 RateSetting::Fixed(policy) => {
-                    RateSetting::Fixed(Policy::new(self.uid(), *policy.rate(), strategy)?)
+                    RateSetting::Fixed(Policy::new(self.uid(), *policy.rate(), strategy.clone())?)
                 }
-                RateSetting::Of(function, _) => RateSetting::Of(function.clone(), strategy),
+                RateSetting::Of(function, _) => RateSetting::Of(function.clone(), strategy.clone()),
             };
             settings.check_cost(self.uid())
         })
@@ -302,7 +303,7 @@ impl Throttle {
             if matches!(settings.backend, BackendSetting::Dynamic(_)) {
                 return Err(builder::both_backends(self.uid()));
             }
-            settings.backend = BackendSetting::Own(backend);
+            settings.backend = BackendSetting::Own(backend.clone());
             Ok(())
         })
     }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use traffik::strategy::{FixedWindow, TokenBucket};
+use traffik::strategy::{Ask, FixedWindow, State, Strategy, TokenBucket};
 use traffik::test_kit::ManualClock;
 use traffik::{
-    Headers, MemoryBackend, Parts, Registry, Throttle, ThrottleLayer, Throttled, bypass_if, throttle,
+    Headers, MemoryBackend, Parts, Rate, Registry, Throttle, ThrottleLayer, Throttled, Verdict, bypass_if,
+    throttle,
 };
 
 use crate::support::{Client, app};
@@ -76,6 +77,38 @@ fn what_is_replaced_is_let_go_of_after_the_lock() {
         done.send(()).unwrap();
     });
     assert_eq!(wait.recv_timeout(Duration::from_secs(30)), Ok(()), "it waits for itself");
+    assert_eq!(seen.cost(), Some(2));
+}
+
+/// And what is refused.
+#[test]
+fn a_strategy_that_is_refused_is_let_go_of_after_the_lock() {
+    #[derive(Debug)]
+    struct Watch(Throttle);
+    impl Drop for Watch {
+        fn drop(&mut self) {
+            self.0.set_cost(2);
+        }
+    }
+    impl Strategy for Watch {
+        fn name(&self) -> &str {
+            "watch"
+        }
+        fn validate(&self, _: &Rate) -> Result<(), String> {
+            Err("it counts nothing".into())
+        }
+        fn capacity(&self, _: &Rate) -> u64 {
+            0
+        }
+        fn step(&self, _: &mut State, _: &Ask<'_>) -> Verdict {
+            Verdict::default()
+        }
+    }
+    let one = Throttle::builder("refused").rate("5/min").registry(&Registry::new()).build().unwrap();
+    let (watch, seen) = (Watch(one.clone()), one.clone());
+    let (done, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(one.set_strategy(watch).is_err()).unwrap());
+    assert_eq!(wait.recv_timeout(Duration::from_secs(30)), Ok(true), "it waits for itself");
     assert_eq!(seen.cost(), Some(2));
 }
 
