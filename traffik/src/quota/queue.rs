@@ -136,7 +136,7 @@ impl<'a> Queue<'a> {
         let mut failed = None;
         for reservation in held {
             if let Err(error) = reservation.cancel().await {
-                failed = Some(error);
+                failed = failed.or(Some(error));
             }
         }
         failed.map_or(Ok(()), Err)
