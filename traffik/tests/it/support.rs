@@ -66,7 +66,8 @@ pub(crate) async fn used(throttle: &Throttle) -> u64 {
     throttle.stat("ann").await.unwrap().unwrap().used
 }
 
-/// A store whose answers are on their way for a while, when it has done what it was asked.
+/// A store whose answers are on their way for a while, when it has done what it was asked. For tests whose clock is
+/// paused: nobody waits.
 #[derive(Debug)]
 pub(crate) struct Far(pub(crate) MemoryBackend);
 
