@@ -90,6 +90,11 @@ impl Reservation {
         Self(tabs.into_iter().collect())
     }
 
+    /// Several as one, to be settled together.
+    pub(crate) fn join(reservations: impl IntoIterator<Item = Self>) -> Self {
+        Self(reservations.into_iter().flat_map(|one| one.0).collect())
+    }
+
     /// Whether nothing was charged: the client is exempt, the throttle off, or a refusal was let
     /// pass. There is nothing to settle then, and settling does no harm.
     #[must_use]

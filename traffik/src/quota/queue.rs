@@ -133,13 +133,7 @@ impl<'a> Queue<'a> {
             state.held_cost = 0;
             std::mem::take(&mut state.held)
         };
-        let mut failed = None;
-        for reservation in held {
-            if let Err(error) = reservation.cancel().await {
-                failed = failed.or(Some(error));
-            }
-        }
-        failed.map_or(Ok(()), Err)
+        Reservation::join(held).cancel().await
     }
 
     /// What `run` does once the work is done.

@@ -238,6 +238,23 @@ async fn what_is_held_is_taken_now_and_given_back_on_cancel() -> Result {
 }
 
 #[tokio::test]
+async fn what_is_held_of_several_throttles_is_given_back_in_one_call() -> Result {
+    let store = FaultyBackend::new(still());
+    let (rows, bytes) =
+        (on("quota:rows", "10/hour", store.clone()), on("quota:bytes", "10/hour", store.clone()));
+    let quota = QuotaContext::new("ann");
+    for throttle in [&rows, &bytes] {
+        quota.add(throttle, 3);
+        assert!(quota.reserve().await?.is_allowed());
+    }
+    let before = store.calls();
+    quota.cancel().await?;
+    assert_eq!(store.calls() - before, 1);
+    assert_eq!((used(&rows).await, used(&bytes).await), (0, 0));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_hold_inside_is_the_outer_ones_to_decide() -> Result {
     let rows = on("quota:held:nested", "10/hour", still());
     let outer = rows.quota("ann");
