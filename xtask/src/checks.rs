@@ -36,6 +36,7 @@ pub(crate) fn ci(tested: bool) -> Done {
             "clippy",
             "-p",
             "traffik",
+            "--all-targets",
             "--no-default-features",
             "--features",
             features,
