@@ -1,4 +1,4 @@
-//! What the library adds to a clean release build of a hello-axum.
+//! Measures what the library adds to a clean release build of a hello-world axum app.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,7 @@ pub fn run(report: &mut Report) {
         }
         Err(error) => report.unmeasured(format!("build time: {error}")),
     }
-    // What is left there is in the temporary folder, and does no harm.
+    // If this fails, what remains is in the temporary directory and does no harm.
     let _ = fs::remove_dir_all(&folder);
 }
 
@@ -44,7 +44,7 @@ fn measure(folder: &Path) -> Result<[f64; 2], String> {
         attribute,
         "traffik::axum::serve(listener, app).await.unwrap();",
     )?;
-    // Lock files and downloads are not part of a build.
+    // Resolving and downloading dependencies is not part of the measured build.
     build(&bare, &["fetch"])?;
     build(&with, &["fetch"])?;
     Ok([timed(&bare)?, timed(&with)?])
@@ -80,7 +80,7 @@ fn build(root: &Path, words: &[&str]) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-/// The shorter of two clean builds, in seconds.
+/// Returns the time of the faster of two clean builds, in seconds.
 fn timed(root: &Path) -> Result<f64, String> {
     let mut shortest = f64::INFINITY;
     for _ in 0..2 {

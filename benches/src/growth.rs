@@ -1,4 +1,4 @@
-//! How costs grow: with keys, floods and the length of a log.
+//! Measures how costs grow with the number of keys, under floods, and with the length of a log.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ fn of(uid: &str, rate: &str, strategy: impl IntoStrategy, memory: &MemoryBackend
     builder.backend(memory.clone()).build().expect("a bench set up wrongly should stop")
 }
 
-/// Live keys of two strategies, at several points of the table's growth.
+/// Measures bytes per live key under two strategies, at several points of the table's growth.
 fn bytes(report: &mut Report) {
     let one = |name: &str, strategy: std::sync::Arc<dyn traffik::strategy::Strategy>| {
         let memory = MemoryBackend::builder().capacity(2_000_000).clock(ManualClock::new()).build();
@@ -49,7 +49,7 @@ fn bytes(report: &mut Report) {
     report.worst("bytes per live key, `FixedWindow`, the same", window, " B", Target::AtMost(48.0));
 }
 
-/// Times each hit of a client that was never seen before.
+/// Times each first hit of a new client.
 fn newcomers(throttle: &Throttle, clients: u64, mut between: impl FnMut()) -> Latency {
     let mut latency = Latency::default();
     for client in 0..clients {
@@ -61,7 +61,7 @@ fn newcomers(throttle: &Throttle, clients: u64, mut between: impl FnMut()) -> La
     latency
 }
 
-/// Ten million keys, of which a million are alive at any time.
+/// Inserts ten million keys, of which a million are alive at any time.
 fn expiring(report: &mut Report) {
     let clock = ManualClock::new();
     let memory = MemoryBackend::builder().capacity(2_000_000).clock(clock.clone()).build();
@@ -71,7 +71,7 @@ fn expiring(report: &mut Report) {
     report.figure("10 million keys inserted and expiring: p99.9 of a hit", p999, " µs", Target::AtMost(10.0));
 }
 
-/// Ten million keys, none of which expires, through a store of a hundred thousand.
+/// Sends ten million keys, none of which expires, through a store with room for a hundred thousand.
 fn reclaiming(report: &mut Report) {
     let memory = MemoryBackend::builder().capacity(100_000).clock(ManualClock::new()).build();
     let throttle = of("reclaiming", "2/hour", FixedWindow::new(), &memory);
@@ -80,7 +80,7 @@ fn reclaiming(report: &mut Report) {
     report.figure("10 million keys through 100 000: p99.9 of a hit", p999, " µs", Target::AtMost(100.0));
 }
 
-/// Hits on a log that is full, one leaving as one comes.
+/// Times hits on a full log, where each new entry displaces an old one.
 fn logs(report: &mut Report) {
     let mut lines = vec![vec!["entries".into(), "a hit on a full log".into()]];
     for limit in [10_u64, 100, 1000, 10_000, 100_000] {
@@ -114,7 +114,7 @@ fn on_one(n: usize, mut work: impl FnMut()) -> f64 {
     start.elapsed().as_nanos() as f64 / n as f64
 }
 
-/// A thousand keys to ten million.
+/// Times hits on a thousand to ten million keys.
 fn keys(report: &mut Report) {
     let mut lines = vec![
         [
@@ -165,7 +165,7 @@ fn keys(report: &mut Report) {
     names.into_iter().zip(series).for_each(|(name, points)| report.series(name, points));
 }
 
-/// How long single operations took, in buckets of 3 %.
+/// A histogram of latencies, in buckets of 3 %.
 struct Latency {
     counts: Vec<u64>,
     all: u64,
@@ -187,7 +187,7 @@ impl Latency {
         self.all += 1;
     }
 
-    /// Nanoseconds, to within 3 %.
+    /// Returns a quantile in nanoseconds, to within 3 %.
     fn quantile(&self, part: f64) -> f64 {
         let wanted = (self.all as f64 * part) as u64;
         let mut seen = 0;

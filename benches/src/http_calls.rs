@@ -1,4 +1,4 @@
-//! What a limit adds to a call of an axum handler: the attribute against `tower_governor`.
+//! Measures what a limit adds to a call of an axum handler: the attribute against `tower_governor` and other peers.
 
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,16 +18,16 @@ use crate::measure::{Side, Spread, rounds_of_turns};
 use crate::peers;
 use crate::report::{Report, Target, digits};
 
-/// Calls of one side before it is the other's turn: some 200 µs.
+/// Calls of one side before the next side's turn: some 200 µs.
 const CALLS: usize = 250;
 const TURNS: usize = 40;
-/// Rounds of a comparison at a time, and how often all comparisons come round: a row's figures are of the whole
-/// minute that the section takes, not of a second that may have been a bad one.
+/// Rounds of a comparison per pass. All comparisons are repeated in [`PASSES`] passes, so that each row's figures cover
+/// the whole minute that the section takes, not a single second that may have been a bad one.
 const ROUNDS: usize = 5;
 const PASSES: usize = 15;
-/// The peer that the targets are set against.
+/// The peer that the targets refer to.
 const GOVERNOR: &str = "tower_governor";
-/// Addresses that the calls come from.
+/// The number of addresses that the calls come from.
 pub const CLIENTS: usize = 1000;
 
 #[throttle("bench:one", rate = "1000000000/s", strategy = Gcra::new().burst(1000), headers = "never")]
@@ -50,7 +50,7 @@ async fn window() -> &'static str {
     "ok"
 }
 
-/// An extractor that does nothing, as the attribute puts one in front.
+/// An extractor that does nothing, for comparison with the one that the attribute inserts.
 struct Nothing;
 
 impl<S: Sync> axum::extract::FromRequestParts<S> for Nothing {
@@ -65,7 +65,7 @@ async fn extracting(_: Nothing) -> axum::response::Response {
     "ok".into_response()
 }
 
-/// A handler under so many throttles.
+/// Defines a handler under the given throttles.
 macro_rules! stacked {
     ($name:ident: $($uid:literal),*) => {
         $(#[throttle($uid, rate = "1000000000/s", strategy = Gcra::new().burst(1000), headers = "never")])*
@@ -101,7 +101,7 @@ fn request(call: usize) -> Request<Body> {
     request
 }
 
-/// Nanoseconds of a call, on one thread.
+/// Returns nanoseconds per call, on one thread.
 pub fn calls(runtime: &tokio::runtime::Runtime, router: &Router, calls: usize) -> f64 {
     let mut router = router.clone();
     runtime.block_on(async {
@@ -121,7 +121,7 @@ pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime")
 }
 
-/// One of the services, for instruction counts.
+/// Returns a service by name, for instruction counts.
 pub fn service(name: &str) -> Option<Router> {
     Some(match name {
         "bare" => peers::ungoverned(),
@@ -141,7 +141,7 @@ pub fn service(name: &str) -> Option<Router> {
     })
 }
 
-/// Services that are called in turns, and how long a call of each took in each round.
+/// Services that are called in turn, with the time per call of each in each round.
 struct Compared<const N: usize> {
     services: [Router; N],
     rounds: Vec<[f64; N]>,
@@ -160,7 +160,7 @@ impl<const N: usize> Compared<N> {
         self.rounds.extend(rounds_of_turns(ROUNDS, TURNS, sides));
     }
 
-    /// What each of the others takes more than the first.
+    /// Returns how much longer each of the others takes than the first.
     fn added<const M: usize>(&self) -> Vec<[f64; M]> {
         let added = |round: &[f64; N]| std::array::from_fn(|side| round[side + 1] - round[0]);
         self.rounds.iter().map(added).collect()

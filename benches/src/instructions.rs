@@ -1,4 +1,4 @@
-//! Instruction counts, which don't wobble as times do: this program once more, under valgrind.
+//! Instruction counts, which are more stable than times: runs this program again under valgrind.
 
 use std::hint::black_box;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use crate::http_calls;
 use crate::memory::{Identity, Subject, governor, throttle};
 use crate::report::{Report, digits};
 
-/// The argument that makes this program do one piece of work and nothing else.
+/// The argument that makes this program run a single workload and exit.
 pub const COUNTED: &str = "--counted";
 const TIMES: usize = 2_000;
 
@@ -41,7 +41,8 @@ pub fn run(report: &mut Report) {
     }
     let mut lines = vec![vec!["work".into(), "instructions".into()]];
     for (title, name) in WORK {
-        // The least of three: under valgrind a clock may take too long to be measured, and is asked every time.
+        // Take the lowest of three: under valgrind, reading the system clock may take so long that the counter's pace
+        // cannot be measured, and then the clock is read at every hit.
         let counts: Result<Vec<_>, _> = (0..3).map(|_| count(name)).collect();
         match counts.map(|counts| counts.into_iter().fold(f64::INFINITY, f64::min)) {
             Ok(count) => lines.push(vec![(*title).into(), digits(count)]),
@@ -51,7 +52,7 @@ pub fn run(report: &mut Report) {
     report.table("Instructions", lines);
 }
 
-/// Instructions of one time, counted by the function [`counted`] alone.
+/// Returns the instructions of one repetition, counted only inside [`counted_once`].
 fn count(name: &str) -> Result<f64, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new("valgrind")
@@ -71,10 +72,10 @@ fn count(name: &str) -> Result<f64, String> {
     Ok(digits.parse::<f64>().map_err(|error| error.to_string())?.round() / TIMES as f64)
 }
 
-/// Does one piece of work.
+/// Runs the workload of this name.
 ///
 /// # Errors
-/// When there is none of that name.
+/// Returns an error if there is no such workload.
 pub fn one(name: &str) -> Result<(), String> {
     let (string, address) = (String::of(0), IpAddr::of(0));
     let throttle = throttle(MemoryBackend::new());
@@ -97,7 +98,7 @@ pub fn one(name: &str) -> Result<(), String> {
             let service =
                 http_calls::service(name).ok_or_else(|| format!("there is no work {name:?} to count"))?;
             let runtime = http_calls::runtime();
-            // All clients are known before anything is counted.
+            // Warm up, so that all clients are known before counting starts.
             http_calls::calls(&runtime, &service, http_calls::CLIENTS);
             counted_once(|| {
                 http_calls::calls(&runtime, &service, TIMES);
@@ -108,7 +109,7 @@ pub fn one(name: &str) -> Result<(), String> {
 }
 
 fn counted(mut work: impl FnMut()) {
-    // Both sides' clocks are measured first.
+    // Give both sides time to calibrate their clocks.
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(100) {
         work();
@@ -116,7 +117,7 @@ fn counted(mut work: impl FnMut()) {
     counted_once(|| (0..TIMES).for_each(|_| work()));
 }
 
-/// What valgrind is told to look at.
+/// The function in which valgrind collects instructions.
 #[inline(never)]
 fn counted_once(work: impl FnOnce()) {
     work();

@@ -1,6 +1,7 @@
-//! `cargo xtask bench [section …]`: this library and its peers on the same work, one table.
+//! `cargo xtask bench [section …]`: runs this library and its peers on the same work and prints one table.
 //!
-//! All sections together write `BENCHMARKS.md`, its plot and the figures in `README.md`; some of them only print.
+//! A run of all sections writes `BENCHMARKS.md`, its plot and the figures in `README.md`; a run of selected sections only
+//! prints.
 
 #![allow(missing_docs, unreachable_pub, clippy::expect_used)]
 
@@ -18,7 +19,7 @@ mod summary;
 
 use report::Report;
 
-/// What can be measured by itself: its name, and what measures it.
+/// A section that can be run on its own: its name, and the function that runs it.
 type Section = (&'static str, fn(&mut Report));
 
 const SECTIONS: &[Section] = &[

@@ -1,17 +1,17 @@
-//! Interleaved measurement: all sides in turn, compared round by round.
+//! Interleaved measurement: all sides run in turn and are compared round by round.
 //!
-//! The machine drifts, so single times mean little. Each round times every side one right after the
-//! other, and what is reported is the median of the rounds' ratios with their spread.
+//! The machine drifts, so single times mean little. Each round times all sides in immediate succession, and the report
+//! states the median and the spread of the rounds' ratios.
 
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use crate::memory::Identity;
 
-/// One side of a comparison: says how long an operation took, in nanoseconds.
+/// One side of a comparison: a function that returns the time per operation, in nanoseconds.
 pub type Side<'a> = Box<dyn FnMut() -> f64 + 'a>;
 
-/// Lowest, median and highest of some figures.
+/// The lowest, median and highest of several figures.
 #[derive(Debug, Clone, Copy)]
 pub struct Spread {
     pub lowest: f64,
@@ -28,15 +28,15 @@ impl Spread {
     }
 }
 
-/// Times all sides in turn, so many rounds; the figures of each round, in the order of the sides.
+/// Times all sides in turn for a number of rounds. Returns the figures of each round, in the order of the sides.
 pub fn rounds<const N: usize>(rounds: usize, mut sides: [Side<'_>; N]) -> Vec<[f64; N]> {
-    // Caches and branch predictors first.
+    // Warm up caches and branch predictors.
     sides.iter_mut().for_each(|side| {
         side();
     });
     let round = |round: usize| {
         let mut times = [0.0; N];
-        // Whoever goes first warms the machine for the others: each does in turn.
+        // The side that goes first warms the machine for the others, so rotate the order.
         for step in 0..N {
             let place = (round + step) % N;
             times[place] = sides[place]();
@@ -46,7 +46,8 @@ pub fn rounds<const N: usize>(rounds: usize, mut sides: [Side<'_>; N]) -> Vec<[f
     (0..rounds).map(round).collect()
 }
 
-/// The same of sides that take turns within a round too, so many: what the machine does meanwhile falls on all.
+/// Like [`rounds`], but the sides also take turns within each round, so that whatever the machine does meanwhile affects
+/// all of them.
 pub fn rounds_of_turns<const N: usize>(count: usize, turns: usize, sides: [Side<'_>; N]) -> Vec<[f64; N]> {
     let short = rounds(count * turns, sides);
     let mean = |turns: &[[f64; N]]| {
@@ -55,8 +56,8 @@ pub fn rounds_of_turns<const N: usize>(count: usize, turns: usize, sides: [Side<
     short.chunks(turns).map(mean).collect()
 }
 
-/// Runs `work(thread, i)` for `i` in `0..n` on each of `threads` threads at once; nanoseconds per
-/// operation, as each thread sees it.
+/// Runs `work(thread, i)` for `i` in `0..n` on each of `threads` threads at once. Returns nanoseconds per operation, as
+/// seen by each thread.
 pub fn on_threads(threads: usize, n: usize, work: impl Fn(usize, usize) + Sync) -> f64 {
     let barrier = Barrier::new(threads);
     let one = |thread: usize| {
@@ -72,11 +73,12 @@ pub fn on_threads(threads: usize, n: usize, work: impl Fn(usize, usize) + Sync) 
     total / (threads * n) as f64
 }
 
-/// Identities that are made together at a time: they stay in the first-level cache.
+/// How many identities are prepared at a time: few enough to stay in the first-level cache.
 const AT_HAND: usize = 64;
 
-/// The same of work on identities that are at hand, as those of a request are that was just read. A few are
-/// made at a time, of the clients that `pick(thread, i)` says, and only what is done with them is timed.
+/// Like [`on_threads`], for work on identities that are in the cache, as those of a request that was just read are. The
+/// identities of the clients that `pick(thread, i)` returns are prepared a few at a time, and only the work on them is
+/// timed.
 pub fn at_hand<I: Identity>(
     threads: usize,
     n: usize,

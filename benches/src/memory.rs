@@ -1,4 +1,4 @@
-//! Decisions in memory: against `governor` keyed (DashMap) and `limitador`.
+//! Measures decisions in memory, against keyed `governor` (DashMap) and `limitador`.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -19,12 +19,12 @@ use crate::report::{Report, Target};
 
 const KEYS: usize = 100_000;
 const OPS: usize = 400_000;
-/// Rounds of a comparison at a time, and how often all comparisons come round: a row's figures are of the whole
-/// section, not of seconds that may have been bad ones.
+/// Rounds of a comparison per pass. All comparisons are repeated in [`PASSES`] passes, so that each row's figures cover
+/// the whole section, not a few seconds that may have been bad ones.
 const ROUNDS: usize = 5;
 const PASSES: usize = 5;
 
-/// Polls once, as the in-memory path is ready on first poll, and looks at the decision where it lies.
+/// Polls once, since the in-memory path is ready on the first poll, and inspects the decision in place.
 #[inline(always)]
 pub fn is_allowed(attempt: Attempt<'_>) -> bool {
     matches!(
@@ -33,7 +33,7 @@ pub fn is_allowed(attempt: Attempt<'_>) -> bool {
     )
 }
 
-/// A throttle that admits everything the bench sends: both sides do the full arithmetic.
+/// Creates a throttle that admits everything the benchmark sends, so that both sides do the full arithmetic.
 pub fn throttle(memory: MemoryBackend) -> Throttle {
     Throttle::builder("bench")
         .rate("1000000000/s")
@@ -49,16 +49,16 @@ pub fn governor<K: Clone + Eq + Hash>() -> DefaultKeyedRateLimiter<K> {
     RateLimiter::keyed(Quota::per_second(NonZeroU32::MAX).allow_burst(burst))
 }
 
-/// A fixed walk through the keys that caches cannot follow.
+/// Returns the `i`th step of a fixed walk through the keys that defeats caches.
 pub fn order(i: usize, keys: usize) -> usize {
     i.wrapping_mul(2_654_435_761) % keys
 }
 
-/// What tells clients apart.
+/// An identity that distinguishes clients.
 pub trait Identity: Clone + Eq + Hash + Send + Sync {
     fn of(number: usize) -> Self;
 
-    /// Becomes another client's, in the memory that it has.
+    /// Changes to another client's identity, reusing the allocation.
     fn become_of(&mut self, number: usize) {
         *self = Self::of(number);
     }
@@ -81,7 +81,7 @@ impl Identity for IpAddr {
     }
 }
 
-/// What the bench throttles by, handed over as each side takes it.
+/// An identity in the form in which a throttle takes it.
 pub trait Subject<'a> {
     fn hit(self, throttle: &Throttle) -> bool;
 }
@@ -102,13 +102,13 @@ impl Subject<'_> for &IpAddr {
 
 #[derive(Clone, Copy)]
 enum Walk {
-    /// Each thread through its own part of the keys.
+    /// Each thread walks through its own part of the keys.
     Apart,
-    /// All of them at one.
+    /// All threads use one key.
     Hot,
 }
 
-/// The client whose turn it is.
+/// Returns the number of the client whose turn it is.
 fn pick(walk: Walk, threads: usize, thread: usize, i: usize) -> usize {
     let part = KEYS / threads;
     match walk {
@@ -117,7 +117,7 @@ fn pick(walk: Walk, threads: usize, thread: usize, i: usize) -> usize {
     }
 }
 
-/// What is compared, and how long either side took in each round.
+/// A comparison, with the time of either side in each round.
 struct Compared<'a> {
     work: String,
     peer: &'static str,
@@ -158,7 +158,7 @@ where
     })
 }
 
-/// Two threads against one, on keys of their own.
+/// Compares two threads with one, each thread on its own keys.
 fn scaling(report: &mut Report) {
     let throttle = throttle(MemoryBackend::new());
     let on = |threads: usize| {

@@ -1,4 +1,4 @@
-//! What else there is for axum: a route under each of the peers, on the same clients at a rate that lets all pass.
+//! The other rate limiters for axum: one route under each, for the same clients, at a rate that lets everything pass.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -21,7 +21,7 @@ pub fn ungoverned() -> Router {
     Router::new().route("/", get(bare))
 }
 
-/// `tower_governor`, with `X-RateLimit-*` or without.
+/// `tower_governor`, with or without `X-RateLimit-*` headers.
 pub fn tower_governor(headers: bool) -> Router {
     let mut builder = GovernorConfigBuilder::default();
     builder.per_nanosecond(1).burst_size(1000);
@@ -34,7 +34,7 @@ pub fn tower_governor(headers: bool) -> Router {
     }
 }
 
-/// `axum-governor`, which writes both families of headers, and cannot be told not to.
+/// `axum-governor`, which always writes both families of headers.
 pub fn axum_governor() -> Router {
     let config = axum_governor::GovernorConfigBuilder::default()
         .with_extractor(PeerIp::default())
@@ -46,7 +46,7 @@ pub fn axum_governor() -> Router {
     ungoverned().layer(axum_governor::GovernorLayer::new(config))
 }
 
-/// The client's address, for `axum-limit`, which knows none by itself.
+/// The client's address as a key for `axum-limit`, which does not provide one.
 #[derive(Clone)]
 struct Peer(IpAddr);
 
@@ -64,7 +64,7 @@ impl StorageKey for Peer {
     }
 }
 
-/// `axum-limit`, an extractor in the handler. It writes headers on refusals alone.
+/// `axum-limit`, an extractor in the handler. It writes headers only on refusals.
 pub fn axum_limit() -> Router {
     async fn limited(_: LimitPerSecond<1_000_000_000, Peer>) -> &'static str {
         "ok"

@@ -1,4 +1,4 @@
-//! The plot: time of a hit by number of keys, both axes logarithmic.
+//! The plot: time per hit by number of keys, with both axes logarithmic.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ const RIGHT: f64 = 190.0;
 const TOP: f64 = 20.0;
 const BOTTOM: f64 = 50.0;
 
-/// Colours that can be told apart on light and on dark, and dashes for those who can't.
+/// Colours that are distinguishable on light and dark backgrounds, and dashes for readers who cannot tell colours apart.
 const LOOKS: [&str; 4] = [
     "stroke=\"#2f81f7\"",
     "stroke=\"#d29922\"",
@@ -19,7 +19,7 @@ const LOOKS: [&str; 4] = [
     "stroke=\"#d29922\" stroke-dasharray=\"6 4\"",
 ];
 
-/// Keys from 10^3 to 10^7 to the right, nanoseconds from 10 to 10 000 upwards.
+/// Returns the coordinates of a point: 10^3 to 10^7 keys from left to right, 10 to 10 000 nanoseconds upwards.
 fn place((keys, time): (f64, f64)) -> (f64, f64) {
     let right = (keys.log10() - 3.0) / 4.0;
     let up = (time.log10() - 1.0) / 3.0;

@@ -1,4 +1,4 @@
-//! On Redis: against a bare `EVALSHA` of the same script with the same arguments, and `INCR`.
+//! Measures Redis calls, against a bare `EVALSHA` of the same script with the same arguments, and against `INCR`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -12,9 +12,10 @@ use traffik_tests::RedisServer;
 use crate::measure::{Side, Spread, rounds};
 use crate::report::{Report, Target};
 
-/// Requests on their way at once.
+/// The number of requests in flight at once.
 const IN_FLIGHT: usize = 64;
-/// Calls of a side in a round. Rounds are short and many, as the server and its clients share the machine with others.
+/// Calls of one side per round. There are many short rounds, because the server and its clients share the machine with
+/// others.
 const CALLS: usize = 6_400;
 const ROUNDS: usize = 45;
 
@@ -69,7 +70,7 @@ fn commands(
     Ok(())
 }
 
-/// The words of the one script call that a hit makes, as the server sees them.
+/// Returns the words of the single script call that a hit makes, as the server sees them.
 fn overheard(
     runtime: &tokio::runtime::Runtime,
     server: &RedisServer,
@@ -91,7 +92,7 @@ fn overheard(
     Err("the server closed the connection".into())
 }
 
-/// Nanoseconds a call, with so many on their way at once.
+/// Returns nanoseconds per call, with [`IN_FLIGHT`] calls in flight at once.
 fn flight<F, Fut>(runtime: &tokio::runtime::Runtime, calls: usize, call: F) -> f64
 where
     F: Fn() -> Fut + Clone + Send + 'static,
@@ -145,7 +146,7 @@ fn throughput(
         Box::new(|| flight(runtime, CALLS, incr.clone())),
     ];
     let times = rounds(ROUNDS, sides);
-    // Throughput is the other way round from time.
+    // Throughput is the reciprocal of time, so the ratio is inverted.
     let against = |place: usize| Spread::of(times.iter().map(|round| round[place] / round[0]));
     let work = "Redis, 64 in flight: throughput against a bare EVALSHA of the same script";
     report.figures(work, against(1), " ×", Target::AtLeast(0.9));

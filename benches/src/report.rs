@@ -1,4 +1,4 @@
-//! [`Report`]: the table of ratios, and the page that is made of it.
+//! [`Report`]: the table of ratios, and the page made from it.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::path::Path;
 use crate::measure::Spread;
 use crate::{plot, summary};
 
-/// What is wanted of a figure.
+/// The target for a figure.
 #[derive(Debug, Clone, Copy)]
 pub enum Target {
     AtMost(f64),
     AtLeast(f64),
     Exactly(f64),
-    /// Told for orientation.
+    /// No target: reported for orientation.
     None,
 }
 
@@ -39,17 +39,17 @@ impl Target {
 #[derive(Debug)]
 struct Row {
     cells: [String; 5],
-    /// Whom it is measured against; empty for a figure by itself.
+    /// The peer that it is measured against; empty for a figure without one.
     peer: String,
-    /// What is judged.
+    /// The value that is compared with the target.
     value: f64,
     met: Option<bool>,
 }
 
-/// A line of the plot: a name, and a figure for each number of keys.
+/// A line in the plot: a name, and a figure for each number of keys.
 pub type Series = (String, Vec<(f64, f64)>);
 
-/// Everything that one run has found.
+/// The results of one run.
 #[derive(Debug, Default)]
 pub struct Report {
     rows: Vec<Row>,
@@ -72,7 +72,7 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Ours over theirs, round by round, in nanoseconds.
+    /// Adds the ratio of our time to theirs, from the times of each round in nanoseconds.
     pub fn ratio(&mut self, work: &str, peer: &str, rounds: &[[f64; 2]], target: Target) {
         let ratio = Spread::of(rounds.iter().map(|[ours, theirs]| ours / theirs));
         let [ours, theirs] =
@@ -81,27 +81,27 @@ impl Report {
         self.row(cells, peer, ratio.median, target);
     }
 
-    /// A figure by itself.
+    /// Adds a single figure.
     pub fn figure(&mut self, work: &str, value: f64, unit: &str, target: Target) {
         let shown = format!("{}{unit}", digits(value));
         self.row([work.into(), shown, "–".into(), "–".into(), target.word(unit)], "", value, target);
     }
 
-    /// Several figures of one thing, judged by their median.
+    /// Adds several figures for one quantity, judged by their median.
     pub fn figures(&mut self, work: &str, values: Spread, unit: &str, target: Target) {
         let shown = format!("{}{unit}", digits(values.median));
         let cells = [work.into(), shown, "–".into(), spread(values), target.word(unit)];
         self.row(cells, "", values.median, target);
     }
 
-    /// Several figures of one thing, all of which are to be within the bound.
+    /// Adds several figures for one quantity, judged by the highest.
     pub fn worst(&mut self, work: &str, values: Spread, unit: &str, target: Target) {
         let shown = format!("{}{unit}", digits(values.highest));
         let cells = [work.into(), shown, "–".into(), spread(values), target.word(unit)];
         self.row(cells, "", values.highest, target);
     }
 
-    /// A table of its own, head first.
+    /// Adds a separate table; the first line is its header.
     pub fn table(&mut self, title: &str, lines: Vec<Vec<String>>) {
         println!("\n{}\n{HEAD}", table(title, &lines));
         self.tables.push((title.into(), lines));
@@ -111,26 +111,26 @@ impl Report {
         self.series.push((name.into(), points));
     }
 
-    /// What could not be measured, and why.
+    /// Adds what could not be measured, and why.
     pub fn unmeasured(&mut self, what: impl Into<String>) {
         let what = what.into();
         println!("not measured: {what}");
         self.unmeasured.push(what);
     }
 
-    /// The figure that is judged of this work against this peer.
+    /// Returns the judged figure of this work against this peer.
     ///
     /// # Errors
-    /// When it was not measured.
+    /// Returns an error if it was not measured.
     pub fn median(&self, work: &str, peer: &str) -> Result<f64, String> {
         let row = self.rows.iter().find(|row| row.cells[0] == work && row.peer == peer);
         row.map(|row| row.value).ok_or_else(|| format!("{work:?} was not measured against {peer:?}"))
     }
 
-    /// A cell of a table's line that begins with `first`.
+    /// Returns a cell of the table line that begins with `first`.
     ///
     /// # Errors
-    /// When there is none.
+    /// Returns an error if there is none.
     pub fn cell(&self, title: &str, first: &str, column: usize) -> Result<&str, String> {
         let table = self.tables.iter().find(|(name, _)| name == title);
         let line = table.and_then(|(_, lines)| lines.iter().find(|line| line[0] == first));
@@ -212,7 +212,7 @@ fn spread(spread: Spread) -> String {
     format!("{median} ({lowest}–{highest})")
 }
 
-/// Three digits or so.
+/// Formats a number with about three significant digits.
 pub fn digits(value: f64) -> String {
     match value.abs() {
         size if value.fract() == 0.0 || size >= 100.0 => format!("{value:.0}"),
@@ -221,7 +221,7 @@ pub fn digits(value: f64) -> String {
     }
 }
 
-/// Nanoseconds, as people write them.
+/// Formats nanoseconds with a readable unit.
 pub fn time(nanoseconds: f64) -> String {
     if nanoseconds < 10_000.0 {
         format!("{} ns", digits(nanoseconds))

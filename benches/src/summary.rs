@@ -1,4 +1,4 @@
-//! The figures that the README shows, out of those that a run has found.
+//! The figures from a run that the README shows.
 
 use std::fmt::Write as _;
 
@@ -7,10 +7,10 @@ use crate::report::Report;
 const BEGIN: &str = "<!-- written by `cargo xtask bench` -->\n";
 const END: &str = "<!-- so far -->";
 
-/// The README with these figures in the place of the last ones.
+/// Returns the README with its figures replaced by those of this report.
 ///
 /// # Errors
-/// When the place or a figure is not there.
+/// Returns an error if the place for them or a figure is missing.
 pub fn written_into(readme: &str, report: &Report) -> Result<String, String> {
     let no_place = || format!("README.md has no place for figures, between {BEGIN:?} and {END:?}");
     let (before, rest) = readme.split_once(BEGIN).ok_or_else(no_place)?;
