@@ -1,41 +1,41 @@
-//! The guide: one chapter an idea, and every sample compiled and run.
+//! The guide: one chapter per topic, with every Rust sample tested as a doctest.
 //!
-//! | to begin | |
+//! | first steps | |
 //! |---|---|
-//! | [getting started](getting_started) | one dependency, one line, one server |
-//! | [request costs](costs) | what a request takes from the limit |
-//! | [reserve and settle](reserve_and_settle) | pay for what was used |
+//! | [getting started](getting_started) | one dependency, one attribute, one server |
+//! | [request costs](costs) | how much a request takes from the limit |
+//! | [reserve and settle](reserve_and_settle) | charge for actual use |
 //! | [several limits](several_limits) | one decision, all or nothing |
 //! | [exemptions] | clients that are not counted |
-//! | [context-aware backends](contexts) | each tenant on a store of its own |
+//! | [context-aware backends](contexts) | a separate store for each tenant |
 //!
-//! | to decide | |
+//! | in depth | |
 //! |---|---|
 //! | [strategies] | how hits are counted, with pictures |
-//! | [identifiers and proxies](identifiers) | on whose account a request goes |
-//! | [layer and rules](layers_and_rules) | whole routers, and which requests |
-//! | [headers and answers](answers) | what clients are told |
-//! | [WebSockets](websockets) | connections and messages |
-//! | [failure] | what an outage means |
+//! | [identifiers and proxies](identifiers) | which client a request is charged to |
+//! | [layers and rules](layers_and_rules) | limits for whole routers, and for some requests |
+//! | [headers and responses](answers) | what clients are told |
+//! | [WebSockets](websockets) | limits on connections and messages |
+//! | [failure] | what happens when a backend is down |
 //!
-//! | to run and to extend | |
+//! | operating and extending | |
 //! |---|---|
 //! | [observability] | events and metrics |
 //! | [testing your own app](testing) | no sleeps, no shared state |
-//! | [writing a backend](writing_a_backend) | a store of your own |
-//! | [writing a strategy](writing_a_strategy) | a rule of your own |
-//! | [production checklist](production) | before it matters |
+//! | [writing a backend](writing_a_backend) | your own store |
+//! | [writing a strategy](writing_a_strategy) | your own way of counting |
+//! | [production checklist](production) | what to check before going live |
 //!
-//! | to look up | |
+//! | reference | |
 //! |---|---|
-//! | [errors] | what each message means, and what mends it |
-//! | [questions](faq) | and what others ran into |
-//! | [from tower_governor and governor](migrating_from_governor) | each name, and ours |
-//! | [from the Python library](migrating_from_python) | each name, and ours |
+//! | [errors] | what each message means, and how to fix it |
+//! | [FAQ](faq) | common questions and pitfalls |
+//! | [migrating from tower_governor and governor](migrating_from_governor) | each name, and its equivalent here |
+//! | [migrating from the Python library](migrating_from_python) | each name, and its equivalent here |
 //!
-//! This module holds nothing but text, and is there in the documentation alone.
+//! This module contains only text, and exists only in the documentation.
 
-/// A chapter, and what follows it on its page.
+/// Declares the chapters, each with the files and pictures that follow it on its page.
 macro_rules! chapters {
     ($($name:ident $(+ $more:literal)* $(, $picture:literal as $title:literal)*;)*) => {$(
         #[doc = include_str!(concat!("docs/", stringify!($name), ".md"))]
