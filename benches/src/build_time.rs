@@ -23,8 +23,8 @@ pub fn run(report: &mut Report) {
     let folder = std::env::temp_dir().join(format!("traffik-build-time-{}", std::process::id()));
     match measure(&folder) {
         Ok([bare, with]) => {
-            report.figure("a clean release build of hello-axum, for orientation", bare, " s", Target::None);
-            report.figure("added to it", with - bare, " s", Target::AtMost(8.0));
+            report.figure("a clean release build of hello-axum, for reference", bare, " s", Target::None);
+            report.figure("added by traffik", with - bare, " s", Target::AtMost(8.0));
         }
         Err(error) => report.unmeasured(format!("build time: {error}")),
     }

@@ -203,7 +203,7 @@ pub fn run(report: &mut Report) {
     });
     let most = Target::AtMost(40.0);
     let mut added = [
-        ("an extractor that does nothing, for orientation", get(extracting), Target::None),
+        ("an extractor that does nothing, for reference", get(extracting), Target::None),
         ("an exempt client: added to a call", get(exempt), most),
         ("cost 0: added to a call", get(free), most),
         ("default strategy (`FixedWindow`), headers off", get(window), Target::None),
@@ -222,7 +222,7 @@ pub fn run(report: &mut Report) {
         report.ratio(work, peer, &compared.added(), *target);
     }
     let bare = against.iter().flat_map(|(.., compared, _)| &compared.rounds).map(|round| round[0]);
-    report.figure("the bare call, for orientation", Spread::of(bare).median, " ns", Target::None);
+    report.figure("the bare call, for reference", Spread::of(bare).median, " ns", Target::None);
     let spread = |compared: &Compared<2>| Spread::of(compared.added().into_iter().map(|[added]| added));
     for (work, compared, target) in &added {
         report.figures(work, spread(compared), " ns", *target);

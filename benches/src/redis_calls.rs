@@ -29,7 +29,7 @@ pub fn run(report: &mut Report) {
     let Ok(runtime) = runtime else { return report.unmeasured("Redis: no runtime could be started") };
     let server = RedisServer::start();
     if let Err(error) = commands(report, &runtime, &server) {
-        report.unmeasured(format!("Redis, commands a request: {error}"));
+        report.unmeasured(format!("Redis, commands per request: {error}"));
     }
     if let Err(error) = throughput(report, &runtime, &server) {
         report.unmeasured(format!("Redis, throughput: {error}"));
@@ -65,7 +65,7 @@ fn commands(
             calls.iter().filter(|(name, _)| name.starts_with("eval")).map(|(_, calls)| calls).sum();
         each.push(sent as f64 / 100.0);
     }
-    let work = "Redis: commands a request, 1 to 5 stacked throttles";
+    let work = "Redis: commands per request, 1 to 5 stacked throttles";
     report.figures(work, Spread::of(each), "", Target::Exactly(1.0));
     Ok(())
 }
@@ -150,9 +150,9 @@ fn throughput(
     let against = |place: usize| Spread::of(times.iter().map(|round| round[place] / round[0]));
     let work = "Redis, 64 in flight: throughput against a bare EVALSHA of the same script";
     report.figures(work, against(1), " ×", Target::AtLeast(0.9));
-    report.figures("the same against INCR, for orientation", against(2), " ×", Target::None);
+    report.figures("the same against INCR, for reference", against(2), " ×", Target::None);
     let ours = Spread::of(times.iter().map(|round| 1e9 / round[0]));
-    report.figures("hits a second, for orientation", ours, "", Target::None);
+    report.figures("hits per second, for reference", ours, "", Target::None);
     Ok(())
 }
 
@@ -179,7 +179,7 @@ fn denials(
     ];
     let times = rounds(ROUNDS, sides);
     let gain = Spread::of(times.iter().map(|[with, without]| without / with));
-    let work = "Redis, an attacked client with remembered denials: throughput against without";
+    let work = "Redis, throughput for an attacked client, remembered denials against none";
     report.figures(work, gain, " ×", Target::AtLeast(20.0));
     Ok(())
 }

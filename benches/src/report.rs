@@ -12,7 +12,7 @@ pub enum Target {
     AtMost(f64),
     AtLeast(f64),
     Exactly(f64),
-    /// No target: reported for orientation.
+    /// No target: reported for reference.
     None,
 }
 

@@ -83,7 +83,7 @@ fn table(report: &Report) -> Result<String, String> {
     );
     let script = "Redis, 64 in flight: throughput against a bare EVALSHA of the same script";
     line("Redis, throughput against the bare script call", ratio(script, "")?, String::new());
-    let attacked = "Redis, an attacked client with remembered denials: throughput against without";
+    let attacked = "Redis, throughput for an attacked client, remembered denials against none";
     let times = format!("{:.0} times the throughput", report.median(attacked, "")?);
     line("an attacked client, refusals remembered, against asking Redis", times, String::new());
     Ok(text)
