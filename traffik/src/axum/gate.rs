@@ -1,4 +1,4 @@
-//! [`Gate`]: the extractor that `#[throttle]` puts first, so that a refusal precedes the body.
+//! [`Gate`]: the extractor that `#[throttle]` puts first, so that a request is refused before its body is read.
 
 mod entering;
 mod respond;
@@ -13,31 +13,32 @@ use crate::tower::After;
 
 pub use respond::respond;
 
-/// A handler's throttles. `#[throttle]` implements it on a type of its own per handler.
+/// A handler's throttles. `#[throttle]` implements this on a separate type for each handler.
 pub trait Gated: 'static {
     /// The throttles, top to bottom.
     fn stack() -> &'static Stack;
 }
 
-/// The proof that a request may enter, extracted before anything else of it.
+/// Proof that a request may enter, extracted before anything else of the request.
 ///
-/// `P` is its place among the handler's parameters, which says what axum hands to it.
+/// `P` is the gate's place among the handler's parameters, which determines what axum passes to it.
 pub struct Gate<G, P = Before> {
     after: After,
     of: PhantomData<fn() -> (G, P)>,
 }
 
-/// The place of a gate that others follow: it looks at the request and leaves it to them.
+/// The place of a gate that other parameters follow: it inspects the request and leaves it to them.
 #[derive(Debug)]
 pub enum Before {}
 
-/// The place of a gate that is a handler's only parameter. It is given the request, which axum would copy three
-/// times to show it to an extractor and then let go: half of the time that an extractor takes that does nothing.
+/// The place of a gate that is a handler's only parameter. It takes the whole request, which axum would
+/// otherwise copy three times to show it to an extractor and then drop. That is half the time of an extractor
+/// that does nothing.
 #[derive(Debug)]
 pub enum Alone {}
 
 impl<G, P> Gate<G, P> {
-    /// An open gate: nothing was counted, nothing is left to do.
+    /// Creates an open gate: nothing was counted, and nothing is left to do.
     #[cfg(feature = "test-kit")]
     pub(crate) fn open() -> Self {
         Self::with(After::default())
@@ -54,7 +55,8 @@ impl<G, P> fmt::Debug for Gate<G, P> {
     }
 }
 
-/// The answer to a request that may not enter. Boxed, as axum moves a gate and its refusal about as one.
+/// The answer to a request that may not enter. Boxed, because axum moves a gate and its refusal around as one
+/// value.
 #[derive(Debug)]
 pub struct Refusal(Box<Response>);
 
@@ -70,6 +72,6 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// A gate takes nothing from the request that a schema could tell of.
+/// A gate takes nothing from the request that a schema could describe.
 #[cfg(feature = "aide")]
 impl<G, P> aide::OperationInput for Gate<G, P> {}

@@ -1,4 +1,4 @@
-//! [`serve`]: `axum::serve`, with the client's address known.
+//! [`serve`]: `axum::serve` with the client's address available.
 
 use std::future::{Future, IntoFuture};
 use std::io;
@@ -8,11 +8,11 @@ use std::pin::Pin;
 use axum::Router;
 use tokio::net::TcpListener;
 
-/// Serves a router as `axum::serve` does, with `ConnectInfo<SocketAddr>` on every request, so that
-/// [`client_ip`](crate::client_ip) knows whom it is talking to.
+/// Serves a router like `axum::serve`, adding `ConnectInfo<SocketAddr>` to every request so that
+/// [`client_ip`](crate::client_ip) knows the peer's address.
 ///
 /// # Errors
-/// As `axum::serve`: none in practice, since accept errors are retried.
+/// Those of `axum::serve`: none in practice, since accept errors are retried.
 ///
 /// ```no_run
 /// use axum::{Router, routing::get};
@@ -28,7 +28,7 @@ pub fn serve(listener: TcpListener, router: Router) -> Serve {
     Serve { listener, router }
 }
 
-/// What [`serve`] returns; await it.
+/// The future that [`serve`] returns.
 #[derive(Debug)]
 #[must_use = "nothing is served until this is awaited"]
 pub struct Serve {
@@ -37,10 +37,11 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// Stops accepting when `signal` is done, and ends when the open requests have.
+    /// Stops accepting connections once `signal` completes, and ends when the open requests have
+    /// finished.
     ///
     /// # Errors
-    /// As [`serve`].
+    /// As for [`serve`].
     pub async fn with_graceful_shutdown(
         self,
         signal: impl Future<Output = ()> + Send + 'static,
@@ -54,7 +55,7 @@ impl IntoFuture for Serve {
     type Output = io::Result<()>;
     type IntoFuture = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
-    // Inlined, so that a server is compiled where one is run, and not here as well.
+    // Inlined, so that the server is compiled only in the crate that runs one.
     #[inline]
     fn into_future(self) -> Self::IntoFuture {
         let service = self.router.into_make_service_with_connect_info::<SocketAddr>();

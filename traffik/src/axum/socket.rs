@@ -1,4 +1,4 @@
-//! [`GuardedSocket`]: a WebSocket whose messages are hits.
+//! [`GuardedSocket`]: a WebSocket whose incoming messages count as hits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,35 +16,33 @@ use crate::response::whole_seconds;
 use crate::subject::IntoSubject;
 use crate::throttle::Throttle;
 
-/// Close codes (RFC 6455 §7.4.1, and the registry that it opens).
+/// Close codes (RFC 6455 §7.4.1, and the registry that it establishes).
 const POLICY_VIOLATION: u16 = 1008;
 const INTERNAL_ERROR: u16 = 1011;
 const TRY_AGAIN_LATER: u16 = 1013;
 
-/// How long a client that is being closed on gets to read why.
+/// How long a client gets to read why its connection is being closed.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What happens to a message that is over the limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SocketAction {
-    /// It is dropped, and the client gets
-    /// `{"type":"rate_limit","error":"Too many messages","retry_after":5}`: whole seconds, rounded
-    /// up, and `null` where waiting can't help.
+    /// The message is dropped, and the client receives
+    /// `{"type":"rate_limit","error":"Too many messages","retry_after":5}`. The wait is in whole seconds, rounded
+    /// up, or `null` where waiting can't help.
     #[default]
     Notify,
-    /// It is dropped, and the connection closed with code 1008.
+    /// The message is dropped, and the connection is closed with code 1008.
     Close,
-    /// It is delivered; [`GuardedSocket::throttled`] tells.
+    /// The message is delivered, and [`GuardedSocket::throttled`] returns the refusal.
     Continue,
 }
 
-/// A WebSocket each of whose incoming messages, text or binary, is a hit. Made by
-/// [`Throttle::guard_socket`].
+/// A WebSocket on which each incoming text or binary message counts as a hit. Made by [`Throttle::guard_socket`].
 ///
-/// Pings, pongs and closes pass uncounted. A backend that is down does to messages what
-/// [`OnError`](crate::OnError) says: `allow` delivers them, `throttle` closes with 1013 and `raise`
-/// with 1011.
+/// Pings, pongs and closes pass uncounted. When the backend is down, [`OnError`](crate::OnError) decides what
+/// happens to messages: `allow` delivers them, `throttle` closes the connection with 1013, and `raise` with 1011.
 ///
 /// ```
 /// use axum::extract::WebSocketUpgrade;
@@ -70,8 +68,7 @@ pub struct GuardedSocket {
     throttle: Throttle,
     action: SocketAction,
     cost: Option<Arc<Cost>>,
-    /// A message whose decision takes its time. Kept here, so that a `recv` that is cancelled loses
-    /// neither.
+    /// A message whose decision is pending. Kept here, so that cancelling a `recv` loses neither.
     waiting: Option<(Message, BoxFuture<'static, Result<Decision, Failure>>)>,
     throttled: Option<Throttled>,
     closed: bool,
@@ -80,12 +77,12 @@ pub struct GuardedSocket {
 type Cost = dyn Fn(&Message) -> u64 + Send + Sync;
 
 impl Throttle {
-    /// Charges each message that comes in on a WebSocket. `parts` is the head of the request that
-    /// opened it: its identifier, cost, rules and scope apply to every message.
+    /// Charges each message that comes in on a WebSocket. `parts` is the head of the request that opened it; its
+    /// identifier, cost, rules and scope apply to every message.
     ///
-    /// The connection itself is limited by an attribute on its handler, or a layer. A throttle with a
-    /// dynamic backend asks its own function and then the app: the task that serves a socket runs
-    /// outside of any [`BackendLayer`](crate::BackendLayer).
+    /// To limit the connection itself, use an attribute on its handler, or a layer. A throttle with a dynamic
+    /// backend asks its own function and then the app, because the task that serves a socket runs outside any
+    /// [`BackendLayer`](crate::BackendLayer).
     pub fn guard_socket(&self, socket: WebSocket, parts: Parts) -> GuardedSocket {
         GuardedSocket {
             socket,
@@ -101,23 +98,23 @@ impl Throttle {
 }
 
 impl GuardedSocket {
-    /// What happens to a message that is over the limit: [`SocketAction::Notify`] if not said.
+    /// Sets what happens to a message that is over the limit. The default is [`SocketAction::Notify`].
     #[must_use]
     pub fn on_throttled(mut self, action: SocketAction) -> Self {
         self.action = action;
         self
     }
 
-    /// What a message costs, in place of the throttle's own cost; 0 passes uncounted.
+    /// Computes the cost of each message, in place of the throttle's own cost. A cost of 0 passes uncounted.
     #[must_use]
     pub fn cost_with(mut self, cost: impl Fn(&Message) -> u64 + Send + Sync + 'static) -> Self {
         self.cost = Some(Arc::new(cost));
         self
     }
 
-    /// The next message that may be handled; `None` once the connection is closed.
+    /// Receives the next message that may be handled, or `None` once the connection is closed.
     ///
-    /// Cancel safe: in a `select!` no message is lost, nor charged twice. A notice may be.
+    /// This method is cancel safe: in a `select!`, no message is lost or charged twice. A notice may be lost.
     pub async fn recv(&mut self) -> Option<Result<Message, SocketError>> {
         while !self.closed {
             let (message, decision) = match self.decided().await? {
@@ -153,29 +150,29 @@ impl GuardedSocket {
         None
     }
 
-    /// Sends a message. What goes out is not counted.
+    /// Sends a message. Outgoing messages are not counted.
     ///
     /// # Errors
-    /// When the connection is broken or closed.
+    /// Fails when the connection is broken or closed.
     pub async fn send(&mut self, message: Message) -> Result<(), SocketError> {
         self.socket.send(message).await
     }
 
-    /// The refusal of the message that was received last, under [`SocketAction::Continue`].
+    /// Returns the refusal of the last message received, under [`SocketAction::Continue`].
     #[must_use]
     pub fn throttled(&self) -> Option<&Throttled> {
         self.throttled.as_ref()
     }
 
-    /// The socket, unguarded from now on. A message that a cancelled [`recv`](Self::recv) has taken in, and that is
-    /// not decided yet, goes with the guard.
+    /// Returns the socket, unguarded from now on. A message that a cancelled [`recv`](Self::recv) has taken in, and
+    /// that is not decided yet, is dropped.
     #[must_use]
     pub fn into_inner(self) -> WebSocket {
         self.socket
     }
 
-    /// The next message that counts, with the decision on it; what doesn't count, or went wrong, as
-    /// an error.
+    /// Returns the next message that counts, with its decision. Whatever doesn't count, or has failed, is returned
+    /// as the error.
     async fn decided(
         &mut self,
     ) -> Option<Result<(Message, Result<Decision, Failure>), Result<Message, SocketError>>> {
@@ -208,14 +205,14 @@ impl GuardedSocket {
         self.waiting.take().map(|(message, _)| Ok((message, decision)))
     }
 
-    /// Says goodbye, and hears the client out for a moment: a connection that is dropped with
-    /// messages unread is reset, and the client may never learn why.
+    /// Sends a close frame, and reads from the client for a moment: a connection that is dropped with messages
+    /// unread is reset, and the client may never learn why.
     async fn close(&mut self, code: u16, reason: &'static str) {
         self.closed = true;
         let frame = CloseFrame { code, reason: reason.into() };
         if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
             let rest = async { while let Some(Ok(_)) = self.socket.recv().await {} };
-            // Whether the client was heard out or took too long, it is over.
+            // Whether the client finished or timed out, the connection is over.
             let _ = tokio::time::timeout(FAREWELL, rest).await;
         }
     }

@@ -1,4 +1,4 @@
-//! [`Stack`]: the throttles of one handler, as its attributes say them.
+//! [`Stack`]: the throttles of one handler, as its attributes declare them.
 
 use http::StatusCode;
 
@@ -17,19 +17,20 @@ pub struct Stack {
     pub(super) charges: bool,
 }
 
-/// One throttle in a stack, with what the attribute says differently from its declaration. What it
-/// doesn't say is the throttle's own, as it stands when a request comes.
+/// One throttle in a stack, with what the attribute overrides. Everything else is the throttle's
+/// own setting at the time of each request.
 #[derive(Debug, Clone)]
 pub struct Applied(Use);
 
 impl Stack {
-    /// No throttles yet.
+    /// Creates an empty stack.
     #[must_use]
     pub const fn new() -> Self {
         Self { uses: Vec::new(), error: None, charges: false }
     }
 
-    /// Builds on the stack of another gate of the same handler, whose throttles come first.
+    /// Creates a stack that extends the one of another gate of the same handler, whose throttles
+    /// come first.
     #[must_use]
     pub fn after(earlier: &Self) -> Self {
         earlier.clone()
@@ -45,12 +46,12 @@ impl Stack {
         self
     }
 
-    /// Adds a throttle that stands elsewhere.
+    /// Adds a throttle that is declared elsewhere.
     #[must_use]
     pub fn shared(mut self, throttle: &'static Throttle, adjust: impl FnOnce(Applied) -> Applied) -> Self {
         let one = adjust(Applied(Use::new(throttle.clone()))).0;
         let cost = one.overrides.as_ref().and_then(|overrides| overrides.cost.as_ref());
-        // No failure of the set-up: the limit may be raised while it runs.
+        // Not a setup error: the limit may be raised while the program runs.
         if let Some(Err(error)) = cost.map(|cost| throttle.settings().check(throttle.uid(), cost)) {
             tracing::error!(target: "traffik", %error, "a handler has a cost that refuses every request");
         }
@@ -58,7 +59,7 @@ impl Stack {
         self
     }
 
-    /// Remembers what is charged, for the handler's [`Charge`](crate::Charge).
+    /// Records what is charged, for the handler's [`Charge`](crate::Charge).
     #[must_use]
     pub fn charges(mut self) -> Self {
         self.charges = true;
@@ -76,35 +77,35 @@ impl Stack {
 }
 
 impl Applied {
-    /// The cost here.
+    /// Sets the cost here.
     #[must_use]
     pub fn cost(mut self, units: u64) -> Self {
         self.0.overrides().cost = Some(Source::Fixed(units));
         self
     }
 
-    /// The cost here, computed from the request.
+    /// Sets the cost here, computed from the request.
     #[must_use]
     pub fn cost_with<K>(mut self, cost: impl IntoRequestFn<u64, K>) -> Self {
         self.0.overrides().cost = Some(Source::Of(cost.into_request_fn()));
         self
     }
 
-    /// The scope here.
+    /// Sets the scope here.
     #[must_use]
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.0.overrides().scope = Some(Source::Fixed(scope.into()));
         self
     }
 
-    /// The scope here, computed from the request.
+    /// Sets the scope here, computed from the request.
     #[must_use]
     pub fn scope_with<K>(mut self, scope: impl IntoRequestFn<String, K>) -> Self {
         self.0.overrides().scope = Some(Source::Of(scope.into_request_fn()));
         self
     }
 
-    /// The answer to refusals here.
+    /// Sets the answer to refusals here.
     #[must_use]
     pub fn on_throttled<K>(mut self, answer: impl IntoAnswer<K>) -> Self {
         self.0.answers.on_throttled = Some(OnThrottled::Answer(answer.into_answer()));
@@ -118,21 +119,21 @@ impl Applied {
         self
     }
 
-    /// Counts and reports here, and refuses nobody.
+    /// Counts and reports here, but refuses nobody.
     #[must_use]
     pub fn shadow(mut self) -> Self {
         self.0.overrides().shadow = Some(true);
         self
     }
 
-    /// Refuses here, even where the throttle is declared to refuse nobody.
+    /// Refuses here, even if the throttle is declared to refuse nobody.
     #[must_use]
     pub fn enforce(mut self) -> Self {
         self.0.overrides().shadow = Some(false);
         self
     }
 
-    /// Gives the cost back when the response's status matches.
+    /// Refunds the cost when the response's status matches.
     #[must_use]
     pub fn refund_on_status(mut self, matches: fn(StatusCode) -> bool) -> Self {
         self.0.overrides().receipt = true;

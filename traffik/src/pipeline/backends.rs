@@ -6,7 +6,7 @@ use crate::backend::{SharedBackend, context};
 use crate::error::Error;
 use crate::settings::{BackendSetting, Settings};
 
-/// A backend that was looked up.
+/// A backend that has been looked up.
 pub(super) enum Resolved<'a> {
     Ref(&'a SharedBackend),
     Own(SharedBackend),
@@ -21,8 +21,8 @@ impl Resolved<'_> {
     }
 }
 
-/// The backend of a static throttle without one of its own. `app` is the router's, or else the
-/// installed one.
+/// Returns the backend of a static throttle without one of its own. `app` is the router's, or else
+/// the installed one.
 #[inline(always)]
 pub(super) fn inherited(app: Option<&Traffik>) -> Option<&SharedBackend> {
     match app {
@@ -39,7 +39,7 @@ fn inherited_from(app: &Traffik) -> Option<&SharedBackend> {
     }
 }
 
-/// The backend, where nobody has to be asked for it.
+/// Returns the backend if no user code has to be called to find it.
 pub(super) fn fixed<'a>(settings: &'a Settings, parts: Option<&'a Parts>) -> Option<&'a SharedBackend> {
     match &settings.backend {
         BackendSetting::Own(backend) => Some(backend),
@@ -48,10 +48,10 @@ pub(super) fn fixed<'a>(settings: &'a Settings, parts: Option<&'a Parts>) -> Opt
     }
 }
 
-/// The backend of this request.
+/// Returns the backend for this request.
 ///
 /// # Errors
-/// When there is none.
+/// Fails when there is none.
 pub(super) async fn resolve<'a>(
     uid: &str,
     settings: &'a Settings,

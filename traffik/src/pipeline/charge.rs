@@ -1,4 +1,4 @@
-//! Step six: the hits of one request, one call a backend, in source order; and where they go when a
+//! Step six: charges the hits of one request, with one call per backend, in source order, and reroutes them when a
 //! backend fails.
 
 use super::paid::{ChargedSoFar, Underway};
@@ -10,7 +10,7 @@ use crate::few;
 use crate::observe::HitOutcome;
 use crate::resilience::{self, Outage, Permits, Retry};
 
-/// A hit on its way: to its own backend first, then to the fallbacks of its policy.
+/// A hit on its way: first to its own backend, then to the fallbacks of its policy.
 #[derive(Clone, Copy)]
 struct Leg<'a> {
     candidate: &'a Candidate<'a>,
@@ -32,13 +32,13 @@ impl<'a> Leg<'a> {
     }
 }
 
-/// Charges all candidates or none; those in shadow mode each by itself.
+/// Charges all candidates or none, except those in shadow mode, which are charged individually.
 pub(super) async fn all<'a>(
     candidates: &'a [Candidate<'a>],
     op: Op,
     ruling: &mut Ruling,
 ) -> Result<(), Failure> {
-    // A shadow among them is a call more, even of one backend.
+    // A throttle in shadow mode takes another call, even of the same backend.
     let several = candidates.len() > 1 && candidates.iter().any(|candidate| candidate.shadow);
     let legs = candidates.iter().filter(|candidate| !candidate.shadow).map(Leg::new).collect();
     let Some(mut charged) = together(legs, op, several, ruling).await? else {
@@ -47,8 +47,8 @@ pub(super) async fn all<'a>(
         }
         return Ok(());
     };
-    // Shadows count by themselves: their refusal must not keep the others from being charged. Until they have, what the
-    // request was charged goes back if its client goes away.
+    // Throttles in shadow mode count separately, because their refusal must not keep the others from being charged.
+    // Until they have counted, the request's charges are refunded if its client goes away.
     for candidate in candidates.iter().filter(|candidate| candidate.shadow) {
         let legs = [Leg::new(candidate)].into_iter().collect();
         match together(legs, op, several, ruling).await {
@@ -63,7 +63,7 @@ pub(super) async fn all<'a>(
     Ok(())
 }
 
-/// Charges all of these or none; `None` if they are refused. What is charged goes back unless it is kept.
+/// Charges all of these or none; returns `None` if they are refused. What is charged is refunded unless it is kept.
 async fn together<'a>(
     legs: Legs<'a>,
     op: Op,
@@ -82,21 +82,21 @@ async fn together<'a>(
     charging.undone.map_or(Ok(Some(charging.charged)), Err)
 }
 
-/// What stands together or falls, backend after backend.
+/// Hits that are charged all or not at all, one backend after another.
 struct Charging<'a, 'r> {
     op: Op,
-    /// Whether the request takes other calls besides these.
+    /// Whether the request makes other calls besides these.
     several: bool,
     ruling: &'r mut Ruling,
-    /// Who is still to be asked about.
+    /// The hits that have yet to be asked about.
     left: Legs<'a>,
     charged: ChargedSoFar<'a>,
-    /// The first of the resets that were not made: the others are made all the same.
+    /// The first reset that failed; the others are made all the same.
     undone: Option<Failure>,
 }
 
 impl<'a> Charging<'a, '_> {
-    /// Asks a backend about all that go there, in one call. Says whether they pass.
+    /// Asks one backend about all hits bound for it, in one call. Returns whether they pass.
     async fn ask(&mut self, backend: &'a SharedBackend) -> Result<bool, Failure> {
         let op = self.op;
         let (here, elsewhere) =
@@ -104,7 +104,7 @@ impl<'a> Charging<'a, '_> {
         self.left = elsewhere;
         let mut batch = Batch::of(backend, &here);
         let mut permits = Permits::default();
-        // What is known already needs nobody's leave: nobody is asked, who might be down.
+        // A remembered answer needs no permit, because it takes no call of a backend that may be down.
         let known = backend.get().recall(op, &batch.hits);
         if known.is_none() {
             let is_open = |leg: &Leg<'_>| leg.failed > 0 || permits.admit(&leg.candidate.on_error);
@@ -132,15 +132,15 @@ impl<'a> Charging<'a, '_> {
         Ok(true)
     }
 
-    /// Whether a call must be waited for if the client goes away meanwhile: of several calls none may be left
-    /// charged then; nor may what goes back if it does.
+    /// Whether a call must be awaited even if the client goes away meanwhile. In that case no call of several may
+    /// stay charged, nor may a charge that is refunded on cancellation.
     fn returns(&self, batch: &Batch<'_>) -> bool {
         let several = self.several || !(self.charged.is_empty() && self.left.is_empty());
         let returns = several || batch.legs().any(|leg| leg.candidate.returns);
         self.op == Op::Hit && returns && !batch.backend.is_immediate()
     }
 
-    /// Sends on what a backend that failed, or may not be asked (`None`), was to be asked about, as its policy says.
+    /// Reroutes the hits of a backend that failed, or may not be asked (`None`), as their policies say.
     fn miss(&mut self, legs: &[Leg<'a>], error: Option<BackendError>) -> Result<(), Failure> {
         match self.op {
             Op::Refund { .. } | Op::Settle { .. } => missed(legs, error).map_or(Ok(()), Err),
@@ -154,8 +154,8 @@ impl<'a> Charging<'a, '_> {
     }
 }
 
-/// A correction that was not made, or perhaps not: no policy makes that a success. A refund goes to no fallback, where
-/// the account has not paid; a reset goes on to all of them.
+/// Reports a correction that was not made, or perhaps not: no policy turns that into a success. A refund goes to no
+/// fallback, where the account was not charged; a reset goes on to all of them.
 fn missed(legs: &[Leg<'_>], error: Option<BackendError>) -> Option<Failure> {
     let first = legs.first()?;
     let error = error.unwrap_or_else(|| left_alone(first.backend));
@@ -164,8 +164,7 @@ fn missed(legs: &[Leg<'_>], error: Option<BackendError>) -> Option<Failure> {
     Some(unmade(error, legs.iter().map(|leg| leg.candidate.on_error.outage())))
 }
 
-/// What a correction that was not made means for whoever asked for it. As in [`outage`], nobody is asked about
-/// contention.
+/// What a failed correction means for its caller. As in [`outage`], the throttles have no say about contention.
 pub(crate) fn unmade(error: BackendError, words: impl Iterator<Item = Outage>) -> Failure {
     let strictest = strictest(words).filter(|_| !error.is_contention());
     Failure { error: Error::backend(error), outage: strictest.unwrap_or_default() }
@@ -178,7 +177,7 @@ fn left_alone(backend: &SharedBackend) -> BackendError {
     ))
 }
 
-/// Sends hits on whose backend failed, or may not be asked (`None`), to wherever their policy says.
+/// Sends hits whose backend failed, or may not be asked (`None`), on to where their policies say.
 fn detour<'a>(
     legs: &[Leg<'a>],
     error: Option<BackendError>,
@@ -201,7 +200,7 @@ fn detour<'a>(
     let shut = error.is_none();
     let error = error.unwrap_or_else(|| left_alone(first.backend));
     if shut {
-        // The breaker has told that it opened; a line a request would be a flood.
+        // The breaker has logged that it opened; a line per request would flood the log.
         tracing::debug!(target: "traffik", uid, outcome = "error", "a circuit breaker is open");
     } else if lost.is_empty() {
         tracing::warn!(target: "traffik", uid, outcome = "error", %error, "the backend could not decide; its fallback is asked");
@@ -215,8 +214,8 @@ fn strictest(mut words: impl Iterator<Item = Outage>) -> Option<Outage> {
     words.find(|outage| *outage != Outage::Pass)
 }
 
-/// What an outage means for the request: the first of its throttles that does not let it pass says. Contention is no
-/// outage, so they are not asked: nobody passes uncounted for hammering a key.
+/// What an outage means for the request: the first of its throttles that does not let it pass decides. Contention is
+/// no outage, so the throttles have no say: nobody passes uncounted by hammering a key.
 pub(super) fn outage(error: BackendError, uid: &str, words: impl Iterator<Item = Outage>) -> Option<Failure> {
     let strictest = if error.is_contention() { Some(Outage::Unavailable) } else { strictest(words) };
     tracing::warn!(target: "traffik", uid, outcome = "error", %error, passed = strictest.is_none(), "the backend could not decide");
@@ -227,7 +226,7 @@ pub(super) fn outage(error: BackendError, uid: &str, words: impl Iterator<Item =
 pub(super) struct Batch<'a> {
     pub(super) backend: &'a SharedBackend,
     pub(super) hits: Hits<'a>,
-    /// Each leg with the place of its hit: equal keys share one.
+    /// Each leg with the index of its hit; equal keys share one.
     members: Vec<(Leg<'a>, usize)>,
     pub(super) now: u64,
 }
@@ -243,13 +242,13 @@ impl<'a> Batch<'a> {
         self.members.iter().map(|(leg, _)| *leg)
     }
 
-    /// As often as all of them agree to; fallbacks are asked once.
+    /// As many retries as all of them agree to. Fallbacks are asked once.
     pub(super) fn retry(&self) -> Option<Retry> {
         let retries = self.legs().map(|leg| leg.candidate.on_error.retries().filter(|_| leg.failed == 0));
         retries.min_by_key(|retry| retry.map_or(0, |retry| retry.times)).flatten()
     }
 
-    /// Takes back from the ruling what is given back of its charges.
+    /// Removes the refunded charges from the ruling.
     pub(super) fn unrule(&self, ruling: &mut Ruling) {
         for (Leg { candidate, .. }, place) in &self.members {
             if let (Some(hit), Some(ruled)) = (self.hits.get(*place), ruling.each.get_mut(candidate.entry)) {
@@ -258,7 +257,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Writes the verdicts into the ruling; says whether the batch was admitted.
+    /// Writes the verdicts into the ruling, and returns whether the batch was admitted.
     fn rule(&mut self, verdicts: &Verdicts, op: Op, ruling: &mut Ruling) -> bool {
         self.now = verdicts.now;
         let admitted = verdicts.admitted();

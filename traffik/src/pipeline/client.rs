@@ -1,4 +1,4 @@
-//! Step three: who a request is.
+//! Step three: who the client is.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::key;
 use crate::request_fn::RequestFn;
 use crate::subject::{Subject, View};
 
-/// The client of one throttle, with its hash. Never an exempt one.
+/// The client of one throttle, with its hash; never an exempt one.
 pub(super) enum Client<'a> {
     /// The subject itself.
     Told(Who<'a>, u64),
-    /// What an identifier found, which several throttles may share.
+    /// What an identifier returned, which several throttles may share.
     Found(Found),
 }
 
@@ -38,15 +38,16 @@ impl Client<'_> {
 /// An identity with its hash.
 type Found = Arc<(Identity, u64)>;
 
-/// What identifiers have found so far: each runs once, however many throttles ask. `None` is an exempt client.
+/// What identifiers have returned so far. Each runs once, however many throttles use it. `None` is an exempt
+/// client.
 #[derive(Default)]
 pub(super) struct Known<'a>(SmallVec<[(By<'a>, Option<Found>); 1]>);
 
-/// An identifier; `None` is the client's address.
+/// An identifier, or `None` for the client's address.
 type By<'a> = Option<&'a RequestFn<Identity>>;
 
 impl<'a> Known<'a> {
-    /// The client by this identifier; `None` if it is exempt.
+    /// Returns the client according to this identifier, or `None` if it is exempt.
     pub(super) async fn client(&mut self, by: By<'a>, subject: &'a Subject<'_>) -> Option<Client<'a>> {
         match subject.view() {
             View::Client(who) if who.is_exempted() => None,

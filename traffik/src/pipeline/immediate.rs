@@ -1,8 +1,8 @@
-//! The same steps where nothing has to wait: functions of the request that answer at once, and a
-//! backend that does too. No future, no allocation, and nothing copied that nobody reads.
+//! The same steps where nothing has to wait: both the functions of the request and the backend answer immediately.
+//! There is no future and no allocation, and nothing is copied that nobody reads.
 //!
-//! Whether a request can come this way is known before any of its own code runs; if not, it takes
-//! [`decide`](super::decide) from the start.
+//! Whether a request can take this path is known before any user code runs. If it can't, [`decide`](super::decide)
+//! handles it from the start.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::settings::{Present, Settings};
 use crate::subject::{Subject, View};
 use crate::throttle::Throttle;
 
-/// One throttle's part in a request, as far as it is known before any of the user's code runs.
+/// One throttle's part in a request, as far as it is known before any user code runs.
 struct Plan<'a> {
     throttle: &'a Throttle,
     policy: &'a Policy,
@@ -37,7 +37,7 @@ struct Plan<'a> {
 }
 
 enum Cost<'a> {
-    /// Nobody counts.
+    /// The throttle is disabled.
     Off,
     Units(u64),
     Of(&'a SyncFn<u64>, &'a Parts),
@@ -45,18 +45,18 @@ enum Cost<'a> {
 
 enum Client<'a> {
     Told(Who<'a>),
-    /// The request's address, or whatever the identifier makes of it.
+    /// The request's address, or what the identifier makes of the request.
     Of(Option<(&'a RequestFn<Identity>, &'a SyncFn<Identity>)>, &'a Parts),
 }
 
-/// A client that was asked for.
+/// A client that has been determined.
 enum Known<'a> {
     Told(Who<'a>),
     Found(Identity),
 }
 
 impl<'a> Plan<'a> {
-    /// `None` if any of it has to wait.
+    /// Returns `None` if any part of it has to wait.
     #[inline]
     fn of(
         entry: &Entry<'a>,
@@ -95,7 +95,7 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Steps one and two; `None` when nobody counts.
+    /// Steps one and two; `None` if the throttle is disabled.
     #[inline]
     fn cost(&self) -> Option<u64> {
         match self.cost {
@@ -112,8 +112,8 @@ impl<'a> Plan<'a> {
         Hit::new(self.policy, who, hash, self.scope, cost)
     }
 
-    /// Whether its backend can be asked at once. The in-memory store cannot fail; whoever can may need more than one
-    /// call, unless there is but a word to be said of it.
+    /// Whether the backend can be asked immediately. The in-memory store cannot fail. Any other may take more than
+    /// one call, unless its `OnError` answers a failure without another.
     fn can_ask(&self) -> bool {
         let has_last_word = || self.on_error.is_none_or(OnError::is_word);
         self.backend.is_memory() || (self.backend.is_immediate() && has_last_word())
@@ -134,7 +134,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Whether both are surely one, of the same request.
+    /// Whether both are certainly the same client, given the same request.
     fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Told(_), Self::Told(_)) => true,
@@ -156,18 +156,18 @@ impl Known<'_> {
     }
 }
 
-/// A request that was decided, still in the store's own terms.
+/// A request that has been decided, still in the store's own terms.
 pub(crate) struct Decided<'a> {
     plans: &'a [Plan<'a>],
     counted: &'a [Counted],
-    /// Places of those that cost nothing.
+    /// Indices of the plans that cost nothing.
     free: &'a [usize],
     hits: &'a [Hit<'a>],
     verdicts: &'a Verdicts,
     backend: &'a SharedBackend,
 }
 
-/// A plan whose hit is counted: the places of the plan, its client and its hit. Equal keys share one hit.
+/// A plan whose hit is counted: the indices of the plan, its client and its hit. Equal keys share one hit.
 struct Counted {
     plan: usize,
     client: usize,
@@ -175,7 +175,7 @@ struct Counted {
     cost: u64,
 }
 
-/// Decides the request if nothing has to wait, and hands the result to `read`; `None` otherwise.
+/// Decides the request if nothing has to wait, and passes the result to `read`; returns `None` otherwise.
 #[inline]
 pub(crate) fn decide_now<T>(
     entries: &[Entry<'_>],
@@ -194,7 +194,7 @@ pub(crate) fn decide_now<T>(
         return None;
     }
 
-    // Steps one to four. The places written down here are those of what is pushed.
+    // Steps one to four. Every index recorded here is that of an element already pushed.
     let mut counted: SmallVec<[Counted; 2]> = SmallVec::new();
     let mut known: SmallVec<[(&Client<'_>, Known<'_>); 1]> = SmallVec::new();
     let mut free: SmallVec<[usize; 2]> = SmallVec::new();
@@ -233,7 +233,7 @@ pub(crate) fn decide_now<T>(
             let throttle = plans[one.plan].throttle;
             observe::hit(op, throttle, backend.name(), HitOutcome::Failed, one.cost, || 0, None);
         }
-        // An outage that all of them let pass leaves no verdict, and so nothing counted.
+        // An outage that all of them let pass leaves no verdict, so that nothing was counted.
         let words = counted.iter().map(|one| plans[one.plan].outage());
         if let Some(failure) = super::outage(error, uid(&hits), words) {
             return Some(Err(failure));
@@ -249,12 +249,12 @@ pub(crate) fn decide_now<T>(
     Some(Ok(read(decided)))
 }
 
-/// The throttle that speaks for a batch in events.
+/// The throttle that stands for a batch in events.
 fn uid(hits: &[Hit<'_>]) -> &'static str {
     hits.first().map_or("", |hit| hit.policy.uid())
 }
 
-/// How long the refused are to wait.
+/// How long a refused client has to wait.
 #[inline]
 fn wait(verdict: &Verdict) -> Option<Duration> {
     if verdict.admitted { None } else { verdict.retry_after() }
@@ -262,11 +262,11 @@ fn wait(verdict: &Verdict) -> Option<Duration> {
 
 impl<'a> Decided<'a> {
     fn verdict(&self, one: &Counted) -> &'a Verdict {
-        // One a hit, as the store's handle has checked.
+        // There is one verdict per hit, which the store's handle has checked.
         &self.verdicts.each[one.hit]
     }
 
-    /// Tells what came of each throttle. Counted plans stand in their order.
+    /// Reports the outcome of each throttle. Counted plans are in order.
     #[inline]
     fn observe(&self, op: Op) {
         let admitted = self.admitted();
@@ -299,12 +299,12 @@ impl<'a> Decided<'a> {
     #[inline]
     pub(crate) fn into_decision(self) -> Decision {
         let refused = self.counted.iter().find(|one| !self.verdict(one).admitted);
-        // The account nearest to its limit speaks for the rest.
+        // The account closest to its limit stands for the rest.
         let nearest = || self.counted.iter().min_by_key(|one| self.verdict(one).remaining);
         refused.or_else(nearest).map_or(Decision::Exempt, |one| self.decision(one))
     }
 
-    /// All of it, throttle by throttle.
+    /// Returns the decision of every throttle.
     pub(crate) fn into_ruling(self) -> Ruling {
         let mut ruling = Ruling::exempt(self.plans.len());
         let admitted = self.admitted();

@@ -1,11 +1,10 @@
-//! The shortest way of all: a hit by one throttle that counts in memory and was not changed since it
-//! was built.
+//! The fastest path: a hit on one throttle that counts in memory and has not been changed since it was built.
 //!
-//! Nothing is decided differently here than by [`decide`](super::decide): what leads to the decision
-//! is worked out when the throttle is built, so that a hit is a hash and a step. Where the strategy has an
-//! account all of it stays in registers, from the poll of the hit's future to its result, and is made part
-//! of whoever awaits it, where much of it is known. Whatever does not fit takes the other way, and nothing
-//! of the user's runs before it is known which.
+//! It decides nothing differently from [`decide`](super::decide). Everything that leads up to the decision is
+//! worked out when the throttle is built, so that a hit is a hash and a step. If the strategy has an account, all
+//! of it stays in registers, from the poll of the hit's future to its result, and is inlined into the code that
+//! awaits it, where much of it is known. Whatever does not fit takes another path, and which one is known before
+//! any user code runs.
 
 #[cfg(feature = "tower")]
 mod stack;
@@ -32,32 +31,33 @@ use crate::strategy::Balance;
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
-/// What does not change from hit to hit.
+/// What does not change between hits.
 #[derive(Debug, Clone)]
 pub(crate) struct Lane {
     policy: Policy,
-    /// Where the strategy has one, and the store has room for whatever is used of it.
+    /// The account, if the strategy has one and the store has room for all that is used of it.
     gauged: Option<Gauged>,
-    /// The key but for the identity.
+    /// The key without the identity's part.
     key: u64,
-    /// What makes the rest of it, at hand.
+    /// The hash keys for the rest of it, at hand.
     keys: key::Keys,
-    /// What a hit costs outside HTTP; there a computed cost is 1.
+    /// What a hit costs. A computed cost is 1 here, which is what a hit outside HTTP costs.
     cost: u64,
-    /// Whether requests cost something else each.
+    /// Whether the cost is computed from each request.
     is_computed: bool,
     /// The throttle's own store; `None` to inherit one.
     own: Option<MemoryBackend>,
-    /// Whether a request that passes leaves nothing to do or to tell, as far as the throttle goes.
+    /// Whether a request that passes leaves nothing to do and nothing to report, as far as the throttle is
+    /// concerned.
     #[cfg(feature = "tower")]
     is_silent: bool,
-    /// Whether all that it may leave is headers.
+    /// Whether it leaves at most headers to do.
     #[cfg(feature = "tower")]
     leaves_nothing_to_do: bool,
 }
 
 impl Lane {
-    /// That of settings, if they leave nothing to be asked.
+    /// Creates the lane for these settings, if they leave nothing to be asked.
     pub(crate) fn of(settings: &Settings) -> Option<Self> {
         let policy = settings.fixed_policy()?;
         let own = match &settings.backend {
@@ -84,7 +84,7 @@ impl Lane {
         })
     }
 
-    /// What a hit costs: 0 where it is not counted, `None` where it has to be computed.
+    /// What a hit costs: 0 if it is not counted, `None` if the cost has to be computed.
     #[inline(always)]
     fn cost(&self, throttle: &Throttle, is_request: bool, units: Option<u64>) -> Option<u64> {
         let cost = match units {
@@ -95,7 +95,7 @@ impl Lane {
         Some(if throttle.is_enabled() { cost } else { 0 })
     }
 
-    /// Where it counts, if that is in memory.
+    /// The store it counts on, if that is in memory.
     #[inline(always)]
     fn memory<'a>(&'a self, app: impl FnOnce() -> Option<&'a Traffik>) -> Option<&'a MemoryBackend> {
         match &self.own {
@@ -105,7 +105,7 @@ impl Lane {
     }
 }
 
-/// A hit that is about to be taken on an account, by its key.
+/// A hit that is about to be charged to an account, given its key.
 pub(crate) struct Direct<'a, 'm> {
     throttle: &'a Throttle,
     lane: &'a Lane,
@@ -115,10 +115,10 @@ pub(crate) struct Direct<'a, 'm> {
     cost: u64,
 }
 
-/// The hit of a plain identity, if the strategy has an account.
+/// Prepares the hit of a plain identity, if the strategy has an account.
 ///
-/// Inlined always, here and below: arguments and results would travel through memory. What is not
-/// inlined takes its arguments one by one, for the same reason.
+/// Always inlined, here and below: arguments and results would otherwise travel through memory. Functions that are
+/// not inlined take their arguments one by one, for the same reason.
 #[inline(always)]
 pub(crate) fn direct<'a>(
     throttle: &'a Throttle,
@@ -133,7 +133,7 @@ pub(crate) fn direct<'a>(
     Some(Direct { throttle, lane, gauged, memory, key, cost })
 }
 
-/// A hit that passed on an account that is known.
+/// A hit that passed on an existing account.
 pub(crate) struct Passed<'a> {
     lane: &'a Lane,
     gauged: &'a Gauged,
@@ -141,40 +141,40 @@ pub(crate) struct Passed<'a> {
 }
 
 impl Passed<'_> {
-    /// Whether it leaves nothing to tell, unless the place of use says otherwise.
+    /// Whether it leaves nothing to report, unless the place of use says otherwise.
     #[cfg(feature = "tower")]
     #[inline(always)]
     pub(crate) fn is_silent(&self) -> bool {
         self.lane.is_silent
     }
 
-    /// The client's state, worked out for whoever wants to see it.
+    /// Computes the client's state, for callers that need it.
     #[inline(always)]
     pub(crate) fn stat(&self) -> Stat {
         Stat::new(&self.lane.policy, &self.gauged.account.tell(&self.balance))
     }
 }
 
-/// What to do with the outcome of a hit. A method for each case saves building a `Decision` only to match on it. A
-/// trait, as closures are not always inlined.
+/// What to do with the outcome of a hit. One method per case avoids building a `Decision` only to match on it. A
+/// trait rather than closures, which are not always inlined.
 pub(crate) trait Then: Sized {
-    /// Where that leads.
+    /// What the outcome is turned into.
     type Output;
 
-    /// It passed, on an account that is known.
+    /// The hit passed, on an existing account.
     fn passed(self, passed: Passed<'_>) -> Self::Output;
 
-    /// It passed uncounted.
+    /// The hit passed uncounted.
     #[inline(always)]
     fn exempt(self) -> Self::Output {
         self.decided(Decision::Exempt)
     }
 
-    /// Anything else: it did not pass, or was the client's first.
+    /// Anything else: the hit did not pass, or was the client's first.
     fn decided(self, decision: Decision) -> Self::Output;
 }
 
-/// Goes on with the decision.
+/// Returns the decision unchanged.
 struct Decide;
 
 impl Then for Decide {
@@ -191,7 +191,7 @@ impl Then for Decide {
 }
 
 impl Direct<'_, '_> {
-    /// Takes the hit, and goes on.
+    /// Charges the hit, and continues with its outcome.
     #[inline(always)]
     pub(crate) fn take<T: Then>(self, then: T) -> T::Output {
         let Self { throttle, lane, gauged, memory, key, cost } = self;
@@ -206,7 +206,7 @@ impl Direct<'_, '_> {
     }
 }
 
-/// Decides a hit of whatever subject.
+/// Decides a hit of any subject.
 pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
     let settings = throttle.built()?;
     let lane = settings.lane.as_ref()?;
@@ -227,8 +227,8 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
     Some(decide(throttle, settings, lane, memory, cost, who, Decide))
 }
 
-/// Decides a request's hit, and goes on by what came of it, if nothing but headers may be left to do for one
-/// that passes. `app` is what the throttle falls back to.
+/// Decides a request's hit and continues with its outcome, if a request that passes leaves at most headers to do.
+/// `app` is what the throttle falls back to.
 #[cfg(feature = "tower")]
 #[inline(always)]
 pub(crate) fn request<T: Then>(
@@ -255,7 +255,7 @@ pub(crate) fn request<T: Then>(
             decide(throttle, settings, lane, memory, cost, who, then)
         }
         (Some(function), _) => {
-            // Looked at where its function puts it: moving an identity takes longer than an exemption should.
+            // Used where the function puts it: moving an identity takes longer than an exempt request should.
             let client = function.immediate()?(parts);
             if client.is_exempted() {
                 observe::exempt(Op::Hit, throttle);
@@ -266,7 +266,7 @@ pub(crate) fn request<T: Then>(
     })
 }
 
-/// Decides the hit of a client that may be anyone's making.
+/// Decides the hit of any client, whether exempt or not.
 #[inline(always)]
 fn decide<T: Then>(
     throttle: &Throttle,

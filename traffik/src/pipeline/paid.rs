@@ -1,5 +1,5 @@
-//! What a request is charged in several calls, until it is decided: all of it is kept, or all of
-//! it is given back, also if the client goes away at any moment in between.
+//! What a request is charged over several calls until it is decided: all of it is kept or all of it is refunded, even
+//! if the client goes away at any point in between.
 
 use super::charge::Batch;
 use super::{Receipt, Ruling};
@@ -7,7 +7,7 @@ use crate::backend::{BackendError, BoxFuture, Hit, Op, SharedBackend, Verdicts};
 use crate::resilience::{self, Permits, Retry};
 use crate::unstopped::Unstopped;
 
-/// What was charged so far, for a request that is not decided yet. Given back when dropped.
+/// What has been charged so far for a request that is not decided yet. Refunded on drop.
 #[derive(Default)]
 pub(super) struct ChargedSoFar<'a>(Vec<Batch<'a>>);
 
@@ -35,8 +35,8 @@ impl<'a> ChargedSoFar<'a> {
         }
     }
 
-    /// Gives back what takes no waiting. A refund that was begun is neither left nor repeated: given
-    /// twice it would let somebody take more than the limit.
+    /// Refunds what needs no waiting, and returns the rest as a future. A refund that has begun is neither abandoned
+    /// nor repeated: refunding twice would let a client exceed its limit.
     fn begin_giving_back(&mut self) -> Option<Unstopped<()>> {
         let mut rest = Vec::new();
         for batch in self.0.drain(..) {
@@ -64,8 +64,8 @@ impl Drop for ChargedSoFar<'_> {
     }
 }
 
-/// One of several calls. If the client goes away meanwhile it is waited for all the
-/// same, and what it charged is given back.
+/// One of several calls. If the client goes away meanwhile, the call is awaited all the same, and what it charged is
+/// refunded.
 pub(super) struct Underway {
     backend: SharedBackend,
     receipts: Vec<Receipt>,
@@ -73,7 +73,7 @@ pub(super) struct Underway {
     permits: Permits,
 }
 
-/// What came of it, and what it charged if it did.
+/// The result of the call, and what it charged if it succeeded.
 struct Answer {
     receipts: Vec<Receipt>,
     result: Result<Verdicts, BackendError>,
@@ -99,7 +99,7 @@ impl Underway {
 impl Answer {
     fn undo(mut self) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            // Whether a failed call has charged anything is unknown, and then it stays.
+            // Whether a failed call has charged anything is unknown, so any charge stays.
             let Ok(verdicts) = self.result else { return };
             if !verdicts.admitted() {
                 return;
@@ -113,13 +113,14 @@ impl Answer {
     }
 }
 
-/// What outlives the request. Each charge goes back as of its own instant: slots of a cluster charge one after the other.
+/// What outlives the request. Each charge is refunded as of its own instant, since the slots of a cluster charge one
+/// after the other.
 fn receipts(batch: &Batch<'_>) -> Vec<Receipt> {
     let at = |hit: &Hit<'_>| hit.charged_at.unwrap_or(batch.now);
     batch.hits.iter().map(|hit| Receipt::new(hit, batch.backend, at(hit), hit.cost)).collect()
 }
 
-/// Gives the charges of one call back, in one call.
+/// Refunds the charges of one call, in one call.
 async fn refund(receipts: &[Receipt]) {
     let Some(Receipt { backend, at, .. }) = receipts.first() else { return };
     let hits: Vec<_> = receipts.iter().map(|one| one.hit(one.charge.cost)).collect();
@@ -143,7 +144,8 @@ mod tests {
     use crate::backend::{Backend, BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
     use crate::{MemoryBackend, Registry, Throttle, hit_all};
 
-    /// Charges one hit after the other, as the slots of a cluster do, and writes down as of when each is given back.
+    /// Charges one hit after the other, as the slots of a cluster do, and records the instant as of which each is
+    /// refunded.
     #[derive(Debug, Clone, Default)]
     struct Slots(Arc<Mutex<Vec<Option<u64>>>>);
 

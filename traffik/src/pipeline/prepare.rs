@@ -1,4 +1,4 @@
-//! Steps one to five of one throttle, where any of them may have to wait.
+//! Steps one to five for one throttle, where any of them may have to wait.
 
 use super::backends::{self, Resolved};
 use super::client::{Client, Known};
@@ -13,9 +13,9 @@ use crate::resilience::OnError;
 use crate::rules;
 use crate::settings::{RateSetting, Settings};
 
-/// A hit that has come through the first five steps.
+/// A hit that has passed the first five steps.
 pub(super) struct Candidate<'a> {
-    /// The place of its throttle.
+    /// The index of its throttle.
     pub(super) entry: usize,
     pub(super) cost: u64,
     client: Client<'a>,
@@ -24,9 +24,9 @@ pub(super) struct Candidate<'a> {
     backend: Resolved<'a>,
     pub(super) on_error: OnError,
     pub(super) shadow: bool,
-    /// Whether somebody may want the charge back.
+    /// Whether the charge may have to be refunded.
     pub(super) receipt: bool,
-    /// Whether it goes back, too, if the client goes away before there is an answer.
+    /// Whether it is also refunded if the client goes away before there is an answer.
     pub(super) returns: bool,
 }
 
@@ -53,7 +53,7 @@ impl Candidate<'_> {
         self.backend.get()
     }
 
-    /// The backend to ask when `failed` of them have failed.
+    /// The backend to ask after `failed` of them have failed.
     pub(super) fn asked(&self, failed: usize) -> Option<&SharedBackend> {
         match failed.checked_sub(1) {
             None => Some(self.backend()),
@@ -75,10 +75,10 @@ pub(super) enum Prepared<'a> {
     Counts(Candidate<'a>),
 }
 
-/// Steps one to five for one throttle.
+/// Runs steps one to five for one throttle.
 ///
 /// # Errors
-/// When its rate cannot be used, or it has no backend.
+/// Fails when its rate cannot be used, or it has no backend.
 pub(super) async fn prepare<'a>(
     request: Request<'a>,
     place: usize,

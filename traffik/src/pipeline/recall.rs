@@ -1,7 +1,8 @@
-//! A refusal that the backend remembers: told again on the spot, with no future and no call.
+//! A refusal that the backend remembers: returned immediately, with no future and no call.
 //!
-//! An attack is made of these. If nothing is remembered, the general way begins anew; so only the crate's own code, which
-//! has no effects, runs here. Users' identifiers and costs go the general way at once.
+//! Attacks consist of these. If nothing is remembered, the general path begins anew, so only the crate's own code,
+//! which has no side effects, runs here. Throttles with the user's own identifiers and costs take the general path at
+//! once.
 
 use std::slice::from_ref;
 
@@ -15,7 +16,7 @@ use crate::request_fn::Source;
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
-/// The decision on a hit, if it is known already.
+/// Returns the decision on a hit, if it is already known.
 pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
     let (settings, parts) = (throttle.settings(), subject.parts());
     let (policy, Source::Fixed(cost), true) =

@@ -1,15 +1,15 @@
-//! [`Receipt`]: what was charged where, for giving it back.
+//! [`Receipt`]: what was charged where, so that it can be refunded.
 
 use crate::backend::{Hit, Op, OwnedHit, SharedBackend};
 use crate::error::Error;
 use crate::resilience::{self, Outage};
 
-/// What was charged where: all it takes to give it back later.
+/// What was charged where: everything needed to refund it later.
 #[derive(Debug, Clone)]
 pub(crate) struct Receipt {
     pub(crate) charge: OwnedHit,
     pub(crate) backend: SharedBackend,
-    /// When, by the backend's clock.
+    /// When it was charged, by the backend's clock.
     pub(crate) at: u64,
     /// What the throttle's `on_error` makes of a correction that fails.
     pub(crate) outage: Outage,
@@ -25,12 +25,12 @@ impl Receipt {
         self.charge.policy.uid()
     }
 
-    /// The same account, and other units.
+    /// Returns a hit on the same account with other units.
     pub(crate) fn hit(&self, units: u64) -> Hit<'_> {
         Hit { cost: units, charged_at: Some(self.at), ..self.charge.hit() }
     }
 
-    /// Gives `units` of the charge back, into the window it was made in.
+    /// Refunds `units` of the charge, to the window it was made in.
     pub(crate) async fn give_back(&self, units: u64) -> Result<(), Error> {
         let refund = Op::Refund { at: Some(self.at) };
         resilience::call(&self.backend, refund, &[self.hit(units)]).await.map_err(Error::backend)?;

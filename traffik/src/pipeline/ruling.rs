@@ -6,7 +6,7 @@ use super::Receipt;
 use crate::decision::Decision;
 use crate::observe::HitOutcome;
 
-/// The decisions of one request, one a throttle, in their order.
+/// The decisions of one request, one per throttle, in order.
 #[derive(Debug)]
 pub(crate) struct Ruling {
     pub(crate) each: SmallVec<[Ruled; 2]>,
@@ -17,22 +17,22 @@ pub(crate) struct Ruling {
 #[derive(Debug)]
 pub(crate) struct Ruled {
     pub(crate) decision: Decision,
-    /// The refusal of a throttle in shadow mode turns nobody away.
+    /// Whether the throttle is in shadow mode, so that its refusal turns nobody away.
     pub(crate) shadow: bool,
     /// Its policy's [window](Policy::window), for headers.
     pub(crate) window: u64,
-    /// It cost nothing.
+    /// Whether it cost nothing.
     pub(crate) free: bool,
-    /// What was charged, for giving it back.
+    /// What was charged, so that it can be refunded.
     pub(crate) charged: Option<Receipt>,
-    /// What its backend said; `None` if it was not asked.
+    /// What its backend answered; `None` if it was not asked.
     pub(super) outcome: Option<HitOutcome>,
     /// How many of its backends failed before.
     pub(super) failed: usize,
 }
 
 impl Ruled {
-    /// A decision, and nothing else to say of it.
+    /// A decision with nothing else to record.
     #[inline]
     fn of(decision: Decision, window: u64) -> Self {
         Self { decision, shadow: false, window, free: false, charged: None, outcome: None, failed: 0 }
@@ -40,12 +40,13 @@ impl Ruled {
 }
 
 impl Ruling {
-    /// Nothing counted for any of them.
+    /// Creates a ruling in which no throttle counted anything.
     pub(crate) fn exempt(throttles: usize) -> Self {
         Self { each: (0..throttles).map(|_| Ruled::of(Decision::Exempt, 0)).collect(), refused: None }
     }
 
-    /// That of throttles of which nothing may be wanted back, with the windows of their policies.
+    /// Creates the ruling of throttles whose charges are never refunded, with their policies'
+    /// windows.
     #[cfg(feature = "tower")]
     pub(crate) fn of(each: impl IntoIterator<Item = (Decision, u64)>) -> Self {
         let each: SmallVec<_> =
@@ -54,12 +55,12 @@ impl Ruling {
         Self { each, refused }
     }
 
-    /// The decision on the request as a whole.
+    /// Returns the decision on the request as a whole.
     pub(crate) fn into_decision(mut self) -> Decision {
         if let Some(refused) = self.refused {
             return self.each.swap_remove(refused).decision;
         }
-        // The account nearest to its limit speaks for the rest.
+        // The account closest to its limit stands for the rest.
         self.each
             .into_iter()
             .filter(|ruled| !matches!(ruled.decision, Decision::Denied(_)))

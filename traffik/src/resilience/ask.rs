@@ -1,4 +1,4 @@
-//! Asking a backend: within its deadline, and again where that was asked for.
+//! Asking a backend within its deadline, with retries where configured.
 
 use super::{Permits, Retry};
 use crate::backend::{Backend, BackendError, Hit, Op, SharedBackend, Verdicts};
@@ -7,7 +7,7 @@ use crate::observe;
 #[cfg(feature = "tokio")]
 use tokio::time::Instant;
 
-/// One call of a backend, within its deadline.
+/// Calls a backend once, within its deadline.
 pub(crate) async fn call(
     backend: &SharedBackend,
     op: Op,
@@ -19,8 +19,8 @@ pub(crate) async fn call(
     }
 }
 
-/// As [`call`], repeated as `retry` says: all of it within one deadline. The breakers learn of every
-/// outcome, and end the tries when they open.
+/// Like [`call`], with retries as `retry` says, all of them within one deadline. The breakers learn of every
+/// outcome, and stop the retries when they open.
 pub(crate) async fn ask(
     backend: &SharedBackend,
     op: Op,
@@ -28,7 +28,7 @@ pub(crate) async fn ask(
     retry: Option<Retry>,
     permits: &mut Permits,
 ) -> Result<Verdicts, BackendError> {
-    // Given twice, a refund would let somebody take more than the limit.
+    // A refund that is made twice would let a client exceed its limit.
     let retry = retry.filter(|_| !matches!(op, Op::Refund { .. } | Op::Settle { .. }));
     let Some(retry) = retry else {
         let result = call(backend, op, hits).await;
@@ -52,13 +52,14 @@ pub(crate) async fn ask(
     }
 }
 
-/// Whether the store is well, as far as this tells. Contention is for whoever hammers its key: it neither opens a
-/// breaker nor is it worth another try, which the backend itself has made until its deadline.
+/// Whether the store is healthy, as far as this outcome tells. Contention concerns only the client that hammers
+/// its key: it neither opens a breaker nor is worth a retry, since the backend itself has retried until its
+/// deadline.
 fn answered(result: &Result<Verdicts, BackendError>) -> bool {
     result.as_ref().err().is_none_or(BackendError::is_contention)
 }
 
-/// Until when a backend may take its time.
+/// When a backend's time is up.
 #[cfg(feature = "tokio")]
 #[derive(Clone, Copy)]
 struct Limit(Option<Instant>);
@@ -66,7 +67,7 @@ struct Limit(Option<Instant>);
 #[cfg(feature = "tokio")]
 impl Limit {
     fn of(backend: &dyn Backend) -> Self {
-        // Without a tokio runtime there is no timer to ask; such a store keeps its own deadline.
+        // Without a tokio runtime there is no timer to use; such a store keeps its own deadline.
         let timed = tokio::runtime::Handle::try_current().is_ok();
         Self(backend.deadline().filter(|_| timed).and_then(|deadline| Instant::now().checked_add(deadline)))
     }
@@ -103,7 +104,7 @@ async fn pause(wait: std::time::Duration) {
     }
 }
 
-/// Without timers every store keeps its own deadline.
+/// Without timers, every store keeps its own deadline.
 #[cfg(not(feature = "tokio"))]
 #[derive(Clone, Copy)]
 struct Limit;

@@ -1,4 +1,4 @@
-//! [`CircuitBreaker`]: leaves a backend alone that keeps failing (Nygard, "Release It!", 2007).
+//! [`CircuitBreaker`]: stops calling a backend that keeps failing (Nygard, "Release It!", 2007).
 //!
 //! ```text
 //! closed ── failures in a row reach the threshold ──▶ open
@@ -16,18 +16,17 @@ use std::time::Duration;
 use super::OnError;
 use crate::clock::{Clock, SystemClock, micros};
 
-/// Leaves a backend alone that keeps failing: while it is open, calls fail at once.
+/// Stops calling a backend that keeps failing: while the breaker is open, calls fail immediately.
 ///
-/// A cheap handle; clones are the same breaker. Closed at first, it opens after a number of
-/// failures in a row, and half-opens after the cool-down for a single call: its outcome closes the
-/// breaker or opens it for as long again. Outcomes of calls that were under way when it opened
-/// change nothing.
+/// This is a cheap handle; clones share one breaker. It starts closed, opens after a number of consecutive
+/// failures, and half-opens after the cool-down for a single call, whose outcome closes the breaker or
+/// opens it for another cool-down. Outcomes of calls that were in flight when it opened change nothing.
 ///
 /// ```
 /// use std::time::Duration;
 /// use traffik::{CircuitBreaker, MemoryBackend, OnError};
 ///
-/// // After five failures in a row Redis is left alone for ten seconds, and this process counts by itself.
+/// // After five failures in a row, Redis is left alone for ten seconds, and this process counts by itself.
 /// let breaker = CircuitBreaker::builder().failure_threshold(5).cool_down(Duration::from_secs(10)).build();
 /// let on_error = OnError::fallback(MemoryBackend::new()).breaker(breaker.clone());
 /// # let _ = traffik::Throttle::builder("docs:breaker").rate("1/min").on_error(on_error);
@@ -39,47 +38,47 @@ struct Inner {
     threshold: u32,
     cool_down: u64,
     clock: Arc<dyn Clock>,
-    /// Counts the changes of phase: an outcome counts only in the phase that its call began in.
+    /// Counts the changes of phase: an outcome counts only in the phase in which its call began.
     era: AtomicU64,
-    /// Whether `state` is anything but closed and without failures: most calls look no further.
+    /// Whether `state` is anything but closed without failures. Most calls check nothing else.
     troubled: AtomicBool,
     state: Mutex<State>,
 }
 
 struct State {
     phase: Phase,
-    /// In a row.
+    /// Consecutive failures.
     failures: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Closed,
-    /// Until this instant no call goes out.
+    /// No call goes out before this instant.
     Open(u64),
-    /// One call is under way.
+    /// One call is in flight.
     Probing,
 }
 
-/// Where a [`CircuitBreaker`] stands.
+/// The state of a [`CircuitBreaker`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
     /// Calls go out.
     Closed,
-    /// Calls fail at once.
+    /// Calls fail immediately.
     Open,
-    /// The cool-down is over: one call may try, or is trying, and the others fail at once.
+    /// The cool-down is over: one call may probe, or is probing, and the others fail immediately.
     HalfOpen,
 }
 
 impl CircuitBreaker {
-    /// Opens after 5 failures in a row, for 5 s.
+    /// Creates a breaker that opens for 5 s after 5 consecutive failures.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// Sets threshold, cool-down and clock.
+    /// Returns a builder, which sets threshold, cool-down and clock.
     pub fn builder() -> CircuitBreakerBuilder {
         CircuitBreakerBuilder {
             threshold: 5,
@@ -88,7 +87,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// Where it stands at present.
+    /// Returns the current state.
     #[must_use]
     pub fn state(&self) -> BreakerState {
         match self.lock().phase {
@@ -102,9 +101,10 @@ impl CircuitBreaker {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Leave for one call; `None` while calls are to fail at once.
+    /// Returns a permit for one call, or `None` while calls are to fail immediately.
     pub(crate) fn permit(&self) -> Option<Permit> {
-        // The era first: if the phase changes right after, the outcome is one of the past.
+        // Read the era first: if the phase changes right afterwards, the call's outcome belongs to the
+        // past.
         let mut era = self.0.era.load(Ordering::Acquire);
         if self.0.troubled.load(Ordering::Acquire) {
             let mut state = self.lock();
@@ -118,7 +118,7 @@ impl CircuitBreaker {
         Some(Permit { breaker: self.clone(), era, settled: false })
     }
 
-    /// What came of a call that was given leave in `era`; `None` if its caller went away.
+    /// Records the outcome of a call permitted in `era`; `None` if its caller went away.
     fn settle(&self, era: u64, succeeded: Option<bool>) {
         if succeeded == Some(true) && !self.0.troubled.load(Ordering::Acquire) {
             return;
@@ -168,8 +168,8 @@ impl CircuitBreaker {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that runs under this lock leaves the state half-changed, not even by a panic of
-        // an injected clock.
+        // Nothing that runs under this lock leaves the state half-changed, not even a panic of an injected
+        // clock.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -200,25 +200,25 @@ pub struct CircuitBreakerBuilder {
 }
 
 impl CircuitBreakerBuilder {
-    /// How many failures in a row open it; at least 1, and 5 if not said.
+    /// Sets how many consecutive failures open the breaker: at least 1, and 5 by default.
     pub fn failure_threshold(mut self, failures: u32) -> Self {
         self.threshold = failures.max(1);
         self
     }
 
-    /// How long it stays open before a call may try again; 5 s if not said.
+    /// Sets how long the breaker stays open before a call may probe. The default is 5 s.
     pub fn cool_down(mut self, cool_down: Duration) -> Self {
         self.cool_down = cool_down;
         self
     }
 
-    /// Where the time comes from. The default is [`SystemClock`].
+    /// Sets the clock. The default is [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// The breaker, closed.
+    /// Builds the breaker, closed.
     #[must_use]
     pub fn build(self) -> CircuitBreaker {
         CircuitBreaker(Arc::new(Inner {
@@ -232,7 +232,7 @@ impl CircuitBreakerBuilder {
     }
 }
 
-/// Leave for one call. Dropped unsettled, its caller has gone away: nothing is known.
+/// A permit for one call. If it is dropped unsettled, the caller went away and nothing is known.
 pub(crate) struct Permit {
     breaker: CircuitBreaker,
     era: u64,
@@ -254,12 +254,12 @@ impl Drop for Permit {
     }
 }
 
-/// The leaves of one call, one a breaker: stacked throttles may bring several, or share one.
+/// The permits of one call, one per breaker: stacked throttles may bring several breakers or share one.
 #[derive(Default)]
 pub(crate) struct Permits(Vec<Permit>);
 
 impl Permits {
-    /// Whether a throttle of this policy may take part in the call.
+    /// Whether a throttle with this policy may take part in the call.
     pub(crate) fn admit(&mut self, on_error: &OnError) -> bool {
         let Some(breaker) = on_error.guard() else { return true };
         if self.0.iter().any(|permit| permit.breaker.same(breaker)) {
@@ -275,7 +275,7 @@ impl Permits {
         self.0.iter_mut().for_each(|permit| permit.settle(succeeded));
     }
 
-    /// Leave for the same call once more; false if any of the breakers has opened.
+    /// Renews the permits for a retry of the same call; returns `false` if any of the breakers has opened.
     pub(crate) fn renew(&mut self) -> bool {
         let renewed: Option<Vec<_>> = self.0.iter().map(|permit| permit.breaker.permit()).collect();
         match renewed {

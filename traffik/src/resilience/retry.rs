@@ -1,8 +1,8 @@
-//! [`Retry`]: how often to ask again, and how long to wait before.
+//! [`Retry`]: how often to retry, and how long to wait before each retry.
 //!
 //! Exponential backoff with full jitter (Brooker, "Exponential Backoff And Jitter", AWS
-//! Architecture Blog, 2015): each wait is anywhere between nothing and a bound that doubles, so
-//! that callers who failed together do not come back together.
+//! Architecture Blog, 2015): each wait is chosen between zero and a bound that doubles, so that
+//! callers that failed together do not come back together.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Retry {
     pub(crate) times: u32,
-    /// The longest wait before the first repetition.
+    /// The longest wait before the first retry.
     pub(crate) first: Duration,
 }
 
@@ -19,14 +19,14 @@ impl Retry {
         Self { times, first: Duration::from_millis(10) }
     }
 
-    /// The longest wait before repetition `n`, counted from 0.
+    /// The longest wait before retry `n`, counted from 0.
     pub(crate) fn bound(&self, n: u32) -> Duration {
         self.first.saturating_mul(2_u32.saturating_pow(n))
     }
 
-    /// The wait before repetition `n`: uniform up to its bound.
+    /// Picks the wait before retry `n`, uniformly up to its bound.
     pub(crate) fn wait(&self, n: u32) -> Duration {
-        // Fresh keys make the hash of anything a random number.
+        // A `RandomState` has fresh keys, so that any hash under it is a random number.
         let random = u128::from(RandomState::new().hash_one(n));
         let nanos = self.bound(n).as_nanos().min(u128::from(u64::MAX));
         Duration::from_nanos(u64::try_from((random * nanos) >> 64).unwrap_or(u64::MAX))
@@ -45,7 +45,7 @@ mod tests {
             assert_eq!(retry.bound(n), bound);
             let waits: Vec<_> = (0..400).map(|_| retry.wait(n)).collect();
             assert!(waits.iter().all(|wait| *wait < bound));
-            // Each half of the bound misses all of 400 once in 10^120 runs.
+            // The chance that 400 waits all miss one half of the bound is 1 in 10^120.
             assert!(waits.iter().any(|wait| *wait < bound / 2) && waits.iter().any(|wait| *wait > bound / 2));
         }
         assert_eq!(retry.bound(u32::MAX), Duration::from_millis(10).saturating_mul(u32::MAX));

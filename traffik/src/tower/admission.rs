@@ -1,5 +1,5 @@
-//! The way in, the same for gates and layers: decide under all throttles of the place, answer what
-//! is refused, and remember what is left to do for the rest.
+//! The way in, shared by gates and layers: decide under all throttles of the place, answer
+//! refusals, and record what is left to do for requests that are let in.
 
 mod after;
 mod inside;
@@ -40,16 +40,17 @@ static DEFAULT_HEADERS: Headers = Headers::always();
 pub(crate) enum First {
     /// All the way.
     In(After),
-    /// [`admit`] does the rest, with the ruling if there is one.
+    /// [`admit`] does the rest, starting from the ruling if there is one.
     Later(Option<Box<Result<Ruling, Failure>>>),
 }
 
-/// Lets a request in if that takes no waiting. A layer leaves marks for the places inside.
+/// Lets a request in if that needs no waiting. A layer leaves marks for the places inside it.
 ///
-/// Not inlined: handlers are many.
+/// Not inlined, because a program has many handlers.
 #[inline(never)]
 pub(crate) fn admit_now(uses: &[Use], parts: &mut Parts, place: Place) -> First {
-    // Most of all by itself: a loop and a table of lengths are a tenth of what an exemption takes.
+    // A single throttle has a path of its own: a loop and a table of lengths would add a tenth to
+    // an exempt request.
     #[cfg(feature = "memory")]
     if let ([one], Place::Gate) = (uses, place)
         && let Some(first) = plain::single_in_memory(one, parts)
@@ -71,7 +72,7 @@ pub(crate) fn admit_now(uses: &[Use], parts: &mut Parts, place: Place) -> First 
     in_general(uses, parts, place)
 }
 
-/// The same, whatever is said of them where they are used.
+/// The general path, which honors overrides and the marks of outer layers.
 #[inline(never)]
 fn in_general(uses: &[Use], parts: &mut Parts, place: Place) -> First {
     let counted = match Marks::of(&parts.extensions) {
@@ -105,7 +106,7 @@ fn in_general(uses: &[Use], parts: &mut Parts, place: Place) -> First {
     }
 }
 
-/// What a gate of one throttle does with its decision.
+/// Turns the decision of a gate's only throttle into its result.
 #[inline(never)]
 fn single(one: &Use, decision: Decision, parts: &mut Parts) -> First {
     let window = one.throttle.settings().window();
@@ -119,10 +120,10 @@ fn decided(uses: &[&Use], ruling: Ruling, parts: &mut Parts) -> First {
     }
 }
 
-/// Lets a request in, or gives the answer that turns it away.
+/// Lets a request in, or returns the answer that turns it away.
 ///
 /// # Errors
-/// That answer.
+/// The answer that turns the request away.
 pub(crate) async fn admit(
     uses: &[Use],
     parts: &mut Parts,
@@ -169,8 +170,8 @@ pub(crate) async fn admit(
         if let Some(at) = each().position(|(one, ruled)| refuses(ruled) && !one.continues()) {
             return Err(refuse(&counted, &ruling, at, parts).await);
         }
-        // Those that refuse let the request pass all the same, so that the others are to be charged
-        // for it: they decide once more, without them.
+        // These throttles refuse but let the request pass, so the others must charge for it: decide
+        // once more without them.
         let waved = waved.get_or_insert_default();
         for (one, ruled) in each().filter(|(_, ruled)| refuses(ruled)) {
             waved.add(one, ruled, parts);
@@ -183,7 +184,7 @@ pub(crate) async fn admit(
 /// The throttles of a place that count for this request.
 type Counted<'a> = SmallVec<[&'a Use; 4]>;
 
-/// Those that refused and let pass.
+/// Throttles that refused the request but let it pass.
 #[derive(Default)]
 struct Waved {
     first: Option<Throttled>,
@@ -214,7 +215,7 @@ fn entries<'a>(counted: &[&'a Use], adjusted: &'a [(&Use, Overrides)]) -> SmallV
     counted.iter().map(entry).collect()
 }
 
-/// The headers that a throttle's answers carry.
+/// The headers that a throttle puts on its answers.
 #[inline]
 fn headers<'a>(settings: &'a Settings, parts: &'a Parts) -> &'a Headers {
     match &settings.answers.headers {
@@ -223,7 +224,7 @@ fn headers<'a>(settings: &'a Settings, parts: &'a Parts) -> &'a Headers {
     }
 }
 
-/// What a throttle has to say on the answer, if it is to say anything.
+/// What a throttle reports on the answer, if anything.
 fn report(one: &Use, ruled: &Ruled, parts: &Parts, refused: bool) -> Option<Report> {
     let stat = ruled.decision.stat().filter(|_| !ruled.shadow)?;
     let settings = one.throttle.settings();
@@ -237,7 +238,7 @@ fn report(one: &Use, ruled: &Ruled, parts: &Parts, refused: bool) -> Option<Repo
     })
 }
 
-/// The request goes in.
+/// Records what is left to do for a request that is let in.
 fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Parts, place: Place) -> After {
     let mut after = Work::of(place);
     let mut marks: SmallVec<[Mark; 2]> = SmallVec::new();

@@ -1,6 +1,6 @@
 //! [`Around`]: what the layers around a place have left on a request.
 //!
-//! One extension for all of it, so that a place learns in a single look-up that there are none.
+//! It is one extension, so that a single lookup tells a place that there are none.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,14 +11,14 @@ use crate::app::Traffik;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Around {
-    /// The innermost router's, over those further out.
+    /// The innermost router's, merged over those further out.
     pub(crate) traffik: Option<Traffik>,
     pub(super) marks: Marks,
 }
 
-/// Whether any request of this process ever passed such a layer: most programs have none, and this is
-/// quicker to read than a request's extensions. Whoever has the request sees what was stored before it was
-/// handed on.
+/// Whether any request of this process has ever passed such a layer. Most programs have none, and reading
+/// this is faster than searching a request's extensions. Relaxed is enough: whoever holds the request sees
+/// what was stored before the request was handed on.
 static IN_USE: AtomicBool = AtomicBool::new(false);
 
 impl Around {
@@ -27,7 +27,7 @@ impl Around {
         if IN_USE.load(Ordering::Relaxed) { extensions.get() } else { None }
     }
 
-    /// Leaves more.
+    /// Adds to what is left on the request.
     pub(super) fn leave(extensions: &mut Extensions, leave: impl FnOnce(&mut Self)) {
         match extensions.get_mut::<Self>() {
             Some(there) => leave(there),

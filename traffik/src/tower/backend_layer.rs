@@ -1,4 +1,4 @@
-//! [`BackendLayer`]: which backend the throttles inside count on, request by request.
+//! [`BackendLayer`]: selects the backend that the throttles inside count on, per request.
 
 use std::fmt;
 use std::future::Future;
@@ -13,9 +13,9 @@ use tower_service::Service;
 use crate::backend::{BoxFuture, SharedBackend, context};
 use crate::request_fn::{IntoRequestFn, RequestFn};
 
-/// Sets the backend of the current context: dynamic throttles inside count on it.
+/// Sets the backend of the current context, on which dynamic throttles inside count.
 ///
-/// Layers nest, and the inner one wins; so does [`SharedBackend::scope`] inside a handler.
+/// Layers nest, and the innermost wins; so does [`SharedBackend::scope`] inside a handler.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -42,13 +42,14 @@ enum Resolver {
 }
 
 impl BackendLayer {
-    /// One backend for every request.
+    /// Creates a layer that sets one backend for every request.
     #[must_use]
     pub fn new(backend: impl Into<SharedBackend>) -> Self {
         Self(Resolver::Always(backend.into()))
     }
 
-    /// A backend for each request, sync or async; `None` leaves the outer context standing.
+    /// Creates a layer that selects a backend for each request, with a sync or async function. `None`
+    /// keeps the outer context.
     #[must_use]
     pub fn resolve<K>(resolve: impl IntoRequestFn<Option<SharedBackend>, K>) -> Self {
         Self(Resolver::Of(resolve.into_request_fn()))
@@ -84,7 +85,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The service that was polled ready is the one to call; the clone takes its place.
+        // Call the service that was polled ready, and leave the clone in its place.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let state = match &self.resolver {

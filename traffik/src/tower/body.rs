@@ -1,4 +1,4 @@
-//! [`ThrottleBody`]: the service's own body, or that of an answer in its place.
+//! [`ThrottleBody`]: the inner service's body, or that of an answer in its place.
 
 use std::fmt;
 use std::pin::Pin;
@@ -11,8 +11,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// The body of what a [`ThrottleService`](super::ThrottleService) answers: the inner service's
-    /// as it came, or a refusal's.
+    /// The response body of a [`ThrottleService`](super::ThrottleService): the inner service's,
+    /// unchanged, or a refusal's.
     pub struct ThrottleBody<B> {
         #[pin]
         body: Either<B>,

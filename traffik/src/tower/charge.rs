@@ -1,4 +1,4 @@
-//! [`Charge`]: what a handler's throttles have charged for its request, to be corrected by it.
+//! [`Charge`]: what a handler's throttles have charged for its request, which the handler can correct.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use crate::reserve::{Reservation, Settled, Tab};
 #[cfg(feature = "axum")]
 use crate::throttle::Throttle;
 
-/// What the handler's throttles have charged for this request, for a handler that knows only
-/// afterwards what it cost: an extractor.
+/// What the handler's throttles have charged for this request: an extractor for handlers that learn the cost only
+/// afterwards.
 ///
-/// The attribute sees from the parameter's type that the handler wants it, so write the name
-/// `Charge`, not an alias of it. Handlers that don't pay nothing for it.
+/// The attribute recognizes the parameter by its type, so write the name `Charge`, not an alias of it. Handlers
+/// without one pay nothing for the feature.
 ///
-/// [`settle`](Self::settle) speaks of the attributes' throttles, all with the same number; with
-/// several, [`of`](Self::of) names one, of the attributes or of a layer outside. A charge that is
-/// dropped unsettled goes by each throttle's [`OnCancel`](crate::OnCancel), also when the client goes
-/// away. It can be moved into a streamed body, and settled at its end.
+/// [`settle`](Self::settle) settles the attributes' throttles, all to the same number. Where there are several,
+/// [`of`](Self::of) selects one of them, or one of a layer outside. A charge that is dropped unsettled follows each
+/// throttle's [`OnCancel`](crate::OnCancel), also when the client goes away. A charge can be moved into a streamed
+/// body and settled at its end.
 ///
 /// ```
 /// # use traffik::{Charge, throttle};
@@ -38,18 +38,18 @@ use crate::throttle::Throttle;
 /// ```
 #[must_use = "a charge is settled or cancelled; a drop goes by the throttle's `OnCancel`"]
 pub struct Charge {
-    /// Of the attributes, or of the layers where there are no attributes.
+    /// The attributes' charges, or the layers' where there are no attributes.
     own: Vec<Arc<Tab>>,
     outer: Vec<Arc<Tab>>,
 }
 
 impl Charge {
-    /// The charge of one throttle. Empty, with a line in the log, if none of that uid stands here;
-    /// empty, too, where the client is exempt from it.
+    /// Returns the charge of one throttle. It is empty, and a line is logged, if no throttle with that uid is used
+    /// here or the client is exempt from it.
     pub fn of(&self, uid: &str) -> Reservation {
         let named = |tabs: &[Arc<Tab>]| {
             let tabs = tabs.iter().filter(|tab| tab.receipt.uid() == uid);
-            // A layer's is the handler's to settle from now on.
+            // From now on a layer's charge is the handler's to settle.
             Reservation::new(tabs.inspect(|tab| tab.hold()).cloned())
         };
         let own = named(&self.own);
@@ -65,7 +65,7 @@ impl Charge {
         Reservation::new(self.own.iter().cloned())
     }
 
-    /// Units charged at present; the sum of all throttles that [`settle`](Self::settle) speaks of.
+    /// Returns the units charged at present, summed over all throttles that [`settle`](Self::settle) covers.
     #[must_use]
     pub fn charged(&self) -> u64 {
         self.whole().charged()
@@ -77,8 +77,8 @@ impl Charge {
         self.own.is_empty()
     }
 
-    /// Tells what was used, in units of cost; see [`Reservation::settle`]. Several throttles are all
-    /// settled to this number, in one call of each store; those settled before stay as they are.
+    /// Settles the charge to what was actually used, in units of cost; see [`Reservation::settle`]. Several throttles
+    /// are all settled to this number, in one call per store; those settled before stay as they are.
     ///
     /// # Errors
     /// As [`Reservation::settle`].
@@ -86,7 +86,7 @@ impl Charge {
         self.whole().settle(actual).await
     }
 
-    /// Gives all of it back; see [`Reservation::cancel`].
+    /// Refunds the whole charge; see [`Reservation::cancel`].
     ///
     /// # Errors
     /// As [`Reservation::settle`].
@@ -94,7 +94,7 @@ impl Charge {
         self.whole().cancel().await
     }
 
-    /// Leaves what a gate has charged for the handler.
+    /// Leaves what a gate has charged on the request, for the handler.
     pub(super) fn leave(parts: &mut Parts, tabs: impl IntoIterator<Item = Arc<Tab>>) {
         let tabs: Vec<Arc<Tab>> = tabs.into_iter().collect();
         if !tabs.is_empty() {
@@ -103,7 +103,7 @@ impl Charge {
     }
 }
 
-/// Shows uids and units, and nobody's identity.
+/// Shows uids and units, but no identities.
 impl fmt::Debug for Charge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.whole().fmt(f)
@@ -114,8 +114,8 @@ impl fmt::Debug for Charge {
 #[derive(Debug, Clone)]
 struct Left(Vec<Arc<Tab>>);
 
-/// Makes sure that the handler behind an open gate finds a charge, were it an empty one. What
-/// layers have charged in the place of its throttles counts as its own, and is promised to it as well.
+/// Makes sure that the handler behind an open gate finds a charge, even an empty one. What layers have charged for
+/// the handler's own throttles counts as its own, and is promised to it as well.
 #[cfg(feature = "axum")]
 pub(crate) fn ready(parts: &mut Parts, uses: &[super::Use], after: &mut super::After) {
     let mut tabs = parts.extensions.remove::<Left>().map(|left| left.0).unwrap_or_default();
@@ -127,7 +127,7 @@ pub(crate) fn ready(parts: &mut Parts, uses: &[super::Use], after: &mut super::A
     parts.extensions.insert(Left(tabs));
 }
 
-/// What layers have charged in the place of a handler's throttles, promised to it while its gate is waited for.
+/// What layers have charged for a handler's own throttles, promised to it while its gate waits.
 #[cfg(feature = "axum")]
 pub(crate) fn promised(parts: &Parts, uses: &[super::Use]) -> super::After {
     let mut after = super::After::default();
@@ -165,7 +165,8 @@ impl<S: Sync> FromRequestParts<S> for Charge {
     }
 }
 
-/// A handler takes a [`Charge`], but no throttle stands here. In axum a response: `500`, and the mend goes to the log.
+/// The rejection of a handler that takes a [`Charge`] where no throttle applies. In axum its response is a `500`; the
+/// log says how to fix it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChargeRejection;

@@ -1,5 +1,5 @@
-//! What layers leave on a request for the layers and gates inside: which throttles have been
-//! applied, and what that charged.
+//! What layers leave on a request for the layers and gates inside: which throttles have been applied, and what they
+//! charged.
 
 use std::sync::Arc;
 
@@ -24,9 +24,9 @@ pub(super) enum CameTo {
     Paid(Arc<Tab>),
     /// Its cost was 0.
     Free,
-    /// It counted nothing: for the exempt, or in an outage.
+    /// It counted nothing: the client is exempt, or there was an outage.
     Uncounted,
-    /// It was refused, and let pass all the same.
+    /// It refused, but the request was let pass.
     LetPass(Box<LetPass>),
 }
 
@@ -34,11 +34,11 @@ pub(super) enum CameTo {
 #[derive(Debug, Clone)]
 pub(super) struct LetPass {
     pub(super) refusal: Throttled,
-    /// Whether it was the throttle's mode that let it pass, rather than its answer.
+    /// Whether the throttle's mode let it pass, rather than its answer.
     pub(super) shadow: bool,
 }
 
-/// All of them, outermost first.
+/// All marks, outermost first.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Marks(SmallVec<[Mark; 1]>);
 
@@ -69,9 +69,10 @@ impl Marks {
     }
 }
 
-/// On an answer: the request was turned away, and layers that it still has to pass give back what they have charged.
+/// Marks an answer as one that turned the request away: the layers that it still has to pass refund what they have
+/// charged.
 ///
-/// They, and not whoever turns it away, since that answer need not be the last word: a layer in between may ask the
-/// inner service once more, or another one.
+/// The layers do so rather than the place that turns the request away, because its answer need not be final: a layer
+/// in between may call the inner service again, or another one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TurnedAway;

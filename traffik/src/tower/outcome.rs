@@ -9,10 +9,10 @@ use http::StatusCode;
 use crate::Parts;
 use crate::decision::Throttled;
 
-/// What the throttles decided, for handlers under `on_throttled = "continue"`: an extractor, and an
-/// extension of the request where there are no extractors.
+/// What the throttles decided, for handlers under `on_throttled = "continue"`: an extractor, and an extension of
+/// the request where there are no extractors.
 ///
-/// Throttles that don't say so refuse as ever: the handler then doesn't run.
+/// Throttles without that setting still refuse, and the handler then doesn't run.
 ///
 /// ```
 /// # use traffik::{Outcome, throttle};
@@ -31,13 +31,13 @@ impl Outcome {
         self.0.is_some()
     }
 
-    /// The refusal; the outermost one of several.
+    /// Returns the refusal, or the outermost one of several.
     #[must_use]
     pub fn throttled(&self) -> Option<&Throttled> {
         self.0.as_ref()
     }
 
-    /// Leaves word for the handler. What a layer further out has said of a refusal stands.
+    /// Leaves the outcome for the handler. A refusal left by a layer further out stays.
     pub(crate) fn leave(parts: &mut Parts, throttled: Option<Throttled>) {
         if !parts.extensions.get::<Self>().is_some_and(Self::is_throttled) {
             parts.extensions.insert(Self(throttled));
@@ -53,8 +53,8 @@ impl<S: Sync> FromRequestParts<S> for Outcome {
     }
 }
 
-/// [`Outcome`] was asked for where no throttle says `on_throttled = "continue"`. In axum a response: `500`, and the
-/// mend goes to the log.
+/// The rejection of a handler that takes an [`Outcome`] where no throttle says `on_throttled = "continue"`. In axum
+/// its response is a `500`; the log says how to fix it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OutcomeRejection;

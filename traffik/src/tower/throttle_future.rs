@@ -1,4 +1,4 @@
-//! [`ThrottleFuture`]: decide, call the inner service, finish its answer.
+//! [`ThrottleFuture`]: decides, calls the inner service, and finishes its response.
 
 use std::fmt;
 use std::future::Future;
@@ -14,7 +14,7 @@ use super::admission::After;
 use super::body::ThrottleBody;
 use crate::backend::BoxFuture;
 
-/// The request with what is left to do for it, or the answer that turns it away.
+/// The request and what is left to do for it, or the answer that turns it away.
 type Deciding<B> = BoxFuture<'static, Result<(Request<B>, After), Response<Body>>>;
 
 pin_project! {
@@ -69,7 +69,8 @@ where
                     ready!(refunding.as_mut().poll(cx));
                     return match response.take() {
                         Some(response) => Poll::Ready(Ok(response.map(ThrottleBody::inner))),
-                        // Polled again after it was ready: never, rather than a panic in a library.
+                        // Polled again after completion, which should never happen: stay pending
+                        // rather than panic.
                         None => Poll::Pending,
                     };
                 }

@@ -14,11 +14,11 @@ use super::body::ThrottleBody;
 use super::throttle_future::ThrottleFuture;
 use crate::throttle::Throttle;
 
-/// Applies throttles to every request that passes: an axum `Router`, a bare hyper service, a tonic
+/// Applies throttles to every request that passes, for example to an axum `Router`, a bare hyper service or a tonic
 /// server.
 ///
-/// Several throttles are one decision, all or nothing, in their order. Clones share the counters,
-/// since those belong to the throttles.
+/// Several throttles make one all-or-nothing decision, in the given order. Clones share the counters, which belong to
+/// the throttles.
 ///
 /// ```
 /// use std::sync::LazyLock;
@@ -35,31 +35,30 @@ use crate::throttle::Throttle;
 ///
 /// # With attributes and layers inside
 ///
-/// - A throttle that a layer has applied is not applied to that request again further in. An
-///   attribute that gives it a larger cost charges the difference; one that gives it a scope counts
-///   on that scope's own account, in full. Where the layer let a refusal pass, since the throttle is in
-///   shadow mode or says `"continue"`, an attribute with `mode = "enforce"` or an answer of its own
-///   refuses after all. Direct calls (`throttle.hit(&parts)`) always count.
-/// - A request that is turned away further in, by an attribute or another layer, is given back what
-///   outer layers charged for it, once, as soon as that answer reaches them. If a layer in between
-///   makes another answer of it, the charge stays. Before it is given back another request may have
-///   been refused for want of it; never is more admitted than the limit.
+/// - A throttle that a layer has applied is not applied to that request again further in. An attribute that gives it
+///   a larger cost charges the difference; one that gives it a scope counts on that scope's own account, in full.
+///   Where the layer let a refusal pass, because the throttle is in shadow mode or says `"continue"`, an attribute
+///   with `mode = "enforce"` or an answer of its own refuses after all. Direct calls (`throttle.hit(&parts)`) always
+///   count.
+/// - If a request is turned away further in, by an attribute or another layer, outer layers refund what they charged
+///   for it, once, as soon as that answer reaches them. If a layer in between replaces that answer, the charge stays.
+///   Until the refund another request may be refused because of the charge, but never are more requests admitted than
+///   the limit allows.
 /// - Headers are merged: see [`Headers`](crate::Headers).
 ///
-/// To that end the layer keeps what it has charged and leaves a note on each request, at the cost of
-/// three allocations, and one more where the identity is a string.
+/// To do so, the layer keeps what it has charged and leaves a note on each request, which costs three allocations,
+/// and one more if the identity is a string.
 ///
 /// # Where the client's address comes from
 ///
-/// From `ConnectInfo<SocketAddr>` or [`Peer`](crate::Peer) among the request's extensions. A server
-/// that puts neither there, such as tonic, needs one of them set by a layer outside, or throttles
-/// with an identifier. gRPC requests are refused as gRPC refuses: `RESOURCE_EXHAUSTED`, with a
-/// `google.rpc.RetryInfo`.
+/// From `ConnectInfo<SocketAddr>` or [`Peer`](crate::Peer) among the request's extensions. A server that sets
+/// neither, such as tonic, needs a layer outside that sets one of them, or throttles with an identifier. gRPC
+/// requests are refused in gRPC's own way: `RESOURCE_EXHAUSTED`, with a `google.rpc.RetryInfo`.
 #[derive(Clone)]
 pub struct ThrottleLayer(Arc<[Use]>);
 
 impl ThrottleLayer {
-    /// A layer of these throttles. One that is named twice counts once.
+    /// Creates a layer that applies these throttles. A throttle that is listed twice counts once.
     pub fn new<T: Borrow<Throttle>>(throttles: impl IntoIterator<Item = T>) -> Self {
         let mut uses: Vec<Use> = Vec::new();
         for throttle in throttles {
@@ -130,7 +129,7 @@ where
                 ThrottleFuture::running(self.inner.call(Request::from_parts(parts, body)), after)
             }
             First::Later(ruling) => {
-                // The service that was polled ready is the one to call; the clone takes its place.
+                // Call the service that was polled ready, and leave the clone in its place.
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);
                 let uses = self.uses.clone();

@@ -9,7 +9,8 @@ use tower_service::Service;
 use super::around::Around;
 use crate::app::Traffik;
 
-/// Gives a [`Traffik`] to every request that passes, over what a layer further out has given it. Made by [`Traffik::layer`].
+/// Gives a [`Traffik`] to every request that passes. Its settings take precedence over those from layers further out.
+/// Made by [`Traffik::layer`].
 #[derive(Debug, Clone)]
 pub struct TraffikLayer(Traffik);
 

@@ -1,4 +1,4 @@
-//! The way in: a gate as an extractor, before others or alone.
+//! The way in: a gate as an extractor, either before others or alone.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -26,10 +26,10 @@ impl<G: Gated, S: Send + Sync> FromRequestParts<S> for Gate<G, Before> {
     }
 }
 
-/// A request on its way in. Written out, as most requests never wait, and what an `async` block keeps for
-/// those that do costs the others as much as an exemption.
+/// A request on its way in. A hand-written future: most requests never wait, and what an `async` block stores for
+/// those that do would cost the others as much as an exempt request.
 struct Entering<'a, G> {
-    /// Until it is polled.
+    /// Taken when it is first polled.
     parts: Option<&'a mut Parts>,
     waiting: Waiting<'a>,
     of: PhantomData<fn() -> G>,
@@ -56,7 +56,7 @@ impl<G: Gated> Future for Entering<'_, G> {
 impl<G: Gated, S: Send + Sync> FromRequest<S> for Gate<G, Alone> {
     type Rejection = Refusal;
 
-    /// Asks right away rather than when it is awaited: the request, which nobody else wants, need not be kept.
+    /// Decides right away rather than when awaited: nothing else needs the request, so that it need not be kept.
     #[inline]
     fn from_request(request: Request, _: &S) -> impl Future<Output = Result<Self, Refusal>> + Send {
         let (mut parts, _) = request.into_parts();
@@ -68,9 +68,9 @@ impl<G: Gated, S: Send + Sync> FromRequest<S> for Gate<G, Alone> {
     }
 }
 
-/// A request that was asked in.
+/// A request that has been decided, or is waiting to be.
 struct Entered<G> {
-    /// Until it is polled, if there was nothing to wait for.
+    /// Taken when it is first polled; `None` if there is something to wait for.
     gate: Option<Gate<G, Alone>>,
     waiting: Waiting<'static>,
 }
@@ -89,16 +89,15 @@ impl<G> Future for Entered<G> {
 
 #[inline]
 fn wait<G, P>(waiting: &mut Waiting<'_>, cx: &mut Context<'_>) -> Poll<Result<Gate<G, P>, Refusal>> {
-    // Polled again after it was ready: never, rather than a panic in a library.
+    // Polled again after completion, which should never happen: stay pending rather than panic.
     let Some(waiting) = waiting.get_mut() else { return Poll::Pending };
     waiting.as_mut().poll(cx).map_ok(Gate::with)
 }
 
-/// A ruling that was already made for a request that has to wait, if any. `None` also where the throttles could not be
-/// built.
+/// The ruling already made for a request that has to wait, if any. Also `None` if the throttles could not be built.
 type Unfinished = Option<Box<Result<Ruling, Failure>>>;
 
-/// Lets a request in if that takes no waiting.
+/// Lets a request in if that needs no waiting.
 #[inline]
 fn first(stack: &Stack, parts: &mut Parts) -> Result<After, Unfinished> {
     if stack.error.is_some() {
@@ -115,8 +114,8 @@ fn first(stack: &Stack, parts: &mut Parts) -> Result<After, Unfinished> {
     }
 }
 
-/// What takes waiting, boxed: axum allocates a handler's whole future at every call, and the many
-/// requests that never wait should not pay for the room that this takes.
+/// The part that waits. It is boxed because axum allocates a handler's whole future on every call, and the many
+/// requests that never wait should not pay for its size.
 #[cold]
 fn later<'a>(
     stack: &'a Stack,
@@ -138,7 +137,7 @@ fn later<'a>(
     })
 }
 
-/// The same of a request that is kept meanwhile.
+/// Like [`later`], but owns the request meanwhile.
 #[cold]
 fn later_alone(
     stack: &'static Stack,

@@ -23,8 +23,9 @@ where
 }
 
 pin_project! {
-    /// What [`respond`] returns. Written out, as an `async fn` has room for the body twice, and keeps for
-    /// those that wait at the end a response that the others copy once more.
+    /// The future that [`respond`] returns. It is written by hand: an `async fn` would reserve room for
+    /// the body twice, and would hold a response for those that wait at the end, which costs the others
+    /// another copy.
     #[must_use = "a handler does nothing unless it is awaited"]
     pub struct Respond<F> {
         #[pin]
@@ -35,9 +36,9 @@ pin_project! {
 pin_project! {
     #[project = StateProjection]
     enum State<F> {
-        /// The handler's body runs.
+        /// The handler's body is running.
         Running { #[pin] body: F, after: After },
-        /// Charges are given back.
+        /// Charges are being refunded.
         Settling { settling: BoxFuture<'static, Response> },
     }
 }
@@ -62,7 +63,7 @@ where
         }
         match state.project() {
             StateProjection::Settling { settling } => settling.as_mut().poll(cx),
-            // It was set to the other above.
+            // Unreachable: the state was changed above.
             StateProjection::Running { .. } => Poll::Pending,
         }
     }
@@ -74,7 +75,7 @@ impl<F> fmt::Debug for Respond<F> {
     }
 }
 
-/// The response, once what is left to do for it is done.
+/// Returns the response once everything left to do for it is done.
 #[cold]
 fn settled(rest: BoxFuture<'static, ()>, response: Response) -> BoxFuture<'static, Response> {
     Box::pin(async move {

@@ -1,4 +1,4 @@
-//! The same for a request under a few throttles, decided as one.
+//! The fastest path for a request under a few throttles, decided together.
 
 use super::{Lane, exempt, tell_admitted};
 use crate::app::Traffik;
@@ -16,22 +16,22 @@ use crate::strategy::Balance;
 use crate::throttle::Throttle;
 use crate::{MemoryBackend, Parts};
 
-/// A request under a few throttles, and how it goes on once they are decided: what is decided of all of them is
-/// large, and is handed on where it is made, or not made at all.
+/// A request under a few throttles, and how it continues once they are decided. The combined decision is large, so it
+/// is either passed on where it is made or not made at all.
 pub(crate) trait Together: Sized {
-    /// Where that leads.
+    /// What the outcome is turned into.
     type Output;
 
     fn parts(&self) -> &Parts;
 
-    /// What the throttles fall back to; `None` where they cannot come this way.
+    /// The app that the throttles fall back to; `None` if they cannot take this path.
     fn app(&self) -> Option<Option<&Traffik>>;
 
-    /// Whether an admitted request needs nothing from the throttle at this place. `by_itself` is what the throttle's own
-    /// settings say.
+    /// Whether an admitted request needs nothing from the throttle at this index. `by_itself` is what the throttle's
+    /// own settings say.
     fn is_silent(&self, at: usize, by_itself: bool) -> bool;
 
-    /// All of them charged it, and nothing is wanted of their decisions.
+    /// All throttles charged the request, and none of their decisions is needed.
     fn silent(self) -> Self::Output;
 
     /// Anything else.
@@ -49,7 +49,7 @@ struct Way<'a> {
 }
 
 impl<'a> Way<'a> {
-    /// That of a throttle which counts requests in memory, at a cost that is known.
+    /// Creates the way of a throttle that counts requests in memory at a known cost.
     #[inline]
     fn of(throttle: &'a Throttle, app: Option<&'a Traffik>) -> Option<Self> {
         let settings = throttle.built()?;
@@ -59,7 +59,7 @@ impl<'a> Way<'a> {
         Some(Self { throttle, settings, lane, cost, memory })
     }
 
-    /// Whether it can be decided together with another: one client on one store, and another key.
+    /// Whether it can be decided together with another: the same client and store, but another key.
     #[inline]
     fn goes_with(&self, other: &Self) -> bool {
         RequestFn::agree(self.settings.identifier.as_ref(), other.settings.identifier.as_ref())
@@ -67,7 +67,7 @@ impl<'a> Way<'a> {
             && self.lane.key != other.lane.key
     }
 
-    /// The hit as one on an account, if the strategy has one, of a client of this hash.
+    /// The hit as one on an account, if the strategy has one, of the client with this hash.
     #[inline(always)]
     fn account_hit(&self, hash: u64) -> Option<AccountHit<'a>> {
         let Lane { gauged, key, .. } = self.lane;
@@ -87,7 +87,7 @@ impl<'a> Way<'a> {
         (Decision::new(policy, self.cost, verdict), policy.window())
     }
 
-    /// Tells what came of it in a request that was admitted as a whole or not.
+    /// Reports the throttle's outcome in a request that was `admitted` as a whole or not.
     #[inline]
     fn tell(&self, verdict: &Verdict, admitted: bool) {
         let outcome = HitOutcome::of(verdict, admitted, false);
@@ -104,10 +104,11 @@ impl<'a> Way<'a> {
     }
 }
 
-/// Decides a request under two throttles that have accounts, if both can come this way together: most stacks.
+/// Decides a request under two throttles with accounts, if both can be decided together, which is true of most
+/// stacks.
 ///
-/// All in one place, and what goes elsewhere in rare cases goes as a copy: what is handed on from function to
-/// function is in memory, whether it is handed on or not.
+/// It is all in one place, and rare cases work on copies: whatever is passed by reference to another function has to
+/// be in memory, whether or not that function is called.
 #[inline(always)]
 pub(crate) fn pair<T: Together>(throttles: [&Throttle; 2], together: T) -> Option<T::Output> {
     let (parts, app) = (together.parts(), together.app()?);
@@ -116,7 +117,7 @@ pub(crate) fn pair<T: Together>(throttles: [&Throttle; 2], together: T) -> Optio
     if !b.goes_with(&a) {
         return None;
     }
-    // Before anything of the user's runs.
+    // Checked before any user code runs.
     if a.lane.gauged.is_none() || b.lane.gauged.is_none() {
         return stack(|at| throttles.get(at).copied(), together);
     }
@@ -149,7 +150,7 @@ pub(crate) fn pair<T: Together>(throttles: [&Throttle; 2], together: T) -> Optio
     Some(together.decided(ruling))
 }
 
-/// The same of a few, whatever their strategies.
+/// The same for a few throttles, whatever their strategies.
 #[inline(never)]
 pub(crate) fn stack<'a, T: Together>(
     throttle: impl Fn(usize) -> Option<&'a Throttle>,
@@ -201,7 +202,7 @@ pub(crate) fn stack<'a, T: Together>(
     Some(together.decided(ruling))
 }
 
-/// Takes the hits of all, if all pass, on keys that are there. Says whether it did.
+/// Charges the hits of all, if all pass and their keys exist. Returns whether it did.
 #[inline]
 fn charge(ways: &[Way<'_>], who: Who<'_>, hash: u64, verdicts: &mut [Verdict]) -> bool {
     let [first, others @ ..] = ways else { return false };
@@ -239,7 +240,7 @@ fn exempted(ways: &[Way<'_>]) -> Ruling {
     Ruling::of(ways.iter().map(|way| (exempt(way.throttle), 0)))
 }
 
-/// Decides a request that is refused, or a client's first.
+/// Decides a request that is refused or is a client's first.
 #[cold]
 fn decide(ways: &[Way<'_>], who: Who<'_>, hash: u64) -> Ruling {
     let hits: Vec<_> = ways.iter().map(|way| way.hit(who, hash)).collect();

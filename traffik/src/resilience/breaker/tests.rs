@@ -1,4 +1,4 @@
-//! The breaker against a model of its definition, written down without cleverness.
+//! Tests the breaker against a naive model of its definition.
 
 use std::sync::atomic::AtomicU32;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A clock moved by hand; the test kit's is not there in every build.
+/// A clock that is moved by hand; not every build has the test kit's.
 #[derive(Debug, Clone, Default)]
 struct Hand(Arc<AtomicU64>);
 
@@ -110,7 +110,7 @@ fn of_many_threads_one_probes() {
     }
 }
 
-/// The definition: everything that ever happened, looked at anew each time.
+/// The definition: all that ever happened, evaluated anew each time.
 #[derive(Default)]
 struct Model {
     /// When and how each phase began: opened at an instant, probing, or closed.
@@ -177,7 +177,7 @@ impl Model {
 #[derive(Debug, Clone)]
 enum Event {
     Call,
-    /// How the call ends that has been under way for the n-th longest; `None`: its caller goes.
+    /// Ends the call that has been in flight n-th longest; with `None`, its caller goes away.
     End(usize, Option<bool>),
     Wait(u64),
 }

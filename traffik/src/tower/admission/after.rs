@@ -1,4 +1,4 @@
-//! [`After`]: what is left to do for a request once there is an answer to it.
+//! [`After`]: what is left to do for a request once it has been answered.
 
 use std::mem;
 #[cfg(feature = "memory")]
@@ -16,17 +16,17 @@ use crate::tower::admission::Place;
 use crate::tower::marks::TurnedAway;
 use crate::unstopped::Unstopped;
 
-/// For which statuses a charge is given back.
+/// Which statuses cause a refund.
 type RefundOn = fn(StatusCode) -> bool;
 
-/// Headers to write and charges to give back. Absent where there is nothing, and one word, so that a
-/// gate is handed on in a register.
+/// Headers to write and charges to refund; empty if there are none. It is one word wide, so that a gate is passed
+/// in a register.
 #[derive(Default)]
 pub(crate) struct After(Seldom<Box<Left>>);
 
 #[allow(clippy::large_enum_variant, reason = "it is boxed, and a second box would cost another allocation")]
 enum Left {
-    /// The headers of one throttle, of which nothing may be given back.
+    /// The headers of a single throttle with nothing to refund.
     #[cfg(feature = "memory")]
     Report(Report),
     Work(Work),
@@ -37,13 +37,13 @@ pub(super) struct Work {
     reports: SmallVec<[Report; 2]>,
     charges: SmallVec<[(Option<RefundOn>, Arc<Tab>); 2]>,
     promised: Promised,
-    /// Whether this is a layer's, which gives all of it back if the request is turned away further in.
+    /// Whether this belongs to a layer, which refunds everything if the request is turned away further in.
     is_layers: bool,
 }
 
-/// What a handler is to settle, until it has answered. Dropped before that, its client has gone away or something
-/// else has turned it away: whoever was to settle may never have been given it, and it goes by the throttle's rule
-/// all the same.
+/// Charges that the handler is to settle, kept until it has answered. Being dropped earlier means that the client
+/// went away or that something else turned the request away. The handler may then never have received its charge,
+/// which is left to the throttle's rule all the same.
 #[derive(Default)]
 struct Promised(SmallVec<[Arc<Tab>; 2]>);
 
@@ -57,11 +57,11 @@ impl After {
     #[cfg(feature = "memory")]
     #[inline(always)]
     pub(super) fn reporting(report: Report) -> Self {
-        // Written in place: it is smaller than what there is room for, all of which would be copied.
+        // Written in place: a report is smaller than the allocation, all of which would be copied otherwise.
         Self(Seldom::some(Box::write(Box::new_uninit(), Left::Report(report))))
     }
 
-    /// Charges that a layer has made, and the handler is to settle.
+    /// Adds charges that a layer has made and the handler is to settle.
     #[cfg(feature = "axum")]
     pub(crate) fn promise(&mut self, tabs: impl IntoIterator<Item = Arc<Tab>>) {
         let mut work = match self.0.take().map(|left| *left) {
@@ -74,7 +74,7 @@ impl After {
         *self = work.into();
     }
 
-    /// What was promised is somebody else's to keep.
+    /// Releases the promised charges without holding them: somebody else keeps them now.
     #[cfg(feature = "axum")]
     pub(crate) fn release(mut self) {
         if let Some(Left::Work(mut work)) = self.0.take().map(|left| *left) {
@@ -82,7 +82,7 @@ impl After {
         }
     }
 
-    /// Writes the headers; what comes back, if anything, is still to be awaited.
+    /// Writes the headers. The returned future, if any, has yet to be awaited.
     #[inline(always)]
     pub(crate) fn finish<B>(mut self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
         self.0.take()?.finish(response)
@@ -92,7 +92,7 @@ impl After {
 impl Left {
     #[inline(never)]
     fn finish<B>(mut self: Box<Self>, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
-        // By reference: moving a report takes longer than all but writing it.
+        // By reference: nothing here but writing a report takes longer than moving one.
         match &mut *self {
             #[cfg(feature = "memory")]
             Self::Report(report) => {
@@ -112,7 +112,7 @@ impl From<Work> for After {
     }
 }
 
-/// Whether the answer is a refusal further in.
+/// Whether the request was turned away further in.
 fn is_turned_away<B>(response: &Response<B>) -> bool {
     response.extensions().get::<TurnedAway>().is_some()
 }
@@ -126,14 +126,14 @@ impl Work {
         self.reports.push(report);
     }
 
-    /// A charge that is given back on an answer with one of these statuses, if any.
+    /// Adds a charge, to be refunded if the answer has one of these statuses.
     pub(super) fn charge(&mut self, refund_on: Option<RefundOn>, tab: Arc<Tab>) {
         if self.is_layers || refund_on.is_some() {
             self.charges.push((refund_on, tab));
         }
     }
 
-    /// A charge that the handler is to settle.
+    /// Adds a charge that the handler is to settle.
     pub(super) fn promise(&mut self, tab: Arc<Tab>) {
         self.promised.0.push(tab);
     }
@@ -160,12 +160,13 @@ impl Work {
             let tabs: Vec<&Tab> = self.charges.iter().map(|(_, tab)| &**tab).collect();
             give_back(&tabs).await;
         };
-        // To the end: clients that wait for long hang up, and a server's failure is when they do.
+        // Runs to the end even if the client goes away: clients give up after a long wait, typically while the
+        // server is failing.
         Some(Box::pin(Unstopped::new(work, |()| Box::pin(std::future::ready(())), cut)))
     }
 }
 
-/// No runtime is there to go on.
+/// Reports that no runtime is left to finish the refund.
 fn cut() {
     let error = "its client went away, and no runtime is there to give it back";
     tracing::warn!(target: "traffik", error, "the cost was not given back");

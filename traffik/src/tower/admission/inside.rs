@@ -1,4 +1,4 @@
-//! What is left of a throttle for a place inside of layers that have applied it already.
+//! What is left to do for throttles that layers further out have already applied.
 
 use super::Use;
 use crate::Parts;
@@ -9,16 +9,16 @@ use crate::response::OnThrottled;
 use crate::tower::marks::{CameTo, Marks};
 use crate::tower::outcome::Outcome;
 
-/// Those of them that have something left to charge, with how much.
+/// Throttles with something left to charge, and how much.
 pub(super) type Adjusted<'a> = Vec<(&'a Use, Overrides)>;
 
-/// Whether no layer has applied it to this request; another scope is another account.
+/// Whether no layer has applied this throttle to the request. Another scope is another account.
 pub(super) fn is_new(one: &Use, marks: &Marks) -> bool {
     one.is_apart() || marks.find(&one.throttle).is_none()
 }
 
-/// The refusal that a layer let pass, and that holds here: this place turns away what the throttle in shadow mode does
-/// not, or answers what the throttle lets a handler answer.
+/// Returns the refusal that a layer let pass but that holds here: this place enforces a throttle in shadow mode, or
+/// has an answer of its own where the throttle lets the handler run.
 pub(super) fn held<'a>(one: &Use, marks: &'a Marks) -> Option<&'a Throttled> {
     if is_new(one, marks) {
         return None;
@@ -32,12 +32,12 @@ pub(super) fn held<'a>(one: &Use, marks: &'a Marks) -> Option<&'a Throttled> {
     holds.then_some(&let_pass.refusal)
 }
 
-/// Whether it may cost more here than a layer has charged.
+/// Whether the throttle may cost more here than a layer has charged.
 pub(super) fn adjusts(one: &Use, marks: &Marks) -> bool {
     !is_new(one, marks) && one.overrides.as_ref().is_some_and(|overrides| overrides.cost.is_some())
 }
 
-/// Throttles that layers have applied, with what is left to charge here.
+/// Finds the throttles that layers have applied and that have something left to charge here.
 pub(super) async fn adjusted<'a>(uses: &'a [Use], parts: &Parts) -> Adjusted<'a> {
     let mut adjusted = Vec::new();
     let Some(marks) = Marks::of(&parts.extensions) else { return adjusted };
@@ -51,7 +51,7 @@ pub(super) async fn adjusted<'a>(uses: &'a [Use], parts: &Parts) -> Adjusted<'a>
         let charged = match &mark.came_to {
             CameTo::Paid(tab) => tab.receipt.charge.cost,
             CameTo::Free => 0,
-            // What a layer let pass uncounted passes here.
+            // What a layer let pass uncounted passes here as well.
             CameTo::Uncounted | CameTo::LetPass(_) => cost,
         };
         if cost > charged {
@@ -66,8 +66,8 @@ pub(super) fn find<'a>(adjusted: &'a [(&Use, Overrides)], one: &Use) -> Option<&
     adjusted.iter().find(|(other, _)| std::ptr::eq(*other, one)).map(|(_, overrides)| overrides)
 }
 
-/// Tells a handler that runs either way that it was let in, where layers have decided on some of its throttles: nobody
-/// is asked about those again.
+/// Tells a handler that runs either way that it was let in, for the throttles that layers have already decided on:
+/// those are not asked again.
 pub(super) fn tell_of_layers(uses: &[Use], parts: &mut Parts) {
     if uses.iter().any(Use::continues) {
         Outcome::leave(parts, None);

@@ -1,4 +1,4 @@
-//! [`Place`] and [`Use`]: where throttles stand, and one at such a place.
+//! [`Place`] and [`Use`]: where throttles apply, and a throttle at such a place.
 
 use http::StatusCode;
 
@@ -11,16 +11,16 @@ use crate::response::{Answers, OnThrottled};
 use crate::settings::Settings;
 use crate::throttle::Throttle;
 
-/// Where throttles stand.
+/// Where throttles apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     /// In front of a handler.
     Gate,
-    /// Around whatever service: for the places inside, it leaves marks of what it has done.
+    /// Around any service. It leaves marks of what it has done for the places inside.
     Layer,
 }
 
-/// A throttle at a place of use, with what is said there on top of its settings.
+/// A throttle at a place of use, with the settings that the place overrides.
 #[derive(Debug, Clone)]
 pub(crate) struct Use {
     pub(crate) throttle: Throttle,
@@ -41,12 +41,12 @@ impl Use {
         self.overrides.get_or_insert_default()
     }
 
-    /// Whether it counts on another account here: that of a scope.
+    /// Whether a scope makes it count on another account here.
     pub(crate) fn is_apart(&self) -> bool {
         self.overrides.as_ref().is_some_and(|overrides| overrides.scope.is_some())
     }
 
-    /// This place's word, or else the throttle's.
+    /// The setting of this place, or else the throttle's.
     pub(super) fn on_throttled<'a>(&'a self, settings: &'a Settings) -> Option<&'a OnThrottled> {
         self.answers.on_throttled.as_ref().or(settings.answers.on_throttled.as_ref())
     }
@@ -59,14 +59,14 @@ impl Use {
         matches!(self.on_throttled(&self.throttle.settings()), Some(OnThrottled::Continue))
     }
 
-    /// Whether nothing is said here by which more than headers may be left to do for a request that passes.
+    /// Whether nothing set here could leave more than headers to do for a request that passes.
     #[cfg(feature = "memory")]
     #[inline(always)]
     pub(super) fn leaves_nothing_to_do(&self) -> bool {
         self.overrides.is_none() && !self.charges && self.answers.leave_nothing_to_do()
     }
 
-    /// Whether a request that passes leaves nothing to do or to tell.
+    /// Whether a request that passes leaves nothing to do and nothing to report.
     pub(super) fn stays_silent(&self, parts: &Parts) -> bool {
         let settings = self.throttle.settings();
         let app = || app(parts).and_then(Traffik::headers);

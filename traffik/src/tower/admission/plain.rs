@@ -1,5 +1,5 @@
-//! The shortest ways in: throttles that count in memory, used where nothing is said of what they cost or
-//! count by.
+//! The fast paths: throttles that count in memory, used at a place that overrides neither their cost nor what
+//! they count by.
 
 use super::{After, Counted, First, Use, decided, headers, single};
 use crate::Parts;
@@ -9,15 +9,15 @@ use crate::headers::Report;
 use crate::pipeline::{self, Passed, Ruling, Then, Together};
 use crate::tower::around::Around;
 
-/// What the throttles fall back to; `None` where a layer has applied some.
+/// The app whose settings the throttles fall back to; `None` where a layer has applied throttles.
 #[inline]
 fn app(parts: &Parts) -> Option<Option<&Traffik>> {
     let around = Around::of(&parts.extensions);
     around.is_none_or(|around| around.marks.is_empty()).then(|| Traffik::by(around))
 }
 
-/// Lets a request in under a single throttle, if no layer has applied one to it, and nothing but headers may
-/// be left to do.
+/// Lets a request in under a single throttle, if no layer has applied one to it and it leaves at most headers
+/// to do.
 #[inline(always)]
 pub(super) fn single_in_memory(one: &Use, parts: &mut Parts) -> Option<First> {
     if !one.leaves_nothing_to_do() {
@@ -30,14 +30,14 @@ pub(super) fn single_in_memory(one: &Use, parts: &mut Parts) -> Option<First> {
     })
 }
 
-/// How a gate of one throttle goes on.
+/// How a gate of one throttle continues.
 struct Single<'a> {
     one: &'a Use,
     parts: &'a Parts,
 }
 
 impl Then for Single<'_> {
-    /// The decision, if the request does not pass.
+    /// The decision, if the request is refused.
     type Output = Result<After, Box<Decision>>;
 
     #[inline(always)]
@@ -61,7 +61,7 @@ impl Then for Single<'_> {
     }
 }
 
-/// Lets a request in that leaves nothing but headers to be written.
+/// Lets in a request that leaves only headers to write.
 #[inline(never)]
 fn reporting(one: &Use, stat: &Stat, parts: &Parts) -> After {
     let settings = one.throttle.settings();
@@ -78,8 +78,8 @@ fn reporting(one: &Use, stat: &Stat, parts: &Parts) -> After {
     })
 }
 
-/// Lets a request in under a few throttles, if no layer has applied one to it and they can be decided as one.
-/// Two are the most frequent, and take no room for more.
+/// Lets a request in under a few throttles, if no layer has applied one to it and they can be decided
+/// together. Two are the most common case, which reserves no room for more.
 #[inline]
 pub(super) fn together_in_memory(uses: &[Use], parts: &mut Parts) -> Option<First> {
     match uses {
@@ -100,7 +100,7 @@ fn few(uses: &[Use], parts: &mut Parts) -> Option<First> {
     pipeline::stack(throttle, Stacked { uses: &uses, parts })
 }
 
-/// How a gate of a few throttles goes on.
+/// How a gate of a few throttles continues.
 struct Stacked<'a> {
     uses: &'a [&'a Use],
     parts: &'a mut Parts,

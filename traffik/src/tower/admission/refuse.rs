@@ -11,7 +11,7 @@ use crate::pipeline::Ruling;
 use crate::response::{self, OnThrottled};
 use crate::tower::marks::{Marks, TurnedAway};
 
-/// The request is turned away by the throttle at `at`.
+/// Answers a request that the throttle at `at` turns away.
 pub(super) async fn refuse(counted: &[&Use], ruling: &Ruling, at: usize, parts: &Parts) -> Response {
     let reports: Vec<Report> =
         counted.iter().zip(&ruling.each).filter_map(|(one, ruled)| report(one, ruled, parts, true)).collect();
@@ -28,7 +28,7 @@ pub(super) async fn refuse(counted: &[&Use], ruling: &Ruling, at: usize, parts: 
     turned_away(response, parts)
 }
 
-/// All refusals for which the request does not go in.
+/// All refusals that keep the request out.
 fn turning_away<'a>(counted: &[&Use], ruling: &'a Ruling) -> impl Iterator<Item = &'a Throttled> {
     let each = counted.iter().zip(&ruling.each).filter(|(one, ruled)| !ruled.shadow && !one.continues());
     each.filter_map(|(_, ruled)| ruled.decision.throttled())
@@ -59,7 +59,7 @@ async fn answer(
     response::refusal(Some(parts), last, &policies)
 }
 
-/// The answer to a request that is turned away, marked for the layers around.
+/// Marks the answer of a request that is turned away, for the layers around.
 pub(crate) fn turned_away(mut response: Response, parts: &Parts) -> Response {
     if Marks::of(&parts.extensions).is_some() {
         response.extensions_mut().insert(TurnedAway);
