@@ -1,4 +1,4 @@
-//! [`ManualClock`]: time that passes when told to.
+//! [`ManualClock`]: a clock that only moves when told to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,34 +9,35 @@ use crate::clock::{Clock, micros};
 /// 2020-01-01T00:00:00Z in microseconds: the start of a minute, an hour and a day.
 const START: u64 = 1_577_836_800_000_000;
 
-/// A clock that stands still until [`advance`](ManualClock::advance). Clones show the same time.
+/// A clock that stands still until [`advance`](ManualClock::advance) is called. Clones show the
+/// same time.
 #[derive(Debug, Clone)]
 pub struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
-    /// A clock at 2020-01-01T00:00:00Z.
+    /// Creates a clock at 2020-01-01T00:00:00Z.
     #[must_use]
     pub fn new() -> Self {
         Self::at(Duration::from_micros(START))
     }
 
-    /// A clock at an instant since the Unix epoch, in whole microseconds.
+    /// Creates a clock at an instant since the Unix epoch, in whole microseconds.
     #[must_use]
     pub fn at(since_epoch: Duration) -> Self {
         Self(Arc::new(AtomicU64::new(micros(since_epoch))))
     }
 
-    /// Moves on, in whole microseconds.
+    /// Advances the clock, in whole microseconds.
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(micros(by), Ordering::SeqCst);
     }
 
-    /// Steps to another instant, forwards or back, as clocks of other machines do.
+    /// Sets the clock to another instant, forward or back, as clocks of other machines do.
     pub fn set(&self, since_epoch: Duration) {
         self.0.store(micros(since_epoch), Ordering::SeqCst);
     }
 
-    /// The time since the Unix epoch.
+    /// Returns the time since the Unix epoch.
     #[must_use]
     pub fn now(&self) -> Duration {
         Duration::from_micros(self.0.load(Ordering::SeqCst))

@@ -17,20 +17,20 @@ use super::ManualClock;
 use crate::backend::SharedBackend;
 use oracle::Suite;
 
-/// Proves a backend: whatever it is asked, it must answer what the strategies' pure steps say, to
-/// the unit and the microsecond.
+/// Tests a backend: every answer must be what the strategies' pure steps return, to the unit and
+/// the microsecond.
 ///
-/// `make` is called once for each part of the suite and makes a backend whose time is the given
-/// clock's. It need not be empty: each run uses clients of its own. What is tested:
+/// `make` is called once for each part of the suite, and creates a backend that uses the given
+/// clock. The backend need not be empty: each run uses its own clients. The suite tests:
 ///
 /// - every strategy, on random traces of hits, checks, refunds, settles, resets and changed limits
-/// - batches of several throttles: all are charged, or none, and refusals are told as they stand
-/// - clients, throttles, scopes and rates that look alike, and are counted apart
-/// - a check changes nothing, a refund never lifts above full, a settle takes what there is
-///   room for, a reset forgets, an idle account is
-///   full again, and not before
-/// - exact totals when many hits are under way at once, and whole batches when some are dropped
-/// - a strategy of one's own, with words and with bytes
+/// - batches of several throttles: all are charged, or none, and refusals report the accounts as
+///   they stand
+/// - clients, throttles, scopes and rates that look alike but are counted separately
+/// - a check changes nothing, a refund never lifts an account above full, a settle takes as much as
+///   there is room for, a reset forgets, and an idle account becomes full again, but not too early
+/// - exact totals when many hits are in flight at once, and whole batches when some are dropped
+/// - custom strategies, with words and with bytes
 ///
 /// ```
 /// # async fn run() {
@@ -41,12 +41,12 @@ use oracle::Suite;
 /// # }
 /// ```
 ///
-/// Traces are random with a fixed seed, which every failure names. `TRAFFIK_SEED` sets another,
-/// `TRAFFIK_LONG=1` makes twenty times as many. A store that forgets by a clock of its own, as
-/// Redis does, must keep what it has written for a second at least.
+/// Traces are random with a fixed seed, which every failure reports. `TRAFFIK_SEED` sets another;
+/// `TRAFFIK_LONG=1` runs twenty times as many. A store that expires entries by its own clock, as
+/// Redis does, must keep what it has written for at least a second.
 ///
 /// # Panics
-/// When the backend is wrong, with what was asked, what was expected and what came instead.
+/// Panics if the backend is wrong, with the question, the expected answer and the actual one.
 pub async fn conformance<F, Fut, B>(make: F)
 where
     F: Fn(ManualClock) -> Fut,

@@ -1,4 +1,4 @@
-//! [`FaultyBackend`]: a backend that fails and dawdles on demand.
+//! [`FaultyBackend`]: a backend that fails or responds slowly on demand.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::backend::{Backend, BackendError, BoxFuture, Hit, Op, SharedBackend, Verdicts};
 use crate::clock::micros;
 
-/// Wraps a backend, fails when told to, waits when told to, and counts its calls. Clones share all
-/// of that, so one can be given away and another kept to pull the strings.
+/// Wraps a backend, fails or delays calls when told to, and counts them. Clones share this state,
+/// so that one can be passed on and another kept to control it.
 ///
 /// A failed call charges nothing; a delayed one charges after the delay. Delays need a tokio
 /// runtime (paused time will do).
@@ -20,14 +20,14 @@ pub struct FaultyBackend {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Calls still to fail.
+    /// How many more calls fail.
     failures: AtomicU64,
     delay_micros: AtomicU64,
     calls: AtomicU64,
 }
 
 impl FaultyBackend {
-    /// A backend that works, until told otherwise.
+    /// Creates a backend that works until told otherwise.
     pub fn new(inner: impl Into<SharedBackend>) -> Self {
         Self { inner: inner.into(), state: Arc::default() }
     }
@@ -39,7 +39,7 @@ impl FaultyBackend {
         self
     }
 
-    /// Makes every call fail until [`heal`](FaultyBackend::heal).
+    /// Makes every call fail until [`heal`](FaultyBackend::heal) is called.
     pub fn fail(&self) {
         self.state.failures.store(u64::MAX, Ordering::SeqCst);
     }
@@ -51,13 +51,13 @@ impl FaultyBackend {
         self
     }
 
-    /// Works again, and at once.
+    /// Makes all calls succeed again, without delay.
     pub fn heal(&self) {
         self.state.failures.store(0, Ordering::SeqCst);
         self.state.delay_micros.store(0, Ordering::SeqCst);
     }
 
-    /// How often the backend was called, failures included.
+    /// Returns how often the backend was called, including failed calls.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.state.calls.load(Ordering::SeqCst)

@@ -11,7 +11,7 @@ use crate::identity::{ANONYMOUS, Identity};
 use crate::rate::Rate;
 use crate::strategy::{FixedWindow, SlidingLog, Strategy, TokenBucket};
 
-/// Hits that differ in anything but cost, tier and priority are counted apart.
+/// Hits that differ in anything but cost, tier and priority are counted separately.
 pub(super) async fn counted_apart(mut suite: Suite) {
     let fixed: Arc<dyn Strategy> = Arc::new(FixedWindow::new());
     let log: Arc<dyn Strategy> = Arc::new(SlidingLog::new());
@@ -36,7 +36,7 @@ pub(super) async fn counted_apart(mut suite: Suite) {
     let mut all: Vec<Asked> =
         identities.into_iter().map(|identity| suite.asked(&policy, identity, 1)).collect();
 
-    // These are the same in every run, so the scope carries the run.
+    // These are the same in every run, so the scope identifies the run.
     let address = Ipv4Addr::from_bits(low);
     let public = [
         ANONYMOUS,
@@ -77,7 +77,7 @@ pub(super) async fn counted_apart(mut suite: Suite) {
     }
 }
 
-/// A check changes nothing, a refund gives back no more than was taken, a reset forgets.
+/// A check changes nothing, a refund returns no more than was taken, and a reset forgets.
 pub(super) async fn given_back_and_forgotten(mut suite: Suite) {
     for strategy in strategies::core().into_iter().chain(strategies::narrow()) {
         let policy = suite.policy("conformance:back", Rate::per_minute(200), &strategy);
@@ -104,7 +104,8 @@ pub(super) async fn given_back_and_forgotten(mut suite: Suite) {
         suite.agree_on(Op::Reset, &client).await;
         suite.agree_on(Op::Refund { at: Some(0) }, &client).await;
 
-        // A settle gives back what was not used, and takes what was used besides, up to the limit.
+        // A settle refunds what was not used, and charges what was used in addition, up to the
+        // limit.
         let charged = suite.agree(Op::Hit, &[client.cost(cost)]).await.now;
         let settle = Op::Settle { at: charged };
         suite.agree_on(settle, &client.cost(cost - 1).back(true)).await;
@@ -121,7 +122,7 @@ pub(super) async fn given_back_and_forgotten(mut suite: Suite) {
     }
 }
 
-/// What is told of waiting is true, and an idle account is full again when it says.
+/// The reported waits are true, and an idle account is full again when it says.
 pub(super) async fn idle_accounts_fill(mut suite: Suite) {
     let also: [Arc<dyn Strategy>; 1] = [Arc::new(TokenBucket::new().burst(3))];
     for strategy in strategies::core().into_iter().chain(strategies::narrow()).chain(also) {

@@ -8,10 +8,11 @@ use crate::backend::{Op, Verdicts};
 use crate::clock::Clock;
 use crate::rate::Rate;
 
-/// Uids must be known when the program is built; so many stand in one batch at most.
+/// Uids must be known when the program is built; their number is the most hits in one batch.
 const UIDS: [&str; 6] = ["batch:0", "batch:1", "batch:2", "batch:3", "batch:4", "batch:5"];
 
-/// One hit for each of some throttles of random strategies, all of one client or of several.
+/// Creates one hit for each of a few throttles with random strategies, all for one client or for
+/// several.
 fn random_batch(suite: &mut Suite, name: &str, from: u64) -> Vec<Asked> {
     let mut strategies = strategies::core();
     if from > 0 {
@@ -32,7 +33,7 @@ fn random_batch(suite: &mut Suite, name: &str, from: u64) -> Vec<Asked> {
         .collect()
 }
 
-/// All are charged or none is; other operations are done one by one.
+/// All are charged, or none; other operations are applied one by one.
 pub(super) async fn all_or_nothing(mut suite: Suite) {
     for round in 0..traces(30) {
         let name = suite.name(&round.to_string());
@@ -64,7 +65,7 @@ pub(super) async fn all_or_nothing(mut suite: Suite) {
     }
 }
 
-/// A refusal charges nobody, whichever place it stands at, and tells the others as they are.
+/// A refusal charges nobody, whatever its position, and reports the others as they stand.
 pub(super) async fn told_as_they_stand(mut suite: Suite) {
     for strategy in strategies::core() {
         for refusing in 0..3 {

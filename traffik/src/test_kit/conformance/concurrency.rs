@@ -1,4 +1,4 @@
-//! Many calls under way at once.
+//! Many calls in flight at once.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use crate::backend::{BackendError, Op, Verdicts};
 use crate::rate::Rate;
 use crate::strategy::{FixedWindow, LeakyQueue, SlidingLog, SlidingWindow, Strategy, TokenBucket};
 
-/// Drives all futures together, to their ends.
+/// Drives all futures concurrently to completion.
 async fn all<T>(futures: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut waiting: Vec<Pin<Box<_>>> = futures.into_iter().map(Box::pin).collect();
     let mut done = Vec::with_capacity(waiting.len());
@@ -28,7 +28,7 @@ async fn all<T>(futures: impl IntoIterator<Item = impl Future<Output = T>>) -> V
     .await
 }
 
-/// So many hits at once, each a future of its own; the batches take turns.
+/// Makes this many hits at once, each in its own future, alternating between the batches.
 async fn storm(suite: &Suite, batches: &[&[Asked]], hits: usize) -> Vec<Result<Verdicts, BackendError>> {
     let backend = &suite.backend;
     let hit = async |asked: &[Asked]| {
@@ -38,7 +38,7 @@ async fn storm(suite: &Suite, batches: &[&[Asked]], hits: usize) -> Vec<Result<V
     all(batches.iter().cycle().take(hits).map(|batch| hit(batch))).await
 }
 
-/// However hits run into each other, what is admitted is the limit.
+/// However hits interleave, exactly the limit is admitted.
 pub(super) async fn exact_totals(suite: Suite) {
     for strategy in strategies::core() {
         let rate = Rate::per_hour(60);
@@ -61,7 +61,7 @@ pub(super) async fn exact_totals(suite: Suite) {
     }
 }
 
-/// Batches that share one account: the other accounts are charged exactly as often as they pass.
+/// Batches that share one account: the other accounts are charged exactly as often as batches pass.
 pub(super) async fn whole_batches(mut suite: Suite) {
     let strategies: [Arc<dyn Strategy>; 5] = [
         Arc::new(FixedWindow::new()),
@@ -97,7 +97,7 @@ pub(super) async fn whole_batches(mut suite: Suite) {
     }
 }
 
-/// A call that is dropped half-way has charged its whole batch, or nothing.
+/// A call that is dropped halfway has charged its whole batch, or nothing.
 pub(super) async fn dropped_calls(mut suite: Suite) {
     let strategy: Arc<dyn Strategy> = Arc::new(FixedWindow::new());
     let policies = ["conformance:left", "conformance:right"]

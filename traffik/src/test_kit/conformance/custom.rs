@@ -1,4 +1,4 @@
-//! Strategies that the library does not bring.
+//! Strategies that are not part of the library.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::backend::{Op, Verdict};
 use crate::rate::Rate;
 use crate::strategy::{Ask, State, Strategy};
 
-/// A budget that is never refilled, in two words of the full 64 bits.
+/// A budget that is never refilled, in two words that use all 64 bits.
 #[derive(Debug)]
 struct Budget;
 
@@ -44,7 +44,7 @@ impl Strategy for Budget {
     }
 }
 
-/// A set of milliseconds (their last bytes), each of which passes once.
+/// A set of milliseconds (their low bytes), each of which passes once.
 #[derive(Debug)]
 struct Instants;
 
@@ -87,7 +87,7 @@ fn verdict(admitted: bool, limit: u64, used: u64, keep: u64) -> Verdict {
     Verdict { admitted, limit, used, remaining, wait, reset_after: keep, keep_for: keep }
 }
 
-/// They are counted like any other, in batches too.
+/// Custom strategies are counted like any other, in batches too.
 pub(super) async fn own_strategies(mut suite: Suite) {
     let strategies: [Arc<dyn Strategy>; 2] = [Arc::new(Budget), Arc::new(Instants)];
     for round in 0..traces(4) {

@@ -1,4 +1,4 @@
-//! [`Suite`]: a backend next to the pure steps that it must agree with.
+//! [`Suite`]: a backend alongside the pure steps that it must agree with.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -14,14 +14,14 @@ use crate::rate::Rate;
 use crate::strategy::{State, Strategy};
 use crate::test_kit::ManualClock;
 
-/// One part of the suite under way.
+/// One running part of the suite.
 pub(super) struct Suite {
     part: &'static str,
     pub(super) backend: SharedBackend,
     pub(super) clock: ManualClock,
     seed: u64,
     pub(super) random: Random,
-    /// Tells this run's clients from those of others on the same store.
+    /// Distinguishes this run's clients from those of other runs on the same store.
     run: u64,
     states: HashMap<u64, State>,
 }
@@ -33,9 +33,9 @@ pub(super) struct Asked {
     pub(super) identity: Identity,
     pub(super) scope: Option<String>,
     pub(super) cost: u64,
-    /// In a settle: given back, rather than taken.
+    /// In a settle: whether the cost is refunded, rather than charged.
     pub(super) back: bool,
-    /// When nothing is left of what is given back.
+    /// When nothing is left of the refunded charge.
     pub(super) gone_at: u64,
 }
 
@@ -59,7 +59,7 @@ impl Asked {
     }
 }
 
-/// How many traces there are of each kind.
+/// Returns how many traces of each kind to run.
 pub(super) fn traces(few: u64) -> u64 {
     if std::env::var_os("TRAFFIK_LONG").is_some_and(|value| value != "0") { few * 20 } else { few }
 }
@@ -72,12 +72,13 @@ impl Suite {
         Self { part, backend, clock, seed, random: Random::new(seed), run, states: HashMap::new() }
     }
 
-    /// A name that no other client has.
+    /// Returns a name that no other client has.
     pub(super) fn name(&self, of: &str) -> String {
         format!("{}/{:016x}/{of}", self.part, self.run)
     }
 
-    /// A throttle. Panics if the strategy cannot count the rate, which is the suite's own fault.
+    /// Creates a throttle's policy. Panics if the strategy cannot count the rate, which is the
+    /// suite's own fault.
     pub(super) fn policy(&self, uid: &'static str, rate: Rate, strategy: &Arc<dyn Strategy>) -> Policy {
         match Policy::new(uid, rate, strategy.clone()) {
             Ok(policy) => policy,
@@ -85,7 +86,7 @@ impl Suite {
         }
     }
 
-    /// One client under one throttle.
+    /// Creates the hit of one client under one throttle.
     pub(super) fn asked(&self, policy: &Policy, identity: impl Into<Identity>, cost: u64) -> Asked {
         Asked {
             policy: policy.clone(),
@@ -97,7 +98,7 @@ impl Suite {
         }
     }
 
-    /// Asks the backend, and the steps, and compares.
+    /// Compares the backend's answer with that of the steps.
     #[track_caller]
     pub(super) fn compare(&mut self, op: Op, asked: &[Asked], got: &Verdicts) {
         let now = Clock::now(&self.clock);
@@ -116,7 +117,7 @@ impl Suite {
         }
     }
 
-    /// What the pure steps say; they remember what they charged.
+    /// Returns what the pure steps say, and remembers what they charge.
     pub(super) fn step(&mut self, op: Op, asked: &[Asked], now: u64) -> Vec<Verdict> {
         let mut round = |op| {
             asked
@@ -136,7 +137,7 @@ impl Suite {
         round(op)
     }
 
-    /// Asks the backend, one way or the other if it has two.
+    /// Asks the backend, in one of the two ways if it supports both.
     pub(super) async fn ask(&mut self, op: Op, asked: &[Asked]) -> Verdicts {
         let hits: Vec<Hit<'_>> = asked.iter().map(Asked::hit).collect();
         let at_once = self.backend.is_immediate() && self.random.below(2) == 0;
@@ -154,19 +155,19 @@ impl Suite {
         }
     }
 
-    /// Asks, and compares with the steps.
+    /// Asks the backend, and compares its answer with the steps.
     pub(super) async fn agree(&mut self, op: Op, asked: &[Asked]) -> Verdicts {
         let verdicts = self.ask(op, asked).await;
         self.compare(op, asked, &verdicts);
         verdicts
     }
 
-    /// The same of one hit alone.
+    /// The same for a single hit.
     pub(super) async fn agree_on(&mut self, op: Op, asked: &Asked) -> Verdict {
         self.agree(op, std::slice::from_ref(asked)).await.each[0]
     }
 
-    /// Asserts.
+    /// Asserts a condition.
     #[track_caller]
     pub(super) fn require(&self, right: bool, what: impl FnOnce() -> String) {
         if !right {

@@ -1,4 +1,4 @@
-//! What is counted, and at which rates.
+//! The strategies under test, and their rates.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::strategy::{
     SlidingLog, SlidingWindow, Strategy, Tiered, TimeOfDay, TokenBucket,
 };
 
-/// The strategies that a store may run in a language of its own.
+/// The strategies that a store may implement in its own language.
 pub(super) fn core() -> Vec<Arc<dyn Strategy>> {
     vec![
         Arc::new(FixedWindow::new()),
@@ -26,7 +26,7 @@ pub(super) fn core() -> Vec<Arc<dyn Strategy>> {
     ]
 }
 
-/// All the others.
+/// All other strategies.
 pub(super) fn narrow() -> Vec<Arc<dyn Strategy>> {
     vec![
         Arc::new(Tiered::new().tier("premium", 10).others(2)),
@@ -41,7 +41,8 @@ pub(super) fn narrow() -> Vec<Arc<dyn Strategy>> {
 const SECOND: u64 = 1_000_000;
 const DAY: u64 = 86_400 * SECOND;
 
-/// The rates that a strategy counts, from one in a leap year to a thousand million a second.
+/// The rates that a strategy is tested with, from two in a leap year to a thousand million a
+/// second.
 pub(super) fn rates(strategy: &dyn Strategy) -> Vec<Rate> {
     let rates = [
         (10, 60 * SECOND),
@@ -61,7 +62,7 @@ pub(super) fn rates(strategy: &dyn Strategy) -> Vec<Rate> {
     rates.filter(|rate| strategy.validate(rate).is_ok()).collect()
 }
 
-/// One client, with the tier and priority of the day.
+/// Creates a client whose tier and priority depend on `choice`.
 pub(super) fn client(name: &str, choice: u64) -> Identity {
     let priorities = [Priority::Low, Priority::Normal, Priority::High, Priority::Critical];
     let identity = Identity::key(name).priority(priorities[choice as usize / 2 % 4]);

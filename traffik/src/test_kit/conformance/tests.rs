@@ -1,4 +1,4 @@
-//! The suite passes the in-memory store, and none that is wrong.
+//! The in-memory store passes the suite, and no faulty store does.
 
 use super::*;
 use crate::backend::{Backend, BackendError, BoxFuture, Hit, Op, Verdicts};

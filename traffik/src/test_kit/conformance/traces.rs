@@ -20,7 +20,7 @@ pub(super) async fn every_strategy(mut suite: Suite) {
     }
 }
 
-/// One client under one strategy, for forty steps.
+/// Runs one client under one strategy, for forty steps.
 pub(super) async fn trace(suite: &mut Suite, strategy: &Arc<dyn Strategy>, rate: usize, round: u64) {
     let rates = strategies::rates(&**strategy);
     let mut rate = rates[rate];
@@ -41,7 +41,7 @@ pub(super) async fn trace(suite: &mut Suite, strategy: &Arc<dyn Strategy>, rate:
             14 => wait.saturating_sub(1),
             _ => suite.random.below(period / 16 + 1),
         };
-        // Packed states reckon with the years up to 2112.
+        // Packed states support instants up to the year 2112.
         if now.saturating_add(advance) > 1 << 52 {
             let start = Clock::now(&ManualClock::new());
             suite.clock.set(Duration::from_micros(start));
@@ -67,7 +67,8 @@ pub(super) async fn trace(suite: &mut Suite, strategy: &Arc<dyn Strategy>, rate:
             3 if suite.random.below(3) == 0 => Op::Reset,
             4..=6 => Op::Check,
             7 => {
-                // A changed limit: the key's tag says whether the account goes on or starts afresh.
+                // A changed limit: the key's tag determines whether the account continues or starts
+                // afresh.
                 let other = rate.with_limit(1 + suite.random.below((2 * rate.limit()).min(1 << 40)));
                 if strategy.validate(&other).is_ok() {
                     rate = other;
