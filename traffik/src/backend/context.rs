@@ -1,4 +1,4 @@
-//! The backend of the current context: what dynamic throttles count on.
+//! The backend of the current context, on which dynamic throttles count.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,12 +12,12 @@ thread_local! {
     static CURRENT: RefCell<Option<SharedBackend>> = const { RefCell::new(None) };
 }
 
-/// The innermost context's backend.
+/// Returns the innermost context's backend.
 pub(crate) fn current() -> Option<SharedBackend> {
     CURRENT.with_borrow(Clone::clone)
 }
 
-/// Runs `work` in the context of `backend`; what stood there before comes back after, even when
+/// Runs `work` in the context of `backend`, and restores the previous context afterwards, even if
 /// `work` panics.
 pub(crate) fn enter<T>(backend: &SharedBackend, work: impl FnOnce() -> T) -> T {
     struct Restore(Option<SharedBackend>);
@@ -34,7 +34,7 @@ pub(crate) fn enter<T>(backend: &SharedBackend, work: impl FnOnce() -> T) -> T {
 #[must_use = "futures do nothing unless polled"]
 pub struct Scope<F> {
     backend: SharedBackend,
-    // Boxed: pinning without a projection macro, so that the engine needs none.
+    // Boxed to be pinned without a projection macro, so that the engine depends on none.
     future: Pin<Box<F>>,
 }
 

@@ -1,4 +1,4 @@
-//! [`DenialCache`]: who was refused is told so again without asking the store.
+//! [`DenialCache`]: repeats refusals without asking the store.
 
 mod table;
 
@@ -11,12 +11,12 @@ use crate::clock::{Clock, SystemClock};
 
 pub(crate) use table::Denials;
 
-/// Remembers refusals: a client that was refused is answered here until its `retry_after`, and the
-/// backend behind hears nothing of it. An attack then costs the store one call a client and window.
+/// Remembers refusals: until its `retry_after` is over, a refused client is answered here, and the backend
+/// behind hears nothing of it. An attack then costs the store one call per client and window.
 ///
-/// For backends at the other end of a network; a Redis backend has one built in
-/// (`RedisBackendBuilder::remember_denials`). A cheap handle: clones share what they remember, and so
-/// should all throttles on one backend.
+/// It is meant for backends at the other end of a network; a Redis backend has one built in
+/// (`RedisBackendBuilder::remember_denials`). This is a cheap handle: clones share what they remember. All
+/// throttles on one backend should share it, too.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -34,20 +34,20 @@ pub(crate) use table::Denials;
 ///
 /// # What it never does
 ///
-/// - **Refuse wrongly.** A refusal of cost 10 says nothing about cost 1: each cost is remembered by
-///   itself (the last four of a client), and any other is asked for. Another rate, strategy, tier or
-///   priority of the client is asked for too.
-/// - **Report another throttle.** A stack is answered here only if everything that the backend said
-///   of it still stands.
-/// - **Outlive a change.** `refund` and `reset` through this handle, and any hit that passes, make it
-///   forget the account. A change made by another process is seen once the refusal has run out.
+/// - **Refuse wrongly.** A refusal of cost 10 says nothing about cost 1, so each cost is remembered
+///   separately (up to four per account), and for any other cost the backend is asked. It is also asked if
+///   the client's rate, strategy, tier or priority has changed.
+/// - **Report another throttle.** A stack is answered here only if everything that the backend said about it
+///   still holds.
+/// - **Outlive a change.** `refund` and `reset` through this handle, and any hit that passes, make it forget
+///   the account. A change made by another process is seen once the refusal has run out.
 ///
-/// `retry_after` and `reset_after` count down. `used` and `remaining` are those of the refusal: what
-/// has flowed back since, in strategies where it does so evenly, is not yet in them, so that they
-/// promise too little rather than too much.
+/// `retry_after` and `reset_after` count down. `used` and `remaining` are those of the refusal: in
+/// strategies that refill evenly, they leave out what has been refilled since, so they promise too little
+/// rather than too much.
 ///
-/// Strategies whose [refusals do not stand](crate::strategy::Strategy::refusals_stand) are always asked for:
-/// [`CostAdaptive`](crate::strategy::CostAdaptive), which cheap hits make refill faster.
+/// Strategies whose [refusals do not stand](crate::strategy::Strategy::refusals_stand) are always asked:
+/// [`CostAdaptive`](crate::strategy::CostAdaptive), which refills faster after cheap hits.
 #[derive(Clone)]
 pub struct DenialCache(Arc<Inner>);
 
@@ -57,25 +57,25 @@ struct Inner {
 }
 
 impl DenialCache {
-    /// Puts a cache of at most `clients` accounts in front of a backend; at least 1, and at most 2^24.
+    /// Puts a cache of up to `clients` accounts in front of a backend: at least 1, and at most 2^24.
     pub fn new(backend: impl Into<SharedBackend>, clients: usize) -> Self {
         Self::with_clock(backend, clients, SystemClock)
     }
 
-    /// As [`new`](Self::new), with the clock that says how much of a wait has passed. It need not
-    /// agree with the backend's about the time of day, only run as fast.
+    /// Like [`new`](Self::new), with the clock that measures waits. It need not agree with the backend's
+    /// about the time of day, but has to run at the same speed.
     pub fn with_clock(backend: impl Into<SharedBackend>, clients: usize, clock: impl Clock) -> Self {
         let denials = Denials::new(clients, Arc::new(clock));
         Self(Arc::new(Inner { backend: backend.into(), denials }))
     }
 
-    /// How many accounts are remembered at present, those whose wait is over included.
+    /// Returns how many accounts are currently remembered, including those whose wait is over.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.denials.len()
     }
 
-    /// Whether nobody is remembered.
+    /// Whether no account is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

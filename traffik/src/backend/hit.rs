@@ -1,4 +1,4 @@
-//! [`Hit`]: one policy applied to one client, and the step it takes.
+//! [`Hit`]: one policy applied to one client, and the step that it takes.
 
 use std::fmt;
 
@@ -18,9 +18,9 @@ pub struct Hit<'a> {
     pub(crate) scope: Option<&'a str>,
     pub(crate) cost: u64,
     pub(crate) hash: u64,
-    /// Read in [`Op::Settle`] alone.
+    /// Only used in [`Op::Settle`].
     pub(crate) back: bool,
-    /// When the charge was made that is given back, where it is known of each hit.
+    /// When the refunded charge was made, if that is known for each hit.
     pub(crate) charged_at: Option<u64>,
     /// See [`Ask::gone_at`].
     pub(crate) gone_at: u64,
@@ -37,7 +37,7 @@ impl<'a> Hit<'a> {
         Self::keyed(policy, who, key::of(policy, who_hash, scope), scope, cost)
     }
 
-    /// The same, where its whole key is known.
+    /// Like [`new`](Self::new), for a hit whose whole key is known.
     pub(crate) fn keyed(
         policy: &'a Policy,
         who: Who<'a>,
@@ -48,69 +48,69 @@ impl<'a> Hit<'a> {
         Self { policy, who, scope, cost, hash, back: false, charged_at: None, gone_at: u64::MAX }
     }
 
-    /// The policy.
+    /// Returns the policy.
     #[must_use]
     pub fn policy(&self) -> &'a Policy {
         self.policy
     }
 
-    /// The client.
+    /// Returns the client.
     #[must_use]
     pub fn who(&self) -> Who<'a> {
         self.who
     }
 
-    /// The throttle's extra part of the key.
+    /// Returns the throttle's extra part of the key.
     #[must_use]
     pub fn scope(&self) -> Option<&'a str> {
         self.scope
     }
 
-    /// Units asked for, or given back.
+    /// Returns the units requested or refunded.
     #[must_use]
     pub fn cost(&self) -> u64 {
         self.cost
     }
 
-    /// In an [`Op::Settle`]: whether the cost is given back, rather than taken as far as there is room.
+    /// In an [`Op::Settle`]: whether the cost is refunded, rather than charged as far as there is room.
     #[must_use]
     pub fn gives_back(&self) -> bool {
         self.back
     }
 
-    /// In a refund, or a settlement that [gives back](Self::gives_back): from when on nothing is left
-    /// of the charge, in microseconds since the Unix epoch. See [`Ask::gone_at`].
+    /// In a refund, or a settlement that [gives back](Self::gives_back): when nothing of the charge is left, in
+    /// microseconds since the Unix epoch. See [`Ask::gone_at`].
     #[must_use]
     pub fn gone_at(&self) -> u64 {
         self.gone_at
     }
 
-    /// In a refund, or a settlement that [gives back](Self::gives_back): when the charge was made, in
-    /// microseconds since the Unix epoch. It takes precedence over what the [`Op`] says of the whole batch, whose
-    /// charges may be of several instants.
+    /// In a refund, or a settlement that [gives back](Self::gives_back): when the charge was made, in microseconds
+    /// since the Unix epoch. It takes precedence over the instant that the [`Op`] gives for the whole batch, whose
+    /// charges may have been made at different instants.
     #[must_use]
     pub fn charged_at(&self) -> Option<u64> {
         self.charged_at
     }
 
-    /// The key as 64 bits: uid, policy, scope and identity under a secret of this process. For
-    /// stores that live no longer than the process.
+    /// Returns the key as 64 bits: uid, policy, scope and identity, hashed under a secret of this process. For stores
+    /// that live no longer than the process.
     #[must_use]
     pub fn hash(&self) -> u64 {
         self.hash
     }
 
-    /// The key as bytes: uid, policy, scope and identity, the same in every process, and never those of another
-    /// account. For stores that several processes share.
+    /// Returns the key as bytes: uid, policy, scope and identity. They are the same in every process, and no two
+    /// accounts have the same. For stores that several processes share.
     ///
-    /// The identity stands there in plain, however long, and is often a secret. Hash them, with SHA-256 or the like, where
-    /// keys can be seen or have to be short. Their layout may change with a minor version.
+    /// The key contains the identity in plain text, of any length, and identities are often secret. Hash keys, with
+    /// SHA-256 or the like, where they can be seen or have to be short. Their layout may change in a minor version.
     #[must_use]
     pub fn key(&self) -> Vec<u8> {
         key::bytes(self.policy, &self.who, self.scope)
     }
 
-    /// Takes the strategy's step on `state` at instant `now` (microseconds since the Unix epoch).
+    /// Applies the strategy's step to `state` at instant `now` (microseconds since the Unix epoch).
     #[inline]
     pub fn step(&self, op: Op, now: u64, state: &mut State) -> Verdict {
         let op = match op {
@@ -124,7 +124,7 @@ impl<'a> Hit<'a> {
         self.policy.strategy().step(state, &self.asked(op, now, self.cost))
     }
 
-    /// Charges an account that is kept as two words; `None` where it would not be two words afterwards.
+    /// Charges an account that is stored as two words; `None` if the result would not be two words.
     #[inline(always)]
     #[cfg(feature = "memory")]
     pub(crate) fn renew(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
@@ -158,7 +158,7 @@ impl<'a> Hit<'a> {
         }
     }
 
-    /// [`Op::Settle`], in the steps that every strategy knows.
+    /// [`Op::Settle`], composed of the steps that every strategy knows.
     #[cold]
     fn settle(&self, at: u64, now: u64, state: &mut State) -> Verdict {
         let strategy = self.policy.strategy();
@@ -190,7 +190,7 @@ pub(crate) struct OwnedHit {
     scope: Option<String>,
     hash: u64,
     pub(crate) cost: u64,
-    /// From when on nothing is left of it, once it is charged.
+    /// When nothing of it is left, once it is charged.
     pub(crate) gone_at: u64,
 }
 

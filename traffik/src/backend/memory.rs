@@ -1,10 +1,9 @@
 //! [`MemoryBackend`]: counters in this process.
 //!
-//! One flat table of buckets, each a pair of cache lines with its own one-byte lock and room for six
-//! keys: a hit is a hash, one bucket, one step. Most states are twelve bytes (`cell.rs`); longer ones are
-//! boxed. The table grows by one bucket at a time (linear hashing), forgets expired keys as new ones come,
-//! and never holds more keys than its capacity. No thread runs in the background and no lock spans the
-//! table.
+//! One flat table of buckets, each a pair of cache lines with its own one-byte lock and room for six keys: a hit
+//! takes a hash, one bucket and one step. Most states are twelve bytes (`cell.rs`); longer ones are boxed. The table
+//! grows by one bucket at a time (linear hashing), drops expired keys as new ones arrive, and never holds more keys
+//! than its capacity. There is no background thread, and no lock spans the table.
 
 mod batch;
 mod bucket;
@@ -37,23 +36,24 @@ use step::{Kept, Renewal};
 use table::Table;
 use time::Time;
 
-// The layout that the speed rests on.
+// The speed rests on this layout.
 const _: () = assert!(size_of::<bucket::Bucket>() == 128);
 
-/// How long before its making a store's own count of time begins: half of what it has room for.
+/// How long before its creation a store's epoch lies: half the range of its instants.
 const FOUR_YEARS: u64 = 1 << 47;
 
 /// The default capacity: one million keys.
 pub const DEFAULT_CAPACITY: usize = 1_000_000;
 
-/// The highest capacity: 2^36 where pointers have 64 bits. The table's directory is made for it at once.
+/// The highest capacity: 2^36 where pointers have 64 bits. The table's directory is allocated for it up front.
 const MOST: usize = usize::MAX >> ((usize::BITS - 32) * 7 / 8);
 
 /// Counters in this process's memory.
 ///
-/// A cheap handle: clones share the counters. Bounded by [`capacity`](MemoryBackendBuilder::capacity)
-/// keys; when it is reached, expired keys go first, then those nearest to a full account, and a
-/// client that is being refused goes last, so that a flood of fresh keys frees nobody.
+/// This is a cheap handle: clones share the counters. The store holds at most
+/// [`capacity`](MemoryBackendBuilder::capacity) keys. When it is full, expired keys are evicted first, then those
+/// nearest to a full account. Clients that are being refused are evicted last, so that a flood of fresh keys frees
+/// nobody.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -76,48 +76,48 @@ struct Store {
 }
 
 impl MemoryBackend {
-    /// For logs and metrics.
+    /// The name in logs and metrics.
     pub(crate) const NAME: &'static str = "memory";
 
-    /// An empty store of the default capacity.
+    /// Creates an empty store of the default capacity.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// Sets capacity and clock.
+    /// Returns a builder, which sets capacity and clock.
     pub fn builder() -> MemoryBackendBuilder {
         MemoryBackendBuilder { capacity: DEFAULT_CAPACITY, clock: None }
     }
 
-    /// The keys held at present, expired ones that were not yet swept included.
+    /// Returns the number of keys held at present, including expired ones that have not been swept.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.table.len()
     }
 
-    /// Whether no key is held.
+    /// Whether the store holds no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The most keys that this store holds.
+    /// Returns the most keys that this store holds.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.0.table.capacity()
     }
 
-    /// Bytes allocated for the table, aside from states that are longer than it has room for: logs of
-    /// [`SlidingLog`](crate::strategy::SlidingLog) and [`LeakyQueue`](crate::strategy::LeakyQueue), and
-    /// amounts past 2^44.
+    /// Returns the bytes allocated for the table. States too long for the table are not included: the logs of
+    /// [`SlidingLog`](crate::strategy::SlidingLog) and [`LeakyQueue`](crate::strategy::LeakyQueue), and amounts
+    /// beyond 2^44.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.table.bytes()
     }
 
-    /// Sweeps the whole table for expired keys and says how many went. Never needed: the table
-    /// sweeps itself as keys come in. For a service that has gone quiet and wants the slots back.
+    /// Sweeps the whole table for expired keys, and returns how many were dropped. This is never needed, because the
+    /// table sweeps itself as keys arrive. It serves a service that has gone quiet and wants the slots back.
     pub fn reclaim(&self) -> usize {
         self.0.table.sweep_all(self.0.clock.now())
     }
@@ -133,35 +133,37 @@ impl MemoryBackend {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// A hit on an account, by its key; `Err` with the time where there is none of that key yet.
+    /// Takes a hit on an account, given its key; returns `Err` with the current time if there is no account under
+    /// that key yet.
     #[inline(always)]
     pub(crate) fn hit(&self, hit: &AccountHit<'_>) -> Result<Balance, u64> {
-        // The key's cache lines are on their way while the clock is read.
+        // The key's cache lines are being fetched while the clock is read.
         let spot = self.0.table.spot(hit.key);
         let now = self.0.clock.now();
         self.0.table.renew(spot, now, hit).ok_or(now)
     }
 
-    /// The same for a key that was not there then.
+    /// The same for a key that did not exist at that time.
     #[cold]
     pub(crate) fn first_hit(&self, key: u64, now: u64, account: &Account, cost: u64) -> Verdict {
         let step = |state: &mut State| account.step(state, Op::Hit, now, cost, u64::MAX);
         self.0.table.decide_one(key, self.0.table.spot(key), Op::Hit, now, step)
     }
 
-    /// A few hits that all pass, on keys that are all there; any others are left as they were, which it says.
+    /// Takes a few hits if all pass and all their keys exist; otherwise leaves all as they were. Returns whether it
+    /// did.
     #[cfg(feature = "tower")]
     pub(crate) fn hit_few(&self, hits: &[Hit<'_>], verdicts: &mut [Verdict]) -> bool {
         self.0.table.renew_few(self.0.clock.now(), hits, verdicts)
     }
 
-    /// The same on accounts.
+    /// The same for accounts.
     #[cfg(feature = "tower")]
     pub(crate) fn hit_accounts(&self, hits: &[AccountHit<'_>], balances: &mut [Balance]) -> bool {
         self.0.table.renew_few(self.0.clock.now(), hits, balances)
     }
 
-    /// The same of two, which is most of all batches.
+    /// The same for two, the most common batch.
     #[inline(always)]
     #[cfg(feature = "tower")]
     pub(crate) fn hit_two_accounts(&self, a: AccountHit<'_>, b: AccountHit<'_>) -> Option<[Balance; 2]> {
@@ -170,7 +172,7 @@ impl MemoryBackend {
         self.0.table.renew_two(spots, now, a, b)
     }
 
-    /// Decides a single hit; says when, too.
+    /// Decides a single hit, and also returns when.
     pub(crate) fn decide_one(&self, op: Op, hit: &Hit<'_>) -> (u64, Verdict) {
         let spot = self.0.table.spot(hit.hash());
         let now = self.0.clock.now();
@@ -198,7 +200,7 @@ impl MemoryBackend {
     }
 }
 
-/// A hit of this cost on an account, by its key.
+/// A hit of this cost on an account, given its key.
 #[derive(Clone, Copy)]
 pub(crate) struct AccountHit<'a> {
     pub(crate) key: u64,
@@ -206,7 +208,7 @@ pub(crate) struct AccountHit<'a> {
     pub(crate) cost: u64,
 }
 
-// Not a closure: those are not always inlined.
+// Not a closure, because closures are not always inlined.
 impl Renewal for AccountHit<'_> {
     type Outcome = Balance;
 
@@ -275,20 +277,21 @@ pub struct MemoryBackendBuilder {
 }
 
 impl MemoryBackendBuilder {
-    /// The most keys to hold: at least 1, and at most 2^36, for which no machine has room, so that `usize::MAX` is no
-    /// bound at all. A live key takes about 32 bytes; a full store under a flood of fresh keys, up to 40.
+    /// Sets the most keys to hold: at least 1, and at most 2^36. No machine has room for that many, so `usize::MAX`
+    /// means no bound at all. A live key takes about 32 bytes, or up to 40 in a full store under a flood of fresh
+    /// keys.
     pub fn capacity(mut self, keys: usize) -> Self {
         self.capacity = keys.clamp(1, MOST);
         self
     }
 
-    /// Where the time comes from. The default is [`SystemClock`](crate::SystemClock)'s.
+    /// Sets the clock. The default is [`SystemClock`](crate::SystemClock).
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
     }
 
-    /// The store, empty.
+    /// Builds the store, empty.
     #[must_use]
     pub fn build(self) -> MemoryBackend {
         let clock = self.clock.map_or_else(Time::system, Time::Injected);
@@ -314,7 +317,7 @@ mod tests {
         ) {
             const START: u64 = 1_700_000_000_000_000;
             let table = Table::new(1_000, START);
-            // The first three in one bucket, the others in two more.
+            // The first three share a bucket; the others are in two more.
             let keys = [1 << 40, 2 << 40, 3 << 40, 1 << 62, 1 << 63];
             let policies: Vec<Policy> = (0..5_u64)
                 .map(|at| {
@@ -355,7 +358,7 @@ mod tests {
         }
     }
 
-    /// The states that most requests meet need no memory of their own.
+    /// The states that most requests use need no allocation of their own.
     #[test]
     fn states_of_common_limits_are_not_boxed() {
         const NOW: u64 = 1_700_000_000_000_000;

@@ -1,15 +1,16 @@
 //! [`RedisBackend`]: counters that all processes share.
 //!
-//! A batch is one script call, whatever the number of its hits. The script is the strategies' Lua
-//! twins behind a driver (`lua/main.lua`); a strategy without a twin runs in Rust, by
-//! compare-and-swap. The server's clock decides, unless the builder was given another.
+//! A batch is one script call, however many hits it has. The script consists of the strategies' Lua twins and a
+//! driver (`lua/main.lua`); a strategy without a twin runs in Rust, by compare-and-swap. The server's clock decides,
+//! unless the builder was given another.
 //!
-//! - `key.rs`: under which key an account stands
+//! - `key.rs`: the key that an account is stored under
 //! - `scripts.rs`: which Lua runs a strategy
-//! - `decide.rs`: a batch, as a script call
-//! - `swap.rs`: a batch, by compare-and-swap; `turns.rs`: whose turn that is, of this process's calls
-//! - `reach.rs`: the way to the servers; `connection.rs`: one server, and what happens when it goes
-//! - `cluster.rs` (`cluster/slots.rs`), `sentinel.rs`: servers that change places; `renewal.rs`: when to look for them
+//! - `decide.rs`: a batch as a script call
+//! - `swap.rs`: a batch by compare-and-swap; `turns.rs`: the order in which this process's calls take turns at that
+//! - `reach.rs`: how to reach the servers; `connection.rs`: one server, and what happens when it goes away
+//! - `cluster.rs` (`cluster/slots.rs`), `sentinel.rs`: servers that change places; `renewal.rs`: when to look for
+//!   them
 //! - `groups.rs`: a batch of several slots
 
 mod builder;
@@ -50,8 +51,8 @@ const NAME: &str = "redis";
 
 /// Counters on a Redis server (5 or newer), shared by all processes that use it.
 ///
-/// A cheap handle: clones share one multiplexed connection. Lost connections come back by
-/// themselves; a command that may have been carried out is never sent twice, and fails instead.
+/// This is a cheap handle: clones share one multiplexed connection. Lost connections are restored automatically. A
+/// command that may have been carried out is never sent twice; it fails instead.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), traffik::Error> {
@@ -65,33 +66,32 @@ const NAME: &str = "redis";
 ///
 /// # Deadline
 ///
-/// No decision takes longer than [`timeout`](RedisBackendBuilder::timeout), 100 ms if not said.
-/// While the server refuses connections, decisions fail at once; in a cluster or under Sentinels they
-/// wait for its successor, until then.
+/// No decision takes longer than [`timeout`](RedisBackendBuilder::timeout), which is 100 ms by default. While the
+/// server refuses connections, decisions fail immediately; in a cluster or under Sentinels they wait for a successor
+/// until the deadline.
 ///
 /// # Strategies of your own
 ///
-/// A [`Strategy`](crate::strategy::Strategy) that this crate does not bring runs by
-/// compare-and-swap, and so do those of the [narrower problems](crate::strategy): two calls a hit. One process's hits
-/// of one client take turns. Where several processes charge one client at the same moment it takes more calls, and
-/// may end in an error of its own kind when the deadline is near: [contention](BackendError::contention).
-/// When one request stands under such a strategy and under others, all of them are decided that way, together: still
-/// all or nothing.
+/// A [`Strategy`](crate::strategy::Strategy) that is not part of this crate runs by compare-and-swap, and so do those
+/// for the [narrower problems](crate::strategy): each hit takes two calls. Within one process, the hits of one client
+/// take turns. Several processes that charge one client at the same moment need more calls, and near the deadline may
+/// end in a special kind of error: [contention](BackendError::contention). When a request is under such a strategy as
+/// well as others, all of them are decided this way, together: still all or nothing.
 #[derive(Clone)]
 pub struct RedisBackend(Arc<Store>);
 
 /// What all clones share.
 struct Store {
     connection: Connection,
-    /// Where, for people: no credentials.
+    /// The address, for display: without credentials.
     address: String,
     namespace: String,
     timeout: Duration,
-    /// Argument-time mode: the time goes along with the hits.
+    /// Argument-time mode: the time is sent along with the hits.
     clock: Option<Arc<dyn Clock>>,
     denials: Option<Denials>,
     turns: Turns,
-    /// Whether state that could not be read was already reported.
+    /// Whether unreadable state has already been reported.
     garbage_seen: AtomicBool,
 }
 
@@ -99,18 +99,18 @@ impl RedisBackend {
     /// Connects to the server of a URL such as `redis://user:password@host:6379/0`.
     ///
     /// # Errors
-    /// When the URL is malformed (a configuration error), or the server is not there, turns us away
-    /// or does not answer within half a second (a backend error).
+    /// A configuration error if the URL is malformed. A backend error if the server is not there, rejects the
+    /// connection, or does not answer within half a second.
     pub async fn connect(url: impl Into<String>) -> Result<Self, Error> {
         Self::builder(url).connect().await
     }
 
-    /// Sets namespace, deadline and clock before connecting.
+    /// Returns a builder, which sets namespace, deadline, clock and more before connecting.
     pub fn builder(url: impl Into<String>) -> RedisBackendBuilder {
         RedisBackendBuilder::new(url.into())
     }
 
-    /// The namespace that begins every key.
+    /// Returns the namespace that every key begins with.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.0.namespace
@@ -179,23 +179,24 @@ impl Backend for RedisBackend {
 }
 
 impl Store {
-    /// Until when a call that begins now may give way to others. Ahead of its deadline, which would not tell why.
+    /// The time until which a call that begins now may yield to others. It is ahead of the deadline, whose error
+    /// would not give the reason.
     fn until(&self) -> Option<Instant> {
         Instant::now().checked_add(self.timeout - self.timeout / 8)
     }
 
-    /// Sends a command. A reply that is an error is given as `Ok`, since it was carried out.
+    /// Sends a command. An error reply is returned as `Ok`, because the command was carried out.
     async fn send(&self, command: &Cmd) -> Result<Value, BackendError> {
         self.connection.send(command).await.map_err(|error| self.failure(error))
     }
 
-    /// Runs a script by its SHA1; loads it where the server does not have it.
+    /// Runs a script by its SHA1, and loads it if the server does not have it.
     async fn run(&self, script: &scripts::Script, command: &Cmd) -> Result<Vec<Value>, BackendError> {
         let mut reply = self.send(command).await?.extract_error();
         if reply.as_ref().is_err_and(is_missing) {
-            // Nothing was charged, so this is the one thing that may be sent again.
+            // Nothing was charged, so this is the one command that may be sent again.
             reply = if self.connection.has_slots() {
-                // The crate would load it on all masters, and fail if any is down.
+                // The `redis` crate would load it on all masters, and fail if any is down.
                 self.send(&in_full(script, command)).await?.extract_error()
             } else {
                 let load = redis::cmd("SCRIPT").arg("LOAD").arg(&script.source).to_owned();
@@ -217,12 +218,12 @@ impl Store {
         BackendError::new(format!("redis at {}", self.address)).with_source(error)
     }
 
-    /// A reply that none of our scripts gives.
+    /// Creates the error for a reply that none of our scripts gives.
     fn nonsense(&self) -> BackendError {
         BackendError::new(format!("redis at {}: a reply of an unexpected shape", self.address))
     }
 
-    /// Reports values under our keys that were no state: loudly once, and without whose they were.
+    /// Reports values under our keys that were not valid state: loudly once, and without saying whose they were.
     fn report_garbage(&self, keys: usize) {
         if keys == 0 {
             return;
@@ -240,7 +241,7 @@ impl Store {
     }
 }
 
-/// The same call with the script instead of its SHA1, which also leaves it there.
+/// The same call with the script itself instead of its SHA1, which also leaves it cached on the server.
 fn in_full(script: &scripts::Script, command: &Cmd) -> Cmd {
     let mut full = redis::cmd("EVAL");
     full.arg(&script.source);

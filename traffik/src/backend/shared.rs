@@ -1,4 +1,4 @@
-//! [`SharedBackend`]: a handle on whatever backend it is.
+//! [`SharedBackend`]: a handle to any backend.
 
 use std::fmt;
 use std::future::Future;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::memory;
 use super::{Backend, BackendError, Hit, Op, Verdicts, context};
 
-/// A cheap handle on any backend.
+/// A cheap handle to any backend.
 #[derive(Clone)]
 pub struct SharedBackend(Repr);
 
@@ -20,13 +20,13 @@ enum Repr {
 }
 
 impl SharedBackend {
-    /// Shares a backend that already stands behind an `Arc`.
+    /// Shares a backend that is already behind an `Arc`.
     #[must_use]
     pub fn from_arc(backend: Arc<dyn Backend>) -> Self {
         Self(Repr::Other(backend))
     }
 
-    /// The backend itself.
+    /// Returns the backend itself.
     #[must_use]
     pub fn get(&self) -> &dyn Backend {
         match &self.0 {
@@ -36,7 +36,7 @@ impl SharedBackend {
         }
     }
 
-    /// The backend's name.
+    /// Returns the backend's name.
     #[inline]
     pub(crate) fn name(&self) -> &'static str {
         match &self.0 {
@@ -49,14 +49,14 @@ impl SharedBackend {
     #[inline]
     pub(crate) fn decide_now(&self, op: Op, hits: &[Hit<'_>]) -> Option<Result<Verdicts, BackendError>> {
         match &self.0 {
-            // Named, so that the most used path is a direct call.
+            // Named, so that the most common path is a direct call.
             #[cfg(feature = "memory")]
             Repr::Memory(memory) => Some(Ok(memory.verdicts_now(op, hits))),
             Repr::Other(other) => other.decide_now(op, hits),
         }
     }
 
-    /// The in-memory store, if that is what it is: immediate, and without failures.
+    /// Returns the in-memory store, if this is one: it is immediate and never fails.
     #[inline]
     #[cfg(feature = "memory")]
     pub(crate) fn memory(&self) -> Option<&memory::MemoryBackend> {
@@ -91,7 +91,7 @@ impl SharedBackend {
         }
     }
 
-    /// Whether this is the in-memory store: immediate, and without failures.
+    /// Whether this is the in-memory store, which is immediate and never fails.
     #[inline]
     pub(crate) fn is_memory(&self) -> bool {
         match &self.0 {
@@ -101,7 +101,7 @@ impl SharedBackend {
         }
     }
 
-    /// Whether both handles lead to one backend.
+    /// Whether both handles refer to the same backend.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
@@ -115,14 +115,14 @@ impl SharedBackend {
         }
     }
 
-    /// Runs a future with this backend as its context: dynamic throttles inside it count here.
-    /// Scopes nest, and the inner one wins. A task spawned inside does not inherit it.
+    /// Runs a future with this backend as its context, on which dynamic throttles inside count.
+    /// Scopes nest, and the innermost wins. A task spawned inside does not inherit the scope.
     pub fn scope<F: Future>(&self, future: F) -> context::Scope<F> {
         context::Scope::new(self.clone(), future)
     }
 }
 
-/// The answer of a backend that is immediate.
+/// Returns the answer of a backend that is immediate.
 fn ask_now(backend: &dyn Backend, op: Op, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
     let broken = || BackendError::new("a backend that is_immediate() gave no answer from decide_now()");
     backend.decide_now(op, hits).ok_or_else(broken)??.checked(backend, hits)

@@ -1,4 +1,4 @@
-//! [`Verdict`] and [`Verdicts`]: what came of a hit, and of a batch of them.
+//! [`Verdict`] and [`Verdicts`]: the outcome of a hit, and of a batch of hits.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::{Backend, BackendError, Hit};
 
-/// What a step came to: amounts in units of cost, spans in microseconds.
+/// The outcome of a step: amounts in units of cost, durations in microseconds.
 ///
 /// The default is a refusal of an account that holds nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,25 +15,24 @@ pub struct Verdict {
     pub admitted: bool,
     /// The most that a full account holds. Units.
     pub limit: u64,
-    /// What is taken after the step, rounded up. Units; above `limit` in debt.
+    /// What is used after the step, rounded up. Units; above `limit` in debt.
     pub used: u64,
-    /// What can still be taken at once after the step. Units.
+    /// What can still be taken immediately after the step. Units.
     pub remaining: u64,
-    /// 0 when admitted; else how long until the same step would be, with no other traffic, and
-    /// [`Verdict::NEVER`] if waiting can't help. Microseconds. In [`Op::Settle`](super::Op::Settle) units that found no
-    /// room.
+    /// 0 if admitted. Otherwise how long until the same step would be, without other traffic, or [`Verdict::NEVER`]
+    /// if waiting can't help. Microseconds. In an [`Op::Settle`](super::Op::Settle), the units that found no room.
     pub wait: u64,
     /// How long until the account is full again. Microseconds.
     pub reset_after: u64,
-    /// How long the state still matters; 0 when it may be dropped at once. Microseconds.
+    /// How long the state still matters; 0 if it may be dropped immediately. Microseconds.
     pub keep_for: u64,
 }
 
 impl Verdict {
-    /// A [`wait`](Verdict::wait) without end.
+    /// An endless [`wait`](Verdict::wait).
     pub const NEVER: u64 = u64::MAX;
 
-    /// The wait as a duration; `None` when waiting can't help.
+    /// Returns the wait as a duration, or `None` if waiting can't help.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         (self.wait != Self::NEVER).then(|| Duration::from_micros(self.wait))
@@ -42,35 +41,36 @@ impl Verdict {
 
 /// The verdicts of one batch, in the order of its hits.
 ///
-/// When any is refused nothing was charged, and the others describe the account as it stood.
+/// If any hit is refused, nothing was charged, and the other verdicts describe the accounts as they stood.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdicts {
     /// The instant of the decision by the store's clock, in microseconds since the Unix epoch.
     pub now: u64,
-    /// One verdict a hit.
+    /// One verdict per hit.
     pub(crate) each: SmallVec<[Verdict; 2]>,
-    /// The instant of each, where they were decided one after the other.
+    /// The instant of each verdict, if they were made one after the other.
     instants: Vec<u64>,
 }
 
 impl Verdicts {
-    /// Verdicts made at `now`.
+    /// Creates verdicts made at `now`.
     pub fn new(now: u64, each: impl IntoIterator<Item = Verdict>) -> Self {
         Self { now, each: each.into_iter().collect(), instants: Vec::new() }
     }
 
-    /// Adds the next hit's.
+    /// Adds the next hit's verdict.
     pub fn push(&mut self, verdict: Verdict) {
         self.each.push(verdict);
     }
 
-    /// One verdict a hit.
+    /// Returns the verdicts, one per hit.
     #[must_use]
     pub fn each(&self) -> &[Verdict] {
         &self.each
     }
 
-    /// The same, to be changed: of a refused batch the hits with room are told as they stand.
+    /// Returns the verdicts for modification: in a refused batch, hits with room are reported as their accounts
+    /// stand.
     pub fn each_mut(&mut self) -> &mut [Verdict] {
         &mut self.each
     }
@@ -81,22 +81,22 @@ impl Verdicts {
         self.each.iter().all(|verdict| verdict.admitted)
     }
 
-    /// Verdicts that were made one after the other.
+    /// Creates verdicts that were made one after the other.
     #[cfg(feature = "redis-cluster")]
     pub(crate) fn one_by_one(each: impl IntoIterator<Item = (u64, Verdict)>) -> Self {
         let (instants, each): (Vec<u64>, _) = each.into_iter().unzip();
         Self { now: instants.iter().copied().min().unwrap_or_default(), each, instants }
     }
 
-    /// When the hit at this place was decided.
+    /// Returns when the hit at this index was decided.
     pub(crate) fn instant(&self, place: usize) -> u64 {
         self.instants.get(place).copied().unwrap_or(self.now)
     }
 
-    /// These, if there is one for each of the hits: a hit that nobody decided must not pass.
+    /// Returns the verdicts if there is one for each hit: a hit that was not decided must not pass.
     ///
     /// # Errors
-    /// When there are fewer or more.
+    /// Fails when there are fewer or more.
     pub(crate) fn checked(self, backend: &dyn Backend, hits: &[Hit<'_>]) -> Result<Self, BackendError> {
         if self.each.len() == hits.len() {
             return Ok(self);

@@ -1,7 +1,7 @@
 //! [`Denials`]: a bounded table of refusals, in small sets that are locked one at a time.
 //!
 //! Nothing is ever answered from it that a change has made doubtful. Each set counts the changes of
-//! its accounts; what a call brought back is kept only if none happened while it was under way.
+//! its accounts; what a call returned is kept only if there was no change while it was in flight.
 
 use std::fmt;
 use std::future::Future;
@@ -15,11 +15,11 @@ use crate::identity::Priority;
 use crate::rate::Rate;
 use crate::strategy::Strategy;
 
-/// Accounts in a set.
+/// Accounts per set.
 const WAYS: usize = 8;
-/// The most accounts: their sets are made at once, of 5 bytes an account.
+/// The most accounts. Their sets are allocated up front, at 5 bytes per account.
 const MOST: usize = 1 << 24;
-/// Costs remembered of one account.
+/// Costs remembered per account.
 const COSTS: usize = 4;
 
 pub(crate) struct Denials {
@@ -31,39 +31,40 @@ pub(crate) struct Denials {
 
 #[derive(Default)]
 struct Set {
-    /// Counts forgotten accounts.
+    /// Counts how often accounts were forgotten.
     changes: u64,
     memos: Vec<Memo>,
 }
 
-/// What the backend said of one account.
+/// What the backend said about one account.
 struct Memo {
     hash: u64,
     rate: Rate,
-    /// Held, so that its address stays its own.
+    /// Kept alive, so that its address remains its own.
     strategy: Arc<dyn Strategy>,
     tier: Option<Box<str>>,
     priority: Priority,
     told: SmallVec<[Told; 1]>,
 }
 
-/// What it said of one cost. There was room for it, where another hit of the batch was refused.
+/// What the backend said about one cost. It may be an admission, if another hit of the batch was
+/// refused.
 #[derive(Clone, Copy)]
 struct Told {
     cost: u64,
     verdict: Verdict,
-    /// Before the call, by our clock.
+    /// The instant before the call, by our clock.
     at: u64,
-    /// Of the decision, by the store's clock.
+    /// The instant of the decision, by the store's clock.
     now: u64,
-    /// Until when it stands, by our clock.
+    /// How long it holds, by our clock.
     until: u64,
 }
 
 /// A question that has to go to the backend.
 struct Asked {
     at: u64,
-    /// The changes of each hit's set by then.
+    /// The change count of each hit's set at that time.
     changes: Vec<u64>,
 }
 
@@ -74,7 +75,8 @@ impl Denials {
         Self { sets, ways: WAYS.min(clients), clock }
     }
 
-    /// A table, unless it is to hold nobody. The system's clock measures waits if there is no other.
+    /// Creates a table, unless it is to hold nobody. Waits are measured by the system clock by
+    /// default.
     #[cfg(feature = "redis")]
     pub(crate) fn some(clients: usize, clock: Option<Arc<dyn Clock>>) -> Option<Self> {
         let clock = || clock.unwrap_or_else(|| Arc::new(crate::clock::SystemClock));
@@ -85,7 +87,7 @@ impl Denials {
         self.sets.iter().map(|set| lock(set).memos.len()).sum()
     }
 
-    /// Answers if that can be done here; else makes the call, and learns from it.
+    /// Answers from the table if possible; otherwise makes the call and learns from it.
     pub(crate) async fn ask(
         &self,
         op: Op,
@@ -93,7 +95,7 @@ impl Denials {
         call: impl Future<Output = Result<Verdicts, BackendError>>,
     ) -> Result<Verdicts, BackendError> {
         if matches!(op, Op::Refund { .. } | Op::Settle { .. } | Op::Reset) {
-            // Also if it fails or its caller goes away: it may have been carried out.
+            // Even if the call fails or its caller goes away: it may have been carried out.
             let _forget = Forget { denials: self, hits };
             return call.await;
         }
@@ -110,7 +112,7 @@ impl Denials {
         Ok(verdicts)
     }
 
-    /// The answer to a hit or a check, if that can be given here.
+    /// Returns the answer to a hit or a check, if the table has it.
     pub(crate) fn recall(&self, op: Op, hits: &[Hit<'_>]) -> Option<Verdicts> {
         if matches!(op, Op::Hit | Op::Check) { self.answer(hits).ok() } else { None }
     }
@@ -140,7 +142,7 @@ impl Denials {
             return;
         }
         let waits = || verdicts.each.iter().filter(|verdict| !verdict.admitted).map(|verdict| verdict.wait);
-        // A cost that can never pass has no instant until which this holds.
+        // For a cost that can never pass, there is no instant until which this holds.
         let Some(wait) = waits().min().filter(|_| waits().all(|wait| wait != Verdict::NEVER)) else {
             return;
         };
@@ -165,7 +167,7 @@ impl Denials {
 }
 
 fn lock(set: &Mutex<Set>) -> MutexGuard<'_, Set> {
-    // A set is whole between any two statements that change it.
+    // A set is consistent between any two statements that change it.
     set.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -180,7 +182,7 @@ impl Set {
         } else if self.memos.len() < ways {
             self.memos.push(Memo::new(hit, told));
         } else if let Some(memo) = self.memos.iter_mut().min_by_key(|memo| memo.until()) {
-            // Whose wait is over goes first, and then whose is over soonest.
+            // Evict the one whose wait is over, or else will be over soonest.
             *memo = Memo::new(hit, told);
         }
     }
@@ -198,7 +200,7 @@ impl Memo {
         }
     }
 
-    /// Whether it is about this account, counted in this way.
+    /// Whether this is about the hit's account, counted in the same way.
     fn is_of(&self, hit: &Hit<'_>) -> bool {
         let (policy, who) = (hit.policy(), hit.who());
         self.hash == hit.hash()
@@ -208,7 +210,7 @@ impl Memo {
             && self.priority == who.priority()
     }
 
-    /// What still stands of this hit.
+    /// Returns what still holds for this hit.
     fn told(&self, hit: &Hit<'_>, now: u64) -> Option<Told> {
         if !self.is_of(hit) {
             return None;
@@ -232,7 +234,7 @@ impl Memo {
 }
 
 impl Told {
-    /// The verdict as it reads at a later instant.
+    /// Returns the verdict as of a later instant.
     fn at(&self, now: u64) -> Verdict {
         let passed = now.saturating_sub(self.at);
         Verdict {

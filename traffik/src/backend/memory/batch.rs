@@ -1,4 +1,4 @@
-//! Steps on several keys at once, all or none of them.
+//! Steps on several keys at once, all or none.
 
 use smallvec::SmallVec;
 
@@ -10,7 +10,7 @@ use crate::backend::{Hit, Op, Verdict};
 use crate::few;
 use crate::strategy::State;
 
-/// As many keys as are taken in one round at most. A handler with more throttles is rare.
+/// The most keys taken in one round. A handler with more throttles is rare.
 pub(crate) const FEW: usize = 5;
 
 /// The buckets of a batch, each locked once.
@@ -18,12 +18,12 @@ struct Locked<'a> {
     /// In ascending order.
     indices: SmallVec<[usize; 4]>,
     guards: SmallVec<[Guard<'a>; 4]>,
-    /// Under whose guard each hit is.
+    /// The index of the guard that each hit is under.
     places: SmallVec<[usize; 4]>,
 }
 
 impl Table {
-    /// Decides several hits: all are charged, or none. Any other operation is one on each.
+    /// Decides several hits: all are charged, or none. Any other operation is applied to each.
     pub(super) fn decide_batch(&self, op: Op, now: u64, hits: &[Hit<'_>], each: &mut SmallVec<[Verdict; 2]>) {
         if op != Op::Hit {
             each.extend(hits.iter().map(|hit| {
@@ -57,7 +57,7 @@ impl Table {
         }
     }
 
-    /// Charges all, if all pass, on keys that are there. Says whether it did.
+    /// Charges all hits, if all pass and their keys exist. Returns whether it did.
     fn renew_all(&self, now: u64, hits: &[Hit<'_>], each: &mut SmallVec<[Verdict; 2]>) -> bool {
         each.resize(hits.len(), Verdict::default());
         match hits {
@@ -86,15 +86,15 @@ impl Table {
         }
     }
 
-    /// Where two tags' buckets are at present.
+    /// Returns the current buckets of two tags.
     #[inline(always)]
     pub(super) fn spots(&self, a: u64, b: u64) -> [Spot<'_>; 2] {
         let shape = self.shape();
         [self.spot_at(shape, a), self.spot_at(shape, b)]
     }
 
-    /// Takes two steps as one, if their keys are there, of two words, and both have room: most of all batches.
-    /// Otherwise both accounts are left as they were.
+    /// Takes two steps as one, if both keys exist with states of two words, and both have room: the most
+    /// common batch. Otherwise leaves both accounts as they were.
     #[inline(always)]
     pub(super) fn renew_two<R: Renewal + Copy>(
         &self,
@@ -113,14 +113,14 @@ impl Table {
         }
     }
 
-    /// The same of two in one bucket.
+    /// The same for two in one bucket.
     #[inline(never)]
     fn renew_beside<R: Renewal + Copy>(&self, now: u64, steps: [R; 2]) -> Option<[R::Outcome; 2]> {
         let mut outcomes = [R::Outcome::default(); 2];
         self.renew_few(now, &steps, &mut outcomes).then_some(outcomes)
     }
 
-    /// The same of any number up to [`FEW`]; of more, none are taken. Says whether they were.
+    /// The same for any number up to [`FEW`]; of more, none are taken. Returns whether they were.
     #[inline(never)]
     pub(super) fn renew_few<R: Renewal>(&self, now: u64, steps: &[R], outcomes: &mut [R::Outcome]) -> bool {
         loop {
@@ -135,7 +135,7 @@ impl Table {
         }
     }
 
-    /// The same for a table of this shape; `None` too if that has changed.
+    /// The same for a table of this shape; also `None` if the shape has changed.
     fn renew_in<R: Renewal>(
         &self,
         shape: Shape,
@@ -150,7 +150,7 @@ impl Table {
             *spot = self.spot_at(shape, step.tag());
         }
         few::sort_by_key(order, |&at| spots[at].index);
-        // Whose guard a step is under: its own, or that of another in the same bucket.
+        // Which guard a step is under: its own, or that of another step in the same bucket.
         let mut holders = [0; FEW];
         let mut guards = [const { None }; FEW];
         let mut before = None;
@@ -173,7 +173,7 @@ impl Table {
             *outcomes.get_mut(at)? = outcome;
             after[at] = kept?;
         }
-        // From here on nothing fails: each key was found a moment ago, under the lock that is held.
+        // Nothing can fail from here on: each key was found a moment ago, under the lock that is still held.
         for (at, (step, outcome)) in steps.iter().zip(&*outcomes).enumerate() {
             let slot = guards[holders[at]].as_mut().and_then(|guard| guard.find(step.tag()));
             debug_assert!(slot.is_some());
@@ -184,7 +184,7 @@ impl Table {
         Some(())
     }
 
-    /// Two steps in different buckets, while the table has the shape in which they were found.
+    /// Takes two steps in different buckets, if the table still has the shape in which they were found.
     #[inline(always)]
     fn renew_pair<R: Renewal>(
         &self,
@@ -213,7 +213,7 @@ impl Table {
         Some([of_a, of_b])
     }
 
-    /// Takes one step under the bucket's lock; says whether a key was added.
+    /// Takes one step under the bucket's lock; returns whether a key was added.
     fn apply(&self, home: usize, guard: &mut Guard<'_>, op: Op, now: u64, hit: &Hit<'_>) -> (Verdict, bool) {
         let (tag, step) = (hit.hash(), |state: &mut State| hit.step(op, now, state));
         match guard.find(tag) {

@@ -1,7 +1,7 @@
 //! [`Bucket`]: six keys in two cache lines, under one lock.
 //!
-//! The first line holds the lock and what tells the keys apart; the second, mostly, their states. A key
-//! that finds no room hangs in a node behind, under the same lock.
+//! The first line holds the lock and what distinguishes the keys; the second holds most of their states. A key that
+//! finds no room is chained behind the bucket in a node, under the same lock.
 
 #![allow(unsafe_code)]
 
@@ -19,29 +19,29 @@ pub(super) const WAYS: usize = 6;
 #[repr(C, align(128))]
 pub(super) struct Bucket {
     lock: Lock,
-    // Apart from the rest, so that it fills up the lock's word.
+    // Separate from the cells, to fill up the lock's word.
     behind: UnsafeCell<Link>,
     names: [Name; WAYS],
     cells: UnsafeCell<[Cell; WAYS]>,
 }
 
-// SAFETY: `behind` and `cells` are reached only through `Guard`, which holds `lock`; what they own (boxed
-// states) is `Send`.
+// SAFETY: `behind` and `cells` are accessed only through `Guard`, which holds `lock`, and what they own (boxed
+// states) is `Send`. The other fields are atomics.
 unsafe impl Sync for Bucket {}
 
-/// What all buckets of a table have in common.
+/// What all buckets of a table share.
 pub(super) struct Common {
-    /// Where instants are counted from: microseconds since 1970.
+    /// The instant that others are counted from: microseconds since 1970.
     pub(super) epoch: u64,
     pub(super) nodes: Nodes,
 }
 
 impl Common {
-    /// A cell for a state whose amount fits; `None` where its instant does not, or where there is no code.
+    /// Packs a state whose amount fits; returns `None` if its instant does not, or if it has no code.
     #[inline(always)]
     fn pack(&self, kept: &Kept) -> Option<Cell> {
         let Kept { words: [instant, amount], code, pressure } = *kept;
-        // Wraps to something far too large where it is below 0.
+        // An instant before the epoch wraps to a value that is far too large.
         let since = instant.wrapping_sub(self.epoch);
         (code != 0 && Cell::fits(since, 0)).then(|| Cell::of(since, amount, pressure))
     }
@@ -57,15 +57,16 @@ impl Common {
     }
 }
 
-/// The code of how long words matter that are an instant and an amount; 0 where they are not, or do not fit.
+/// Returns the code for how long these words matter, if they are an instant and an amount; 0 if they are not, or do
+/// not fit.
 #[inline(always)]
 pub(super) fn code_until(expiry: u64, [instant, amount]: [u64; 2]) -> u8 {
-    // Where the first is no instant, this wraps to something that is too long.
+    // If the first word is not an instant, this wraps to a time that is too long.
     let kept = expiry.wrapping_sub(instant);
     if Cell::fits(0, amount) && kept < LONGEST { code(kept) } else { 0 }
 }
 
-/// A bucket's keys: six side by side, and the rest behind.
+/// A bucket's keys: six side by side, and the rest in nodes behind.
 struct Keys<'a> {
     names: &'a [Name; WAYS],
     cells: &'a mut [Cell; WAYS],
@@ -74,42 +75,43 @@ struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    /// Every slot, those behind last.
+    /// Iterates over all slots, those in nodes last.
     fn each(self) -> impl Iterator<Item = Slot<'a>> {
         let Self { names, cells, behind, common } = self;
         let here = names.iter().zip(cells).map(move |(name, cell)| Slot { name, cell, common });
-        // SAFETY: the bucket's lock is held for as long as `'a`, and nothing else looks at its nodes.
+        // SAFETY: the bucket's lock is held for as long as `'a`, and nothing else accesses its nodes.
         let behind = unsafe { chain(*behind, &common.nodes) };
         here.chain(behind.map(|node| Slot { name: &node.name, cell: &mut node.cell, common }))
     }
 }
 
-/// Where `tag` is in a bucket, or behind it. Takes words and returns two pointers: anything larger would go through
-/// memory, also on the inlined way that does not call this.
+/// Finds `tag` in a bucket, or behind it. It takes words and returns two pointers: anything larger would go through
+/// memory, even on the inlined path that does not call this.
 ///
 /// # Safety
 /// The caller holds the bucket's lock for as long as `'a`, and no reference to any of its cells or nodes.
 #[inline(never)]
 #[allow(clippy::mut_from_ref, reason = "the bucket's lock is what cells and nodes are borrowed by")]
 unsafe fn find<'a>(bucket: &'a Bucket, nodes: &'a Nodes, tag: u64) -> Option<(&'a Name, &'a mut Cell)> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller promises to hold the lock, and no reference to any of the cells; `behind` is only copied.
     let (cells, behind) = unsafe { (&mut *bucket.cells.get(), *bucket.behind.get()) };
     let mut here = bucket.names.iter().zip(cells);
     here.find(|(name, _)| name.is(tag)).or_else(|| {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller promises to hold the lock, and no reference to any of the nodes.
         let mut behind = unsafe { chain(behind, nodes) };
         let Node { name, cell, .. } = behind.find(|node| node.name.is(tag))?;
         Some((&*name, cell))
     })
 }
 
-/// A node and all that hang behind it.
+/// Iterates over a node and all nodes chained behind it.
 ///
 /// # Safety
-/// The caller holds their bucket's lock for as long as `'a`, and no reference to any of them.
+/// The caller holds their bucket's lock for as long as the nodes are borrowed, and no reference to any of them.
 unsafe fn chain(mut link: Link, nodes: &Nodes) -> impl Iterator<Item = &mut Node> {
     std::iter::from_fn(move || {
-        // SAFETY: as the caller promises, and each is looked at once.
+        // SAFETY: the caller promises to hold the lock and no other reference to the node, and each node is visited
+        // once.
         let node = unsafe { nodes.get(link) }?;
         link = node.behind;
         Some(node)
@@ -127,9 +129,9 @@ impl Bucket {
         }
     }
 
-    /// Which slot a tag's key seems to be in; [`WAYS`] where in none. For whoever is about to lock the bucket. Without a
-    /// branch: nobody can foretell which of the six it is, and a processor that guesses wrong begins anew when the cache
-    /// line has come at last.
+    /// Returns the slot that a tag's key appears to be in, or [`WAYS`] if in none, for a caller that is about to lock
+    /// the bucket. It has no branches, because nothing predicts which of the six it is, and a processor that guesses
+    /// wrong starts over just when the cache line has finally arrived.
     #[inline(always)]
     pub(super) fn look(&self, tag: u64) -> usize {
         let (upper, mut seen) = (upper(tag), WAYS);
@@ -139,7 +141,7 @@ impl Bucket {
         seen
     }
 
-    /// Asks the processor for both cache lines.
+    /// Asks the processor to fetch both cache lines.
     #[inline]
     pub(super) fn prefetch(&self) {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -165,13 +167,13 @@ impl Bucket {
     }
 }
 
-/// Exclusive use of one bucket and its nodes, until dropped.
+/// Exclusive access to one bucket and its nodes, until dropped.
 pub(super) struct Guard<'a>(&'a Bucket, &'a Common);
 
 impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
-        // This guard was made by a successful lock, and is dropped once.
+        // This guard was created by a successful lock, and is dropped once.
         self.0.lock.unlock();
     }
 }
@@ -180,13 +182,13 @@ impl Guard<'_> {
     #[inline]
     fn keys(&mut self) -> Keys<'_> {
         let Self(bucket, common) = self;
-        // SAFETY: the lock is held for as long as `self` lives, and `&mut self` makes these the
-        // only references made through it.
+        // SAFETY: the lock is held for as long as `self` lives, and `&mut self` makes these the only references
+        // derived from it.
         let (cells, behind) = unsafe { (&mut *bucket.cells.get(), &mut *bucket.behind.get()) };
         Keys { names: &bucket.names, cells, behind, common }
     }
 
-    /// The slot of `tag`, which was seen in this place.
+    /// Returns the slot of `tag`, which appeared to be at this place.
     #[inline(always)]
     pub(super) fn find_at(&mut self, seen: usize, tag: u64) -> Option<Slot<'_>> {
         let Self(bucket, common) = *self;
@@ -197,23 +199,23 @@ impl Guard<'_> {
         Some(Slot { name: names.get(seen)?, cell: cells.get_mut(seen)?, common })
     }
 
-    /// The slot of `tag`.
+    /// Returns the slot of `tag`.
     #[inline(always)]
     pub(super) fn find(&mut self, tag: u64) -> Option<Slot<'_>> {
         let Self(bucket, common) = *self;
-        // SAFETY: the lock is held for as long as `self` lives, and `&mut self` makes these the only references made
-        // through it.
+        // SAFETY: the lock is held for as long as `self` lives, and `&mut self` makes these the only references
+        // derived from it.
         let (name, cell) = unsafe { find(bucket, &common.nodes, tag) }?;
         Some(Slot { name, cell, common })
     }
 
-    /// A slot whose key has expired by `now`.
+    /// Returns a slot whose key has expired by `now`.
     pub(super) fn expired(&mut self, now: u64) -> Option<Slot<'_>> {
         self.keys().each().find_map(|mut slot| (!slot.is_free() && slot.expiry() < now).then_some(slot))
     }
 
-    /// Shows every key (the low bits of its tag, expiry, pressure) to `keep`, and drops those it does not
-    /// want. Nodes left empty go too. Says how many keys went.
+    /// Passes every key (the low bits of its tag, expiry, pressure) to `keep`, and drops those for which it returns
+    /// `false`. Nodes that become empty are freed. Returns how many keys were dropped.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(u64, u64, u8) -> bool) -> usize {
         let mut gone = 0;
         for mut slot in self.keys().each().filter(|slot| !slot.is_free()) {
@@ -226,10 +228,10 @@ impl Guard<'_> {
         gone
     }
 
-    /// Gives up empty nodes.
+    /// Frees empty nodes.
     fn prune(&mut self) {
         let Keys { behind: mut link, common: Common { nodes, .. }, .. } = self.keys();
-        // SAFETY: the bucket's lock is held, and each node of its chain is looked at once.
+        // SAFETY: the bucket's lock is held, and each node of its chain is visited once.
         while let Some(node) = unsafe { nodes.get(*link) } {
             if node.name.is_free() {
                 let empty = std::mem::replace(link, node.behind);
@@ -240,7 +242,7 @@ impl Guard<'_> {
         }
     }
 
-    /// Takes out every key that `moves` picks by the low bits of its tag, state and all.
+    /// Removes every key that `moves` selects by the low bits of its tag, together with its state.
     pub(super) fn extract(&mut self, moves: impl Fn(u64) -> bool, mut out: impl FnMut(Entry)) {
         for slot in self.keys().each().filter(|slot| !slot.is_free() && moves(slot.tag())) {
             out(Entry { tag: slot.tag(), code: slot.name.code(), cell: std::mem::take(slot.cell) });
@@ -249,7 +251,7 @@ impl Guard<'_> {
         self.prune();
     }
 
-    /// Puts a key in; says whether there was room.
+    /// Inserts a key; returns whether there was room.
     pub(super) fn insert(&mut self, entry: Entry) -> bool {
         if let Some(mut slot) = self.keys().each().find(|slot| slot.is_free()) {
             slot.put(entry);
@@ -257,7 +259,7 @@ impl Guard<'_> {
         }
         let Keys { behind, common: Common { nodes, .. }, .. } = self.keys();
         let link = nodes.take();
-        // SAFETY: the node was just taken, and hangs nowhere yet.
+        // SAFETY: the node was just taken, and is in no chain yet.
         let Some(node) = (unsafe { nodes.get(link) }) else { return false };
         node.name.set(entry.tag, entry.code);
         (node.cell, node.behind) = (entry.cell, *behind);
@@ -266,7 +268,7 @@ impl Guard<'_> {
     }
 }
 
-/// A key outside of a bucket: on its way from one to another, or new.
+/// A key outside any bucket: new, or on its way from one bucket to another.
 pub(super) struct Entry {
     tag: u64,
     code: u8,
@@ -280,13 +282,13 @@ impl Entry {
         self.cell.words().is_none()
     }
 
-    /// Its tag, or the low bits of it.
+    /// The tag, or its low bits.
     pub(super) fn tag(&self) -> u64 {
         self.tag
     }
 }
 
-/// One key's place.
+/// The place of one key.
 pub(super) struct Slot<'a> {
     name: &'a Name,
     cell: &'a mut Cell,
@@ -311,15 +313,15 @@ impl Slot<'_> {
         }
     }
 
-    /// The state, where it is an instant and an amount that fit.
+    /// Returns the state, if it is an instant and an amount that fit.
     #[inline(always)]
     pub(super) fn words(&self) -> Option<[u64; 2]> {
         let [instant, amount] = self.cell.words()?;
         Some([instant.wrapping_add(self.common.epoch), amount])
     }
 
-    /// Puts other words in the place of those that are here, of the tag that the slot has; says whether they fit.
-    /// Otherwise nothing is changed, and they must be [widened](Self::widen).
+    /// Replaces the words here, of the slot's own tag; returns whether the new ones fit. If not, nothing is changed,
+    /// and they must be [widened](Self::widen).
     #[inline(always)]
     pub(super) fn renew(&mut self, tag: u64, kept: &Kept) -> bool {
         let Some(cell) = self.common.pack(kept) else { return false };
@@ -328,20 +330,20 @@ impl Slot<'_> {
         true
     }
 
-    /// The same for words that do not fit, which matter until `expiry`. By value, since what is pointed to would have
-    /// to be in memory for those that do fit, too.
+    /// The same for words that do not fit, which matter until `expiry`. They are passed by value: a pointer would
+    /// force them into memory for those that do fit, too.
     #[cold]
     pub(super) fn widen(mut self, first: u64, second: u64, expiry: u64, pressure: u8) {
         self.put(self.common.entry(self.tag(), State::Words([first, second]), expiry, pressure));
     }
 
-    /// Says how near to refusal the key is.
+    /// Sets how near to refusal the key is.
     #[inline(always)]
     pub(super) fn press(&mut self, pressure: u8) {
         self.cell.press(pressure);
     }
 
-    /// Takes the state out for a step. Until one is put back, what is boxed is `Empty`: a step that panics
+    /// Takes the state out for a step. Until one is put back, a boxed state is `Empty`, so that a step that panics
     /// leaves nothing dangling.
     pub(super) fn take_state(&mut self) -> State {
         match self.words() {
@@ -350,11 +352,11 @@ impl Slot<'_> {
         }
     }
 
-    /// Puts a state back, which matters until `expiry`; `None` where that has not changed.
+    /// Puts back a state, which matters until `expiry`; `None` if that has not changed.
     pub(super) fn put_state(&mut self, state: State, expiry: Option<u64>, pressure: u8) {
         let boxed = self.cell.wide_mut();
         match (boxed, expiry) {
-            // A box is kept for as long as its key.
+            // A box is kept as long as its key.
             (Some(wide), expiry) => {
                 wide.state = state;
                 wide.expiry = expiry.unwrap_or(wide.expiry);
@@ -368,7 +370,7 @@ impl Slot<'_> {
     #[inline]
     pub(super) fn put(&mut self, entry: Entry) {
         self.name.set(entry.tag, entry.code);
-        // An expired key's box goes with its cell.
+        // An expired key's box is dropped with its cell.
         *self.cell = entry.cell;
     }
 
@@ -383,7 +385,7 @@ mod tests {
     use super::super::sync::model;
     use super::*;
 
-    /// What is seen in a bucket of these tags leads to each of them, and so does anything else.
+    /// Whatever `look` returns for these tags, `find_at` finds each of them from there, and from anywhere else.
     fn are_found(tags: impl Iterator<Item = u64> + Clone + Send + Sync + 'static) {
         model(move || {
             let (bucket, common) = (Bucket::new(), Common { epoch: 0, nodes: Nodes::new() });
@@ -403,7 +405,7 @@ mod tests {
         });
     }
 
-    /// More than there are slots, whose upper words are one and the same.
+    /// More keys than there are slots, all with the same upper word.
     #[test]
     fn keys_that_look_alike_are_told_apart() {
         are_found((0..WAYS as u64 + 2).map(|lower| 7 << 32 | lower));
@@ -415,7 +417,7 @@ mod tests {
         are_found(0..2);
     }
 
-    /// More than there are slots, and none alike: a slot that is seen is the key's own.
+    /// More keys than there are slots, no two alike: the slot that `look` returns is the key's own.
     #[test]
     fn a_key_is_seen_where_it_is() {
         model(|| {

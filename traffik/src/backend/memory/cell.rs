@@ -1,8 +1,8 @@
 //! [`Cell`]: a key's state in twelve bytes.
 //!
-//! Most states are an instant and an amount: 48 bits of microseconds, counted from the table's epoch and
-//! enough for four years either way, and 44 bits of whatever is counted, which a bucket of a year's period
-//! still fits into where limit and period have much in common. A state that does not fit is boxed.
+//! Most states are an instant and an amount. The instant has 48 bits of microseconds, counted from the table's epoch,
+//! which is enough for four years either way. The amount has 44 bits, which hold even a bucket with a period of a
+//! year if its limit and period share a large factor. A state that does not fit is boxed.
 
 #![allow(unsafe_code)]
 
@@ -11,20 +11,20 @@ use crate::strategy::State;
 const INSTANT: u32 = 48;
 const AMOUNT: u32 = 44;
 
-/// Bits of the amount that stand above the instant, in the first word.
+/// Bits of the amount that are above the instant, in the first word.
 const LOW: u32 = u64::BITS - INSTANT;
-/// The rest of them, in the second.
+/// The remaining bits, in the second word.
 const HIGH: u32 = AMOUNT - LOW;
 /// Above those: how near to refusal the key is, from 0 (full account).
 const PRESSURE: u32 = 7 << HIGH;
-/// And whether the first word is a pointer.
+/// The flag that the first word is a pointer.
 const BOXED: u32 = 1 << 31;
 
-/// The pressure of a key that was refused when last asked about: the last to be dropped. One that has merely used all it
-/// may is a step below: whoever makes up fresh keys can do that with one request each.
+/// The pressure of a key that was refused the last time, which is evicted last. A key that has merely used up its
+/// limit is a step below, because anyone can make up fresh keys and get them there with one request each.
 pub(super) const REFUSED: u8 = 7;
 
-/// A state with its pressure; owns what it has boxed.
+/// A state with its pressure; owns the box, if there is one.
 #[derive(Default)]
 #[repr(C, packed(4))]
 pub(super) struct Cell(u64, u32);
@@ -33,7 +33,7 @@ pub(super) struct Cell(u64, u32);
 #[derive(Default)]
 pub(super) struct Wide {
     pub(super) state: State,
-    /// The last instant at which it matters: there is none in it that a code could count from.
+    /// The last instant at which it matters; the state has no instant that a code could count from.
     pub(super) expiry: u64,
 }
 
@@ -44,20 +44,20 @@ impl Cell {
         instant >> INSTANT | amount >> AMOUNT == 0
     }
 
-    /// An instant and an amount that fit.
+    /// Creates a cell from an instant and an amount that fit.
     #[inline(always)]
     pub(super) fn of(instant: u64, amount: u64, pressure: u8) -> Self {
         Self(instant | amount << INSTANT, (amount >> LOW) as u32 | u32::from(pressure) << HIGH & PRESSURE)
     }
 
-    /// Any state.
+    /// Creates a cell from any state.
     #[cold]
     pub(super) fn wide(wide: Wide, pressure: u8) -> Self {
         let pointer = Box::into_raw(Box::new(wide)).expose_provenance() as u64;
         Self(pointer, BOXED | u32::from(pressure) << HIGH & PRESSURE)
     }
 
-    /// The instant and the amount, unless the state is boxed.
+    /// Returns the instant and the amount, unless the state is boxed.
     #[inline(always)]
     pub(super) fn words(&self) -> Option<[u64; 2]> {
         let (first, second) = (self.0, self.1);
@@ -68,22 +68,23 @@ impl Cell {
         Some([first & ((1 << INSTANT) - 1), first >> INSTANT | high << LOW])
     }
 
-    /// Puts another in the place of one that is not boxed, which a drop would have to look at again.
+    /// Replaces a cell that is not boxed, without the check that dropping it would make.
     #[inline(always)]
     pub(super) fn replace(&mut self, other: Self) {
         std::mem::forget(std::mem::replace(self, other));
     }
 
-    /// The state that is boxed, if it is.
+    /// Returns the boxed state, if it is boxed.
     pub(super) fn wide_mut(&mut self) -> Option<&mut Wide> {
-        // SAFETY: see `pointer`; the reference lives no longer than the borrow of the cell, which owns the box.
+        // SAFETY: see `pointer`; the reference lives no longer than the mutable borrow of the cell, which owns the
+        // box.
         self.pointer().map(|wide| unsafe { &mut *wide })
     }
 
-    /// Where the boxed state is.
+    /// Returns a pointer to the boxed state.
     fn pointer(&self) -> Option<*mut Wide> {
-        // `BOXED` is set by `wide` alone, together with a pointer from `Box::into_raw` whose provenance was
-        // exposed; no other function touches either, and cells are not copied.
+        // `BOXED` is set only by `wide`, together with a pointer from `Box::into_raw` whose provenance was exposed.
+        // No other function changes either of them, and cells are not copied.
         (self.1 & BOXED != 0).then(|| std::ptr::with_exposed_provenance_mut(self.0 as usize))
     }
 

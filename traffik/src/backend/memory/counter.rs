@@ -1,25 +1,26 @@
-//! [`Counter`]: what counts on evenly while the processor runs.
+//! [`Counter`]: counts at an even pace while the processor runs.
 
 #![allow(unsafe_code)]
 
-/// A count that goes up at an even pace, whatever that is.
+/// A counter that rises at an even but unknown pace.
 pub(super) trait Counter: Copy {
     fn read(&self) -> u64;
 }
 
-/// The processor's time stamp counter, where it can be relied on.
+/// The processor's time stamp counter, where it is reliable.
 #[derive(Clone, Copy)]
 pub(super) struct Processor(());
 
 #[cfg(all(target_arch = "x86_64", not(target_env = "sgx"), not(miri)))]
 impl Processor {
-    /// `None` unless the counter is invariant: one pace in every state of power, and on every core.
+    /// Returns `None` unless the counter is invariant: it has the same pace in every power state and
+    /// on every core.
     pub(super) fn new() -> Option<Self> {
         use std::arch::x86_64::__cpuid;
         const POWER_MANAGEMENT: u32 = 0x8000_0007;
         const INVARIANT: u32 = 1 << 8;
-        // SAFETY: every processor of this architecture has the instruction; the leaf is asked for only
-        // if it is there. (Newer compilers know that, and call it safe.)
+        // SAFETY: every processor of this architecture has the instruction, and the leaf is queried
+        // only if it exists. (Newer compilers know that, and call it safe.)
         #[allow(unused_unsafe)]
         let invariant = unsafe {
             __cpuid(0x8000_0000).eax >= POWER_MANAGEMENT && __cpuid(POWER_MANAGEMENT).edx & INVARIANT != 0

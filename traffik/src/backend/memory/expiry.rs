@@ -1,34 +1,34 @@
-//! How long a key is kept, in a byte.
+//! How long a key is kept, in one byte.
 //!
-//! A key's state begins with an instant, and the key is kept for so many ticks from there. The byte is a small float: three
-//! digits below the first, and an exponent. Eight ticks are added before encoding, so that the shortest times need no form
-//! of their own. Decoding gives the longest time that the byte can mean: at most an eighth more than was written, and a
-//! tick.
+//! A key's state begins with an instant, and the key is kept for a number of ticks from there. The byte is a small
+//! float: three bits below the leading one, and an exponent. Eight ticks are added before encoding, so that the
+//! shortest times need no form of their own. Decoding returns the longest time that the byte can stand for: at most
+//! an eighth plus one tick more than was encoded.
 
-/// log2 of the microseconds in a tick: about a second.
+/// log2 of the microseconds in a tick, which is about a second.
 const TICK: u32 = 20;
 
-/// Bits that count below the exponent.
+/// Bits below the exponent.
 const DIGITS: u32 = 3;
 
-/// From here on, no byte can tell: 68 years.
+/// The first time too long for any byte: 68 years.
 pub(super) const LONGEST: u64 = 1 << (31 + TICK);
 
-/// The first of all digits, which is not kept.
+/// The leading bit, which is not stored.
 const ONE: u64 = 1 << DIGITS;
 
-/// What is added to all ticks.
+/// What is added to the ticks.
 pub(super) const RAISED: f64 = ONE as f64;
 
-/// The code of so many microseconds, which are below [`LONGEST`]; never 0.
+/// Returns the code of a number of microseconds below [`LONGEST`]; never 0.
 #[inline(always)]
 pub(super) fn code(kept: u64) -> u8 {
-    // Exact, as ticks are below 2^31.
+    // Exact, because ticks are below 2^31.
     code_of(((kept >> TICK) + ONE) as i64 as f64)
 }
 
-/// The code of so many ticks and [`RAISED`] more: at least that, and fewer than [`LONGEST`] has. A float has just these
-/// digits: finding a number's first bit takes eight steps on many a processor.
+/// Returns the code of a number of ticks plus [`RAISED`]: at least that, and less than [`LONGEST`] has. A float
+/// already has these bits, whereas finding a number's first bit takes eight steps on many processors.
 #[inline(always)]
 pub(super) fn code_of(raised: f64) -> u8 {
     let digits = |number: f64| number.to_bits() >> (f64::MANTISSA_DIGITS - 1 - DIGITS);
@@ -36,17 +36,17 @@ pub(super) fn code_of(raised: f64) -> u8 {
     (digits(raised) - digits(RAISED) + 1) as u8
 }
 
-/// Microseconds in ticks.
+/// Converts microseconds to ticks.
 pub(super) fn ticks(micros: f64) -> f64 {
     micros / (1_u64 << TICK) as f64
 }
 
-/// The most microseconds that the code is made of.
+/// Returns the most microseconds that have this code.
 #[inline]
 pub(super) fn longest(code: u8) -> u64 {
     let code = u64::from(code.saturating_sub(1));
     let (exponent, digits) = (code >> DIGITS, code & (ONE - 1));
-    // No code shifts further than 31.
+    // No code shifts by more than 31.
     ((((ONE + digits + 1) << exponent) - ONE) << TICK) - 1
 }
 
@@ -74,7 +74,7 @@ mod tests {
     fn codes_are_those_of_their_ticks() {
         let codes = [0, 1, 7, 8, 9, 10, 23, 24, (1 << 31) - 1].map(|ticks| code(ticks << TICK));
         assert_eq!(codes, [1, 2, 8, 9, 9, 10, 16, 17, 225]);
-        // A byte that none is made of is read, too.
+        // A byte that no time is encoded as can be decoded, too.
         assert!(longest(u8::MAX) > longest(225) && longest(0) == longest(1));
     }
 }

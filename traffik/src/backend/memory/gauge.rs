@@ -1,32 +1,32 @@
-//! [`Gauged`]: what an account's level says of its key, read off one floating-point number.
+//! [`Gauged`]: what an account's level means for its key, read off one floating-point number.
 //!
-//! How long a key is kept grows with what is used, and so does how near it is to refusal; of either no more is kept
-//! than some leading digits and where they stand. A float has just those.
+//! How long a key is kept grows with what is used, and so does its nearness to refusal. Of both, only some leading
+//! bits and their position are stored, which is just what a float has.
 
 use super::cell::Cell;
 use super::expiry::{self, LONGEST, RAISED};
 use super::pressure::Scale;
 use crate::strategy::Account;
 
-/// An account, and what of it a key is told by, worked out once.
+/// An account, with what its keys' codes are derived from, computed once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gauged {
     pub(crate) account: Account,
-    /// Ticks for which an unused key is kept, and [`RAISED`].
+    /// Ticks for which an unused key is kept, plus [`RAISED`].
     base: f64,
     /// Ticks that each used unit adds.
     slope: f64,
     scale: Scale,
 }
 
-/// More than a float may be wrong by, in ticks.
+/// More than a float's rounding error can be, in ticks.
 const SLACK: f64 = 1.0 / 256.0;
 
 impl Gauged {
-    /// That of an account, if whatever is used of it fits where the store keeps it.
+    /// Creates the gauge of an account, if all that can be used of it fits where the store keeps it.
     pub(crate) fn new(account: &Account) -> Option<Self> {
         let (total, longest) = (account.total(), account.keep_for(account.total()));
-        // Not quite the longest, because of the slack.
+        // Well below the longest, because of the slack.
         if !Cell::fits(0, total) || longest >= LONGEST / 2 {
             return None;
         }
@@ -34,11 +34,11 @@ impl Gauged {
         Some(Self { account: *account, base: base + RAISED + SLACK, slope, scale: Scale::of(total) })
     }
 
-    /// How long a key is kept of which so much is used, as a code, and how near to refusal it is. What is used is no
-    /// more than the account's total.
+    /// Returns how long a key with this usage is kept, as a code, and how near to refusal it is. The usage is at
+    /// most the account's total.
     #[inline(always)]
     pub(super) fn read(&self, used: u64, is_exhausted: bool) -> (u8, u8) {
-        // Exact: below 2^44, as a total is that fits. Signed, which is one step.
+        // Exact: below 2^44, like any total that fits. Signed, because that conversion is a single step.
         let used = used as i64 as f64;
         (expiry::code_of(used * self.slope + self.base), self.scale.pressure_of(used, is_exhausted))
     }
@@ -55,7 +55,7 @@ mod tests {
     use std::time::Duration;
 
     proptest! {
-        /// No key is dropped early, nor kept for longer than the code of its time says, and a second.
+        /// No key is dropped early, or kept for longer than the code of its time plus a second.
         #[test]
         fn it_is_the_code_of_how_long_the_account_matters(
             limit in prop_oneof![1..10_u64, 1..1_000_000_u64],

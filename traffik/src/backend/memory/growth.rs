@@ -1,53 +1,53 @@
-//! [`Growth`]: which bucket a tag lives in, while the table grows by a quarter at a time.
+//! [`Growth`]: which bucket a tag belongs to, while the table grows by a quarter at a time.
 //!
-//! A tag is read as a fraction of 2^64, and its bucket is that fraction of all buckets: buckets
-//! stand in the order of their tags. Growing from `old` buckets to `new` goes down from the last
-//! one, bucket by bucket. Its tags belong further up then, or where they are, and all that is
-//! further up has been moved before, so the table grows in place: nothing is ever moved at once
-//! that is more than a bucket.
+//! A tag is read as a fraction of 2^64, and its bucket is at that fraction of all buckets, so buckets
+//! are in the order of their tags. Growing from `old` buckets to `new` goes down from the last one,
+//! bucket by bucket. The bucket's tags then belong further up, or where they already are, and
+//! everything further up has been moved before. So the table grows in place, and never moves more than
+//! one bucket at once.
 //!
-//! This is linear hashing (Litwin, VLDB 1980) with the order of tags kept. Doubling bucket by bucket,
-//! as he does, leaves those not yet split with twice the keys of the others; here it is a quarter
-//! more, so that buckets can be kept fuller.
+//! This is linear hashing (Litwin, VLDB 1980) with the order of tags preserved. Doubling bucket by
+//! bucket, as in the paper, leaves buckets that are not yet split with twice the keys of the others.
+//! Here they have only a quarter more, so buckets can be kept fuller.
 
 use std::ops::RangeInclusive;
 
 use super::name::TAG;
 
-/// How far the table has grown: a generation, and how many of its old buckets are still to be
-/// moved. One word, so that it is read and replaced at once.
+/// How far the table has grown: a generation, and how many of its old buckets have yet to be moved. A
+/// single word, so that both are read and replaced at once.
 pub(super) type Shape = u64;
 
 /// Bits of a [`Shape`] that count buckets.
 const COUNT: u32 = 56;
 
-/// The buckets of the smallest table: as many as the bits of a tag that are not kept can tell apart.
+/// The buckets of the smallest table: as many as the bits of a tag that are not kept can distinguish.
 pub(super) const LEAST: usize = 1 << (u64::BITS - TAG);
 
-/// Its shape.
+/// The shape of the smallest table.
 pub(super) const SMALLEST: Shape = LEAST as Shape;
 
-/// Room for more generations than any memory holds: what a generation's byte can index.
+/// Room for more generations than any memory holds: as many as a generation's byte can index.
 const GENERATIONS: usize = 256;
 
 /// The sizes that a table grows through.
 pub(super) struct Growth {
-    /// Buckets before and after a generation. Those past the last are never reached.
+    /// Buckets before and after each generation. Those past the last are never reached.
     sizes: Box<[[u64; 2]; GENERATIONS]>,
     most: u64,
 }
 
-/// One bucket's keys to be moved.
+/// A move of one bucket's keys.
 pub(super) struct Move {
-    /// How the table stands afterwards.
+    /// The table's shape afterwards.
     pub(super) shape: Shape,
     pub(super) from: usize,
-    /// Where they may go, in order; never below `from`.
+    /// Where the keys may go, in order; never below `from`.
     pub(super) to: RangeInclusive<usize>,
 }
 
 impl Growth {
-    /// Up to at least `most` buckets.
+    /// Creates the sizes up to at least `most` buckets.
     pub(super) fn new(most: usize) -> Self {
         let (most, mut size) = (most as u64, LEAST as u64);
         let mut sizes = Box::new([[0; 2]; GENERATIONS]);
@@ -61,14 +61,14 @@ impl Growth {
         Self { sizes, most: size }
     }
 
-    /// Buckets before and after this generation, and how many are still to be moved.
+    /// Buckets before and after this generation, and how many have yet to be moved.
     #[inline]
     fn read(&self, shape: Shape) -> (u64, u64, u64) {
         let [before, after] = self.sizes[usize::from((shape >> COUNT) as u8)];
         (before, after, shape & ((1 << COUNT) - 1))
     }
 
-    /// The bucket of a tag.
+    /// Returns the bucket of a tag.
     #[inline]
     pub(super) fn home(&self, shape: Shape, tag: u64) -> usize {
         let (old, new, left) = self.read(shape);
@@ -76,31 +76,32 @@ impl Growth {
         (if before < left { before } else { after }) as usize
     }
 
-    /// The tag in full of a key in this bucket, by the bits of it that are kept. No bucket has two tags
-    /// that share those: a table of [`LEAST`] buckets has none that is wider, nor has a larger one.
+    /// Returns the full tag of a key in this bucket, from the bits of it that are kept. No bucket has
+    /// two tags that share those bits: the buckets of a table of [`LEAST`] are narrow enough, and those
+    /// of larger tables are no wider.
     pub(super) fn whole(&self, shape: Shape, place: usize, kept: u64) -> u64 {
         let (old, new, left) = self.read(shape);
         let buckets = if (place as u64) < left { old } else { new };
-        // Below 2^64, as places are below `buckets`.
+        // Below 2^64, because places are below `buckets`.
         let first = ((place as u128) << 64).div_ceil(u128::from(buckets)) as u64;
         first.wrapping_add(kept.wrapping_sub(first) & ((1 << TAG) - 1))
     }
 
-    /// How many buckets the keys are spread over.
+    /// Returns how many buckets the keys are spread over.
     pub(super) fn size(&self, shape: Shape) -> usize {
         let (old, new, left) = self.read(shape);
         (left + new - part_of(left, new, old)) as usize
     }
 
-    /// Where the `n`th of them stands. Between those still to be moved and those that have been,
-    /// there is a gap.
+    /// Returns the place of the `n`th of them. There is a gap between those that have yet to be moved
+    /// and those that have been.
     pub(super) fn place(&self, shape: Shape, n: usize) -> usize {
         let (old, new, left) = self.read(shape);
         let n = n as u64;
         (if n < left { n } else { n - left + part_of(left, new, old) }) as usize
     }
 
-    /// The other way round.
+    /// The inverse of [`place`](Self::place).
     pub(super) fn number(&self, shape: Shape, place: usize) -> usize {
         let (old, new, left) = self.read(shape);
         let place = place as u64;
@@ -112,7 +113,7 @@ impl Growth {
         self.most as usize
     }
 
-    /// What is to be moved next; `None` when the table cannot grow further.
+    /// Returns the next move, or `None` if the table cannot grow further.
     pub(super) fn next(&self, shape: Shape) -> Option<Move> {
         let (_, new, left) = self.read(shape);
         let shape = match left {
@@ -129,7 +130,7 @@ impl Growth {
     }
 }
 
-/// `tag / 2^64` of so many buckets.
+/// `tag / 2^64` of this many buckets.
 #[inline]
 fn part(tag: u64, buckets: u64) -> u64 {
     ((u128::from(tag) * u128::from(buckets)) >> 64) as u64
@@ -145,13 +146,14 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    /// Tags from all over, the ends of ranges among them.
+    /// Tags from the whole range, including the ends of ranges.
     fn tags() -> impl Iterator<Item = u64> {
         let even = (0..=1_000_u64).map(|i| i * (u64::MAX / 1_000));
         even.flat_map(|tag| [tag.saturating_sub(1), tag, tag.saturating_add(1)]).chain([0, u64::MAX])
     }
 
-    /// Growing bucket by bucket moves every tag where [`Growth::home`] looks for it next, and no other.
+    /// Growing bucket by bucket moves every tag to where [`Growth::home`] looks for it next, and no
+    /// other tag.
     #[test]
     fn tags_are_moved_to_where_they_are_looked_for() {
         let growth = Growth::new(1_000);

@@ -1,17 +1,17 @@
-//! How full buckets are kept, and how far one is from the next.
+//! How full buckets are kept, and how far a search for a victim goes.
 
-/// Keys per bucket that the table aims at: of six places, one is mostly free for whoever comes next.
+/// Keys per bucket that the table aims at: of six slots, one is usually free for the next key.
 const LOAD: usize = 5;
 
-/// Buckets for so many keys.
+/// Returns the buckets needed for this many keys.
 pub(super) fn buckets(keys: usize) -> usize {
     keys.div_ceil(LOAD)
 }
 
-/// Whether these are too many keys for so many buckets.
+/// Whether these are too many keys for this many buckets.
 pub(super) fn is_crowded(keys: usize, buckets: usize) -> bool {
     keys > buckets * LOAD
 }
 
-/// Buckets among which a key is looked for that can be dropped: all of the smallest table.
+/// Buckets searched for a key to evict: all of the smallest table.
 pub(super) const REACH: usize = 256;

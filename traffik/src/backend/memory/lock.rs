@@ -1,16 +1,16 @@
-//! [`Lock`]: one byte, one atomic exchange a hit.
+//! [`Lock`]: one byte, one atomic exchange per hit.
 //!
-//! It is held for a single step, which takes some ten nanoseconds. Whoever comes in between does not
-//! look again soon: a look takes the cache line away from the holder, and two threads that pass it to
-//! and fro at every hit are slower than two that take turns of a hundred. A holder that the system has
-//! taken off its processor is waited for by giving up one's own.
+//! It is held for a single step, which takes some ten nanoseconds. A thread that finds it taken waits
+//! a while before it looks again: each look takes the cache line away from the holder, and two threads
+//! that pass it back and forth on every hit are slower than two that take turns of a hundred hits. If
+//! the system has descheduled the holder, waiting threads yield their processors.
 
 use super::sync::{AtomicBool, LOOKS, Ordering, give_way, pause};
 
-/// Pauses between two looks: some microseconds, in which the holder gets a hundred hits done.
+/// Pauses between two looks: a few microseconds, in which the holder gets a hundred hits done.
 const PAUSES: u32 = 128;
 
-/// A lock of one byte, which holds nothing.
+/// A lock of one byte that guards no data by itself.
 pub(super) struct Lock(AtomicBool);
 
 impl Lock {
@@ -49,7 +49,7 @@ impl Lock {
         }
     }
 
-    /// For whoever holds the lock.
+    /// Must only be called by the holder of the lock.
     #[inline]
     pub(super) fn unlock(&self) {
         self.0.store(false, Ordering::Release);

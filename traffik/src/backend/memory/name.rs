@@ -1,14 +1,15 @@
-//! [`Name`]: what tells a bucket's keys apart.
+//! [`Name`]: what distinguishes a bucket's keys.
 //!
-//! 56 bits of a key's tag, and a byte for how long it is kept, which is never 0: a name of 0 is nobody's. The upper word
-//! is of the tag alone, and hardly any two keys of a bucket share it: to look for a key is one comparison each.
+//! A name is 56 bits of a key's tag, and a byte for how long the key is kept. That byte is never 0, so a name of 0
+//! belongs to no key. The upper word consists of tag bits alone, and hardly any two keys of a bucket share it, so
+//! looking for a key takes one comparison each.
 //!
-//! Names are written under their bucket's lock. They are looked at without it, too, by those who look again once
-//! they hold it.
+//! Names are written under their bucket's lock. They are also read without it, by readers that check again once they
+//! hold it.
 
 use super::sync::{Ordering, Word};
 
-/// Bits of a tag that are kept. Those above follow from the bucket's place: see `Growth::whole`.
+/// Bits of a tag that are kept. The higher ones follow from the bucket's place: see `Growth::whole`.
 pub(super) const TAG: u32 = 56;
 
 /// Bits of the lower word that say how long the key is kept.
@@ -27,23 +28,23 @@ pub(super) fn upper(tag: u64) -> u32 {
     (tag >> (u32::BITS - CODE)) as u32
 }
 
-/// The lower one, but for its code.
+/// The lower word, without the code.
 #[inline(always)]
 fn lower(tag: u64) -> u32 {
     (tag << CODE) as u32
 }
 
 impl Name {
-    /// Whether this may be the key whose name has this upper word. Of use without the lock.
+    /// Whether this may be the key whose name has this upper word. May be called without the lock.
     #[inline(always)]
     pub(super) fn seems(&self, upper: u32) -> bool {
         self.upper.load(Ordering::Relaxed) == upper
     }
 
-    /// Whether this is a key's name, and of that tag.
+    /// Whether this is the name of a key with that tag.
     #[inline(always)]
     pub(super) fn is(&self, tag: u64) -> bool {
-        // A code is not 0. One comparison: 0 becomes the largest of all.
+        // A code is not 0. One comparison covers both bounds, because 0 wraps to the largest number.
         let code = self.lower.load(Ordering::Relaxed) ^ lower(tag);
         self.seems(upper(tag)) && code.wrapping_sub(1) < (1 << CODE) - 1
     }
@@ -58,25 +59,25 @@ impl Name {
         (upper << u32::BITS | lower) >> CODE
     }
 
-    /// How long the key is kept.
+    /// How long the key is kept, as a code.
     pub(super) fn code(&self) -> u8 {
         self.lower.load(Ordering::Relaxed) as u8
     }
 
-    /// Becomes the name of that tag's key.
+    /// Sets the name to that of a key with this tag.
     pub(super) fn set(&self, tag: u64, code: u8) {
         self.upper.store(upper(tag), Ordering::Relaxed);
         self.renew(tag, code);
     }
 
-    /// Changes how long the key is kept. `tag` is its own: where it is known, a whole word is written, and the next to
-    /// read it need not wait until a byte of it has reached the cache.
+    /// Changes how long the key is kept. `tag` is the key's own: given it, a whole word is written, and the next
+    /// reader does not have to wait for a single byte to reach the cache.
     #[inline(always)]
     pub(super) fn renew(&self, tag: u64, code: u8) {
         self.lower.store(lower(tag) | u32::from(code), Ordering::Relaxed);
     }
 
-    /// Is nobody's any more.
+    /// Frees the name.
     pub(super) fn clear(&self) {
         self.set(0, 0);
     }

@@ -1,8 +1,8 @@
 //! [`Nodes`]: keys that found no room in their bucket.
 //!
-//! One node a key, told by a number, in segments that are never moved or freed. A node belongs to the
-//! bucket whose chain it hangs in, and is reached only under that bucket's lock; those that are free hang
-//! in a chain of their own.
+//! There is one node per key, identified by a number, in segments that are never moved or freed. A node
+//! belongs to the bucket whose chain it is in, and is accessed only under that bucket's lock. Free nodes
+//! are in a chain of their own.
 
 #![allow(unsafe_code)]
 
@@ -10,15 +10,15 @@ use super::cell::Cell;
 use super::name::Name;
 use super::sync::{Mutex, OnceLock, UnsafeCell};
 
-/// A node's number; 0 is none.
+/// A node's number; 0 stands for none.
 pub(super) type Link = u32;
 
-/// Nodes in the first segment; each has as many as all before it, and so many more.
+/// Nodes in the first segment. Each later one has as many as all before it, plus this number.
 const FIRST: u32 = 64;
 /// As many segments as a number can tell apart.
 const SEGMENTS: usize = (Link::BITS - FIRST.ilog2()) as usize;
 
-/// One key more.
+/// A node for one more key.
 #[derive(Default)]
 pub(super) struct Node {
     pub(super) name: Name,
@@ -29,7 +29,8 @@ pub(super) struct Node {
 /// A run of nodes.
 struct Segment(Box<[UnsafeCell<Node>]>);
 
-// SAFETY: a node is reached only by `Nodes::get`, whose caller promises to be the only one at it.
+// SAFETY: a node is accessed only through `Nodes::get`, whose caller promises to hold the only reference to it, and
+// what nodes own (boxed states) is `Send`.
 unsafe impl Sync for Segment {}
 // SAFETY: nodes own boxed states, which are `Send`.
 unsafe impl Send for Segment {}
@@ -40,16 +41,16 @@ pub(super) struct Nodes {
 }
 
 struct Free {
-    /// The first of those that were used before.
+    /// The first of the free nodes that have been used before.
     first: Link,
-    /// The lowest that never was.
+    /// The lowest number that has never been used.
     fresh: Link,
 }
 
-/// Which segment a node is in, and where.
+/// Returns the segment of a node, and its index there.
 #[inline]
 fn place(link: Link) -> (usize, usize) {
-    // Numbers begin at 1, so that 1 is the first of the first segment.
+    // Numbers begin at 1, which is the first node of the first segment.
     let at = u64::from(link) + u64::from(FIRST) - 1;
     let segment = at.max(1).ilog2() - FIRST.ilog2();
     (segment as usize, (at - (u64::from(FIRST) << segment)) as usize)
@@ -63,11 +64,11 @@ impl Nodes {
         }
     }
 
-    /// The node of a link, or `None` for 0.
+    /// Returns the node of a link, or `None` for 0.
     ///
     /// # Safety
-    /// The caller holds the lock of the bucket in whose chain the node is, or has just taken it and
-    /// not hung it anywhere; and holds no other reference to it.
+    /// The caller holds the lock of the bucket in whose chain the node is, or has just taken the node and
+    /// not yet put it into a chain; and holds no other reference to it.
     #[inline]
     #[allow(clippy::mut_from_ref)]
     pub(super) unsafe fn get(&self, link: Link) -> Option<&mut Node> {
@@ -76,15 +77,15 @@ impl Nodes {
         }
         let (segment, at) = place(link);
         let node = self.segments.get(segment)?.get()?.0.get(at)?;
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller promises exclusive access to the node, and holds no other reference to it.
         Some(unsafe { &mut *node.get() })
     }
 
-    /// A node that nobody uses, empty; 0 when there are no more numbers.
+    /// Takes an unused, empty node; returns 0 if there are no more numbers.
     pub(super) fn take(&self) -> Link {
         let mut free = self.free.lock();
         let link = free.first;
-        // SAFETY: a free node is in no bucket's chain, and the lock on them is held.
+        // SAFETY: a free node is in no bucket's chain, and the lock on free nodes is held.
         if let Some(node) = unsafe { self.get(link) } {
             free.first = std::mem::take(&mut node.behind);
             return link;
@@ -101,10 +102,10 @@ impl Nodes {
         link
     }
 
-    /// Gives back a node that was taken out of its chain.
+    /// Returns a node that was taken out of its chain.
     pub(super) fn give(&self, link: Link) {
         let mut free = self.free.lock();
-        // SAFETY: the node is in no chain any more, and the lock on free ones is held.
+        // SAFETY: the node is in no chain any more, and the lock on free nodes is held.
         if let Some(node) = unsafe { self.get(link) } {
             *node = Node { behind: free.first, ..Node::default() };
             free.first = link;
@@ -135,7 +136,7 @@ mod tests {
             let nodes = Nodes::new();
             let links: Vec<_> = (0..70).map(|_| nodes.take()).collect();
             assert_eq!(links, (1..=70).collect::<Vec<_>>());
-            // SAFETY: nobody else knows these nodes.
+            // SAFETY: nothing else knows these nodes.
             unsafe { nodes.get(70).unwrap().name.set(7, 1) };
             nodes.give(70);
             nodes.give(3);

@@ -1,12 +1,12 @@
-//! How near to refusal an account is: what a full store drops its keys by, the fullest accounts first.
+//! How near to refusal an account is. A full store evicts keys by this, the fullest accounts first.
 
 use super::cell::REFUSED;
 use crate::backend::Verdict;
 
-/// At the limit, and not refused yet.
+/// At the limit, but not refused yet.
 const EXHAUSTED: u8 = REFUSED - 1;
 
-/// How near an account is to refusal: 0 full, [`EXHAUSTED`] at the limit, [`REFUSED`] beyond.
+/// Returns how near an account is to refusal: 0 if it is full, [`EXHAUSTED`] at the limit, [`REFUSED`] beyond.
 #[inline]
 pub(super) fn pressure(verdict: &Verdict) -> u8 {
     if !verdict.admitted {
@@ -15,15 +15,16 @@ pub(super) fn pressure(verdict: &Verdict) -> u8 {
     Scale::of(verdict.limit.max(verdict.used)).pressure(verdict.used, verdict.remaining == 0)
 }
 
-/// The most of what can be used, as a power of two: a [`pressure`] needs no division then.
+/// The most that can be used, as a power of two, so that computing [`pressure`] takes no division.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scale(u32);
 
-/// How large a number is, as a power of two and from wherever: by way of a float, since on many a processor the
-/// place of a number's first bit takes eight steps to find.
+/// Returns a number's magnitude: its power of two, from an arbitrary origin. It goes by way of a float, because
+/// finding a number's first bit takes eight steps on many processors.
 #[inline(always)]
 fn magnitude(number: u64) -> u32 {
-    // Signed, which is one step where a number that may be larger takes several; what reaches 2^63 is all as large.
+    // Signed, which converts in one step where an unsigned number takes several. Everything from 2^63 on counts as
+    // equally large.
     exponent(number.min(i64::MAX as u64) as i64 as f64)
 }
 
@@ -33,19 +34,20 @@ fn exponent(number: f64) -> u32 {
 }
 
 impl Scale {
-    /// That of an account of which so much is used at most.
+    /// Creates the scale of an account of which at most this much is used.
     #[inline]
     pub(super) fn of(most: u64) -> Self {
         Self(magnitude(most.max(1)))
     }
 
-    /// Each step is twice as much used as the one before, from nothing; the last is an account of which nothing is left.
+    /// Each step stands for twice the usage of the one before, starting from none; the last is an account with
+    /// nothing left.
     #[inline]
     pub(super) fn pressure(self, used: u64, exhausted: bool) -> u8 {
         self.pressure_at(magnitude(used), exhausted)
     }
 
-    /// The same of an amount that is a float already, and not below 0.
+    /// The same for an amount that is already a float, and not negative.
     #[inline(always)]
     pub(super) fn pressure_of(self, used: f64, exhausted: bool) -> u8 {
         self.pressure_at(exponent(used), exhausted)
@@ -56,7 +58,7 @@ impl Scale {
         if exhausted {
             return EXHAUSTED;
         }
-        // What is used is no more than the most, so that this is below that.
+        // The usage is at most the maximum, so the result is below `EXHAUSTED`.
         (magnitude + u32::from(EXHAUSTED) - 1).saturating_sub(self.0) as u8
     }
 }
@@ -65,7 +67,7 @@ impl Scale {
 mod tests {
     use super::*;
 
-    /// However few there are to use, who has used none is the first to go.
+    /// However little there is to use, an account with nothing used is evicted first.
     #[test]
     fn nothing_used_is_no_pressure() {
         for most in 1..100 {
@@ -79,7 +81,7 @@ mod tests {
         }
     }
 
-    /// Whatever the limit and whatever it is counted in, so that throttles that share a store can be compared.
+    /// It depends on neither the limit nor its unit, so that throttles that share a store can be compared.
     #[test]
     fn pressure_is_the_part_that_is_used() {
         for (limit, unit) in [(20_u64, 1_u64), (20, 3_000_000), (1_000, 1), (1_000, 7), (1 << 40, 1)] {

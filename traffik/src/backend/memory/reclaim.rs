@@ -1,5 +1,5 @@
-//! Forgetting: expired keys first, then those nearest to a full account, a refused one last, and of the refused the newest
-//! first: whoever floods the store with keys of their own drops those.
+//! Eviction: expired keys first, then those nearest to a full account. Refused keys go last, and the newest of them
+//! first, so that a client that floods the store with its own keys evicts those.
 
 use std::cmp::Ordering;
 
@@ -9,13 +9,13 @@ use super::load::REACH;
 use super::sync::Ordering::Relaxed;
 use super::table::Table;
 
-/// Keys looked at before the best victim seen is taken.
+/// Keys examined before the best victim so far is taken.
 const LOOK: usize = 32;
-/// Keys looked at before a refused key may be the victim.
+/// Keys examined before a refused key may be the victim.
 const LOOK_FAR: usize = 256;
 
 impl Table {
-    /// Drops the expired keys of one bucket, unless somebody holds it.
+    /// Drops the expired keys of one bucket, unless it is locked.
     pub(super) fn sweep(&self, index: usize, now: u64) -> usize {
         let guard = self.made(index).and_then(|bucket| bucket.try_lock(&self.common));
         guard.map_or(0, |mut guard| self.sweep_locked(&mut guard, now))
@@ -30,16 +30,16 @@ impl Table {
     }
 
     pub(super) fn sweep_all(&self, now: u64) -> usize {
-        // All there ever were: the table may grow meanwhile.
+        // All that there may ever be, because the table may grow meanwhile.
         let made = (0..self.growth.most()).filter_map(|index| self.made(index));
         made.map(|bucket| self.sweep_locked(&mut bucket.lock(&self.common), now)).sum()
     }
 
-    /// Drops at least one key to make room for another in bucket `home`, which the caller holds as
-    /// `own`. Every other bucket is only tried, so that nobody can wait for each other in a ring.
+    /// Drops at least one key to make room for another in bucket `home`, which the caller has locked as `own`. Every
+    /// other bucket is only tried, so that threads cannot wait for each other in a cycle.
     ///
-    /// The search begins where the new key goes in: keys leave each part of the table as fast as
-    /// they come to it, and none of it runs empty while another overflows.
+    /// The search begins where the new key goes in. Keys thus leave each part of the table as fast as they arrive
+    /// there, and no part runs empty while another overflows.
     pub(super) fn make_room(&self, home: usize, own: &mut Guard<'_>, now: u64, held: usize) {
         let shape = self.shape();
         let (size, own_number) = (self.growth.size(shape), self.growth.number(shape, home));
@@ -48,7 +48,7 @@ impl Table {
             return;
         }
         best.look(home, own);
-        // All that are held, where those are fewer: a small table is mostly empty.
+        // All keys held, if there are fewer: a small table is mostly empty.
         let (near, far) = (LOOK.min(held), LOOK_FAR.min(held));
         for step in 1..size.min(REACH) {
             let is_mild = best.key.is_some_and(|(pressure, ..)| pressure < REFUSED);
@@ -73,7 +73,7 @@ impl Table {
             self.bucket(index).try_lock(&self.common).is_some_and(|mut guard| self.drop_key(&mut guard, tag))
         };
         if !dropped {
-            // Somebody has it in hand this instant: the mildest of our own bucket goes instead.
+            // The victim's bucket is in use at this moment: evict the mildest key of our own bucket instead.
             let mut mildest = Victim::default();
             mildest.look(home, own);
             if let Some((.., victim)) = mildest.key {
@@ -90,14 +90,15 @@ impl Table {
     }
 }
 
-/// The key to drop: the one nearest to a full account, and of those the first to expire; of the refused the last.
+/// The key to drop: the one nearest to a full account, and among those the first to expire; among refused ones, the
+/// last.
 #[derive(Default)]
 struct Victim {
     /// Pressure, rank among those of equal pressure, bucket and tag.
     key: Option<(u8, u64, usize, u64)>,
-    /// How many keys stood level with it.
+    /// How many keys tied with it.
     level: u64,
-    /// How many were looked at.
+    /// How many keys were examined.
     seen: usize,
 }
 
@@ -109,8 +110,8 @@ impl Victim {
             let order =
                 self.key.map_or(Ordering::Less, |(least, first, ..)| (pressure, rank).cmp(&(least, first)));
             self.level = if order.is_lt() { 1 } else { self.level + u64::from(order.is_eq()) };
-            // Among equals each is as likely as any other; a tag's low bits, which no bucket's keys
-            // have in common, are as random as a die.
+            // All ties are equally likely to win: a tag's low bits, which a bucket's keys do not have in common, are
+            // as random as a die.
             if order.is_lt() || (order.is_eq() && tag % self.level == 0) {
                 self.key = Some((pressure, rank, index, tag));
             }

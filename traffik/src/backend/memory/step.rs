@@ -1,4 +1,4 @@
-//! What is done with the state of a key, under the lock of its bucket.
+//! Steps on a key's state, taken under the lock of its bucket.
 
 use super::bucket::{Slot, code_until};
 use super::pressure::pressure;
@@ -12,13 +12,13 @@ impl<F: FnOnce(&mut State) -> Verdict> Step for F {}
 
 /// A step from two words to two words.
 pub(super) trait Renewal {
-    /// What comes of it.
+    /// The result of the step.
     type Outcome: Copy + Default;
 
-    /// Whose words they are.
+    /// The tag of the key whose words they are.
     fn tag(&self) -> u64;
 
-    /// That, and what is to be kept; `None` where it is refused, and everything stays.
+    /// Returns the outcome, and what is to be kept; `None` if the step is refused and everything stays.
     fn renew(&self, now: u64, words: [u64; 2]) -> (Self::Outcome, Option<Kept>);
 
     /// The last instant at which what is kept matters.
@@ -29,7 +29,7 @@ pub(super) trait Renewal {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Kept {
     pub(super) words: [u64; 2],
-    /// How long it matters from the first word on, which is an instant, as a code; 0 where there is none, or the second
+    /// How long it matters after the first word, which is an instant, as a code; 0 if it is not one, or if the second
     /// word does not fit.
     pub(super) code: u8,
     /// How near the account is to refusal.
@@ -60,7 +60,7 @@ impl Renewal for Hit<'_> {
     }
 }
 
-/// Keeps what a step left behind in its key's slot.
+/// Stores what a step left behind in its key's slot.
 #[inline(always)]
 pub(super) fn keep<R: Renewal>(mut slot: Slot<'_>, now: u64, step: &R, outcome: R::Outcome, kept: &Kept) {
     if !slot.renew(step.tag(), kept) {

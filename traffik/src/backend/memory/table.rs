@@ -1,11 +1,10 @@
 //! [`Table`]: buckets that multiply one at a time.
 //!
-//! Which bucket a key lives in is [`Growth`]'s to say. Growing moves the keys of one bucket at a time,
-//! so that no request ever waits for a whole table to be moved. Buckets stand in segments that are
-//! never moved or freed, so a reader needs no reclamation scheme: it locks the bucket it computed
-//! and looks again whether that still is the right one.
+//! [`Growth`] determines which bucket a key belongs to. Growing moves the keys of one bucket at a time, so no request
+//! ever waits for a whole table to be moved. Buckets are in segments that are never moved or freed, so readers need
+//! no reclamation scheme: they lock the bucket that they computed, and check whether it is still the right one.
 //!
-//! Locks are taken in ascending order of bucket, or tried.
+//! Locks are taken in ascending order of buckets, or only tried.
 
 use smallvec::SmallVec;
 
@@ -24,7 +23,7 @@ pub(super) struct Table {
     pub(super) growth: Growth,
     shape: AtomicU64,
     segments: Box<[OnceLock<Box<[Bucket]>>]>,
-    /// log2 of the buckets in a segment, and the bits of a place that count inside one.
+    /// log2 of the buckets in a segment, and the mask of an index for the place within one.
     segment_bits: u32,
     segment_mask: usize,
     capacity: usize,
@@ -45,12 +44,12 @@ pub(super) struct Spot<'a> {
 }
 
 impl Table {
-    /// A table for states whose instants are mostly some time after `epoch`.
+    /// Creates a table for states whose instants are mostly some time after `epoch`.
     pub(super) fn new(capacity: usize, epoch: u64) -> Self {
         let growth = Growth::new(buckets(capacity));
         let most = growth.most();
-        // About a thousand segments: the directory stays in the first-level cache. More where they would be large: the
-        // first is made at once, however few keys there will be.
+        // About a thousand segments, so that the directory stays in the L1 cache. There are more if they would be
+        // large, because the first is allocated up front, however few keys there will be.
         let segment_bits = (most / 1024).next_power_of_two().clamp(16, 1 << 16).trailing_zeros();
         let segments: Box<[_]> = (0..=(most >> segment_bits)).map(|_| OnceLock::new()).collect();
         let table = Self {
@@ -87,12 +86,12 @@ impl Table {
         self.shape.load(Ordering::Acquire)
     }
 
-    /// How many buckets the keys are spread over.
+    /// Returns how many buckets the keys are spread over.
     pub(super) fn size(&self) -> usize {
         self.growth.size(self.shape())
     }
 
-    /// The bucket at a place that the present shape uses.
+    /// Returns the bucket at an index that the current shape uses.
     #[inline(always)]
     pub(super) fn bucket(&self, index: usize) -> &Bucket {
         let segment = &self.segments[index >> self.segment_bits];
@@ -105,13 +104,13 @@ impl Table {
         segment.get_or_init(|| (0..1_usize << self.segment_bits).map(|_| Bucket::new()).collect())
     }
 
-    /// The same, unless nobody has needed it yet.
+    /// The same, unless it has not been needed yet.
     pub(super) fn made(&self, index: usize) -> Option<&Bucket> {
         self.segments[index >> self.segment_bits].get()?.get(index & self.segment_mask)
     }
 
-    /// Where a tag's bucket is at present. Its cache lines are asked for, while the caller does
-    /// something else.
+    /// Returns where a tag's bucket currently is. Its cache lines are prefetched while the caller does something
+    /// else.
     #[inline(always)]
     pub(super) fn spot(&self, tag: u64) -> Spot<'_> {
         self.spot_at(self.shape(), tag)
@@ -130,15 +129,15 @@ impl Table {
     #[inline(always)]
     fn lock<'a>(&'a self, tag: u64, spot: Spot<'a>) -> (usize, Guard<'a>) {
         let guard = spot.bucket.lock(&self.common);
-        // Whoever moves keys publishes the new shape before it lets go of their buckets.
+        // A thread that moves keys publishes the new shape before it unlocks their buckets.
         if self.shape() == spot.shape {
             return (spot.index, guard);
         }
         self.lock_since_moved(tag, spot.index, guard)
     }
 
-    /// The same where keys were moved since the bucket was found, though perhaps not this one. Not part of
-    /// whoever locks: what a loop needs is put ready before it, and most never come here.
+    /// The same if keys have been moved since the bucket was found, though perhaps not this one. Out of line, because
+    /// callers would set up the loop's registers in advance, and most never come here.
     #[cold]
     #[inline(never)]
     fn lock_since_moved<'a>(
@@ -165,8 +164,7 @@ impl Table {
         }
     }
 
-    /// The same for a step that goes from two words to two words and nothing else; `None` where there
-    /// are none.
+    /// The same for a step that only goes from two words to two words; `None` if there are none.
     #[inline(always)]
     pub(super) fn renew<R: Renewal>(&self, spot: Spot<'_>, now: u64, step: &R) -> Option<R::Outcome> {
         let seen = spot.bucket.look(step.tag());
@@ -180,7 +178,7 @@ impl Table {
         Some(outcome)
     }
 
-    /// A step for a tag that is not known.
+    /// Takes a step for a tag that is not in the table.
     #[cold]
     fn decide_new(&self, index: usize, mut guard: Guard<'_>, tag: u64, now: u64, step: impl Step) -> Verdict {
         let (verdict, inserted) = self.enter(index, &mut guard, tag, now, step);
@@ -191,7 +189,7 @@ impl Table {
         verdict
     }
 
-    /// The step of a key that is there.
+    /// Takes the step of a key that is in the table.
     #[inline]
     pub(super) fn step(&self, mut slot: Slot<'_>, op: Op, now: u64, step: impl Step) -> Verdict {
         let mut state = slot.take_state();
@@ -206,7 +204,7 @@ impl Table {
         verdict
     }
 
-    /// The step of a key that is not there yet; says whether it was added.
+    /// Takes the step of a key that is not in the table yet; returns whether it was added.
     pub(super) fn enter(
         &self,
         home: usize,
@@ -238,16 +236,16 @@ impl Table {
         self.put(guard, entry);
     }
 
-    /// Puts a key into a bucket. One that finds no room there, nor anywhere behind, is forgotten: there are
-    /// as many numbers for nodes as no memory holds.
+    /// Puts a key into a bucket. A key that finds no room there or in a node is forgotten, which no memory is large
+    /// enough for: there are more node numbers than that.
     fn put(&self, guard: &mut Guard<'_>, entry: Entry) {
         if !guard.insert(entry) {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// What an insertion owes the table: a look at one bucket for expired keys, and some growth if
-    /// the buckets have become too full. Takes no lock while another is held.
+    /// Upkeep after an insertion: checks one bucket for expired keys, and grows the table if buckets have become too
+    /// full. Takes no lock while it holds another.
     #[cold]
     pub(super) fn tend(&self, index: usize, now: u64) {
         let shape = self.shape();
@@ -256,7 +254,7 @@ impl Table {
         let own = self.growth.number(shape, index);
         let hand = if hand == own { (hand + 1) % size } else { hand };
         self.sweep(self.growth.place(shape, hand), now);
-        // One key more makes up for less than two buckets moved, so that growth keeps pace.
+        // Each additional key accounts for less than two moved buckets, so growth keeps pace.
         for _ in 0..2 {
             if !is_crowded(self.len(), self.size()) {
                 break;
@@ -266,11 +264,11 @@ impl Table {
     }
 
     fn grow(&self) {
-        // One at a time; whoever comes second leaves it to the first.
+        // One thread at a time; a second one leaves it to the first.
         let Some(_growing) = self.growing.try_lock() else { return };
         let Some(Move { shape, from, to }) = self.growth.next(self.shape()) else { return };
         let mut guard = self.bucket(from).lock(&self.common);
-        // The lowest may go where they are.
+        // The lowest keys may stay where they are.
         let first = *to.start();
         let mut guards: SmallVec<[Guard<'_>; 4]> =
             to.filter(|&index| index != from).map(|index| self.bucket(index).lock(&self.common)).collect();

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use super::counter::{Counter, Processor};
 use crate::clock::{Clock, SystemClock};
 
-/// The default clock by name, so that reading it is a direct call.
+/// The default clock is named, so that reading it is a direct call.
 pub(super) enum Time {
     System(Box<Interpolated<SystemClock, Processor>>),
     Injected(Arc<dyn Clock>),
 }
 
 impl Time {
-    /// [`SystemClock`], by way of the processor's counter where there is one to go by.
+    /// [`SystemClock`], interpolated with the processor's counter if that is reliable.
     pub(super) fn system() -> Self {
         match Processor::new() {
             Some(counter) => Self::System(Box::new(Interpolated::new(SystemClock, counter))),
@@ -36,26 +36,26 @@ const TRUSTED: u64 = 1 << 30;
 /// The least number of ticks that the counter's pace is measured over: 6 ms at 3 GHz.
 const MEASURED: u64 = 1 << 24;
 
-/// Ticks that asking the clock may take, if the answer is to be measured by: 3 µs at 3 GHz.
+/// Ticks that asking the clock may take for the answer to be used as a measurement: 3 µs at 3 GHz.
 const PROMPT: u64 = 1 << 13;
 
-/// By which part a pace may differ from the last one measured.
+/// The fraction by which a pace may differ from the last one measured.
 const STEADY: u64 = 1 << 10;
 
 /// A clock, interpolated with a counter that costs less than half as much to read.
 ///
-/// The counter's pace is measured by the clock. A pace measured over `n` ticks is used for at most the next `n`, and
-/// never for more than [`TRUSTED`]: so an error of either adds up to no more than some microseconds.
-/// Each correction may step back by as much, and then time stands still for strategies. Until a pace is
-/// known, the clock is asked every time. A counter that jumps, as a machine's does that was moved or put
-/// to sleep, is found out at the next question, and its pace measured anew.
+/// The counter's pace is measured against the clock. A pace measured over `n` ticks is used for at most the next
+/// `n`, and never for more than [`TRUSTED`], so that errors of either add up to no more than a few microseconds.
+/// Each correction may step back by as much; for strategies, time then stands still. Until a pace is known, the
+/// clock is asked every time. A counter that jumps, as it does when a machine was migrated or suspended, is detected
+/// the next time the clock is asked, and its pace is measured anew.
 pub(super) struct Interpolated<C, P> {
     clock: C,
     counter: P,
-    /// Odd while the rest is being written; whoever has read the rest makes sure that it is the same.
+    /// Odd while the rest is being written. Readers check that it is unchanged after reading the rest.
     version: AtomicU64,
     line: Line,
-    /// Where the pace is measured from: ticks and microseconds; nowhere yet while those are 0.
+    /// Where the pace is measured from: ticks and microseconds; not set while those are 0.
     base: [AtomicU64; 2],
 }
 
@@ -64,9 +64,9 @@ pub(super) struct Interpolated<C, P> {
 struct Line {
     /// Where it starts, by the counter.
     ticks: AtomicU64,
-    /// The same by the clock.
+    /// Where it starts, by the clock.
     micros: AtomicU64,
-    /// Microseconds a tick, in units of 2^-64.
+    /// Microseconds per tick, in units of 2^-64.
     pace: AtomicU64,
     /// Ticks for which it holds.
     length: AtomicU64,
@@ -81,7 +81,7 @@ impl<C: Clock, P: Counter> Interpolated<C, P> {
     fn now(&self) -> u64 {
         let Line { ticks, micros, pace, length } = &self.line;
         let version = self.version.load(Ordering::Acquire);
-        // Wrapping: a counter that was set back has gone too far as well.
+        // Wrapping: a counter that was set back counts as having gone too far.
         let since = self.counter.read().wrapping_sub(ticks.load(Ordering::Relaxed));
         let length = length.load(Ordering::Relaxed);
         let now = micros.load(Ordering::Relaxed).wrapping_add(part(since, pace.load(Ordering::Relaxed)));
@@ -93,7 +93,7 @@ impl<C: Clock, P: Counter> Interpolated<C, P> {
         }
     }
 
-    /// Asks the clock, and draws the line anew unless somebody else does.
+    /// Asks the clock, and redraws the line unless another thread is doing so.
     #[cold]
     #[inline(never)]
     fn ask(&self) -> u64 {
@@ -106,13 +106,13 @@ impl<C: Clock, P: Counter> Interpolated<C, P> {
         if !is_free {
             return self.clock.now();
         }
-        // Whoever reads something of what follows sees the odd version too.
+        // A thread that reads anything of what follows also sees the odd version.
         fence(Ordering::Release);
-        // Read now, when no other thread draws: lines follow each other as time does.
+        // Read now, while no other thread draws, so that lines follow each other as time does.
         let before = self.counter.read();
         let micros = self.clock.now();
         let ticks = self.counter.read();
-        // A thread that was stopped in between has nothing to measure by.
+        // A thread that was interrupted in between has no usable measurement.
         if ticks.wrapping_sub(before) < PROMPT {
             self.draw(ticks, micros);
         }
@@ -120,7 +120,7 @@ impl<C: Clock, P: Counter> Interpolated<C, P> {
         micros
     }
 
-    /// For whoever has made the version odd.
+    /// Must only be called by the thread that made the version odd.
     fn draw(&self, ticks: u64, micros: u64) {
         let [base_ticks, base_micros] = &self.base;
         let start_over = || {
@@ -139,7 +139,7 @@ impl<C: Clock, P: Counter> Interpolated<C, P> {
             (self.line.pace.load(Ordering::Relaxed), pace(micros.saturating_sub(since), passed));
         let is_first = last == 0;
         let is_steady = pace != 0 && (is_first || pace.abs_diff(last) <= last / STEADY);
-        // The first one is believed no further than it takes to see it confirmed.
+        // The first pace is trusted only until it has been confirmed.
         let length = if is_first { MEASURED } else { passed.min(TRUSTED) };
         if is_steady {
             self.line.ticks.store(ticks, Ordering::Relaxed);
@@ -147,19 +147,19 @@ impl<C: Clock, P: Counter> Interpolated<C, P> {
         }
         self.line.pace.store(if is_steady { pace } else { 0 }, Ordering::Relaxed);
         self.line.length.store(if is_steady { length } else { 0 }, Ordering::Relaxed);
-        // Clocks are slowed down and sped up by whoever sets them: only the last of it counts.
+        // Clocks are slowed down and sped up when they are adjusted, so only the latest stretch counts.
         if !is_steady || passed >= TRUSTED {
             start_over();
         }
     }
 }
 
-/// Microseconds a tick in units of 2^-64; 0 where the counter is no faster than the clock.
+/// Returns microseconds per tick in units of 2^-64; 0 if the counter is no faster than the clock.
 fn pace(micros: u64, ticks: u64) -> u64 {
     if micros >= ticks { 0 } else { ((u128::from(micros) << 64) / u128::from(ticks)) as u64 }
 }
 
-/// `pace / 2^64` of so many ticks.
+/// `pace / 2^64` of this many ticks.
 #[inline(always)]
 fn part(ticks: u64, pace: u64) -> u64 {
     ((u128::from(ticks) * u128::from(pace)) >> 64) as u64
@@ -169,7 +169,7 @@ fn part(ticks: u64, pace: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// A clock and a counter of 3 GHz that are turned by hand, together or apart.
+    /// A clock and a counter of 3 GHz that are turned by hand, together or separately.
     #[derive(Debug, Clone, Copy)]
     struct Hand<'a>(&'a [AtomicU64; 2]);
 
@@ -183,7 +183,7 @@ mod tests {
             self.0[1].fetch_add(micros, Ordering::Relaxed);
         }
 
-        /// The counter alone.
+        /// Turns the counter alone.
         fn jump(self, ticks: i64) {
             self.0[0].fetch_add(ticks as u64, Ordering::Relaxed);
         }
@@ -220,7 +220,7 @@ mod tests {
             let before = SystemClock.now();
             let now = time.now();
             let after = SystemClock.now();
-            // What lies between two readings of the system's clock, and 100 µs.
+            // Within two readings of the system clock, give or take 100 µs.
             assert!(now + 100 >= before && now <= after + 100, "{now} is not between {before} and {after}");
         }
         assert!(followed > 0, "the counter was never relied on");
@@ -287,7 +287,7 @@ mod tests {
         }
     }
 
-    /// A counter of 3 GHz, and the clock that goes with it.
+    /// A counter of 3 GHz, and the clock that matches it.
     #[derive(Debug, Clone, Copy)]
     struct Even<'a>(&'a AtomicU64);
 
@@ -303,7 +303,7 @@ mod tests {
         }
     }
 
-    /// Lines far apart are never mixed by those who read while they are drawn.
+    /// Lines far apart are never mixed by threads that read while they are drawn.
     #[test]
     fn a_line_is_read_as_a_whole() {
         let even = Even(Box::leak(Box::new(AtomicU64::new(3_000_000_000))));

@@ -1,4 +1,4 @@
-//! [`RedisBackendBuilder`]: what a Redis backend can be told before it connects.
+//! [`RedisBackendBuilder`]: what can be set on a Redis backend before it connects.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,8 +19,7 @@ use crate::error::Error;
 /// How long the first connection may take, unless the timeout is longer.
 const CONNECT_WITHIN: Duration = Duration::from_millis(500);
 
-/// Builds a [`RedisBackend`]. A mistake in any part is reported by
-/// [`connect`](RedisBackendBuilder::connect).
+/// Builds a [`RedisBackend`]. Any invalid setting is reported by [`connect`](RedisBackendBuilder::connect).
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `connect`"]
 pub struct RedisBackendBuilder {
@@ -44,55 +43,52 @@ impl RedisBackendBuilder {
         }
     }
 
-    /// What every key begins with, so that several services can share a server. At most 32 bytes
-    /// of ASCII letters, digits and `: . _ - / @`, beginning and ending with a letter or a digit;
-    /// `traffik` if not said.
+    /// Sets the prefix of every key, so that several services can share a server. At most 32 bytes of ASCII letters,
+    /// digits and `: . _ - / @`, beginning and ending with a letter or a digit. The default is `traffik`.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
     }
 
-    /// The longest that a decision may take; 100 ms if not said.
+    /// Sets the longest that a decision may take. The default is 100 ms.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Argument-time mode: this clock decides instead of the server's. For servers that refuse
-    /// `TIME` in scripts, and for tests. All processes on one server should agree on the time.
+    /// Switches to argument-time mode, in which this clock decides instead of the server's. It is meant for servers
+    /// that refuse `TIME` in scripts, and for tests. All processes on one server should agree on the time.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
     }
 
-    /// Remembers up to this many refused clients: until their `retry_after` they are answered in this
-    /// process, and Redis hears nothing of them. By default 0, which remembers nobody; never more than 2^24. See
+    /// Remembers up to this many refused clients. Until their `retry_after` is over they are answered in this
+    /// process, and Redis hears nothing of them. The default is 0, which remembers nobody; the maximum is 2^24. See
     /// [`DenialCache`](crate::DenialCache) for what makes them forgotten.
     pub fn remember_denials(mut self, clients: usize) -> Self {
         self.remembered = clients;
         self
     }
 
-    /// A Redis Cluster, of which the builder's URL and these name some nodes: any one that answers
-    /// tells of all others. User and password are the first URL's.
+    /// Uses a Redis Cluster, some of whose nodes are named by the builder's URL and these URLs: any one that answers
+    /// lists all others. User and password are those of the first URL.
     ///
-    /// All accounts of one client live in one slot, so stacked throttles are one call as ever. A
-    /// request whose throttles are of several clients takes one call each to ask and one each to
-    /// charge; it is still all or nothing, and never is more admitted than a limit.
+    /// All accounts of one client are in one slot, so stacked throttles are still a single call. A request whose
+    /// throttles apply to several clients takes one call each to ask and one each to charge; it is still all or
+    /// nothing, and never are more requests admitted than a limit allows.
     ///
-    /// A cluster replicates after it has answered: a master that dies can take the last moments'
-    /// counts with it.
+    /// A cluster replicates after it has answered, so a master that dies can lose the counts of the last moments.
     #[cfg(feature = "redis-cluster")]
     pub fn cluster<U: Into<String>>(mut self, urls: impl IntoIterator<Item = U>) -> Self {
         self.servers = Servers::Cluster(urls.into_iter().map(Into::into).collect());
         self
     }
 
-    /// The master that these Sentinels know by this name. The builder's URL says how to log in to it
-    /// (user, password, database); its host and port are not used. The Sentinels' own credentials
-    /// stand in their URLs.
+    /// Uses the master that these Sentinels know by this name. The builder's URL says how to log in to it (user,
+    /// password, database); its host and port are not used. The Sentinels' own credentials are in their URLs.
     ///
-    /// Replicas follow after a delay: a master that dies can take the last moments' counts with it.
+    /// Replicas lag behind, so a master that dies can lose the counts of the last moments.
     #[cfg(feature = "redis-sentinel")]
     pub fn sentinel<U: Into<String>>(
         mut self,
@@ -103,14 +99,14 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// Connects, over RESP3 if the server knows it: so a connection that was closed while nobody used it is made anew
-    /// before the next decision, which over RESP2 fails. A URL with `?protocol=resp2` or `?protocol=resp3` chooses, as it
-    /// has to where a proxy hangs up on the question.
+    /// Connects, over RESP3 if the server supports it. A connection that was closed while idle is then restored
+    /// before the next decision; over RESP2, that decision fails. A URL with `?protocol=resp2` or `?protocol=resp3`
+    /// makes the choice itself, which is necessary behind a proxy that hangs up when asked for RESP3.
     ///
     /// # Errors
-    /// A configuration error when the URL or the namespace is malformed, the timeout is zero, or
-    /// this runs outside of a tokio runtime. A backend error when the server is not there, turns
-    /// us away, or does not answer within half a second (or the timeout, if that is longer).
+    /// A configuration error if the URL or the namespace is malformed, if the timeout is zero, or if this is called
+    /// outside a tokio runtime. A backend error if the server is not there, rejects the connection, or does not
+    /// answer within half a second (or the timeout, if that is longer).
     pub async fn connect(self) -> Result<RedisBackend, Error> {
         let client = self.checked()?;
         let address = client.get_connection_info().addr().to_string();
@@ -128,13 +124,12 @@ impl RedisBackendBuilder {
         Ok(self.finish(connection, address))
     }
 
-    /// As [`connect`](Self::connect), but without waiting for anybody, so that a service can start
-    /// while Redis, its cluster or its Sentinels are down: decisions fail until they are there.
-    /// Whether the URL's password is right shows at the first decision only. That one chooses the protocol as `connect`
-    /// does.
+    /// Like [`connect`](Self::connect), but without waiting for a connection, so that a service can start while
+    /// Redis, its cluster or its Sentinels are down: decisions fail until they are available. A wrong password shows
+    /// only at the first decision, which also chooses the protocol as `connect` does.
     ///
     /// # Errors
-    /// As `connect`, of configuration errors.
+    /// The configuration errors of `connect`.
     pub async fn connect_lazy(self) -> Result<RedisBackend, Error> {
         let client = self.checked()?;
         let address = client.get_connection_info().addr().to_string();
@@ -144,10 +139,10 @@ impl RedisBackendBuilder {
         Ok(self.finish(connection, address))
     }
 
-    /// Where to, if all that was said makes sense.
+    /// Checks all settings, and returns the client to connect with.
     fn checked(&self) -> Result<Client, Error> {
         let client = Client::open(self.url.as_str()).map_err(|error| {
-            // The crate's own message names no part of the URL; its detail may, so it is left out.
+            // The crate's own message contains no part of the URL; its detail may, so it is left out.
             Error::configuration(format!(
                 "the Redis URL {:?} cannot be used ({}); write it as redis://user:password@host:6379/0",
                 masked(&self.url),

@@ -1,11 +1,11 @@
-//! [`Cluster`]: a Redis Cluster. Follows a moved slot, and sends nothing twice that may have been
-//! carried out.
+//! [`Cluster`]: a Redis Cluster. It follows slots that move, and sends nothing twice that may have
+//! been carried out.
 //!
-//! Every node has a [`Link`] of its own, so that one which is down or silent holds up nobody else's
-//! clients. (The `redis` crate's cluster client serves all nodes by one task, which stands still
-//! while it looks for lost ones.) Redirections are followed, since they prove that nothing was done;
-//! where there was nobody to send a command to, it waits for the next look at the slots and is sent
-//! then.
+//! Every node has its own [`Link`], so that one that is down or silent does not hold up the clients
+//! of the others. (The `redis` crate's cluster client serves all nodes from one task, which stalls
+//! while it looks for lost ones.) Redirections are followed, because they prove that nothing was
+//! done. If there was no node to send a command to, the command waits for the next look at the slots
+//! and is sent then.
 
 mod slots;
 
@@ -22,30 +22,30 @@ use super::connection::{Link, unsent};
 use super::renewal::{self, Renew, Renewal, Waiting};
 use slots::{Address, Node, Range, Slots};
 
-/// How many redirections are followed. The deadline bounds them too, and alone bounds the waits for a
-/// slot on the move.
+/// How many redirections are followed. The deadline bounds them too, and is the only bound on waits
+/// for a slot that is moving.
 const HOPS: u32 = 16;
 
-/// The wait before a command is sent again that met a slot on the move.
+/// The wait before a command that met a moving slot is sent again.
 const ON_THE_MOVE: Duration = Duration::from_millis(5);
 
-/// How long a node may take to say who serves which slot.
+/// How long a node may take to report who serves which slot.
 const TELLING: Duration = Duration::from_secs(1);
 
 pub(super) struct Cluster(Arc<Inner>);
 
 struct Inner {
-    /// How to reach any node and to log in to it, but for its address.
+    /// How to reach and log in to any node, except for its address.
     pattern: ConnectionInfo,
-    /// Whether each node is tried over RESP3 first. If not, the pattern says.
+    /// Whether each node is tried over RESP3 first. If not, the pattern chooses the protocol.
     choose_protocol: bool,
-    /// The nodes that we were told of. They are asked again even when the cluster forgets them.
+    /// The nodes that we were given. They are asked again even if the cluster forgets them.
     told: Vec<Address>,
     slots: ArcSwap<Slots>,
     renewal: Renewal,
 }
 
-/// The nodes of these URLs; the first says how to log in to any.
+/// Opens the nodes of these URLs; the first says how to log in to all of them.
 pub(super) fn nodes(urls: &[&str]) -> RedisResult<Vec<Client>> {
     let clients = urls.iter().map(|url| {
         let client = Client::open(*url)?;
@@ -65,7 +65,7 @@ fn address(info: &ConnectionInfo) -> RedisResult<Address> {
 }
 
 impl Cluster {
-    /// Knows where to look when the first command comes.
+    /// Creates a cluster that knows where to look when the first command arrives.
     pub(super) fn lazy(nodes: &[Client], choose_protocol: bool) -> RedisResult<Self> {
         let Some(first) = nodes.first() else { return Err(nobody()) };
         Self::of(nodes, first.get_connection_info().clone(), choose_protocol)
@@ -75,12 +75,12 @@ impl Cluster {
     pub(super) async fn connect(nodes: Vec<Client>, choose_protocol: bool) -> RedisResult<Self> {
         let mut reached = JoinSet::new();
         for node in nodes.clone() {
-            // As the first says how to log in, each is reached that way.
+            // The first URL says how to log in, so each node is reached that way.
             let info = like(nodes[0].get_connection_info(), &address(node.get_connection_info())?);
             let client = Client::open(info)?;
             reached.spawn(async move { Link::connect(client, choose_protocol).await });
         }
-        // What the first that answers speaks, all of them do.
+        // The protocol of the first node that answers is used for all.
         let cluster = Self::of(&nodes, first_of(reached).await?.login().clone(), false)?;
         cluster.0.look().await?;
         Ok(cluster)
@@ -108,7 +108,7 @@ impl Cluster {
     }
 }
 
-/// Another node of the same cluster.
+/// Returns how to reach another node of the same cluster.
 fn like(pattern: &ConnectionInfo, Address { host, port }: &Address) -> ConnectionInfo {
     let addr = match pattern.addr() {
         ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
@@ -131,7 +131,7 @@ fn nobody() -> RedisError {
     (ErrorKind::ClusterConnectionNotFound, "no node of the cluster has told who serves this slot").into()
 }
 
-/// The first of several answers that is no error; the others go on by themselves.
+/// Returns the first of several answers that is not an error; the other tasks continue on their own.
 async fn first_of<T: 'static>(mut answers: JoinSet<RedisResult<T>>) -> RedisResult<T> {
     let mut failed = None;
     while let Some(answer) = answers.join_next().await {
@@ -141,7 +141,7 @@ async fn first_of<T: 'static>(mut answers: JoinSet<RedisResult<T>>) -> RedisResu
                 return Ok(answer);
             }
             Ok(Err(error)) => failed = Some(error),
-            // Nothing in it panics, and nobody ends it.
+            // Nothing in the task panics, and nothing aborts it.
             Err(_) => {}
         }
     }
@@ -149,8 +149,8 @@ async fn first_of<T: 'static>(mut answers: JoinSet<RedisResult<T>>) -> RedisResu
 }
 
 impl Inner {
-    /// Asks all known nodes at once: whoever answers first is believed. What it does not know yet is
-    /// found by redirections, and by the next look.
+    /// Asks all known nodes at once, and believes whichever answers first. What that node does not
+    /// know yet is found by redirections, and by the next look.
     async fn look(&self) -> RedisResult<()> {
         let known = self.slots.load_full();
         let mut asked = JoinSet::new();
@@ -167,7 +167,7 @@ impl Inner {
         node(&self.pattern, address, self.choose_protocol)
     }
 
-    /// The node of a redirection, which may be new to us.
+    /// Returns the node of a redirection, which may be new to us.
     fn node(&self, address: &Address) -> RedisResult<Node> {
         if let Some(node) = self.slots.load().node(address) {
             return Ok(node.clone());
@@ -198,14 +198,14 @@ impl Renew for Inner {
     }
 
     async fn look(&self) {
-        // Without an answer everything stays as it was.
+        // Without an answer, everything stays as it was.
         let _ = self.look().await;
     }
 }
 
-/// Where a command goes next that was not carried out.
+/// Where a command that was not carried out goes next.
 enum Way {
-    /// To whoever serves the slot.
+    /// To the node that serves the slot.
     Owner,
     Moved(Address),
     Asking(Address),
@@ -255,7 +255,7 @@ async fn follow(cluster: &Arc<Inner>, command: &Cmd) -> RedisResult<Value> {
             _ => return result,
         };
         match way {
-            // Bounded by the deadline only.
+            // Bounded by the deadline alone.
             Way::Owner => tokio::time::sleep(ON_THE_MOVE).await,
             Way::Asking(_) => hops += 1,
             Way::Moved(_) => {

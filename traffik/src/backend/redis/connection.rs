@@ -1,4 +1,4 @@
-//! [`Connection`]: where commands go. Sends a command once, and says what came back.
+//! [`Connection`]: where commands go. It sends a command once, and returns the reply.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,8 +20,8 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    /// Sends a command. `Ok` is a reply of the server, which may be [`Value::ServerError`]; `Err`
-    /// means that there was none, and whether the command was carried out is unknown.
+    /// Sends a command. `Ok` is a reply of the server, which may be a [`Value::ServerError`]. `Err` means that there
+    /// was none, and that it is unknown whether the command was carried out.
     pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
         match self {
             Self::Single(link) => link.send(command).await,
@@ -32,7 +32,7 @@ impl Connection {
         }
     }
 
-    /// Whether keys of several clients may live on several servers.
+    /// Whether keys of several clients may be on several servers.
     pub(super) fn has_slots(&self) -> bool {
         match self {
             #[cfg(feature = "redis-cluster")]
@@ -42,88 +42,89 @@ impl Connection {
     }
 }
 
-/// How long an attempt to connect may take, in the background as well.
+/// How long an attempt to connect may take, including attempts in the background.
 const CONNECTING: Duration = Duration::from_secs(1);
 
-/// After a refused attempt, how long commands fail at once instead of trying again.
+/// After a refused attempt, how long commands fail immediately instead of trying again.
 const QUIET: u64 = 50;
 
-/// How long a connection may stay silent before it is taken for dead: a peer that vanished without
-/// a word would otherwise be waited for until TCP gives up, a quarter of an hour later.
+/// How long a connection may stay silent before it is considered dead. A peer that vanished without a word would
+/// otherwise be waited for until TCP gives up, a quarter of an hour later.
 const SILENT: u64 = 500;
 
-/// One multiplexed connection to one server, which comes back by itself.
+/// One multiplexed connection to one server, which is restored automatically.
 ///
 /// What the `redis` crate's manager does, and what is added here:
 ///
-/// - It resends nothing: a command whose connection is lost fails, and a new connection is made in
-///   the background. Its retries are of *connecting*; they are off, so that commands fail at once
-///   while the server refuses connections.
-/// - It keeps a failed attempt's error until the next command, however old it is by then. So a
-///   connection known to be lost (RESP3 tells) gets a fresh manager before the next command; and a
-///   refused one proves that nothing was sent, so that command is tried once on a fresh manager.
-/// - It keeps to a server that has become a replica. A fresh manager looks its name up again.
-/// - After an attempt that failed otherwise than by I/O (a wrong password, too many clients) it
-///   never tries again, and it never gives a silent peer up. A fresh manager does.
+/// - It resends nothing: a command whose connection is lost fails, and a new connection is made in the background.
+///   Its retries concern *connecting*; they are off, so that commands fail immediately while the server refuses
+///   connections.
+/// - It keeps a failed attempt's error until the next command, however old it is by then. So a connection known to be
+///   lost (RESP3 reports it) gets a fresh manager before the next command. And since a refused connection proves that
+///   nothing was sent, the command is then tried once on a fresh manager.
+/// - It stays with a server that has become a replica. A fresh manager looks its name up again.
+/// - After an attempt that failed for any reason but I/O (a wrong password, too many clients) it never tries again,
+///   and it never gives up on a silent peer. A fresh manager does.
 /// - Its own limit on responses (500 ms) is off: the backend's deadline takes its place.
 ///
-/// RESP3 is tried first where the URL has not chosen, since it tells of a lost connection before the next command
-/// runs into it; older servers and some proxies don't know it. The first connection that stands decides, whenever
-/// that is.
+/// RESP3 is tried first if the URL has not chosen, because it reports a lost connection before the next command runs
+/// into it; older servers and some proxies don't support it. The first connection that is established decides,
+/// whenever that is.
 pub(super) struct Link {
-    /// As the URL says.
+    /// As the URL specifies.
     client: Client,
     /// The same server over RESP3, if that is tried first.
     modern: Option<Client>,
-    /// Whether it is RESP3, once that is known.
+    /// Whether RESP3 is used, once that is known.
     decided: OnceLock<bool>,
     slot: ArcSwap<Slot>,
     born: Instant,
-    /// In ms since `born`: until when commands fail at once; 0 for not at all.
+    /// In ms since `born`: until when commands fail immediately; 0 if they don't.
     quiet_until: AtomicU64,
-    /// Whether that is because nobody listened there.
+    /// Whether that is because the connection was refused.
     refused: AtomicBool,
-    /// In ms since `born`: since when no command was answered; 0 while they are.
+    /// In ms since `born`: since when no command has been answered; 0 while they are.
     silent_since: AtomicU64,
-    /// In ms since `born`: from when on a server that says it is a replica is connected to anew.
+    /// In ms since `born`: from when on a server that says it is a replica is reconnected to.
     reconnect_at: AtomicU64,
 }
 
-/// What is sent at once.
+/// What is sent in one packet.
 enum Packet<'a> {
     Command(&'a Cmd),
     #[cfg(feature = "redis-cluster")]
     Asking(redis::Pipeline),
 }
 
-/// Whether an error proves that nothing was sent: nobody listens there.
+/// Whether an error proves that nothing was sent, because nothing listens at that address.
 pub(super) fn unsent(error: &RedisError) -> bool {
     error.is_connection_refusal()
 }
 
-/// Whether a reply says that the server is a master no more, and only a copy of one: `READONLY`, which before Redis 7
-/// stands in the words of the script's error.
+/// Whether a reply says that the server is no longer a master but a replica: `READONLY`, which before Redis 7 is part
+/// of the script error's text.
 pub(super) fn demoted(reply: &Value) -> bool {
     let Value::ServerError(error) = reply else { return false };
     error.code() == "READONLY" || error.details().is_some_and(|words| words.contains("-READONLY "))
 }
 
-/// A manager, and whether it has lost its connection since it was made.
+/// A manager, and whether it has lost its connection since it was created.
 struct Slot {
     manager: ConnectionManager,
-    /// Whether by the link's `modern` client.
+    /// Whether it was made from the link's `modern` client.
     modern: bool,
     lost: Arc<AtomicBool>,
 }
 
 impl Slot {
-    /// Connects when the first command comes.
+    /// Creates a slot that connects when the first command arrives.
     fn lazy(client: &Client, modern: bool) -> RedisResult<Self> {
         let (config, lost) = config(client);
         Ok(Self { manager: ConnectionManager::new_lazy_with_config(client.clone(), config)?, modern, lost })
     }
 
-    /// Connects, if it has not, and finds out whether we are let in. Whatever else is answered, the connection stands.
+    /// Connects if necessary, and checks whether we are let in. With any other answer, the connection counts as
+    /// established.
     async fn stands(&self) -> RedisResult<()> {
         match self.send(&Packet::Command(&redis::cmd("PING"))).await? {
             Value::ServerError(error) if error.code() == "NOAUTH" => Err(error.into()),
@@ -145,14 +146,14 @@ impl Slot {
 }
 
 impl Link {
-    /// Connects, or says why not. The caller bounds the time. `choose_protocol` tries RESP3 first.
+    /// Connects, or returns why it could not. The caller bounds the time. `choose_protocol` tries RESP3 first.
     pub(super) async fn connect(client: Client, choose_protocol: bool) -> RedisResult<Self> {
         let link = Self::lazy(client, choose_protocol)?;
         link.decide(link.slot.load_full()).await?;
         Ok(link)
     }
 
-    /// As [`connect`](Self::connect), when the first command comes.
+    /// Like [`connect`](Self::connect), but connects when the first command arrives.
     pub(super) fn lazy(client: Client, choose_protocol: bool) -> RedisResult<Self> {
         let modern = resp3(&client).filter(|_| choose_protocol);
         let slot = Slot::lazy(modern.as_ref().unwrap_or(&client), modern.is_some())?;
@@ -170,7 +171,7 @@ impl Link {
         })
     }
 
-    /// How this server is reached.
+    /// Returns how this server is reached.
     #[cfg(feature = "redis-cluster")]
     pub(super) fn login(&self) -> &redis::ConnectionInfo {
         self.client(self.is_modern()).get_connection_info()
@@ -185,7 +186,8 @@ impl Link {
         self.decided.get().copied().unwrap_or(self.modern.is_some())
     }
 
-    /// Decides the protocol by a connection that stands; gives its slot. Without one it stays undecided.
+    /// Decides the protocol once a connection is established, and returns its slot. Without one, the protocol stays
+    /// undecided.
     async fn decide(&self, mut slot: Arc<Slot>) -> RedisResult<Arc<Slot>> {
         let mut result = slot.stands().await;
         if slot.modern && result.as_ref().is_err_and(|error| !error.is_io_error()) {
@@ -199,13 +201,13 @@ impl Link {
             }
             return Err(error);
         }
-        // If somebody was quicker, it stands decided as they did.
+        // If another call was faster, its decision stands.
         let _ = self.decided.set(slot.modern);
         Ok(slot)
     }
 
-    /// Sends a command once the protocol is decided. That takes a question of its own ahead of the first one, which
-    /// so is never sent over both.
+    /// Sends a command once the protocol is decided. Deciding takes a question of its own ahead of the first command,
+    /// which is therefore never sent over both protocols.
     async fn send_by(&self, slot: &Arc<Slot>, command: &Packet<'_>) -> RedisResult<Value> {
         if self.decided.get().is_some() {
             return slot.send(command).await;
@@ -217,8 +219,8 @@ impl Link {
         self.send_as(Packet::Command(command)).await
     }
 
-    /// As [`send`](Self::send), to a node of a cluster that is about to serve the command's slot. In
-    /// one packet: others use the connection too, and `ASKING` is for whatever comes next.
+    /// Like [`send`](Self::send), to a node of a cluster that is about to serve the command's slot. Both commands are
+    /// in one packet, because the connection is shared and `ASKING` applies to whatever command comes next.
     #[cfg(feature = "redis-cluster")]
     pub(super) async fn send_asking(&self, command: &Cmd) -> RedisResult<Value> {
         let mut both = redis::pipe();
@@ -243,7 +245,7 @@ impl Link {
         let mut result = self.send_by(&slot, &command).await;
         if let Err(error) = &result {
             if unsent(error) {
-                // Nothing was sent. The refusal may be an old one, of an attempt in the background.
+                // Nothing was sent. The refusal may be an old one, from an attempt in the background.
                 result = self.send_by(&self.replace(&slot)?, &command).await;
                 if result.as_ref().is_err_and(unsent) {
                     self.be_quiet(true);
@@ -254,7 +256,8 @@ impl Link {
             }
         }
         if result.as_ref().is_ok_and(demoted) {
-            // It keeps its connections. Who has its name or address now is found by connecting again, now and then.
+            // A demoted server keeps its connections. Reconnecting now and then finds out who has its name or address
+            // now.
             let (now, due) = (self.elapsed(), self.reconnect_at.load(Ordering::Relaxed));
             let next = now.saturating_add(QUIET);
             let due = now >= due
@@ -271,7 +274,7 @@ impl Link {
         result
     }
 
-    /// Milliseconds since the link was made, at least 1.
+    /// Milliseconds since the link was created, at least 1.
     fn elapsed(&self) -> u64 {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
     }
@@ -281,7 +284,7 @@ impl Link {
         self.quiet_until.store(self.elapsed().saturating_add(QUIET), Ordering::Relaxed);
     }
 
-    /// Puts a fresh manager in place of `old`, unless someone was quicker; gives the one in place.
+    /// Replaces `old` with a fresh manager, unless another call was faster; returns the one in place.
     fn replace(&self, old: &Arc<Slot>) -> RedisResult<Arc<Slot>> {
         self.put(old, self.is_modern())
     }
@@ -297,17 +300,17 @@ impl Link {
             Ok(_) => since,
             Err(first) => first,
         };
-        // A manager is made within a runtime; a command can be dropped outside of any.
+        // A manager has to be created within a runtime, but a command can be dropped outside of any.
         let can_replace = tokio::runtime::Handle::try_current().is_ok();
         if self.elapsed().saturating_sub(first) >= SILENT && can_replace {
             self.silent_since.store(0, Ordering::Relaxed);
-            // Without a fresh one the old one stays.
+            // If none can be created, the old one stays.
             let _ = self.replace(slot);
         }
     }
 }
 
-/// A command on its way. Dropped without an answer when the deadline passes or the caller goes.
+/// A command in flight. It is dropped unanswered when the deadline passes or the caller goes away.
 struct Waiting<'a> {
     link: &'a Link,
     slot: &'a Arc<Slot>,
@@ -325,7 +328,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// How a manager is set up, and where it says that its connection was lost.
+/// Returns a manager's configuration, and the flag that it sets when its connection is lost.
 fn config(client: &Client) -> (ConnectionManagerConfig, Arc<AtomicBool>) {
     let lost = Arc::new(AtomicBool::new(false));
     let config = ConnectionManagerConfig::new()
@@ -347,7 +350,7 @@ fn config(client: &Client) -> (ConnectionManagerConfig, Arc<AtomicBool>) {
     (config, lost)
 }
 
-/// The same server over RESP3.
+/// Returns a client for the same server over RESP3.
 fn resp3(client: &Client) -> Option<Client> {
     let info = client.get_connection_info().clone();
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
@@ -358,7 +361,7 @@ fn resp3(client: &Client) -> Option<Client> {
 mod tests {
     use super::*;
 
-    /// As servers write them: since Redis 7, before, and what only looks like it.
+    /// As servers write it: since Redis 7, before, and text that only looks like it.
     #[test]
     fn a_demoted_server_is_known_by_either_form_of_its_error() {
         for (reply, expected) in [

@@ -1,4 +1,4 @@
-//! Deciding a batch: one script call for the strategies with a twin in Lua.
+//! Deciding a batch: one script call for strategies with a Lua twin.
 
 use redis::{Cmd, Value};
 use smallvec::SmallVec;
@@ -9,8 +9,8 @@ use super::{Store, key, swap};
 use crate::backend::{BackendError, Hit, Op, Verdict, Verdicts};
 use crate::strategy::EXACT;
 
-/// Decides a batch. One strategy without a twin takes all of it to compare-and-swap: two scripts
-/// could not charge all or nothing, and every state reads the same either way.
+/// Decides a batch. A single strategy without a twin sends all of it to compare-and-swap: two
+/// scripts could not charge all or nothing, and every state reads the same either way.
 pub(super) async fn decide(
     store: &Store,
     until: Option<Instant>,
@@ -23,7 +23,7 @@ pub(super) async fn decide(
     }
 }
 
-/// One script call.
+/// Decides by one script call.
 async fn by_script(
     store: &Store,
     op: Op,
@@ -42,7 +42,7 @@ async fn by_script(
     Ok(verdicts)
 }
 
-/// The call, as `lua/main.lua` takes it.
+/// Creates the call, in the form that `lua/main.lua` takes.
 fn command(store: &Store, sha1: &str, op: Op, hits: &[Hit<'_>], calls: &[Call]) -> Cmd {
     let mut command = redis::cmd("EVALSHA");
     command.arg(sha1).arg(hits.len());
@@ -62,7 +62,7 @@ fn command(store: &Store, sha1: &str, op: Op, hits: &[Hit<'_>], calls: &[Call]) 
     };
     command.arg(word);
     for (hit, call) in hits.iter().zip(calls) {
-        // No account holds 2^53, so a cost of that much is as good as any above it.
+        // No account holds 2^53, so a cost that large has the same effect as any above it.
         let cost = hit.cost().min(EXACT).cast_signed();
         let back = matches!(op, Op::Settle { .. }) && hit.gives_back();
         command.arg(call.name()).arg(if back { -cost } else { cost });
@@ -83,7 +83,7 @@ fn command(store: &Store, sha1: &str, op: Op, hits: &[Hit<'_>], calls: &[Call]) 
     command
 }
 
-/// The reply of `lua/main.lua`, and how many keys could not be read.
+/// Reads the reply of `lua/main.lua`, including how many keys could not be read.
 fn read(numbers: &mut impl Iterator<Item = Option<i64>>, hits: usize) -> Option<(Verdicts, usize)> {
     let mut next = || numbers.next().flatten();
     let whole = |number: i64| u64::try_from(number).ok();

@@ -1,9 +1,8 @@
-//! A batch whose clients live in different slots of a cluster: one call each, and still all or
-//! nothing.
+//! A batch whose clients are in different slots of a cluster: one call each, and still all or nothing.
 //!
-//! All are asked first, which charges nobody, and then charged one after the other. Where one is
-//! refused after all, or fails, those before it are given back; so too if the caller goes away. In
-//! between another request may be refused for want of it; never is more admitted than a limit.
+//! All are asked first, which charges nobody, and then charged one after the other. If one is refused after all, or
+//! fails, the charges before it are refunded; so they are if the caller goes away. In between, another request may be
+//! refused because of them, but never are more requests admitted than a limit allows.
 
 use std::sync::Arc;
 
@@ -14,10 +13,10 @@ use super::{Store, decide};
 use crate::backend::{BackendError, BoxFuture, Hit, Op, OwnedHit, Verdict, Verdicts};
 use crate::unstopped::Unstopped;
 
-/// The places of one client's hits in the batch.
+/// The indices of one client's hits in the batch.
 type Places = Vec<usize>;
 
-/// The hits by client, or none if it is one client's batch.
+/// Groups the hits by client; returns `None` if all are one client's.
 pub(super) fn split(hits: &[Hit<'_>]) -> Option<Vec<Places>> {
     let (first, rest) = hits.split_first()?;
     if rest.iter().all(|hit| hit.who() == first.who()) {
@@ -33,7 +32,7 @@ pub(super) fn split(hits: &[Hit<'_>]) -> Option<Vec<Places>> {
     Some(groups)
 }
 
-/// What is known of the whole batch so far.
+/// What is known about the whole batch so far.
 struct Gathered {
     each: Vec<Option<(u64, Verdict)>>,
 }
@@ -80,15 +79,15 @@ pub(super) async fn decide(
         let verdicts = match result {
             Ok(verdicts) => verdicts,
             Err(error) => {
-                // Before the caller tries again, who would be refused for want of it.
+                // Refund before the caller tries again, which would otherwise be refused because of the charge.
                 charged.give_back().await;
                 return Err(error);
             }
         };
         if !verdicts.admitted() {
             charged.give_back().await;
-            // As all of them stand now, but for the refusal, which may have passed meanwhile.
-            // It is certain whatever comes of that.
+            // Report all of them as they stand now, except for the refusal, which may have passed meanwhile. The
+            // refusal is certain, whatever this check returns.
             let mut asked = ask(store, until, Op::Check, hits, groups).await.unwrap_or(asked);
             asked.put(places, verdicts);
             return asked.verdicts(store);
@@ -118,7 +117,7 @@ async fn ask(
         }
         return Ok(gathered);
     }
-    // A correction that one slot cannot take, or says nothing to until the deadline, is kept from none of the others.
+    // A correction that one slot refuses, or does not answer before the deadline, still reaches the others.
     let mut failed = None;
     for (places, result) in groups.iter().zip(join_all(groups.iter().map(decide)).await) {
         match result {
@@ -129,18 +128,18 @@ async fn ask(
     failed.map_or(Ok(gathered), Err)
 }
 
-/// When, and what.
+/// The instant of the charge, and what was charged.
 type Charge = (u64, Vec<OwnedHit>);
 
-/// What came of charging one client.
+/// The outcome of charging one client.
 struct Answer {
     store: Arc<Store>,
     result: Result<Verdicts, BackendError>,
     charge: Charge,
 }
 
-/// Charges one client. If the caller goes away meanwhile (as it does at its deadline) the answer is
-/// waited for all the same, and what was charged is given back.
+/// Charges one client. If the caller goes away meanwhile (as it does at its deadline), the answer is awaited all the
+/// same, and what was charged is refunded.
 fn charge(store: Arc<Store>, until: Option<Instant>, mut hits: Vec<OwnedHit>) -> Unstopped<Answer> {
     let work = async move {
         let asked: Vec<Hit<'_>> = hits.iter().map(OwnedHit::hit).collect();
@@ -159,7 +158,7 @@ fn charge(store: Arc<Store>, until: Option<Instant>, mut hits: Vec<OwnedHit>) ->
     };
     let undo = |Answer { store, result, charge }: Answer| -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            // Whether a failed call has charged anything is unknown, and then it stays.
+            // Whether a failed call has charged anything is unknown, so any charge stays.
             if result.is_ok_and(|verdicts| verdicts.admitted()) {
                 give_back(&store, &charge).await;
             }
@@ -168,15 +167,15 @@ fn charge(store: Arc<Store>, until: Option<Instant>, mut hits: Vec<OwnedHit>) ->
     Unstopped::new(work, undo, cut)
 }
 
-/// What was charged so far. Given back when dropped.
+/// What has been charged so far. Refunded on drop.
 struct ChargedSoFar<'a> {
     store: &'a Arc<Store>,
     groups: Vec<Charge>,
 }
 
 impl ChargedSoFar<'_> {
-    /// A refund that was begun is neither left nor repeated: given twice it would let somebody take
-    /// more than the limit.
+    /// Refunds everything. A refund that has begun is neither abandoned nor repeated: refunding twice would let a
+    /// client exceed its limit.
     fn give_back(&mut self) -> Unstopped<()> {
         let (store, groups) = (self.store.clone(), std::mem::take(&mut self.groups));
         let work = async move {
@@ -204,7 +203,7 @@ async fn give_back(store: &Store, (at, hits): &Charge) {
         Ok(Err(error)) => tell(&error),
         Err(_) => tell(&BackendError::timeout(super::NAME, store.timeout)),
     }
-    // Somebody may have been refused meanwhile for want of it.
+    // Another request may have been refused meanwhile because of the charge.
     if let Some(denials) = &store.denials {
         denials.forget(&hits);
     }

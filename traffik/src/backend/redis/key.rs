@@ -1,11 +1,12 @@
-//! Keys: `namespace|uid|tag|scope|{identity}`, at most 200 bytes, and never two clients under one.
+//! Keys: `namespace|uid|tag|scope|{identity}`, at most 200 bytes, and never the same for two
+//! clients.
 //!
-//! None of the parts can hold `|`, `{` or `}`: uid and namespace by their grammar, the others
-//! because whatever is long or unusual is hashed. What is hashed begins with `#`, which nothing
-//! that stands in plain can.
+//! None of the parts can contain `|`, `{` or `}`: uid and namespace because of their grammar, the
+//! others because anything long or unusual is hashed. Hashes begin with `#`, which no part in plain
+//! text can.
 //!
-//! The identity stands in braces, Redis Cluster's hash tag: all throttles of one client share a
-//! slot, and one script decides them.
+//! The identity is in braces, Redis Cluster's hash tag: all throttles of one client share a slot,
+//! and one script decides them.
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -21,16 +22,17 @@ pub(super) const MAX_LEN: usize = 200;
 /// The most bytes in a namespace.
 pub(super) const MAX_NAMESPACE: usize = 32;
 
-/// The longest scope that stands in plain.
+/// The longest scope that is kept in plain text.
 const MAX_PLAIN: usize = 32;
 
 /// The longest identity: `{ip:…}` around an IPv6 address.
 const MAX_IDENTITY: usize = 5 + 39;
 
-/// The most bytes before the identity. Fixed, so that a throttle's prefix depends on no client.
+/// The most bytes before the identity. Fixed, so that a throttle's prefix does not depend on the
+/// client.
 const MAX_PREFIX: usize = MAX_LEN - MAX_IDENTITY - 1;
 
-/// The key of a hit.
+/// Returns the key of a hit.
 pub(super) fn of(namespace: &str, hit: &Hit<'_>) -> String {
     build(namespace, hit.policy().uid(), hit.policy().tag(), hit.scope(), &hit.who())
 }
@@ -44,7 +46,7 @@ fn build(namespace: &str, uid: &str, tag: &str, scope: Option<&str>, who: &Who<'
     if tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"~_-".contains(&byte)) {
         key.push_str(tag);
     } else {
-        // A strategy of the user's own says what it likes here.
+        // The tag of a user's own strategy may contain anything.
         push_hash(&mut key, &[tag]);
     }
     key.push('|');
@@ -63,7 +65,8 @@ fn build(namespace: &str, uid: &str, tag: &str, scope: Option<&str>, who: &Who<'
     key
 }
 
-/// Whether a scope stands in the key as it is. The empty one does not: it is not the absent one.
+/// Whether a scope appears in the key as it is. An empty one does not, because it differs from an
+/// absent one.
 fn is_plain(scope: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":._-/@".contains(&byte);
     !scope.is_empty() && scope.len() <= MAX_PLAIN && scope.bytes().all(allowed)
@@ -76,7 +79,7 @@ fn push_identity(key: &mut String, who: &Who<'_>) {
         KindRef::V6(upper, lower) => write!(key, "{{ip:{}}}", ipv6(upper, lower)),
         KindRef::Number(number) => write!(key, "{{n:{number}}}"),
         KindRef::Anonymous | KindRef::Exempted => write!(key, "{{anonymous}}"),
-        // Often a secret, and keys end up in SLOWLOG and MONITOR: never in plain.
+        // Never in plain text: it is often a secret, and keys end up in SLOWLOG and MONITOR.
         KindRef::Key(text) => {
             key.push_str("{k:");
             push_digest(key, &[text]);
@@ -90,12 +93,12 @@ fn push_hash(key: &mut String, parts: &[&str]) {
     push_digest(key, parts);
 }
 
-/// 192 bits of SHA-256 as 32 letters of base64url.
+/// Appends 192 bits of SHA-256 as 32 letters of base64url.
 fn push_digest(key: &mut String, parts: &[&str]) {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut digest = Sha256::new();
     for part in parts {
-        // With its length, so that no two lists of parts give the same bytes.
+        // Each part with its length, so that no two lists of parts give the same bytes.
         digest.update((part.len() as u64).to_le_bytes());
         digest.update(part.as_bytes());
     }
@@ -140,7 +143,7 @@ mod tests {
         }
     }
 
-    /// Parts that would meet if any separator leaked or any prefix were shared.
+    /// Parts that would collide if any separator leaked or any prefix were shared.
     fn part() -> impl Strategy<Value = String> {
         prop_oneof![
             "[ab|{}:#=~]{0,6}",

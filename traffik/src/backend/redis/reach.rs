@@ -1,4 +1,4 @@
-//! [`Reach`]: the way to the servers that a builder was told of.
+//! [`Reach`]: how to reach the servers that a builder was given.
 
 use redis::{Client, RedisResult};
 
@@ -20,9 +20,9 @@ pub(super) enum Servers {
     Sentinel(Vec<String>, String),
 }
 
-/// All it takes to reach the servers.
+/// Everything needed to reach the servers.
 pub(super) enum Reach {
-    /// And whether to try RESP3 first.
+    /// The server, and whether to try RESP3 first.
     One(Client, bool),
     #[cfg(feature = "redis-cluster")]
     Cluster(Vec<Client>, bool),
@@ -31,7 +31,7 @@ pub(super) enum Reach {
 }
 
 impl Reach {
-    /// The way to the servers, if it makes sense.
+    /// Checks the settings, and returns how to reach the servers.
     pub(super) fn new(servers: &Servers, url: &str, client: Client) -> Result<Self, Error> {
         let choose_protocol = !url.contains("protocol=");
         Ok(match servers {
@@ -67,7 +67,7 @@ impl Reach {
         })
     }
 
-    /// Connects when the first command comes.
+    /// Returns a connection that is made when the first command arrives.
     pub(super) fn lazy(self) -> RedisResult<Connection> {
         Ok(match self {
             Self::One(client, choose_protocol) => {
@@ -83,7 +83,7 @@ impl Reach {
     }
 }
 
-/// What is wrong with URLs, without what may be a secret.
+/// Returns the error for invalid URLs, without anything that may be secret.
 #[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
 fn wrong(of: &str, urls: &[String], error: &redis::RedisError) -> Error {
     let urls: Vec<_> = urls.iter().map(|url| masked(url)).collect();
@@ -93,10 +93,11 @@ fn wrong(of: &str, urls: &[String], error: &redis::RedisError) -> Error {
     ))
 }
 
-/// A URL without what may be a secret: credentials, and the query, where a socket's URL has them.
+/// Masks whatever may be secret in a URL: its credentials, and its query, where the URL of a socket
+/// has them.
 ///
-/// By cutting, not by parsing, since it may be the parsing that failed: everything before the last
-/// `@` goes, so that an unescaped `/` or `@` in a password gives nothing away.
+/// The URL is cut rather than parsed, because it may be the parsing that failed. Everything before
+/// the last `@` is removed, so that an unescaped `/` or `@` in a password reveals nothing.
 pub(super) fn masked(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
     let (credentials, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("***@", rest));

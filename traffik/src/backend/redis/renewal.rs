@@ -1,4 +1,4 @@
-//! [`Renewal`]: when to look again where the servers are.
+//! [`Renewal`]: when to look again for where the servers are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// From one look to the next, at least.
+/// The least time between two looks, in ms.
 const APART: u64 = 200;
 
 /// How long one look may take.
 const WITHIN: Duration = Duration::from_secs(3);
 
-/// One look at a time, in the background, and not one after the other without a pause.
+/// Allows one look at a time, in the background, with a pause after each.
 pub(super) struct Renewal {
     born: Instant,
     /// In ms since `born`.
@@ -52,29 +52,29 @@ impl Renewal {
     }
 }
 
-/// What can look again.
+/// Something that can look again.
 pub(super) trait Renew: Send + Sync + 'static {
     fn renewal(&self) -> &Renewal;
 
-    /// Looks, and puts what it finds in place of what there was.
+    /// Looks, and replaces the previous state with what it finds.
     fn look(&self) -> impl Future<Output = ()> + Send;
 }
 
-/// Begins a look in the background, if one is due and none is under way.
+/// Begins a look in the background, if one is due and none is running.
 pub(super) fn begin<T: Renew>(of: &Arc<T>) {
-    // A command can be dropped outside of any runtime; the next one will do.
+    // A command can be dropped outside any runtime; the next one will look.
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     if !of.renewal().begins() {
         return;
     }
     let look = Look(of.clone());
     runtime.spawn(async move {
-        // Without success what there was stays.
+        // Without success, the previous state stays.
         let _ = tokio::time::timeout(WITHIN, look.0.look()).await;
     });
 }
 
-/// A look that has begun. It ends with its task, whichever way that goes: its runtime may be shut down first.
+/// A running look. It ends with its task, however that ends: the runtime may be shut down first.
 struct Look<T: Renew>(Arc<T>);
 
 impl<T: Renew> Drop for Look<T> {
@@ -83,23 +83,23 @@ impl<T: Renew> Drop for Look<T> {
     }
 }
 
-/// Waits until somebody has looked, who began no earlier than the look that is under way. For a
-/// command that was not sent, since there was nobody to send it to; its deadline ends the wait.
+/// Waits until a look has finished that began no earlier than the one now running. For a command that was not
+/// sent because there was nobody to send it to; its deadline ends the wait.
 pub(super) async fn looked<T: Renew>(of: &Arc<T>) {
     let renewal = of.renewal();
     loop {
-        // Before the look is begun, so that its end is not missed.
+        // Registered before the look begins, so that its end is not missed.
         let ended = renewal.ended.notified();
         begin(of);
         if renewal.running.load(Ordering::Acquire) {
             return ended.await;
         }
-        // A pause of at least 1 ms, for the moment in which one has ended and none is due yet.
+        // Pause for at least 1 ms, in case one look has ended and the next is not due yet.
         tokio::time::sleep(renewal.due_in().max(Duration::from_millis(1))).await;
     }
 }
 
-/// A command on its way. Without an answer, be it that the deadline passed, somebody looks again.
+/// A command in flight. If it gets no answer, even because the deadline passed, a look is begun.
 pub(super) struct Waiting<'a, T: Renew> {
     pub(super) of: &'a Arc<T>,
     pub(super) answered: bool,
@@ -117,7 +117,7 @@ impl<T: Renew> Drop for Waiting<'_, T> {
 mod tests {
     use super::*;
 
-    /// Never ends its first look.
+    /// Never finishes its first look.
     struct Slow(Renewal, AtomicU64);
 
     impl Renew for Slow {

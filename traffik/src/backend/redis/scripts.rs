@@ -1,4 +1,4 @@
-//! Lua: which file runs a strategy, with which arguments, and the scripts made of them.
+//! Lua: which file runs a strategy, with which arguments, and the scripts composed of them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -22,7 +22,7 @@ macro_rules! parts {
     };
 }
 
-// A new strategy is one line here and one arm in `twin`.
+// A new strategy takes one line here and one arm in `twin`.
 parts! {
     FixedWindow = "fixed_window",
     Bucket = "bucket",
@@ -31,8 +31,8 @@ parts! {
     LeakyQueue = "leaky_queue",
 }
 
-/// The Lua file of a hit's strategy, and its arguments in the order in which the file reads them.
-/// `None` sends the hit to compare-and-swap.
+/// Returns the Lua file of a hit's strategy, and its arguments in the order in which the file reads
+/// them. `None` sends the hit to compare-and-swap.
 pub(super) fn twin(hit: &Hit<'_>) -> Option<Call> {
     let rate = hit.policy().rate();
     let (limit, period) = (rate.limit(), rate.period_micros());
@@ -49,7 +49,7 @@ pub(super) fn twin(hit: &Hit<'_>) -> Option<Call> {
     })
 }
 
-/// One hit, as its Lua file takes it.
+/// One hit, in the form that its Lua file takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Call {
     id: Id,
@@ -61,13 +61,13 @@ fn call(id: Id, args: &[u64]) -> Call {
 }
 
 impl Call {
-    /// What the script knows the strategy by.
+    /// The strategy's name in the script.
     pub(super) fn name(&self) -> &'static str {
         PARTS[self.id as usize].name
     }
 }
 
-/// A script that Redis keeps under its SHA1.
+/// A script that Redis caches under its SHA1.
 #[derive(Debug)]
 pub(super) struct Script {
     pub(super) source: String,
@@ -81,8 +81,8 @@ impl Script {
     }
 }
 
-/// The script that decides these calls: prelude, the strategies that occur, the driver. Made once
-/// per set of strategies.
+/// Returns the script that decides these calls: the prelude, the strategies in use and the driver.
+/// It is created once per set of strategies.
 pub(super) fn deciding(calls: &[Call]) -> Arc<Script> {
     static MADE: OnceLock<RwLock<HashMap<u64, Arc<Script>>>> = OnceLock::new();
     const { assert!(PARTS.len() <= 64) };
@@ -103,7 +103,7 @@ fn compose(set: u64) -> String {
     files.collect::<Vec<_>>().join("\n")
 }
 
-/// The script that compares and swaps.
+/// Returns the compare-and-swap script.
 pub(super) fn swapping() -> &'static Script {
     static MADE: OnceLock<Script> = OnceLock::new();
     MADE.get_or_init(|| Script::new(include_str!("lua/swap.lua").into()))

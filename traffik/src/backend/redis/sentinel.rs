@@ -11,25 +11,25 @@ use tokio::task::JoinSet;
 use super::connection::{Link, demoted, unsent};
 use super::renewal::{self, Renew, Renewal, Waiting};
 
-/// How long a Sentinel may take to name the master, and that one to say that it is.
+/// How long a Sentinel may take to name the master, and that server to confirm it.
 const TELLING: Duration = Duration::from_secs(1);
 
 pub(super) struct Sentinel(Arc<Inner>);
 
 struct Inner {
     watchers: Watchers,
-    /// None as long as no Sentinel has named one.
+    /// `None` until a Sentinel has named one.
     master: ArcSwapOption<Master>,
     renewal: Renewal,
 }
 
-/// Whom to ask, and for what.
+/// Which Sentinels to ask, and for which master.
 #[derive(Clone)]
 pub(super) struct Watchers {
     pub(super) urls: Vec<String>,
-    /// What the Sentinels call the master.
+    /// The Sentinels' name for the master.
     pub(super) name: String,
-    /// How to log in to it.
+    /// How to log in to the master.
     pub(super) login: RedisConnectionInfo,
     /// Whether to try RESP3 first.
     pub(super) choose_protocol: bool,
@@ -47,8 +47,8 @@ impl Watchers {
         SentinelClient::build(urls, self.name.clone(), Some(login), SentinelServerType::Master)
     }
 
-    /// Asks all of them at once, so that one which is silent is not waited for. The first that
-    /// names a server is believed: the server itself has confirmed that it is a master.
+    /// Asks all of them at once, so that a silent one is not waited for. The first that names a
+    /// server is believed, because the server itself has confirmed that it is a master.
     async fn find(&self) -> RedisResult<(String, Client)> {
         let mut asked = JoinSet::new();
         for url in &self.urls {
@@ -65,7 +65,7 @@ impl Watchers {
             match answer {
                 Ok(Ok(client)) => return Ok((client.get_connection_info().addr().to_string(), client)),
                 Ok(Err(error)) => failed = Some(error),
-                // Nothing in it panics, and nobody ends it.
+                // Nothing in the task panics, and nothing aborts it.
                 Err(_) => {}
             }
         }
@@ -74,12 +74,12 @@ impl Watchers {
 }
 
 impl Sentinel {
-    /// Whether the Sentinels' URLs make sense.
+    /// Checks whether the Sentinels' URLs are valid.
     pub(super) fn check(watchers: &Watchers) -> RedisResult<()> {
         watchers.client(&watchers.urls).map(drop)
     }
 
-    /// Asks when the first command comes.
+    /// Creates a handle that asks when the first command arrives.
     pub(super) fn lazy(watchers: Watchers) -> Self {
         Self(Arc::new(Inner { watchers, master: ArcSwapOption::empty(), renewal: Renewal::new() }))
     }
@@ -101,11 +101,12 @@ impl Sentinel {
                     break result;
                 }
             }
-            // There was nobody to send it to, so it is sent to whom the Sentinels name next.
+            // There was nobody to send it to, so it is sent to the server that the Sentinels name
+            // next.
             renewal::looked(&self.0).await;
         };
         waiting.answered = match &result {
-            // A master no more.
+            // No longer a master.
             Ok(reply) if demoted(reply) => false,
             Ok(Value::ServerError(error)) => !matches!(error.code(), "MASTERDOWN" | "LOADING"),
             Ok(_) => true,
@@ -118,7 +119,7 @@ impl Sentinel {
 impl Inner {
     async fn look(&self) -> RedisResult<()> {
         let (address, client) = self.watchers.find().await?;
-        // The same server comes back by itself.
+        // A connection to the same server is restored by itself.
         if self.master.load().as_ref().is_some_and(|master| master.address == address) {
             return Ok(());
         }
@@ -134,7 +135,7 @@ impl Renew for Inner {
     }
 
     async fn look(&self) {
-        // Without an answer everything stays as it was.
+        // Without an answer, everything stays as it was.
         let _ = self.look().await;
     }
 }

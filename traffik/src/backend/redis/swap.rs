@@ -1,8 +1,8 @@
-//! Deciding a batch by compare-and-swap, for strategies without a twin in Lua.
+//! Deciding a batch by compare-and-swap, for strategies without a Lua twin.
 //!
-//! Redis tells what the keys hold, the steps are taken here, and one script stores the outcome if
-//! the keys still hold the same: all of them, or none. If not it tells what they hold now, and the
-//! steps are taken again. Calls of one process take turns (`turns.rs`), so only those of others come in between.
+//! Redis returns what the keys hold, the steps are taken here, and one script stores the outcome if the keys still
+//! hold the same: all of them, or none. If they don't, it returns what they hold now, and the steps are taken again.
+//! Calls of one process take turns (`turns.rs`), so only calls of other processes interfere.
 
 use std::time::Duration;
 
@@ -16,19 +16,19 @@ use crate::backend::{BackendError, Hit, Op, Verdict, Verdicts};
 use crate::resilience::Retry;
 use crate::strategy::State;
 
-/// How often a batch is tried where no deadline bounds that.
+/// How often a batch is tried if no deadline bounds it.
 const TRIES: u32 = 10_000;
 
-/// The pauses in between: 400 µs at most, then 800, and so on.
+/// The pauses in between: up to 400 µs, then up to 800, and so on.
 const PAUSES: Retry = Retry { times: TRIES, first: Duration::from_micros(400) };
 
-/// How often they grow: to 13 ms at most.
+/// How often the pauses double: up to 13 ms.
 const GROWS: u32 = 5;
 
-/// What a key holds, in the words of `lua/swap.lua`.
+/// What a key holds, in the notation of `lua/swap.lua`.
 type Held = Vec<u8>;
 
-/// Decides a batch. Until then others may be given way to; after that it is an error, never a refusal.
+/// Decides a batch. It yields to other calls until `until`; after that it fails, but never refuses.
 pub(super) async fn by_swap(
     store: &Store,
     until: Option<Instant>,
@@ -37,8 +37,8 @@ pub(super) async fn by_swap(
 ) -> Result<Verdicts, BackendError> {
     let script = swapping();
     let keys: Vec<String> = hits.iter().map(|hit| key::of(&store.namespace, hit)).collect();
-    // Without a turn, since whoever is refused or only asks changes nothing. If others change the keys before the turn
-    // comes, the first swap fails, and tells as much as another look would.
+    // Read without a turn, because a call that is refused or only asks changes nothing. If other calls change the
+    // keys before the turn comes, the first swap fails, and returns as much as another read would.
     let mut reply = store.run(script, &command(store, &keys)).await?;
     let mut turn = None;
     for tried in 0..TRIES {
@@ -63,7 +63,7 @@ pub(super) async fn by_swap(
         if matches!(reply.as_slice(), [Value::Int(1)]) {
             return Ok(verdicts);
         }
-        // The first may have failed for what this process did before its turn.
+        // The first swap may have failed because of what this process did before its turn.
         if tried > 0 && !give_way(tried - 1, until).await {
             break;
         }
@@ -74,7 +74,7 @@ pub(super) async fn by_swap(
     )))
 }
 
-/// Lets other processes pass: the more often it was in vain, the longer. False if there is no time left for it.
+/// Lets other processes pass, for longer the more attempts have failed. Returns `false` if no time is left.
 async fn give_way(times: u32, until: Option<Instant>) -> bool {
     let wait = PAUSES.wait(times.min(GROWS));
     if until.is_some_and(|until| Instant::now() + wait >= until) {
@@ -84,7 +84,7 @@ async fn give_way(times: u32, until: Option<Instant>) -> bool {
     true
 }
 
-/// A call of `lua/swap.lua` that only reads, until it is told what to swap.
+/// Creates a call of `lua/swap.lua` that only reads, until what to swap is added.
 fn command(store: &Store, keys: &[String]) -> Cmd {
     let mut command = redis::cmd("EVALSHA");
     command.arg(&swapping().sha1).arg(keys.len());
@@ -95,7 +95,7 @@ fn command(store: &Store, keys: &[String]) -> Cmd {
     command
 }
 
-/// The reply of `lua/swap.lua`: the instant, and what each key holds.
+/// Reads the reply of `lua/swap.lua`: the instant, and what each key holds.
 fn read(store: &Store, reply: Vec<Value>, hits: usize) -> Option<(u64, Vec<Held>)> {
     let mut reply = reply.into_iter();
     let (Some(Value::Int(0)), Some(Value::Int(now))) = (reply.next(), reply.next()) else { return None };
@@ -111,7 +111,7 @@ fn read(store: &Store, reply: Vec<Value>, hits: usize) -> Option<(u64, Vec<Held>
     (held.len() == hits).then_some((now, held))
 }
 
-/// Takes the steps. No states are given when nothing is to be stored.
+/// Takes the steps. Returns no states if nothing is to be stored.
 fn step(op: Op, now: u64, hits: &[Hit<'_>], held: &[Held], store: &Store) -> (Verdicts, Vec<State>) {
     let mut garbage = 0;
     let before: Vec<State> = held
@@ -138,18 +138,18 @@ fn step(op: Op, now: u64, hits: &[Hit<'_>], held: &[Held], store: &Store) -> (Ve
     let (each, states) = take(op);
     let admitted = each.iter().all(|verdict| verdict.admitted);
     if op == Op::Hit && !admitted {
-        // Nothing is charged, and the others are told as they stand.
+        // Nothing is charged, and the others are reported as they stand.
         let (each, _) = take(Op::Check);
         return (Verdicts::new(now, each), Vec::new());
     }
-    // An unchanged state is stored again, since it may matter for longer now.
+    // An unchanged state is stored again, because it may now matter for longer.
     let nothing = states.iter().all(|state| *state == State::Empty) && held.iter().all(|held| held == b"-");
     (Verdicts::new(now, each), if nothing || !op.changes() { Vec::new() } else { states })
 }
 
-/// How long to keep a state, in ms. As in `lua/main.lua`: never too short, at most 1 s too long.
+/// How long to keep a state, in ms. As in `lua/main.lua`: never too short, and at most 1 s too long.
 fn ttl(store: &Store, verdict: &Verdict) -> u64 {
-    // The server's clock has moved on since it was read, which errs on the long side.
+    // The server's clock has moved on since it was read, so the expiry errs on the long side.
     let slack = if store.clock.is_some() { 999 } else { 1 };
     verdict.keep_for.div_ceil(1000).saturating_add(slack)
 }

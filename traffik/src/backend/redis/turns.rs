@@ -1,7 +1,7 @@
-//! [`Turns`]: who changes a key by compare-and-swap, one after the other within this process.
+//! [`Turns`]: lets the calls of this process change a key by compare-and-swap one after the other.
 //!
-//! Of many calls that have read the same state only one can store what it made of it; the rest would have to begin
-//! again, all at once. So they take turns, and contend with other processes only.
+//! Of many calls that have read the same state, only one can store its result; the others would have to start again,
+//! all at once. So they take turns, and contend only with other processes.
 
 use std::pin::pin;
 use std::sync::OnceLock;
@@ -11,17 +11,17 @@ use smallvec::SmallVec;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
-/// Keys that share a stripe wait for each other without need, so they are many; 50 bytes each.
+/// Keys that share a stripe wait for each other needlessly, so there are many stripes, of 50 bytes each.
 const STRIPES: u64 = 1024;
 
-/// Made at the first turn: most backends never swap anything.
+/// Allocated at the first turn: most backends never swap anything.
 #[derive(Default)]
 pub(super) struct Turns(OnceLock<Box<[Stripe]>>);
 
 #[derive(Default)]
 struct Stripe {
     turn: Mutex<()>,
-    /// How often the store has answered whoever had the turn.
+    /// How often the store has answered the holder of the turn.
     answers: AtomicU64,
 }
 
@@ -29,15 +29,16 @@ struct Stripe {
 pub(super) struct Turn<'a>(SmallVec<[(&'a Stripe, MutexGuard<'a, ()>); 2]>);
 
 impl Turns {
-    /// Waits for the turn at keys of these hashes. `None` if it does not come until then, though others before us were
-    /// answered. If they were not, it is the store that is silent, and the wait goes on into the caller's deadline.
+    /// Waits for the turn at keys with these hashes. Returns `None` if it does not come before `until`, although
+    /// calls ahead of this one were answered. If they were not, the store is silent, and the wait goes on into the
+    /// caller's deadline.
     pub(super) async fn take(
         &self,
         hashes: impl Iterator<Item = u64>,
         until: Option<Instant>,
     ) -> Option<Turn<'_>> {
         let stripes = self.0.get_or_init(|| (0..STRIPES).map(|_| Stripe::default()).collect());
-        // In one order everywhere, and none twice: so nobody waits for anybody who waits for them.
+        // In the same order everywhere, and without duplicates, so that calls cannot wait for each other in a cycle.
         let mut places: SmallVec<[u64; 2]> = hashes.map(|hash| hash % STRIPES).collect();
         places.sort_unstable();
         places.dedup();
@@ -62,7 +63,7 @@ impl Turns {
 }
 
 impl Turn<'_> {
-    /// The store has answered.
+    /// Records that the store has answered.
     pub(super) fn answered(&self) {
         for (stripe, _) in &self.0 {
             stripe.answers.fetch_add(1, Ordering::Relaxed);
@@ -102,7 +103,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn turns_at_several_keys_end() {
         let turns = Turns::default();
-        // Twice the same stripe, and either order.
+        // The same stripe twice, and either order.
         let (one, other) = ([3, 5, 3 + STRIPES], [5, 3, 5]);
         let hold = async |hashes| {
             let turn = turns.take(IntoIterator::into_iter(hashes), None).await.unwrap();

@@ -8,10 +8,10 @@ use redis::{Arg, Cmd, Value};
 
 use super::super::connection::Link;
 
-/// How many slots a cluster has.
+/// The number of slots in a cluster.
 const SLOTS: u16 = 16_384;
 
-/// Where a node listens.
+/// The address that a node listens on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Address {
     pub(super) host: String,
@@ -25,7 +25,8 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    /// The `host:port` of a redirection. Without a host it is another port of who told.
+    /// Reads the `host:port` of a redirection. Without a host, it is another port on the host that
+    /// sent it.
     pub(super) fn read(text: &str, told_by: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         Self::new(host, port.parse().ok()?, told_by)
@@ -33,7 +34,7 @@ impl Address {
 
     fn new(host: &str, port: u16, told_by: &str) -> Option<Self> {
         match host {
-            // It has none that it would tell.
+            // The node has no address to report.
             "?" => None,
             "" => Some(Self { host: told_by.into(), port }),
             host => Some(Self { host: host.into(), port }),
@@ -41,31 +42,31 @@ impl Address {
     }
 }
 
-/// A node, and the way to it.
+/// A node, and the connection to it.
 #[derive(Clone)]
 pub(super) struct Node {
     pub(super) address: Address,
     pub(super) link: Arc<Link>,
 }
 
-/// Slots, and the nodes that serve them, masters first.
+/// Slots, and the nodes that serve them, master first.
 pub(super) type Range = (RangeInclusive<u16>, Vec<Address>);
 
-/// The nodes that are known, and who serves what.
+/// The known nodes, and which slots they serve.
 #[derive(Clone, Default)]
 pub(super) struct Slots {
     pub(super) nodes: Vec<Node>,
-    /// With the place of each master.
+    /// Slots with the index of their master.
     ranges: Vec<(RangeInclusive<u16>, usize)>,
 }
 
 impl Slots {
-    /// These nodes, and nothing known of slots.
+    /// Creates slots from these nodes, without knowing which slots they serve.
     pub(super) fn of(nodes: Vec<Node>) -> Self {
         Self { nodes, ranges: Vec::new() }
     }
 
-    /// What was told, and for nodes that are not known yet whatever `make` makes.
+    /// Updates the slots to what was reported; nodes not known yet are created by `make`.
     pub(super) fn told<E>(
         mut self,
         ranges: Vec<Range>,
@@ -102,7 +103,7 @@ impl Slots {
     }
 }
 
-/// The reply to `CLUSTER SLOTS`, if it tells of any.
+/// Reads the reply to `CLUSTER SLOTS`, if it reports any.
 pub(super) fn read(reply: &Value, told_by: &str) -> Option<Vec<Range>> {
     let Value::Array(ranges) = reply else { return None };
     let ranges = ranges.iter().map(|range| {
@@ -126,7 +127,7 @@ pub(super) fn read(reply: &Value, told_by: &str) -> Option<Vec<Range>> {
     ranges.collect::<Option<Vec<Range>>>().filter(|ranges| !ranges.is_empty())
 }
 
-/// The slot of a script's first key; all its keys share it.
+/// Returns the slot of a script's first key, which all its keys share.
 pub(super) fn of_script(command: &Cmd) -> Option<u16> {
     match command.args_iter().nth(3)? {
         Arg::Simple(key) => Some(of_key(key)),
@@ -134,7 +135,7 @@ pub(super) fn of_script(command: &Cmd) -> Option<u16> {
     }
 }
 
-/// The slot of a key: of what stands in its first braces, if they hold anything.
+/// Returns the slot of a key: that of the text in its first braces, if it is not empty.
 fn of_key(key: &[u8]) -> u16 {
     let open = key.iter().position(|byte| *byte == b'{');
     let tag = open.and_then(|open| {
@@ -145,8 +146,8 @@ fn of_key(key: &[u8]) -> u16 {
     crc16(tag.unwrap_or(key)) % SLOTS
 }
 
-/// CRC-16/XMODEM, as the cluster's specification has it. Bit by bit: keys' tags are short, and a
-/// round trip follows.
+/// CRC-16/XMODEM, as the cluster specification defines it. It works bit by bit, because keys' tags
+/// are short and a round trip follows.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc: u16, byte| {
         (0..8).fold(
@@ -162,7 +163,7 @@ fn crc16(bytes: &[u8]) -> u16 {
 mod tests {
     use super::*;
 
-    /// The values of the specification, and of `CLUSTER KEYSLOT`.
+    /// The values from the specification, and from `CLUSTER KEYSLOT`.
     #[test]
     fn slots_are_those_of_redis() {
         assert_eq!(crc16(b"123456789"), 0x31c3);

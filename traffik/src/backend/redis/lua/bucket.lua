@@ -1,5 +1,4 @@
--- A leaking account: the twin of strategy/bucket.rs, which token bucket, leaky bucket and GCRA
--- share.
+-- A leaking account: the twin of strategy/bucket.rs, shared by token bucket, leaky bucket and GCRA.
 --
 -- Arguments: capacity, debt (units of cost); leak, unit (the rate limit / period in lowest terms:
 --            a unit of cost counts `unit`, and each µs takes `leak` of it).
@@ -22,8 +21,8 @@ function strategies.bucket.step(ask, state)
   -- A clock that stepped back stands still for this client.
   local now = math.max(last, ask.now)
   local ahead = now - ask.now
-  -- The products with `leak`, and a refund's with `unit`, may pass 2^53 and round; they then stay
-  -- above it, and so above what they are taken from.
+  -- The products with `leak`, and a refund's with `unit`, may exceed 2^53 and round; they then stay
+  -- above it, and so above what they are subtracted from.
   local used = minus(kept, (now - last) * leak)
 
   local admitted, wait, after = 1, 0, used

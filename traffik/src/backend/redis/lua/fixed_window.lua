@@ -1,4 +1,4 @@
--- So many per calendar window: the twin of strategy/fixed_window.rs (and window.rs).
+-- A count per calendar window: the twin of strategy/fixed_window.rs (and window.rs).
 --
 -- Arguments: limit, period (µs), shift of the window's grid (µs, below the period; 0 unless
 --            staggered).
@@ -7,11 +7,11 @@
 
 strategies.fixed_window = { arity = 3, read = words.read, write = words.write }
 
--- The window around `now`: its start and its end.
+-- Returns the start and the end of the window around `now`.
 local function window_around(now, period, shift)
   -- Adding a period first keeps the difference positive.
   local into = (now + period - shift) % period
-  -- A shifted grid's first window begins before the epoch, and is cut there.
+  -- A shifted grid's first window begins before the epoch, and is cut off there.
   return minus(now, into), now + (period - into)
 end
 
@@ -19,7 +19,7 @@ function strategies.fixed_window.step(ask, state)
   local limit, period, shift = ask[1], ask[2], ask[3]
   local now, cost, op = ask.now, ask.cost, ask.op
 
-  -- The present window, or a later one that the state has seen.
+  -- The current window, or a later one that the state has seen.
   local start, finish = window_around(now, period, shift)
   local used = 0
   if state and state[1] >= start then
@@ -42,7 +42,7 @@ function strategies.fixed_window.step(ask, state)
       admitted, wait = 0, reset
     end
   elseif op == 'refund' then
-    -- A window that has passed took its charges with it.
+    -- Charges are gone with the window they were made in.
     if not ask.at or ask.at >= start then
       after = minus(used, cost)
     end

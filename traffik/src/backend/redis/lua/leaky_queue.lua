@@ -1,4 +1,4 @@
--- A strict queue whose entries leave whole: the twin of strategy/leaky_queue.rs (and queue.rs).
+-- A strict queue whose entries leave as a whole: the twin of strategy/leaky_queue.rs (and queue.rs).
 --
 -- Arguments: limit, period (µs); leak, unit (the rate limit / period in lowest terms).
 -- State:     '=', run (since when the queue has not been empty), start, last (the last change), base
@@ -35,7 +35,7 @@ local function before(queue, entry)
   return entry == 0 and queue.base or (integers(queue.key, entry + 3, 1))
 end
 
--- Takes `units` from the end of the entries from `first` on. Returns how many entries are left and
+-- Takes `units` from the end of the entries from `first` on. Returns how many entries are left, and
 -- their sum.
 local function shorten(queue, first, units)
   local total = math.max(minus(queue.total, units), before(queue, first))
@@ -49,8 +49,8 @@ function strategy.step(ask, queue)
   local limit, period, leak, unit = ask[1], ask[2], ask[3], ask[4]
   local cost, op = ask.cost, ask.op
 
-  -- Up to which sum the entries have left at an instant, and when an entry leaves, rounded up to
-  -- the microsecond from which it is gone.
+  -- The sum up to which entries have left at an instant, and the instant at which an entry leaves,
+  -- rounded up to the microsecond from which it is gone.
   local function drained(at)
     return (muldiv(minus(at, queue.start), leak, unit))
   end
@@ -60,7 +60,7 @@ function strategy.step(ask, queue)
   end
 
   if queue then
-    -- A full queue is the most that can have been left at the last change.
+    -- At most a full queue can have been left at the last change.
     local gone = drained(queue.last)
     if queue.base > gone or queue.total > gone + limit or not believable(queue.last, ask.now, period) then
       queue = nil
@@ -98,7 +98,8 @@ function strategy.step(ask, queue)
       else
         next = { queue = queue, first = first, run = queue.run, start = queue.start, sink = 0 }
         if queue.total >= EXACT - cost then
-          -- The start moves on by whole `unit`, and the sums sink by whole `leak`.
+          -- The start advances by whole multiples of `unit`, and the sums decrease by whole
+          -- multiples of `leak`.
           local turns = div(before(queue, first), leak)
           next.start, next.sink = queue.start + turns * unit, turns * leak
         end
@@ -127,7 +128,7 @@ local function head(run, start, last, base)
   return '=' .. struct.pack('<I8I8I8I8', run, start, last, base)
 end
 
--- Puts an entry at the end.
+-- Appends an entry.
 local function join(key, next, ttl)
   local queue, first, sum = next.queue, next.first, struct.pack('<I8', next.sum)
   if queue and queue.n - first > first and next.sink == 0 then
@@ -136,7 +137,7 @@ local function join(key, next, ttl)
     redis.call('PEXPIRE', key, ttl)
     return
   end
-  -- As many go as are moved, so every entry pays for one move.
+  -- As many entries are dropped as are moved, so every entry pays for one move.
   local rest, base = '', 0
   if queue then
     base = before(queue, first) - next.sink
@@ -157,7 +158,7 @@ function strategy.save(key, next, ttl)
     join(key, next, ttl)
     return
   end
-  -- A refund has left this many entries, the last of them perhaps a shorter one.
+  -- A refund has left this many entries, the last of them perhaps shortened.
   local queue = next.queue
   local rest = redis.call('GETRANGE', key, HEAD, HEAD - 1 + 8 * (next.count - 1))
   local sum = struct.pack('<I8', next.total)

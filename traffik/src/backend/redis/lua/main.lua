@@ -1,27 +1,28 @@
--- Decides a batch. Last in every script, after prelude.lua and the strategies in use.
+-- Decides a batch. Comes last in every script, after prelude.lua and the strategies in use.
 --
 -- KEYS    one account per hit, all different.
 -- ARGV    [1]  now in µs since the Unix epoch, or '' to ask the server
 --         [2]  hit | check | refund | settle | reset
 --         then for each key, in order:
---              the strategy's name, the cost (at most 2^53; settle: below 0 to be given back), in a
---              refund or settle when the charge was made (µs), or '' for now, and when nothing is left
---              of it (µs), or '' if that is not known, and as many arguments as the strategy takes
+--              the strategy's name; the cost (at most 2^53; negative to refund it in a settle); in a
+--              refund or settle, when the charge was made (µs), or '' for now, and when nothing of it
+--              is left (µs), or '' if unknown; and as many arguments as the strategy takes
 -- Returns { now, unreadable, then for each key
 --           admitted (1 or 0), limit, used, remaining, wait (-1: never), reset_after, keep_for }
---         `unreadable` counts the keys whose value was no state, and which were forgotten.
+--         `unreadable` counts the keys whose value was not a valid state, and was deleted.
 --
--- A settle gives back, or takes as much as there is room for; `wait` is then what found none.
--- A hit charges every account, or none if one is refused; the verdicts then say how each stands.
--- Whatever is written expires once it no longer matters: never sooner, and at most 1 s later.
+-- A settle refunds, or takes as much as there is room for; `wait` then says how much found none. A hit
+-- charges every account, or none if one is refused; the verdicts then say how each stands. Whatever is
+-- written expires once it no longer matters: never sooner, and at most 1 s later.
 
 local now = tonumber(ARGV[1])
--- Whoever passes the time in has a clock of its own: allow for its skew, as far as the bound goes.
+-- A caller that passes the time in uses its own clock: allow for its skew, as far as the bound
+-- permits.
 local slack = 999
 if not now then
   local time = redis.call('TIME')
   now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-  -- The server counts expiry from the millisecond that `now` lies in.
+  -- The server counts expiry from the millisecond that contains `now`.
   slack = 1
 end
 local op = ARGV[2]
@@ -40,11 +41,11 @@ for index, key in ipairs(KEYS) do
   end
   place = place + strategy.arity
 
-  -- A state that is opened is not read as a whole: its length says that it is there.
+  -- An opened state is not read as a whole; its length shows that it exists.
   local raw = redis.pcall(strategy.open and 'STRLEN' or 'GET', key)
   local state
   if type(raw) == 'table' then
-    -- Another type under our key is no state of ours; any other error is not ours to hide.
+    -- A value of another type under our key is not valid state; any other error is not ours to hide.
     if not string.find(raw.err, 'WRONGTYPE', 1, true) then
       return raw
     end
@@ -62,7 +63,7 @@ end
 
 local reply = { now, unreadable }
 
--- Corrects each account by itself, in the steps that every strategy knows: the twin of Hit::settle.
+-- Corrects each account separately, in the steps that every strategy knows: the twin of Hit::settle.
 local function settle(account)
   local ask, step = account.ask, account.strategy.step
   local cost = ask.cost
@@ -84,7 +85,7 @@ local function settle(account)
   return verdict, next
 end
 
--- Takes one step for every account; says whether all were admitted.
+-- Takes one step for every account; returns whether all were admitted.
 local function round(kind)
   local all, size = true, 2
   for _, account in ipairs(accounts) do
@@ -105,7 +106,7 @@ local function round(kind)
   return all
 end
 
--- One hit alone needs no look ahead.
+-- A single hit needs no check in advance.
 if op == 'hit' and #accounts > 1 then
   if not round('check') then
     return reply

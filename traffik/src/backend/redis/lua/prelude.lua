@@ -26,8 +26,8 @@ local NEVER = -1               -- a wait without end
 
 local strategies = {}
 
--- floor(a / b). The division rounds to the nearest double, and that is never the next integer: the
--- true quotient is at least 1/b short of it, half a unit in its last place is less than that.
+-- floor(a / b). The division rounds to the nearest double, which is never the next integer: the
+-- true quotient is at least 1/b short of it, and half a unit in its last place is less than that.
 local function div(a, b)
   return floor(a / b)
 end
@@ -41,7 +41,7 @@ local function ceil_div(a, b)
   return quotient
 end
 
--- How far ahead of the clock a state is believed, where its own span is not longer yet: one day.
+-- How far ahead of the clock a state is believed, unless its own span is longer: one day.
 local FAR = 86400000000
 
 -- Whether a state written at `last` may be genuine: the twin of strategy/skew.rs.
@@ -58,8 +58,8 @@ local function minus(a, b)
 end
 
 -- floor(a * b / c) and the remainder, for a, b below 2^53, 0 < c < 2^53, and a quotient below 2^53.
--- Binary long multiplication that divides as it goes. 2r is exact, since doubling only moves the
--- exponent; r + s is taken modulo c without ever passing it.
+-- Binary long multiplication that divides as it goes. 2r is exact, because doubling only changes
+-- the exponent; r + s is taken modulo c without ever exceeding it.
 local function muldiv(a, b, c)
   if a * b < EXACT then
     local product = a * b
@@ -95,7 +95,7 @@ local function muldiv(a, b, c)
   return quotient, rest
 end
 
--- The state of two integers, "w0 w1" in decimal, as the in-memory store keeps it.
+-- A state of two integers, "w0 w1" in decimal, as the in-memory store keeps it.
 local words = {}
 
 function words.read(raw)
@@ -111,7 +111,7 @@ function words.write(state)
   return format('%.0f %.0f', state[1], state[2])
 end
 
--- The first of from .. to - 1 for which `holds`, if it holds for all later ones; else `to`.
+-- Returns the first of from .. to - 1 for which `holds`, if it holds for all later ones; else `to`.
 local function first_that(from, to, holds)
   while from < to do
     local middle = floor((from + to) / 2)
@@ -124,8 +124,8 @@ local function first_that(from, to, holds)
   return from
 end
 
--- Some integers out of the middle of a state of bytes: '=', then integers of 8 bytes, little end
--- first, as the in-memory store keeps them. `place` counts from 0, `count` is 1 or 2.
+-- Returns some integers from within a state of bytes: '=', then integers of 8 bytes, little-endian,
+-- as the in-memory store keeps them. `place` counts from 0; `count` is 1 or 2.
 local function integers(key, place, count)
   local from = 1 + 8 * place
   local raw = redis.call('GETRANGE', key, from, from + 8 * count - 1)

@@ -37,7 +37,7 @@ local function between(older, newer)
 end
 
 -- Takes `units` off the newest entries from `first` on that are not later than `at`. Returns how
--- many could be taken, the instant of the newest entry left, and what `save` has to do.
+-- many could be taken, the instant of the newest remaining entry, and what `save` has to do.
 local function take_newest(log, first, at, units)
   local past = first_that(first, log.n, function(entry)
     return time(log, entry) > at
@@ -118,7 +118,7 @@ local function append(key, log, first, now, cost, ttl)
   local kept = log and log.n - first or 0
   local again = kept > 0 and log.newest == now
   if first >= kept then
-    -- As many go as are moved, so every entry pays for one move.
+    -- As many entries are dropped as are moved, so every entry pays for one move.
     local before = log and sum_before(log, first) or 0
     local rest = ''
     if kept > 0 then
@@ -135,8 +135,8 @@ local function append(key, log, first, now, cost, ttl)
   redis.call('PEXPIRE', key, ttl)
 end
 
--- Writes what a refund has left: the entries before `from`, what rests of that one, and those from
--- `past` on, with smaller sums.
+-- Writes what a refund has left: the entries before `from`, the remainder of that one, and those
+-- from `past` on, with smaller sums.
 local function rewrite(key, change, ttl)
   local log, parts = change.log, { redis.call('GETRANGE', key, 0, 8 + 16 * change.from) }
   if change.rest > 0 then

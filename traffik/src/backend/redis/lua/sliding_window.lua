@@ -1,4 +1,4 @@
--- A window that slides, from two counters: the twin of strategy/sliding_window.rs (and pair.rs).
+-- A sliding window, from two counters: the twin of strategy/sliding_window.rs (and pair.rs).
 --
 -- Arguments: limit, period (µs), bits of either count that are added to a window's start (0 to 22).
 -- State:     the window's start, the count of the window before and its own, packed as in pair.rs:
@@ -17,7 +17,7 @@ local function age_when_gone(need, fading, period)
   return rest > 0 and age + 1 or age
 end
 
--- The low end of a number, and what is above it.
+-- Returns the low end of a number, and what is above it.
 local function split(number, size)
   local above = floor(number / size)
   return number - above * size, above
@@ -29,7 +29,7 @@ function strategies.sliding_window.step(ask, state)
   local limit, period, high = ask[1], ask[2], 2 ^ ask[3]
   local now, cost, op = ask.now, ask.cost, ask.op
 
-  -- The counts as they stand: an older window is left behind, a later one stays.
+  -- The counts as they stand: an older window is dropped, a later one stays.
   local index, older, newer = floor(now / period), 0, 0
   if state then
     local rest, kept = split(state[1], period)
@@ -48,7 +48,7 @@ function strategies.sliding_window.step(ask, state)
     end
   end
   local start = index * period
-  -- A window ahead of the clock has only begun.
+  -- A window ahead of the clock has only just begun.
   local age = minus(now, start)
   local function weigh()
     return older - (muldiv(older, age, period)) + newer

@@ -1,5 +1,5 @@
--- Compare-and-swap over all keys of a batch at once, for strategies without a twin in Lua. Complete
--- in itself.
+-- Compare-and-swap over all keys of a batch at once, for strategies without a Lua twin. A complete
+-- script of its own.
 --
 -- KEYS    the accounts, all different.
 -- ARGV    [1]  'server' to be told the server's time, 'argument' where the caller has its own
@@ -15,7 +15,8 @@ local held = {}
 for index, key in ipairs(KEYS) do
   local raw = redis.pcall('GET', key)
   if type(raw) == 'table' then
-    -- Another type under our key is no state of ours; any other error is not ours to hide.
+    -- A value of another type under our key is not valid state; any other error is not ours to
+    -- hide.
     if not string.find(raw.err, 'WRONGTYPE', 1, true) then
       return raw
     end
