@@ -46,7 +46,8 @@ pub(crate) use table::Denials;
 /// strategies that refill evenly, they leave out what has been refilled since, so they promise too little
 /// rather than too much.
 ///
-/// Strategies whose [refusals do not stand](crate::strategy::Strategy::refusals_stand) are always asked:
+/// The backend is always asked about strategies whose [refusals do not
+/// stand](crate::strategy::Strategy::refusals_stand), such as
 /// [`CostAdaptive`](crate::strategy::CostAdaptive), which refills faster after cheap hits.
 #[derive(Clone)]
 pub struct DenialCache(Arc<Inner>);

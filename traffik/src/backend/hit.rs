@@ -78,8 +78,8 @@ impl<'a> Hit<'a> {
         self.back
     }
 
-    /// In a refund, or a settlement that [gives back](Self::gives_back): when nothing of the charge is left, in
-    /// microseconds since the Unix epoch. See [`Ask::gone_at`].
+    /// In a refund, or a settlement that [gives back](Self::gives_back): the instant from which nothing of
+    /// the charge is left, in microseconds since the Unix epoch. See [`Ask::gone_at`].
     #[must_use]
     pub fn gone_at(&self) -> u64 {
         self.gone_at
@@ -100,8 +100,8 @@ impl<'a> Hit<'a> {
         self.hash
     }
 
-    /// Returns the key as bytes: uid, policy, scope and identity. They are the same in every process, and no two
-    /// accounts have the same. For stores that several processes share.
+    /// Returns the key as bytes: uid, policy, scope and identity. The bytes are the same in every process,
+    /// and never the same for two accounts. For stores that several processes share.
     ///
     /// The key contains the identity in plain text, of any length, and identities are often secret. Hash keys, with
     /// SHA-256 or the like, where they can be seen or have to be short. Their layout may change in a minor version.
@@ -190,7 +190,7 @@ pub(crate) struct OwnedHit {
     scope: Option<String>,
     hash: u64,
     pub(crate) cost: u64,
-    /// When nothing of it is left, once it is charged.
+    /// The instant from which nothing of it is left, once it has been charged.
     pub(crate) gone_at: u64,
 }
 

@@ -19,8 +19,9 @@ pub struct Verdict {
     pub used: u64,
     /// What can still be taken immediately after the step. Units.
     pub remaining: u64,
-    /// 0 if admitted. Otherwise how long until the same step would be, without other traffic, or [`Verdict::NEVER`]
-    /// if waiting can't help. Microseconds. In an [`Op::Settle`](super::Op::Settle), the units that found no room.
+    /// 0 if admitted. Otherwise how long until the same step would be admitted, without other traffic, or
+    /// [`Verdict::NEVER`] if waiting can't help. Microseconds. In an [`Op::Settle`](super::Op::Settle), the
+    /// units that found no room.
     pub wait: u64,
     /// How long until the account is full again. Microseconds.
     pub reset_after: u64,

@@ -3,8 +3,8 @@
 //! It decides nothing differently from [`decide`](super::decide). Everything that leads up to the decision is
 //! worked out when the throttle is built, so that a hit is a hash and a step. If the strategy has an account, all
 //! of it stays in registers, from the poll of the hit's future to its result, and is inlined into the code that
-//! awaits it, where much of it is known. Whatever does not fit takes another path, and which one is known before
-//! any user code runs.
+//! awaits it, where much of it is known. Whether a hit fits is known before any
+//! user code runs; one that does not takes another path.
 
 #[cfg(feature = "tower")]
 mod stack;

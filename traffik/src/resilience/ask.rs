@@ -59,7 +59,7 @@ fn answered(result: &Result<Verdicts, BackendError>) -> bool {
     result.as_ref().err().is_none_or(BackendError::is_contention)
 }
 
-/// When a backend's time is up.
+/// The instant at which a backend's time is up.
 #[cfg(feature = "tokio")]
 #[derive(Clone, Copy)]
 struct Limit(Option<Instant>);

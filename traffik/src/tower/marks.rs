@@ -26,7 +26,7 @@ pub(super) enum CameTo {
     Free,
     /// It counted nothing: the client is exempt, or there was an outage.
     Uncounted,
-    /// It refused, but the request was let pass.
+    /// It refused the request, but let it pass.
     LetPass(Box<LetPass>),
 }
 

@@ -42,8 +42,8 @@ use crate::throttle::Throttle;
 ///   count.
 /// - If a request is turned away further in, by an attribute or another layer, outer layers refund what they charged
 ///   for it, once, as soon as that answer reaches them. If a layer in between replaces that answer, the charge stays.
-///   Until the refund another request may be refused because of the charge, but never are more requests admitted than
-///   the limit allows.
+///   Until the refund another request may be refused because of the charge, but no more requests are ever admitted
+///   than the limit allows.
 /// - Headers are merged: see [`Headers`](crate::Headers).
 ///
 /// To do so, the layer keeps what it has charged and leaves a note on each request, which costs three allocations,

@@ -57,7 +57,7 @@ struct Told {
     at: u64,
     /// The instant of the decision, by the store's clock.
     now: u64,
-    /// How long it holds, by our clock.
+    /// The instant until which it holds, by our clock.
     until: u64,
 }
 

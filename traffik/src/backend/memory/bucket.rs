@@ -320,8 +320,8 @@ impl Slot<'_> {
         Some([instant.wrapping_add(self.common.epoch), amount])
     }
 
-    /// Replaces the words here, of the slot's own tag; returns whether the new ones fit. If not, nothing is changed,
-    /// and they must be [widened](Self::widen).
+    /// Replaces the slot's words, given the slot's own tag; returns whether the new ones fit. If not, nothing
+    /// is changed, and they must be [widened](Self::widen).
     #[inline(always)]
     pub(super) fn renew(&mut self, tag: u64, kept: &Kept) -> bool {
         let Some(cell) = self.common.pack(kept) else { return false };

@@ -17,7 +17,7 @@ const LOW: u32 = u64::BITS - INSTANT;
 const HIGH: u32 = AMOUNT - LOW;
 /// Above those: how near to refusal the key is, from 0 (full account).
 const PRESSURE: u32 = 7 << HIGH;
-/// The flag that the first word is a pointer.
+/// Flags that the first word is a pointer.
 const BOXED: u32 = 1 << 31;
 
 /// The pressure of a key that was refused the last time, which is evicted last. A key that has merely used up its

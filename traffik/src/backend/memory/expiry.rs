@@ -74,7 +74,7 @@ mod tests {
     fn codes_are_those_of_their_ticks() {
         let codes = [0, 1, 7, 8, 9, 10, 23, 24, (1 << 31) - 1].map(|ticks| code(ticks << TICK));
         assert_eq!(codes, [1, 2, 8, 9, 9, 10, 16, 17, 225]);
-        // A byte that no time is encoded as can be decoded, too.
+        // Bytes that encode no time can be decoded, too.
         assert!(longest(u8::MAX) > longest(225) && longest(0) == longest(1));
     }
 }

@@ -152,8 +152,8 @@ mod tests {
         even.flat_map(|tag| [tag.saturating_sub(1), tag, tag.saturating_add(1)]).chain([0, u64::MAX])
     }
 
-    /// Growing bucket by bucket moves every tag to where [`Growth::home`] looks for it next, and no
-    /// other tag.
+    /// Growing bucket by bucket moves each tag to where [`Growth::home`] looks for it next, and moves no
+    /// other.
     #[test]
     fn tags_are_moved_to_where_they_are_looked_for() {
         let growth = Growth::new(1_000);

@@ -236,8 +236,8 @@ impl Table {
         self.put(guard, entry);
     }
 
-    /// Puts a key into a bucket. A key that finds no room there or in a node is forgotten, which no memory is large
-    /// enough for: there are more node numbers than that.
+    /// Puts a key into a bucket. A key that finds no room there or in a node would be forgotten, but there
+    /// are more node numbers than any memory holds.
     fn put(&self, guard: &mut Guard<'_>, entry: Entry) {
         if !guard.insert(entry) {
             self.count.fetch_sub(1, Ordering::Relaxed);

@@ -74,9 +74,9 @@ impl RedisBackendBuilder {
     /// Uses a Redis Cluster, some of whose nodes are named by the builder's URL and these URLs: any one that answers
     /// lists all others. User and password are those of the first URL.
     ///
-    /// All accounts of one client are in one slot, so stacked throttles are still a single call. A request whose
-    /// throttles apply to several clients takes one call each to ask and one each to charge; it is still all or
-    /// nothing, and never are more requests admitted than a limit allows.
+    /// All accounts of one client are in one slot, so stacked throttles are still a single call. A request
+    /// whose throttles apply to several clients takes one call each to ask and one each to charge. It is
+    /// still all or nothing, and no more requests are ever admitted than a limit allows.
     ///
     /// A cluster replicates after it has answered, so a master that dies can lose the counts of the last moments.
     #[cfg(feature = "redis-cluster")]

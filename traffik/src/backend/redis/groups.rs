@@ -1,8 +1,9 @@
 //! A batch whose clients are in different slots of a cluster: one call each, and still all or nothing.
 //!
-//! All are asked first, which charges nobody, and then charged one after the other. If one is refused after all, or
-//! fails, the charges before it are refunded; so they are if the caller goes away. In between, another request may be
-//! refused because of them, but never are more requests admitted than a limit allows.
+//! All are asked first, which charges nobody, and then charged one after the other. If one is refused after
+//! all, or fails, the charges before it are refunded; so they are if the caller goes away. In between,
+//! another request may be refused because of them, but no more requests are ever admitted than a limit
+//! allows.
 
 use std::sync::Arc;
 
