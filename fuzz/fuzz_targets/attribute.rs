@@ -1,4 +1,4 @@
-//! A procedural macro's crate exports nothing else, so its own files are compiled here.
+//! A proc-macro crate exports nothing else, so its source files are compiled in here.
 #![no_main]
 #![allow(dead_code)]
 

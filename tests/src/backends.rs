@@ -1,4 +1,4 @@
-//! Backends that watch other backends.
+//! Backends that wrap and observe other backends.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use traffik::{Backend, BackendError, BoxFuture, Hit, Op, SharedBackend, Verdicts};
 
-/// Counts the calls that reach a backend. Clones share the count.
+/// A backend that counts the calls to the one it wraps. Clones share the count.
 #[derive(Debug, Clone)]
 pub struct Counting {
     inner: SharedBackend,
@@ -14,12 +14,12 @@ pub struct Counting {
 }
 
 impl Counting {
-    /// Watches `inner`.
+    /// Wraps `inner`.
     pub fn new(inner: impl Into<SharedBackend>) -> Self {
         Self { inner: inner.into(), calls: Arc::default() }
     }
 
-    /// How many calls there were.
+    /// Returns the number of calls so far.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::SeqCst)
@@ -41,7 +41,7 @@ impl Backend for Counting {
     }
 }
 
-/// Notes how long the store has to keep what the last call was about. Clones share the note.
+/// A backend that records how long the store must keep the state of the last call. Clones share the record.
 #[derive(Debug, Clone)]
 pub struct Noted {
     inner: SharedBackend,
@@ -49,12 +49,12 @@ pub struct Noted {
 }
 
 impl Noted {
-    /// Watches `inner`.
+    /// Wraps `inner`.
     pub fn new(inner: impl Into<SharedBackend>) -> Self {
         Self { inner: inner.into(), keep_for: Arc::default() }
     }
 
-    /// [`traffik::strategy::Verdict::keep_for`] of the last call's first hit.
+    /// Returns the [`traffik::strategy::Verdict::keep_for`] of the last call's first hit.
     #[must_use]
     pub fn keep_for(&self) -> Duration {
         *self.keep_for.lock().unwrap_or_else(PoisonError::into_inner)
@@ -80,7 +80,7 @@ impl Backend for Noted {
     }
 }
 
-/// Asks two backends everything, and panics when they differ in any number.
+/// A backend that passes every call to two others and panics if their verdicts differ in any number.
 #[derive(Debug, Clone)]
 pub struct Mirror {
     one: SharedBackend,

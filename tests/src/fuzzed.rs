@@ -1,5 +1,5 @@
-//! What must hold for any bytes: the bodies of the fuzz targets in `fuzz/`, which the ordinary tests
-//! run over the corpus.
+//! Properties that must hold for any bytes: the bodies of the fuzz targets in `fuzz/`. The ordinary tests run
+//! them over the corpus.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -11,10 +11,10 @@ use tower::ServiceExt;
 use traffik::strategy::State;
 use traffik::{ClientIp, ForwardedHeader, Identity, Parts, Peer, Rate, Traffik, bypass_if, client_ip};
 
-/// A rate is refused with words, or comes back from how it is shown.
+/// Checks that a rate is either rejected with a message or survives a round trip through its display form.
 ///
 /// # Panics
-/// When that does not hold.
+/// Panics if that does not hold.
 pub fn rate(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match Rate::parse(text) {
@@ -23,10 +23,11 @@ pub fn rate(data: &[u8]) {
     }
 }
 
-/// A pattern, a newline, a path: the pattern is refused with words, or matches or not.
+/// Checks a pattern and a path, separated by a newline: the pattern is either rejected with a message or can
+/// be matched against the path.
 ///
 /// # Panics
-/// When that does not hold.
+/// Panics if that does not hold.
 pub fn path(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (pattern, path) = text.split_once('\n').unwrap_or((text, "/"));
@@ -43,15 +44,15 @@ pub fn path(data: &[u8]) {
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
-    // The same by way of a rule.
+    // A rule must cope with the same pattern.
     let _ = bypass_if().path(pattern);
 }
 
-/// The first byte picks a header, the rest is its value. Whoever is no proxy of ours cannot choose who
-/// they are.
+/// Takes the header from the first byte and its value from the rest. A peer that is not a trusted proxy must
+/// not be able to choose its own identity.
 ///
 /// # Panics
-/// When that does not hold.
+/// Panics if that does not hold.
 pub fn forwarded(data: &[u8]) {
     const HEADERS: [(&str, ForwardedHeader); 5] = [
         ("x-forwarded-for", ForwardedHeader::XForwardedFor),
@@ -81,10 +82,10 @@ pub fn forwarded(data: &[u8]) {
     }
 }
 
-/// Stored bytes are no state of ours, or one that is stored as it was read.
+/// Checks that stored bytes are either rejected or decode to a state that survives a round trip.
 ///
 /// # Panics
-/// When that does not hold.
+/// Panics if that does not hold.
 pub fn state(data: &[u8]) {
     if let Some(state) = State::decode(data) {
         assert_eq!(State::decode(&state.encode()), Some(state));

@@ -1,5 +1,4 @@
-//! What the integration tests stand on: Redis servers of their own, backends that watch, seeded
-//! randomness.
+//! Shared tools of the integration tests: their own Redis servers, observing backends, and seeded randomness.
 
 #![forbid(unsafe_code)]
 
@@ -28,7 +27,7 @@ pub use strategies::strategies;
 pub use teller::Teller;
 pub use timed::{GRACE, timed};
 
-/// The README's samples.
+/// The samples in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

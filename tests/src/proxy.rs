@@ -1,4 +1,4 @@
-//! [`Proxy`]: a TCP proxy in front of a server, which does what networks do to connections.
+//! [`Proxy`]: a TCP proxy that does to connections what networks do.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
@@ -10,17 +10,17 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// A TCP proxy on a free port of the loopback interface. Gone, with its connections, when dropped.
+/// A TCP proxy on a free port of the loopback interface. It stops and closes its connections when dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
     upstream: Arc<AtomicU16>,
     how: Arc<How>,
-    /// The accepting task; its connections die with it.
+    /// The accept loop, which owns the connections: aborting it closes them.
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What happens to replies from now on.
+/// What currently happens to replies.
 #[derive(Debug, Default)]
 struct How {
     latency_ms: AtomicU64,
@@ -28,10 +28,10 @@ struct How {
 }
 
 impl Proxy {
-    /// A proxy of the server on this port, which passes everything on at once.
+    /// Starts a proxy for the server on this port. It passes everything on without delay.
     ///
     /// # Panics
-    /// When no port is free.
+    /// Panics if no port is free.
     pub async fn start(upstream: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
@@ -45,42 +45,42 @@ impl Proxy {
         proxy
     }
 
-    /// `redis://127.0.0.1:<port>/`, through the proxy.
+    /// Returns `redis://127.0.0.1:<port>/`, the URL of the proxy.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://{}/", self.address)
     }
 
-    /// Leads new connections to the server on this port, as a name does that has been given to another. Those that there
-    /// are stay where they lead.
+    /// Directs new connections to the server on this port, like a DNS name that is repointed. Existing
+    /// connections stay where they are.
     pub fn lead_to(&self, upstream: u16) {
         self.upstream.store(upstream, Ordering::SeqCst);
     }
 
-    /// Holds every piece of a reply back for so long.
+    /// Delays every chunk of a reply by this long.
     pub fn latency(&self, latency: Duration) {
         self.how.latency_ms.store(latency.as_millis() as u64, Ordering::SeqCst);
     }
 
-    /// Whether replies of scripts (RESP arrays) are cut after their first bytes, and their connection with them.
+    /// Sets whether script replies (RESP arrays) are cut off after their first bytes, closing the connection.
     pub fn cut(&self, cutting: bool) {
         self.how.cutting.store(cutting, Ordering::SeqCst);
     }
 
-    /// Refuses connections, and closes those that there are.
+    /// Refuses new connections and closes existing ones.
     pub async fn refuse(&self) {
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task {
             task.abort();
-            // Until the listener is closed.
+            // Wait until the listener is closed.
             let _ = task.await;
         }
     }
 
-    /// Accepts again, on the same port.
+    /// Accepts connections again on the same port.
     ///
     /// # Panics
-    /// When somebody else has taken the port.
+    /// Panics if another process has taken the port.
     pub async fn serve(&self) {
         let listener = TcpListener::bind(self.address).await.expect("the port that was ours");
         self.accept(listener);
@@ -115,18 +115,18 @@ impl Drop for Proxy {
     }
 }
 
-/// Passes everything on, until either side closes.
+/// Passes everything on until either side closes.
 async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
     let _ = tokio::io::copy(&mut from, &mut to).await;
 }
 
-/// As [`pass`], with what was asked for done to it.
+/// Passes replies on like [`pass`], with the configured faults applied.
 async fn pass_replies(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, how: &How) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         let reply = &buffer[..read];
         if how.cutting.load(Ordering::SeqCst) && reply.starts_with(b"*") {
-            // Within the first of those that may have come at once.
+            // Several replies may have arrived at once: cut within the first.
             let _ = to.write_all(&reply[..read.min(12) / 2]).await;
             return;
         }

@@ -1,8 +1,8 @@
-//! [`Random`]: numbers that come back when the seed does.
+//! [`Random`]: reproducible random numbers.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A small generator (SplitMix64). Prints its seed when the test that holds it panics.
+/// A small random number generator (SplitMix64). Prints its seed if the test that owns it panics.
 #[derive(Debug)]
 pub struct Random {
     seed: u64,
@@ -10,13 +10,13 @@ pub struct Random {
 }
 
 impl Random {
-    /// The numbers of this seed.
+    /// Creates the generator for this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { seed, state: seed }
     }
 
-    /// Any number.
+    /// Returns any number.
     pub fn number(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
@@ -25,15 +25,15 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`, which is above zero.
+    /// Returns a number below `bound`, which must not be zero.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.number() % bound
     }
 
-    /// One of these.
+    /// Returns one of the choices.
     ///
     /// # Panics
-    /// When there is none.
+    /// Panics if there are none.
     pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         &choices[self.below(choices.len() as u64) as usize]
     }
@@ -48,14 +48,14 @@ impl Drop for Random {
     }
 }
 
-/// Whether `TRAFFIK_LONG=1` asks for the long run.
+/// Returns whether `TRAFFIK_LONG=1` asks for the long run.
 #[must_use]
 pub fn long_run() -> bool {
     std::env::var("TRAFFIK_LONG").is_ok_and(|value| value == "1")
 }
 
-/// The seeds to run: the one of `TRAFFIK_SEED`; else `short` fixed ones; else, in the long run, ten
-/// times as many and as many that nobody has seen before.
+/// Returns the seeds to run: the one in `TRAFFIK_SEED` if set, otherwise `short` fixed ones. A long run uses
+/// ten times as many fixed seeds and equally many fresh ones.
 #[must_use]
 pub fn seeds(short: u64) -> Vec<u64> {
     if let Some(seed) = std::env::var("TRAFFIK_SEED").ok().and_then(|seed| seed.parse().ok()) {

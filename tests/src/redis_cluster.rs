@@ -1,4 +1,4 @@
-//! [`RedisCluster`]: three masters and three replicas of the test's own.
+//! [`RedisCluster`]: a test's own three masters and three replicas.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -7,38 +7,38 @@ use redis::FromRedisValue;
 
 use crate::RedisServer;
 
-/// How long nodes may take to find each other.
+/// How long the nodes may take to find each other.
 const FORMING: Duration = Duration::from_secs(30);
 const MASTERS: usize = 3;
 const SLOTS: usize = 16_384;
 
-/// A Redis Cluster (Redis 7 or newer) on free ports. Killed when dropped.
+/// A Redis Cluster (Redis 7 or newer) on free ports. All nodes are killed when dropped.
 #[derive(Debug)]
 pub struct RedisCluster {
-    /// The masters, then a replica of each.
+    /// The masters, then one replica for each.
     nodes: Vec<RedisServer>,
 }
 
 impl RedisCluster {
-    /// Starts the nodes and waits until they are a cluster.
+    /// Starts the nodes and waits until they form a cluster.
     ///
     /// # Panics
-    /// When they don't become one.
+    /// Panics if they don't form one in time.
     #[must_use]
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// The same, with further options for every node.
+    /// Starts a cluster like [`start`](Self::start), with additional options for every node.
     ///
     /// # Panics
-    /// As [`start`](Self::start).
+    /// Panics as [`start`](Self::start) does.
     #[must_use]
     pub fn start_with(further: &[&str]) -> Self {
         let mut nodes = Vec::new();
         let mut buses = Vec::new();
         for _ in 0..2 * MASTERS {
-            // The default, the port and 10000, need not be a port at all.
+            // The default bus port is the port plus 10000, which may exceed the valid range.
             let bus = TcpListener::bind("127.0.0.1:0")
                 .and_then(|bus| bus.local_addr())
                 .expect("a free port")
@@ -72,7 +72,7 @@ impl RedisCluster {
             replica.command::<()>(&["CLUSTER", "REPLICATE", &cluster.id(place)]);
         }
         cluster.wait_for("cluster_state:ok", |node| node.command(&["CLUSTER", "INFO"]));
-        // Masters know their replica, and replicas have their master's data.
+        // Every master must know its replica, and every replica must be in sync with its master.
         cluster.wait_for("linked", |node| {
             let info: String = node.command(&["INFO", "replication"]);
             info.replace("connected_slaves:1", "linked").replace("master_link_status:up", "linked")
@@ -88,44 +88,44 @@ impl RedisCluster {
         }
     }
 
-    /// The masters, then a replica of each.
+    /// Returns the masters, then one replica for each.
     #[must_use]
     pub fn nodes(&self) -> &[RedisServer] {
         &self.nodes
     }
 
-    /// The URLs of all nodes.
+    /// Returns the URLs of all nodes.
     #[must_use]
     pub fn urls(&self) -> Vec<String> {
         self.nodes.iter().map(RedisServer::url).collect()
     }
 
-    /// A node's name in the cluster.
+    /// Returns a node's cluster ID.
     #[must_use]
     pub fn id(&self, node: usize) -> String {
         self.nodes[node].command(&["CLUSTER", "MYID"])
     }
 
-    /// The slot of a key.
+    /// Returns the slot of a key.
     ///
     /// # Panics
-    /// When no node runs.
+    /// Panics if no node is running.
     #[must_use]
     pub fn slot(&self, key: &str) -> u16 {
         let node = self.nodes.iter().find(|node| node.is_running()).expect("a node that runs");
         node.command(&["CLUSTER", "KEYSLOT", key])
     }
 
-    /// The master that this slot was given to at the start.
+    /// Returns the index of the master that this slot was assigned to at the start.
     #[must_use]
     pub fn first_home(&self, slot: u16) -> usize {
         (0..MASTERS).rfind(|place| SLOTS * place / MASTERS <= usize::from(slot)).unwrap_or(0)
     }
 
-    /// Moves a slot, key by key; `half_way` is called when it is open and one key has moved.
+    /// Moves a slot key by key. Calls `half_way` while the slot is migrating and one key has moved.
     ///
     /// # Panics
-    /// When a node refuses.
+    /// Panics if a node refuses.
     pub fn reshard(&self, slot: u16, from: usize, to: usize, half_way: impl FnOnce()) {
         let (slot, source, target) = (slot.to_string(), &self.nodes[from], &self.nodes[to]);
         let (from, to) = (self.id(from), self.id(to));
@@ -146,14 +146,15 @@ impl RedisCluster {
         }
     }
 
-    /// Waits until every node that runs agrees on who serves what, and since which epoch.
+    /// Waits until all running nodes agree on which master serves which slots, and since which configuration
+    /// epoch.
     ///
-    /// Who has imported a slot has a new epoch, and voters refuse a replica that stands for an older
-    /// one than they know of its master: a master that dies before its replica has heard is not
-    /// replaced.
+    /// A master that imports a slot gets a new epoch. Voters reject a replica whose epoch for its master is
+    /// older than the one they know. If the master died before its replica had learned the new epoch, it
+    /// would not be replaced.
     ///
     /// # Panics
-    /// When they don't.
+    /// Panics if they don't agree in time.
     pub fn settle(&self) {
         let began = Instant::now();
         let view = |node: &RedisServer| {
@@ -183,15 +184,15 @@ impl RedisCluster {
         self.nodes[node].kill();
     }
 
-    /// Starts a killed node again; it remembers the cluster, and none of its keys.
+    /// Restarts a killed node. It remembers the cluster but none of its keys.
     pub fn resurrect(&mut self, node: usize) {
         self.nodes[node].resurrect();
     }
 
-    /// Waits until a replica has become a master, of a whole cluster as far as it knows.
+    /// Waits until a replica has become a master and considers the cluster healthy.
     ///
     /// # Panics
-    /// When it does not.
+    /// Panics if that does not happen in time.
     pub fn wait_until_promoted(&self, node: usize) {
         let began = Instant::now();
         let node = &self.nodes[node];
@@ -203,10 +204,10 @@ impl RedisCluster {
         }
     }
 
-    /// Waits until all nodes run and are a whole cluster.
+    /// Waits until all nodes are running and form a healthy cluster.
     ///
     /// # Panics
-    /// When they don't become one.
+    /// Panics if they don't form one in time.
     pub fn wait_until_whole(&self) {
         self.wait_for("cluster_state:ok", |node| node.command(&["CLUSTER", "INFO"]));
     }

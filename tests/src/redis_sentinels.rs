@@ -1,25 +1,25 @@
-//! [`RedisSentinels`]: a master, two replicas and three Sentinels of the test's own.
+//! [`RedisSentinels`]: a test's own master, with two replicas and three Sentinels.
 
 use std::time::{Duration, Instant};
 
 use crate::RedisServer;
 
-/// How long they may take to find each other.
+/// How long the processes may take to find each other.
 const FORMING: Duration = Duration::from_secs(30);
 
-/// A master called `mymaster`, its replicas, and the Sentinels that watch it. Killed when dropped.
+/// A master called `mymaster`, its replicas, and the Sentinels that watch it. All are killed when dropped.
 #[derive(Debug)]
 pub struct RedisSentinels {
-    /// The master first.
+    /// The master, then the replicas.
     servers: Vec<RedisServer>,
     sentinels: Vec<RedisServer>,
 }
 
 impl RedisSentinels {
-    /// Starts all of them and waits until each Sentinel knows of everybody.
+    /// Starts all processes and waits until every Sentinel knows all the others.
     ///
     /// # Panics
-    /// When they don't find each other.
+    /// Panics if they don't find each other in time.
     #[must_use]
     pub fn start() -> Self {
         let master = RedisServer::start();
@@ -39,10 +39,10 @@ impl RedisSentinels {
         all
     }
 
-    /// Waits until the Sentinels know of everybody, and the replicas have their master's data.
+    /// Waits until every Sentinel knows all processes and the replicas are in sync with their master.
     ///
     /// # Panics
-    /// When they don't.
+    /// Panics if they don't get there in time.
     pub fn wait_until_whole(&self) {
         let began = Instant::now();
         let knows = |sentinel: &RedisServer| {
@@ -58,10 +58,10 @@ impl RedisSentinels {
         }
     }
 
-    /// Waits until a Sentinel names another master than the first.
+    /// Waits until a Sentinel names a master other than the first.
     ///
     /// # Panics
-    /// When none does.
+    /// Panics if none does in time.
     pub fn wait_until_replaced(&self) {
         let began = Instant::now();
         let first = self.servers[0].port().to_string();
@@ -75,13 +75,13 @@ impl RedisSentinels {
         }
     }
 
-    /// The Sentinels' URLs.
+    /// Returns the URLs of the Sentinels.
     #[must_use]
     pub fn urls(&self) -> Vec<String> {
         self.sentinels.iter().map(RedisServer::url).collect()
     }
 
-    /// The servers; at the start the first is the master.
+    /// Returns the servers. At first, the first one is the master.
     #[must_use]
     pub fn servers(&self) -> &[RedisServer] {
         &self.servers
@@ -92,15 +92,15 @@ impl RedisSentinels {
         self.servers[0].kill();
     }
 
-    /// Kills all of them.
+    /// Kills all servers and Sentinels.
     pub fn kill_all(&mut self) {
         self.servers.iter_mut().chain(&mut self.sentinels).for_each(RedisServer::kill);
     }
 
-    /// Starts all of them again as they were at first: the first server is the master.
+    /// Restarts all processes in their original roles: the first server is the master again.
     ///
     /// # Panics
-    /// When one does not start.
+    /// Panics if one does not start.
     pub fn resurrect_all(&mut self) {
         self.servers.iter_mut().chain(&mut self.sentinels).for_each(RedisServer::resurrect);
     }

@@ -1,4 +1,4 @@
-//! [`RedisServer`]: a `redis-server` process of the test's own.
+//! [`RedisServer`]: a test's own `redis-server` process.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -9,17 +9,18 @@ use std::time::{Duration, Instant};
 
 use redis::{Client, Connection};
 
-/// How long a server may take to answer after its start.
+/// How long a server may take to answer after it is started.
 const STARTING: Duration = Duration::from_secs(10);
 
-/// A Redis server on a free port of the loopback interface, without persistence. Killed when
-/// dropped. Tests never speak to a Redis that they did not start.
+/// A Redis server on a free port of the loopback interface, without persistence. Killed when dropped.
+///
+/// Tests never talk to a Redis server that they did not start.
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
     dir: PathBuf,
     options: Vec<String>,
-    /// A Sentinel's configuration, which has to be a file.
+    /// The configuration of a Sentinel, which must be a file.
     sentinel: Option<String>,
     child: Option<Child>,
 }
@@ -28,19 +29,19 @@ impl RedisServer {
     /// Starts a server and waits until it answers.
     ///
     /// # Panics
-    /// When `redis-server` is missing or does not start.
+    /// Panics if `redis-server` is missing or does not start.
     #[must_use]
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// Starts a server with further options, such as `["--requirepass", "s3cret"]`.
+    /// Starts a server with additional options, such as `["--requirepass", "s3cret"]`.
     ///
     /// # Panics
-    /// As [`start`](Self::start).
+    /// Panics as [`start`](Self::start) does.
     #[must_use]
     pub fn start_with(options: &[&str]) -> Self {
-        // Another process may take a free port before the server does: then the next one.
+        // Another process may take the free port before the server does. In that case, try the next one.
         for _ in 0..5 {
             let mut server = Self::stopped();
             server.options = options.iter().map(|&option| option.to_owned()).collect();
@@ -53,10 +54,10 @@ impl RedisServer {
         );
     }
 
-    /// Starts a Sentinel with these lines of configuration.
+    /// Starts a Sentinel with this configuration.
     ///
     /// # Panics
-    /// As [`start`](Self::start).
+    /// Panics as [`start`](Self::start) does.
     #[must_use]
     pub fn start_sentinel(lines: &str) -> Self {
         for _ in 0..5 {
@@ -69,7 +70,7 @@ impl RedisServer {
         panic!("redis-server --sentinel exited at once, five times over, with: {lines}");
     }
 
-    /// A server on a free port that is not running yet.
+    /// Creates a server on a free port without starting it.
     #[must_use]
     pub fn stopped() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -81,28 +82,28 @@ impl RedisServer {
         Self { port, dir, options: Vec::new(), sentinel: None, child: None }
     }
 
-    /// The server's port.
+    /// Returns the port of the server.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// `redis://127.0.0.1:<port>/`.
+    /// Returns `redis://127.0.0.1:<port>/`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
-    /// Whether it was started and not killed since.
+    /// Returns whether the server has been started and not been killed since.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.child.is_some()
     }
 
-    /// Starts the process on the same port, empty.
+    /// Starts the process on the same port, with no data.
     ///
     /// # Panics
-    /// When it does not start.
+    /// Panics if it does not start.
     pub fn resurrect(&mut self) {
         assert!(self.try_start(), "redis-server does not start on port {} again", self.port);
     }
@@ -143,7 +144,7 @@ impl RedisServer {
         panic!("redis-server on port {} does not answer within {STARTING:?}; its log:\n{log}", self.port);
     }
 
-    /// Whether a server answers on our port, be it by asking for a password.
+    /// Returns whether a server answers on the port, even if it only asks for a password.
     fn answers(&self) -> bool {
         let Ok(client) = Client::open(self.url()) else { return false };
         match client.get_connection_with_timeout(Duration::from_millis(200)) {
@@ -155,27 +156,27 @@ impl RedisServer {
         }
     }
 
-    /// Kills the process, as the kernel would.
+    /// Kills the process with SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // Both fail only if it is gone already.
+            // Both calls fail only if the process is already gone.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 
-    /// Kills the process and starts it again: empty, with no scripts.
+    /// Kills the process and starts it again, without data or scripts.
     pub fn restart(&mut self) {
         self.kill();
         self.resurrect();
     }
 
-    /// Stops the process without ending it (SIGSTOP): connections stay open, nothing answers.
+    /// Suspends the process with SIGSTOP: connections stay open, but nothing is answered.
     pub fn pause(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets a paused process go on.
+    /// Resumes a suspended process.
     pub fn resume(&self) {
         self.signal("-CONT");
     }
@@ -186,10 +187,10 @@ impl RedisServer {
         assert!(status.is_ok_and(|status| status.success()), "kill {signal} failed");
     }
 
-    /// A connection past the library, for looking and for interfering.
+    /// Opens a connection that bypasses the library, for inspection and interference.
     ///
     /// # Panics
-    /// When the server does not answer.
+    /// Panics if the server does not answer.
     #[must_use]
     pub fn connection(&self) -> Connection {
         let client = Client::open(self.url()).expect("a well-formed URL");
@@ -199,10 +200,10 @@ impl RedisServer {
         connection
     }
 
-    /// Runs one command past the library.
+    /// Runs one command, bypassing the library.
     ///
     /// # Panics
-    /// When the server refuses it.
+    /// Panics if the server refuses it.
     pub fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let mut command = redis::Cmd::new();
         for word in words {
@@ -211,7 +212,8 @@ impl RedisServer {
         command.query(&mut self.connection()).unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
-    /// Calls per command since the last [`reset_stats`](Self::reset_stats), of `INFO commandstats`.
+    /// Returns the number of calls of each command since the last [`reset_stats`](Self::reset_stats), from
+    /// `INFO commandstats`.
     #[must_use]
     pub fn commandstats(&self) -> BTreeMap<String, u64> {
         let info: String = self.command(&["INFO", "commandstats"]);
@@ -223,18 +225,18 @@ impl RedisServer {
             .collect()
     }
 
-    /// Calls of `EVALSHA` since the last [`reset_stats`](Self::reset_stats).
+    /// Returns the number of `EVALSHA` calls since the last [`reset_stats`](Self::reset_stats).
     #[must_use]
     pub fn decisions(&self) -> u64 {
         self.commandstats().get("evalsha").copied().unwrap_or(0)
     }
 
-    /// Forgets the statistics.
+    /// Resets the statistics.
     pub fn reset_stats(&self) {
         self.command::<()>(&["CONFIG", "RESETSTAT"]);
     }
 
-    /// All keys.
+    /// Returns all keys.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
         self.command(&["KEYS", "*"])

@@ -1,13 +1,13 @@
-//! Requests, and waiting for what comes in its own time.
+//! Requests, and helpers that wait for eventual outcomes.
 
 use std::time::{Duration, Instant};
 
 use traffik::{Error, Parts, Throttle};
 
-/// The head of `GET path` with these headers.
+/// Builds the head of a `GET path` request with these headers.
 ///
 /// # Panics
-/// When the path or a header is malformed.
+/// Panics if the path or a header is malformed.
 #[must_use]
 pub fn request(path: &str, headers: &[(&str, &str)]) -> Parts {
     let mut builder = http::Request::get(path);
@@ -17,10 +17,10 @@ pub fn request(path: &str, headers: &[(&str, &str)]) -> Parts {
     builder.body(()).expect("a well-formed request").into_parts().0
 }
 
-/// Asks again every few milliseconds until the answer is yes; says how long that took.
+/// Repeats the question every few milliseconds until the answer is yes. Returns how long that took.
 ///
 /// # Panics
-/// When it still is no after `within`.
+/// Panics if the answer is still no after `within`.
 pub async fn eventually(within: Duration, mut ask: impl AsyncFnMut() -> bool) -> Duration {
     let began = Instant::now();
     while !ask().await {
@@ -30,11 +30,13 @@ pub async fn eventually(within: Duration, mut ask: impl AsyncFnMut() -> bool) ->
     began.elapsed()
 }
 
-/// Hits until there is an answer: a strategy without a script may find that others change the keys for as long as it
-/// may take, and has charged nothing then. Says whether it passed.
+/// Repeats a hit until it is decided. Returns whether it was allowed.
+///
+/// A strategy without a Lua script uses compare-and-swap. Under contention that can fail any number of times,
+/// each time without charging anything.
 ///
 /// # Errors
-/// When the store fails in any other way.
+/// Returns an error if the store fails in any other way.
 pub async fn insist(throttle: &Throttle, who: &str) -> Result<bool, Error> {
     loop {
         match throttle.hit(who).await {

@@ -7,34 +7,34 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// A server on a free port, stopped when dropped.
+/// A server on a free port. Stops when dropped.
 #[derive(Debug)]
 pub struct Served {
     address: SocketAddr,
     task: JoinHandle<std::io::Result<()>>,
 }
 
-/// An answer as it came over the wire.
+/// A response as it came over the wire.
 #[derive(Debug)]
 pub struct Answer(String);
 
 impl Answer {
-    /// The status.
+    /// Returns the status code.
     ///
     /// # Panics
-    /// When there is none: the answer was no HTTP.
+    /// Panics if there is no status line because the response is not HTTP.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.0.get(9..12).and_then(|status| status.parse().ok()).expect("an HTTP/1.1 status line")
     }
 
-    /// Status line and headers, in lower case.
+    /// Returns the status line and headers, in lower case.
     #[must_use]
     pub fn head(&self) -> String {
         self.0.split("\r\n\r\n").next().unwrap_or_default().to_ascii_lowercase()
     }
 
-    /// The body.
+    /// Returns the body.
     #[must_use]
     pub fn body(&self) -> &str {
         self.0.split_once("\r\n\r\n").map_or("", |(_, body)| body)
@@ -42,10 +42,10 @@ impl Answer {
 }
 
 impl Served {
-    /// Serves a router as its users would, with `traffik::axum::serve`.
+    /// Serves a router the way users do, with `traffik::axum::serve`.
     ///
     /// # Panics
-    /// When no port is free.
+    /// Panics if no port is free.
     pub async fn start(router: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
@@ -53,10 +53,10 @@ impl Served {
         Self { address, task }
     }
 
-    /// `GET path` with this API key, on a connection of its own.
+    /// Sends `GET path` with this API key on a connection of its own.
     ///
     /// # Panics
-    /// When the server does not answer.
+    /// Panics if the server does not answer.
     pub async fn get(&self, path: &str, key: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.expect("the server listens");
         let request = format!(
@@ -68,7 +68,7 @@ impl Served {
         Answer(answer)
     }
 
-    /// The statuses of `n` requests, one after the other.
+    /// Sends `n` requests one after the other and returns their statuses.
     pub async fn statuses(&self, path: &str, key: &str, n: usize) -> Vec<u16> {
         let mut statuses = Vec::with_capacity(n);
         for _ in 0..n {

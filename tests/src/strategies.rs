@@ -1,4 +1,4 @@
-//! Every strategy by a name, for tests that put all of them to the same.
+//! All strategies by name, for tests that treat them alike.
 
 use std::sync::Arc;
 
@@ -8,9 +8,11 @@ use traffik::strategy::{
     SlidingLog, SlidingWindow, Strategy, Tiered, TimeOfDay, TokenBucket,
 };
 
-/// All of them. What leaks holds `burst` units (the debtor a tenth more, and the two that are named
-/// after the rate its limit); of the others some let an anonymous client have half of the limit, or a
-/// tenth more than it.
+/// Returns every strategy.
+///
+/// `token_bucket` and `gcra` hold `burst` units, and `debtor` a tenth more. The others go by the limit of the
+/// rate: `priority_reserve` and `time_of_day` grant an anonymous client half of it, and `rollover` up to a
+/// tenth more.
 #[must_use]
 pub fn strategies(burst: u64) -> Vec<(&'static str, Arc<dyn Strategy>)> {
     let shares = PriorityReserve::new().share(Priority::Low, 20).share(Priority::Normal, 30);

@@ -1,4 +1,4 @@
-//! [`Teller`]: a node of a cluster that only tells who serves the slots, whatever the test wants.
+//! [`Teller`]: a fake cluster node that only answers who serves the slots, as the test dictates.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// Speaks as much RESP as it takes to be asked for the slots. Gone when dropped.
+/// A fake cluster node that speaks just enough RESP to report the slots. Stops when dropped.
 #[derive(Debug)]
 pub struct Teller {
     address: SocketAddr,
@@ -18,17 +18,17 @@ pub struct Teller {
 
 #[derive(Debug, Default)]
 struct Told {
-    /// The port of the node that serves all slots; 0 for nobody.
+    /// The port of the node that serves all slots, or 0 if no node does.
     owner: AtomicU16,
     connections: AtomicU64,
     asked: AtomicU64,
 }
 
 impl Teller {
-    /// Tells that all slots are served by whoever listens on this port.
+    /// Starts a node that reports the server on port `owner` as the owner of all slots.
     ///
     /// # Panics
-    /// When no port is free.
+    /// Panics if no port is free.
     pub async fn start(owner: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
@@ -38,31 +38,31 @@ impl Teller {
             while let Ok((client, _)) = listener.accept().await {
                 shared.connections.fetch_add(1, Ordering::SeqCst);
                 let told = shared.clone();
-                // Its end is the client's business.
+                // If the client hangs up, that is its own business.
                 tokio::spawn(async move { drop(answer(client, &told).await) });
             }
         });
         Self { address, told, task }
     }
 
-    /// `redis://127.0.0.1:<port>/`.
+    /// Returns `redis://127.0.0.1:<port>/`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://{}/", self.address)
     }
 
-    /// From now on somebody else serves all slots; port 0 is nobody.
+    /// Reports another port as the owner of all slots from now on. Port 0 stands for no owner.
     pub fn name(&self, owner: u16) {
         self.told.owner.store(owner, Ordering::SeqCst);
     }
 
-    /// How many connections were made.
+    /// Returns the number of connections made so far.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.told.connections.load(Ordering::SeqCst)
     }
 
-    /// How often it was asked for the slots.
+    /// Returns how often the slots were asked for.
     #[must_use]
     pub fn asked(&self) -> u64 {
         self.told.asked.load(Ordering::SeqCst)
@@ -100,7 +100,7 @@ async fn answer(mut client: TcpStream, told: &Told) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The next command; none when the client has gone.
+/// Reads the next command. Returns `None` once the client has hung up.
 async fn command(from: &mut BufReader<impl AsyncReadExt + Unpin>) -> std::io::Result<Option<Vec<String>>> {
     let Some(words) = number(from, b'*').await? else { return Ok(None) };
     let mut command = Vec::new();

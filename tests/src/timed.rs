@@ -1,17 +1,18 @@
-//! How long a request may take.
+//! Bounds on how long a request may take.
 
 use std::time::{Duration, Instant};
 
-/// By how much a request may exceed its deadline.
+/// How far a request may overrun its deadline.
 pub const GRACE: Duration = Duration::from_millis(50);
 
-/// Awaits what must be over at the deadline and a little more at most; says how long it took.
+/// Awaits a request that must end within its deadline plus [`GRACE`]. Returns the outcome and the time it
+/// took.
 ///
-/// A sleep of the deadline's length runs beside it, so that a machine too busy to wake anyone is not
-/// held against the library.
+/// A timer of the same length runs alongside, so that a machine too busy to wake tasks on time does not count
+/// against the library.
 ///
 /// # Panics
-/// When it takes longer.
+/// Panics if it takes longer.
 pub async fn timed<T>(deadline: Duration, request: impl IntoFuture<Output = T>) -> (T, Duration) {
     let began = Instant::now();
     let mut answer = Box::pin(async {

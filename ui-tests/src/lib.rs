@@ -1,5 +1,5 @@
-//! What `#[throttle]` accepts and refuses: one file a case in `{args,rate,signature,stacking}`,
-//! under `pass` or `fail`, the latter with the compiler's whole answer beside it.
+//! What `#[throttle]` accepts and rejects: one file per case in `{args,rate,signature,stacking}`, under
+//! `pass` or `fail`. Failing cases have the compiler's complete output next to them.
 //!
-//! `TRYBUILD=overwrite cargo test -p traffik-ui-tests` writes the answers anew; read them before
-//! they are kept.
+//! `TRYBUILD=overwrite cargo test -p traffik-ui-tests` rewrites the expected output. Review it before you
+//! commit it.

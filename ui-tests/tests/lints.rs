@@ -1,8 +1,8 @@
-//! Expansions are clean under the strictest lints that users may have; `cargo clippy` judges.
+//! Expansions pass the strictest lints that users may enable, as judged by `cargo clippy`.
 #![deny(warnings, missing_docs, clippy::all, clippy::pedantic, clippy::nursery, clippy::unwrap_used)]
 #![deny(clippy::absolute_paths, clippy::exhaustive_structs, clippy::missing_docs_in_private_items)]
 #![deny(clippy::shadow_reuse, clippy::shadow_same, clippy::shadow_unrelated)]
-// What is forbidden can't be allowed again by an expansion.
+// An expansion cannot allow again what is forbidden here.
 #![forbid(unsafe_code, clippy::allow_attributes, clippy::let_underscore_must_use)]
 
 use std::future::ready;
@@ -19,11 +19,11 @@ use traffik::{Throttle, throttle, throttle as limit};
 static UPLOADS: LazyLock<Throttle> =
     LazyLock::new(|| Throttle::builder("uploads").rate("20/min").build().expect("a valid throttle"));
 
-/// Every kind of call, and an attribute under another name.
+/// Covers the arguments, a shared throttle, and the attribute under another name.
 ///
 /// # Errors
 ///
-/// When the body is no number.
+/// Returns an error if the body is not a number.
 #[throttle(
     "lints:declared",
     rate = "20/min",
@@ -51,13 +51,13 @@ async fn unit(mut body: String) {
     drop(body);
 }
 
-/// What is paid no longer.
+/// No longer charged.
 #[deprecated(note = "an expectation of its use is what is tested here")]
 const fn old_price(_: &traffik::Parts) -> u64 {
     1
 }
 
-/// Expects what its attribute does as well.
+/// Carries an `#[expect]` that its attribute also fulfills.
 #[expect(deprecated, reason = "see there")]
 #[throttle("lints:expects", rate = "20/min", cost = old_price)]
 async fn expects() -> String {
@@ -68,7 +68,7 @@ async fn expects() -> String {
 #[throttle(UPLOADS)]
 async fn empty() {}
 
-/// Takes as many as clippy lets it, and a gate.
+/// Takes as many parameters as clippy allows, plus a gate.
 #[throttle("lints:seven", rate = "20/min")]
 async fn seven(
     method: Method,
@@ -82,7 +82,7 @@ async fn seven(
     format!("{method} {uri} {n} {text} {body}")
 }
 
-/// Waits, and returns early.
+/// Waits, and may return early.
 #[throttle("lints:early", rate = "20/min")]
 async fn early(body: String) -> &'static str {
     if body.is_empty() {

@@ -13,8 +13,8 @@ fn refused() {
     trybuild::TestCases::new().compile_fail("*/fail/*.rs");
 }
 
-/// The compiler lays out a message by the length of the types in it, and a closure's or an async
-/// block's type holds its file's whole path: such a message is right in one checkout only.
+/// The compiler lays out a message according to the length of the types in it, and the type of a closure or
+/// async block contains the full path of its file. Such a message would be correct in one checkout only.
 #[test]
 fn messages_do_not_depend_on_the_checkout() {
     let mut seen = 0;

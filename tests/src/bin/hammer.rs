@@ -1,4 +1,4 @@
-//! Hits one account from a process of its own, and prints how many hits were admitted.
+//! Hits one account from a separate process and prints how many hits were admitted.
 //!
 //! `hammer <url> <uid> <rate> <strategy> <hits>`
 
@@ -15,7 +15,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [url, uid, rate, strategy, hits] = args.as_slice() else {
         return Err("usage: hammer <url> <uid> <rate> <strategy> <hits>".into());
     };
-    // Many at once on few cores: what is measured is the count, not the time.
+    // The timeout is generous because many processes share few cores, and the test counts rather than
+    // measures time.
     let redis = RedisBackend::builder(url).timeout(Duration::from_secs(10)).connect().await?;
     let limit = rate.parse::<traffik::Rate>()?.limit();
     let named = traffik_tests::strategies(limit).into_iter().find(|(name, _)| name == strategy);

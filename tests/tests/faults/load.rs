@@ -1,4 +1,4 @@
-//! Requests that keep coming, through a router, and the count of what they were answered.
+//! A continuous load of requests through a router, and the count of their responses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -12,34 +12,34 @@ use tower::ServiceExt;
 use traffik::{Identity, OnError, Registry, SharedBackend, Throttle, ThrottleLayer};
 use traffik_tests::{eventually, timed};
 
-/// What a decision may take. Below the latency that is injected.
+/// The time a decision may take, which is less than the injected latency.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(150);
-/// A period of which no test sees the end.
+/// A period whose end no test reaches.
 pub(crate) const FOREVER: &str = "36500 days";
-/// Requests under way at once, for each policy.
+/// The number of concurrent requests for each policy.
 const CLIENTS: usize = 4;
 
-/// Where the fault is: not yet, in the middle of it, mended and counting again.
+/// The stage of the fault: not yet there, present, or repaired with counting restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Phase {
     Before,
-    /// The fault is coming or going.
+    /// The fault is beginning or ending.
     Between,
     During,
     After,
 }
 
-/// What became of the requests of one policy.
+/// The outcome of the requests under one policy.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Count {
     pub(crate) sent: u64,
     pub(crate) allowed: u64,
     pub(crate) refused: u64,
     pub(crate) failed: u64,
-    /// Of the failed, those whose deadline had not passed.
+    /// Failed requests that did not use up their deadline.
     pub(crate) failed_early: u64,
-    /// Of those sent, requests that began and ended during the fault: all, and the ones allowed.
+    /// Requests among those sent that began and ended during the fault: all of them, and the allowed ones.
     pub(crate) during: u64,
     pub(crate) during_allowed: u64,
     pub(crate) longest: Duration,
@@ -58,11 +58,11 @@ impl Count {
     }
 }
 
-/// Requests of several clients, until stopped.
+/// A continuous load from several clients, until stopped.
 pub(crate) struct Load {
     phase: Arc<AtomicU8>,
     stop: Arc<AtomicBool>,
-    /// Requests that began and ended during the fault, fail-open and fail-closed.
+    /// Numbers of requests that began and ended during the fault: fail-open and fail-closed.
     seen: [Arc<AtomicU64>; 2],
     open: Vec<JoinHandle<Count>>,
     closed: Vec<JoinHandle<Count>>,
@@ -93,7 +93,7 @@ impl Load {
         Self { phase, stop, seen, open, closed }
     }
 
-    /// Waits until some requests of either policy have met the fault, however busy the machine.
+    /// Waits until some requests under each policy have met the fault, however busy the machine is.
     pub(crate) async fn has_met_it(&self) {
         let met = async || self.seen.iter().all(|seen| seen.load(Ordering::SeqCst) > 5);
         eventually(Duration::from_secs(30), met).await;
@@ -103,7 +103,7 @@ impl Load {
         self.phase.store(phase as u8, Ordering::SeqCst);
     }
 
-    /// What the fail-open and the fail-closed requests were answered.
+    /// Stops the load and returns the outcomes of the fail-open and the fail-closed requests.
     pub(crate) async fn end(self) -> [Count; 2] {
         self.stop.store(true, Ordering::SeqCst);
         let mut counts = [Count::default(); 2];
@@ -138,7 +138,7 @@ async fn client(app: Router, phase: Arc<AtomicU8>, stop: Arc<AtomicBool>, seen: 
             seen.fetch_add(1, Ordering::SeqCst);
             count.during_allowed += u64::from(status == 200);
         } else if began == ended && (began == Phase::Before as u8 || began == Phase::After as u8) {
-            // On a machine too busy to answer in time the deadline is a fault of its own.
+            // On a machine too busy to answer in time, the deadline itself causes failures.
             assert!(status == 200 || took >= DEADLINE, "{status} without a fault, after {took:?}");
         }
         tokio::time::sleep(Duration::from_millis(3)).await;
@@ -146,7 +146,7 @@ async fn client(app: Router, phase: Arc<AtomicU8>, stop: Arc<AtomicBool>, seen: 
     count
 }
 
-/// A request, and how long it took.
+/// Sends a request. Returns its status and the time it took.
 async fn answered(app: &Router) -> (u16, Duration) {
     timed(DEADLINE, async {
         let request = Request::get("/").body(axum::body::Body::empty()).unwrap();

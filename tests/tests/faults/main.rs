@@ -1,11 +1,11 @@
-//! Faults under load: each is injected while requests keep coming, and what became of every request
-//! is asserted and printed.
+//! Faults under load: each one is injected while requests keep coming. The outcome of every request is
+//! asserted and printed.
 //!
-//! One test, so that nothing else of ours runs beside the clock. With `TRAFFIK_WRITE=1` it writes
-//! the guide's table.
+//! This is a single test, so that none of our other tests compete for the CPU while it measures time. With
+//! `TRAFFIK_WRITE=1` it writes the guide's table.
 
 #![forbid(unsafe_code)]
-// A test's helpers are tests too.
+// Clippy does not recognize helper functions outside of `#[test]` as test code.
 #![allow(clippy::unwrap_used)]
 
 mod load;

@@ -1,4 +1,4 @@
-//! The faults: how each comes and goes, and what it must mean for requests.
+//! The faults: how each begins and ends, and how it must affect requests.
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -11,19 +11,19 @@ use crate::table::Row;
 
 type Scene = Pin<Box<dyn Future<Output = Row>>>;
 
-/// How long a fault lasts, unless it says.
+/// How long a fault lasts by default.
 const LASTING: Duration = Duration::from_millis(700);
 
-/// What requests meet that begin and end during the fault.
+/// What requests experience that begin and end during the fault.
 #[derive(Clone, Copy, PartialEq)]
 enum Meets {
     /// No decision is possible.
     Outage,
-    /// Redis decides; what it held may be gone.
+    /// Redis decides, but may have lost its data.
     Loss,
 }
 
-/// All of them, each with servers of its own.
+/// Returns all scenarios, each with its own servers.
 pub(crate) fn all() -> Vec<Scene> {
     vec![
         Box::pin(refused_at_start()),
@@ -44,7 +44,7 @@ async fn connect(url: String) -> SharedBackend {
     RedisBackend::builder(url).timeout(DEADLINE).connect().await.unwrap().into()
 }
 
-/// Load, the fault, its mending, and the proof that counting is exact again.
+/// Runs the load, the fault and its repair, and then proves that counting is exact again.
 async fn scene(
     name: &'static str,
     meets: Meets,
@@ -88,10 +88,10 @@ async fn during(
     Row { name, open, closed, again }
 }
 
-/// Of 80 hits of one client exactly the 50 of its limit pass.
+/// Asserts that of 80 hits by one client exactly the 50 within its limit are allowed.
 ///
-/// Where the machine is too busy to answer in time, what the call charged is unknown: then of another
-/// client.
+/// If the machine is too busy to answer in time, it is unknown what the call charged. The check then starts
+/// over with another client.
 async fn exact(name: &str, backend: &SharedBackend) {
     let limited = throttle("exact", 50, backend, OnError::throttle());
     'fresh: for client in 0..5_u64 {
@@ -109,7 +109,7 @@ async fn exact(name: &str, backend: &SharedBackend) {
     panic!("{name}: five times over, a call was not answered in time");
 }
 
-/// The fault is there: it lasts.
+/// Marks the fault as present and lets it last.
 async fn lasting(load: &Load) {
     load.enter(Phase::During);
     tokio::time::sleep(LASTING).await;
@@ -225,7 +225,8 @@ async fn replica() -> Row {
 async fn password() -> Row {
     let server = RedisServer::start();
     let backend = connect(server.url()).await;
-    // Connections made before the password was set stay; ours is cut, and its next one refused.
+    // Existing connections stay authenticated when the password is set, so `admin` can remove it again. The
+    // backend's connection is killed, and its next one is rejected.
     let admin = std::cell::RefCell::new(server.connection());
     let run = |words: &[&str]| redis::cmd(words[0]).arg(&words[1..]).exec(&mut *admin.borrow_mut()).unwrap();
     let fault = async |load: &Load| {
@@ -238,7 +239,7 @@ async fn password() -> Row {
 }
 
 async fn wrong_type() -> Row {
-    /// Puts a list in place of every key.
+    /// Replaces every key with a list.
     const SPOIL: &str = "for _, key in ipairs(redis.call('KEYS', '*')) do \
                          redis.call('DEL', key) redis.call('RPUSH', key, 'x') end";
     let server = RedisServer::start();

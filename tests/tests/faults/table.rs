@@ -1,4 +1,4 @@
-//! The guide's table of faults, as a run fills it.
+//! The guide's table of faults, filled in by a run.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,12 +8,12 @@ use traffik_tests::GRACE;
 
 use crate::load::{Count, DEADLINE};
 
-/// What one fault came to.
+/// The outcome of one fault.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) open: Count,
     pub(crate) closed: Count,
-    /// From the mending to the first decision.
+    /// The time from the repair to the first decision.
     pub(crate) again: Duration,
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn write(rows: &[Row]) {
     std::fs::write(file(), table).unwrap();
 }
 
-/// The committed table tells of these faults.
+/// Asserts that the committed table lists exactly these faults.
 pub(crate) fn committed_names_are(rows: &[Row]) {
     let table = std::fs::read_to_string(file()).unwrap();
     let names: Vec<_> = table.lines().skip(2).filter_map(|line| line.split(" | ").next()).collect();

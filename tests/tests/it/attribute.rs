@@ -1,4 +1,4 @@
-//! The four features through the attribute, over a real socket, on a real Redis.
+//! The four features through the attribute, over a real socket and on a real Redis.
 
 use axum::Router;
 use axum::routing::get;

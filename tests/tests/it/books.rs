@@ -1,5 +1,5 @@
-//! Any interleaving of reserving, settling, cancelling, dropping, hits and time: the units are those
-//! that a naive book-keeper finds, and never more than the account holds.
+//! Any interleaving of reserving, settling, cancelling, dropping, hitting and waiting. The units must match
+//! those of a naive model and never exceed what the account holds.
 
 mod keepers;
 
@@ -16,7 +16,7 @@ use self::keepers::{Book, Level, Log, Windows};
 use crate::support::{memory, mirrored, prove};
 
 const LIMIT: u64 = 40;
-/// So long that Redis, which forgets in its own time, does not while a test is kept waiting.
+/// So long that Redis, which expires keys in real time, does not expire any while a test is delayed.
 const PERIOD: u64 = 1_000_000_000;
 
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +24,7 @@ enum Move {
     Advance(u64),
     Hit(u64),
     Reserve(u64),
-    /// Which of those that are open, and what was used.
+    /// The index of an open reservation, and the units actually used.
     Settle(usize, u64),
     Cancel(usize),
     Drop(usize),
@@ -42,7 +42,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     proptest::collection::vec(one, 1..80)
 }
 
-/// One that is open: when and how much was charged, and what the account held afterwards.
+/// An open reservation: when and how much was charged, and what the account held afterwards.
 struct Open {
     reservation: Reservation,
     at: u64,
@@ -55,7 +55,7 @@ struct Scene {
     clock: ManualClock,
     open: Vec<Open>,
     book: Option<Box<dyn Book>>,
-    /// What the fullest account holds, with its debt.
+    /// The units a fully used account holds, including its debt.
     most: u64,
     rule: OnCancel,
 }
@@ -130,7 +130,7 @@ impl Scene {
                 let tasks = || Handle::current().metrics().num_alive_tasks();
                 let before_it = tasks();
                 drop(one.reservation);
-                // Where the store has to be waited for, a task gives back.
+                // If the store is not immediate, a background task makes the refund.
                 while tasks() > before_it {
                     tokio::task::yield_now().await;
                 }
@@ -148,7 +148,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Whether the units that were charged are those that were used, but for what is told.
+    /// Checks that the units charged now match the units used, apart from those reported as missing.
     async fn corrected(
         &mut self,
         before: u64,
@@ -168,11 +168,11 @@ impl Scene {
                 });
             }
             None => {
-                // A queue's entries leave whole: where one is shortened, the next may have left by now.
+                // A queue's entries leave as a whole: once one is shortened, the next may already have left.
                 let whole = self.throttle.strategy().name() == "leaky_queue";
                 let most = if whole { before } else { cost - actual };
                 prop_assert!(after <= before && before - after <= most, "{before} to {after}");
-                // Where no time has passed at all, nothing has gone by itself.
+                // If no time has passed at all, nothing has drained on its own.
                 let young = Clock::now(&self.clock) == Clock::now(&ManualClock::new());
                 prop_assert!(!young || before - after == cost - actual, "{before} to {after}");
                 self.book(|book, now| book.give_back(now, at, held, cost - actual));
@@ -193,7 +193,7 @@ fn input() -> impl Strategy<Value = (Vec<Move>, OnCancel)> {
     (moves(), prop_oneof![Just(OnCancel::Keep), Just(OnCancel::Refund)])
 }
 
-/// Each strategy on stores that are made anew for every run of moves.
+/// Tests every strategy, on fresh stores for every sequence of moves.
 fn all(what: &str, cases: u32, store: impl AsyncFn() -> (ManualClock, SharedBackend)) {
     prove(&format!("windows {what}"), cases, input(), async |(steps, rule)| {
         let book = Box::new(Windows::default());

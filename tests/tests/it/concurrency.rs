@@ -1,4 +1,4 @@
-//! Exactly the limit is admitted, however many ask at once: tasks, connections, processes.
+//! Exactly the limit is admitted, however many tasks, connections and processes ask at once.
 
 use std::process::{Command, Stdio};
 
@@ -8,13 +8,13 @@ use traffik_tests::{RedisServer, insist, strategies};
 
 use crate::support::{FOREVER, memory, patient, throttle};
 
-/// What a full account holds, of which nothing comes back while a test runs.
+/// The capacity of an account, of which nothing is replenished during a test.
 const LIMIT: u64 = 200;
 
-/// Hits of each of four: more than any of the strategies lets pass.
+/// The number of hits by each of four workers: more than any of the strategies admits.
 const EACH: usize = 80;
 
-/// What the client may take, asked before anybody has.
+/// Returns what the client may use in total, queried before anything is charged.
 async fn full(server: &RedisServer, name: &str) -> u64 {
     let (_, strategy) = strategies(LIMIT).into_iter().find(|(other, _)| *other == name).unwrap();
     let builder = throttle(name, &format!("{LIMIT}/{FOREVER}")).strategy(strategy);
@@ -53,7 +53,7 @@ async fn tasks_over_several_connections() {
     }
 }
 
-/// In memory by threads, which also take and give back all the while.
+/// Threads on the in-memory store, which also reserve and settle at the same time.
 #[test]
 fn threads() {
     for (name, strategy) in strategies(LIMIT) {
@@ -63,7 +63,7 @@ fn threads() {
         let run = || tokio::runtime::Builder::new_current_thread().build().unwrap();
         let used = || run().block_on(async { throttle.stat("everyone").await }).unwrap().unwrap().used;
         let full = run().block_on(async { throttle.stat("everyone").await }).unwrap().unwrap().remaining;
-        // While there is room for all, whatever is taken and given back leaves no trace.
+        // While there is room for everyone, charges that are given back leave no trace.
         let threads = |each: &(dyn Fn() -> u64 + Sync)| -> u64 {
             std::thread::scope(|scope| {
                 let threads: Vec<_> = (0..4).map(|_| scope.spawn(each)).collect();

@@ -1,5 +1,5 @@
-//! The suite that every backend must pass, on a Redis of its own; and what it cannot see: what is
-//! written, how long it stays, and what becomes of garbage.
+//! Runs the suite that every backend must pass against a Redis server. Also checks what the suite cannot see:
+//! what is written, how long it stays, and how garbage is handled.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,8 @@ use traffik_tests::{Mirror, Random, RedisServer, seeds};
 
 use crate::support::throttle;
 
-/// A backend in argument-time mode whose deadline a busy machine does not reach.
+/// Connects a backend that takes the time from its arguments, with a timeout that even a busy machine does
+/// not reach.
 async fn manual(server: &RedisServer, clock: ManualClock) -> RedisBackend {
     let redis = RedisBackend::builder(server.url()).clock(clock).timeout(Duration::from_secs(10));
     redis.connect().await.unwrap()
@@ -32,7 +33,7 @@ fn strategies() -> [(&'static str, Arc<dyn Strategy>); 4] {
     ]
 }
 
-/// Sums of costs pass 2^53 in a log and in a queue that are never empty, and nothing shows.
+/// The sums of costs in a log and in a queue that never empty exceed 2^53, without any visible effect.
 #[tokio::test]
 async fn sums_pass_what_lua_counts() {
     let server = RedisServer::start();
@@ -59,7 +60,7 @@ async fn sums_pass_what_lua_counts() {
     }
 }
 
-/// A hit on a log of ten thousand looks at a few entries and adds one.
+/// A hit on a log of ten thousand entries reads a few entries and appends one.
 #[tokio::test]
 async fn a_full_log_is_not_rewritten() {
     const LIMIT: u64 = 10_000;
@@ -77,7 +78,7 @@ async fn a_full_log_is_not_rewritten() {
             clock.advance(spaced);
             throttle.hit("ann").await.unwrap().is_allowed()
         };
-        // A queue leaks while it fills: the first entry takes all of the time.
+        // A queue drains while it fills, so the first entry is large enough to take up all of the time.
         assert!(throttle.hit("ann").cost(LIMIT / 2).await.unwrap().is_allowed());
         for _ in 0..LIMIT {
             hit().await;
@@ -96,7 +97,7 @@ async fn a_full_log_is_not_rewritten() {
         assert!(calls("set") <= 2, "{name} was rewritten: {stats:?}");
         assert!(calls("getrange") <= 40 * 1_000, "{name}: {stats:?}");
         assert!(calls("append") >= 400, "{name}: {stats:?}");
-        // A refund looks for its place as a hit does, and writes once, however much it takes.
+        // A refund searches like a hit does, and writes once, however much it takes back.
         let used = async || throttle.stat("ann").await.unwrap().unwrap().used;
         let before = used().await;
         server.reset_stats();
@@ -113,8 +114,7 @@ async fn a_full_log_is_not_rewritten() {
     }
 }
 
-/// Random bytes, and what looks like a state from afar: a hit is answered, and nobody is refused
-/// for ever.
+/// Random bytes, some of which resemble a state: hits are still answered, and no client is refused forever.
 #[tokio::test]
 async fn garbage_is_an_account_like_any_other() {
     const DAY: u64 = 86_400_000_000;

@@ -1,5 +1,5 @@
-//! Many hits of one client at once, under a strategy without a twin in Lua: exactly the limit passes, and a store that
-//! answers is not taken for one that is down.
+//! Many concurrent hits by one client, under a strategy without a Lua script: exactly the limit passes, and a
+//! store that answers is not mistaken for one that is down.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use crate::support::{FOREVER, memory, patient, throttle};
 
 const LIMIT: usize = 40;
 
-/// Hits all at once, in turn by each of these.
+/// Hits concurrently, cycling through these throttles.
 async fn hammer(throttles: &[Throttle], hits: usize) -> Vec<Result<Decision, Error>> {
     let throttles = throttles.iter().cycle().take(hits).cloned();
     let hits: Vec<_> =
@@ -27,7 +27,7 @@ async fn hammer(throttles: &[Throttle], hits: usize) -> Vec<Result<Decision, Err
     results
 }
 
-/// Through one connection, and through two as of two processes, which know nothing of each other's turns.
+/// Uses one connection, and then two, like two processes that know nothing of each other's queue for the key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exactly_the_limit_passes_however_many_hits_come_at_once() {
     for processes in [1, 2] {
@@ -42,7 +42,7 @@ async fn exactly_the_limit_passes_however_many_hits_come_at_once() {
         let results = hammer(&throttles, 200).await;
         let failed: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
         assert!(failed.is_empty(), "{processes} processes: {failed:?}");
-        // Passed uncounted would be exempt.
+        // A hit that passed uncounted would be `Exempt`.
         let passed = results.iter().flatten().filter(|decision| decision.is_allowed()).count();
         let used = throttles[0].stat("ann").await.unwrap().unwrap().used;
         assert_eq!((passed, used), (LIMIT, LIMIT as u64), "passed and counted, {processes} processes");
@@ -50,7 +50,7 @@ async fn exactly_the_limit_passes_however_many_hits_come_at_once() {
     }
 }
 
-/// Somebody changes the key before every swap, so that none succeeds.
+/// Another client changes the key before every swap, so that none succeeds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_passes_uncounted_for_hammering_a_key() {
     let server = RedisServer::start();
@@ -77,7 +77,7 @@ async fn nobody_passes_uncounted_for_hammering_a_key() {
     assert!(hooked.hit("ann").await.unwrap().is_allowed());
 }
 
-/// A server that hangs while somebody has the turn is down for those who wait for theirs, too.
+/// If the server hangs while one hit holds the turn, it is down for the hits waiting for their turn, too.
 #[tokio::test]
 async fn a_silent_server_is_an_outage_to_all_who_wait() {
     let server = Arc::new(RedisServer::start());
@@ -105,7 +105,7 @@ async fn build(server: &RedisServer, timeout: Duration, hook: &Hook, on_error: O
     builder.backend(SharedBackend::from(redis)).on_error(on_error).build().unwrap()
 }
 
-/// A window of the user's own: something happens between its read and its swap.
+/// A custom fixed window with a hook that runs between its read and its swap.
 #[derive(Clone, Default)]
 struct Hook(Arc<Mutex<Option<Act>>>);
 

@@ -1,4 +1,4 @@
-//! The fuzz targets over their corpus, without a fuzzer.
+//! Runs the fuzz targets over their corpus, without a fuzzer.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ fn each(target: &str, body: fn(&[u8])) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let data = std::fs::read(entry.unwrap().path()).unwrap();
         body(&data);
-        // What a fuzzer would try first: the same, cut short, and with a bit changed.
+        // What a fuzzer would try first: the same input, truncated or with one bit flipped.
         for place in 0..data.len().min(64) {
             body(&data[..place]);
             let mut changed = data.clone();

@@ -1,4 +1,4 @@
-//! A strategy of the user's own, on Redis: compare-and-swap, all or nothing as any other.
+//! A custom strategy on Redis: compare-and-swap, and all or nothing like any other.
 
 use traffik::strategy::{Ask, FixedWindow, Op, State, Strategy, Verdict};
 use traffik::{MemoryBackend, Rate, SharedBackend, Throttle, hit_all};
@@ -6,7 +6,8 @@ use traffik_tests::{Mirror, RedisServer};
 
 use crate::support::{FOREVER, patient, throttle};
 
-/// So many ever. Keeps its count in bytes of its own, or, for comparison, as a window keeps it.
+/// A limit on the total number of hits, ever. Keeps its count in bytes of its own or, for comparison, like a
+/// window does.
 #[derive(Debug, Clone, Copy)]
 struct Lifetime {
     bytes: bool,
@@ -73,7 +74,7 @@ fn build(uid: &str, limit: u32, bytes: bool, backend: &SharedBackend) -> Throttl
 async fn is_counted_like_in_memory() {
     let server = RedisServer::start();
     for bytes in [false, true] {
-        // Without the store's clock: the strategy does not look at it, and the mirror compares it.
+        // No store clock is needed: the strategy ignores the time, but the mirror compares it.
         let clock = traffik::test_kit::ManualClock::new();
         let memory = MemoryBackend::builder().clock(clock.clone()).build();
         let redis = traffik::RedisBackend::builder(server.url()).clock(clock).connect().await.unwrap();
@@ -152,7 +153,7 @@ async fn exact_under_contention() {
                 match mine.hit("everyone").await {
                     Ok(decision) if decision.is_allowed() => admitted += 1,
                     Ok(_) => refused += 1,
-                    // Too much contention: nothing was charged.
+                    // Too much contention, in which case nothing was charged.
                     Err(error) => assert!(error.is_backend() && !error.is_timeout(), "{error}"),
                 }
             }

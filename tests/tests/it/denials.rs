@@ -1,4 +1,4 @@
-//! An attack on a real Redis, behind `remember_denials`: one call a client and window.
+//! An attack on a real Redis behind `remember_denials` costs one call per client and window.
 
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,8 @@ async fn by_the_servers_own_clock() {
         tokio::time::sleep(Duration::from_millis(1)).await;
         refused = limited.hit("ann").await.unwrap();
     }
-    // Passed as soon as a token was there: some calls may fall between the two clocks' ends of it.
+    // The client passes once a token is available. A few calls may fall between the ends of the wait on the
+    // two clocks.
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     let calls = server.decisions();
     println!("{hits} refused requests, {calls} calls of Redis");

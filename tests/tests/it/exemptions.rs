@@ -1,4 +1,4 @@
-//! Exempt clients cost nothing: no key, no call, on Redis as elsewhere.
+//! Exempt clients cost nothing on Redis either: no key and no call.
 
 use traffik::{EXEMPTED, Identity, Parts, hit_all};
 use traffik_tests::{Counting, RedisServer, request};

@@ -1,4 +1,4 @@
-//! Every key expires once its state no longer matters: not sooner, and at most a second later.
+//! Every key expires once its state no longer matters: never earlier, and at most a second later.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use crate::support::{patient, throttle};
 
 const RATES: [&str; 5] = ["20/min", "100/s", "20/day", "1_000_000/day", "40/s"];
 
-/// Whose time it is.
+/// The source of the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// The server's, which goes on meanwhile.
+    /// The server's clock, which keeps running.
     Server,
-    /// The argument's, which stands still.
+    /// The time passed as an argument, which stands still.
     Argument,
 }
 
@@ -27,8 +27,8 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Checks the one key's expiry against how long its state still matters. `began` is before the
-    /// operation.
+    /// Checks the expiry of the only key against how long its state still matters. `began` is an instant
+    /// before the operation.
     async fn expires(&self, began: Instant, what: &str) {
         let key = self.server.keys().pop();
         let left: i64 = match &key {
@@ -39,11 +39,11 @@ impl Scene<'_> {
         let stat = self.throttle.stat("ann").await.unwrap().unwrap();
         let need = self.noted.keep_for();
         assert!(need >= stat.reset_after, "{what}: {need:?} of {stat:?}");
-        // -2: there is none, or it has expired since it was seen.
+        // -2: there is no such key, or it has expired since it was listed.
         let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
         let (late, second) = (began.elapsed(), Duration::from_secs(1));
         match self.mode {
-            // The key was looked at first: what it is needed for since then is less.
+            // The key was read first, so by now it is needed for less time.
             Mode::Server => {
                 let need = Duration::from_millis(need.as_millis() as u64);
                 assert!(left >= need && left <= need + late + second, "{what}: {left:?} left of {need:?}");

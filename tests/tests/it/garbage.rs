@@ -1,4 +1,4 @@
-//! What is no state of ours, under a key of ours: taken for empty and replaced.
+//! Values under the library's keys that are not valid states are treated as empty and replaced.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -67,8 +67,8 @@ async fn is_replaced() {
     }
 }
 
-/// A state cut off at any byte: an answer, no more units than a full account has, and what is refused
-/// is refused no longer than a full account would be.
+/// A state truncated at any byte still gives an answer. It leaves no more units than a fresh account has, and
+/// refuses for at most a day, which is how far ahead of the clock a state is believed, plus ten minutes.
 #[tokio::test]
 async fn cut_off_states_are_states_or_none() {
     const DAY: Duration = Duration::from_secs(86_400);
@@ -114,7 +114,7 @@ async fn far_ahead_of_the_clock_does_not_last() {
         let throttle = throttle(name, "10/min").strategy(strategy).backend(&backend).build().unwrap();
         assert!(throttle.hit("ann").await.unwrap().is_allowed());
         let key = server.keys().pop().unwrap();
-        // A full account, said to begin in the year 2255.
+        // A fully used account, dated to the year 2255.
         server.command::<()>(&["SET", &key, "9000000000000000 10"]);
         if let Some(refused) = throttle.hit("ann").await.unwrap().throttled() {
             assert!(refused.retry_after().unwrap().as_secs() <= 60, "{name}: {refused}");
@@ -122,7 +122,7 @@ async fn far_ahead_of_the_clock_does_not_last() {
     }
 }
 
-/// The warnings of the library, as they come.
+/// Collects the library's warnings.
 struct Warnings(Mutex<Vec<String>>);
 
 static WARNINGS: Warnings = Warnings(Mutex::new(Vec::new()));
@@ -154,7 +154,7 @@ impl tracing::Subscriber for &'static Warnings {
     fn exit(&self, _: &tracing::Id) {}
 }
 
-/// The log is not for whoever can write to Redis to fill.
+/// Whoever can write to Redis must not be able to flood the log.
 #[tokio::test]
 async fn is_told_once() {
     tracing::subscriber::set_global_default(&WARNINGS).unwrap();

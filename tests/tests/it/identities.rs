@@ -1,4 +1,4 @@
-//! Whatever an identity holds: an account of its own, a short key, and no secret in it.
+//! Whatever an identity contains, it gets an account of its own under a short key that reveals no secret.
 
 use std::net::IpAddr;
 

@@ -1,7 +1,7 @@
-//! One binary for all integration tests: they link once.
+//! All integration tests in one binary, so that they are linked only once.
 
 #![forbid(unsafe_code)]
-// A test's helpers are tests too.
+// Clippy does not recognize helper functions outside of `#[test]` as test code.
 #![allow(clippy::unwrap_used)]
 
 mod attribute;

@@ -1,5 +1,5 @@
-//! Memory and Redis give the same numbers, µs by µs: random traces of advancing clocks, hits,
-//! checks, refunds, resets and changed rates.
+//! Memory and Redis report the same numbers, to the microsecond, over random traces of advancing clocks,
+//! hits, checks, refunds, resets and changed rates.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use traffik_tests::{Mirror, Random, RedisServer, seeds, strategies};
 
 use crate::support::throttle;
 
-/// Even ones, odd ones, and the ends of what can be counted.
+/// Rates that divide evenly, rates that don't, and the extremes that can be counted.
 const RATES: [&str; 12] = [
     "20/min",
     "5/10s",
@@ -35,7 +35,7 @@ fn strategy(random: &mut Random) -> std::sync::Arc<dyn traffik::strategy::Strate
     }
 }
 
-/// A throttle of a random strategy and a rate that it can count.
+/// Builds a throttle with a random strategy and a rate that it can count.
 fn build(uid: &str, backend: &SharedBackend, random: &mut Random) -> Throttle {
     let strategy = strategy(random);
     loop {
@@ -49,14 +49,15 @@ fn build(uid: &str, backend: &SharedBackend, random: &mut Random) -> Throttle {
 
 struct Trace {
     random: Random,
-    /// Whether the clock steps back at times. Then there is one key only: memory forgets expired
-    /// keys when others come, and a clock that steps back before the expiry would show it.
+    /// Whether the clock occasionally steps back. If so, only one key is used: the in-memory store drops
+    /// expired keys when other keys arrive, and a clock that steps back to before the expiry would reveal
+    /// that.
     skewed: bool,
     clock: ManualClock,
     throttles: Vec<Throttle>,
-    /// The last wait that was told.
+    /// The last wait reported.
     wait: Duration,
-    /// The last remainder that was told.
+    /// The last remainder reported.
     remaining: u64,
     passed: u64,
     refused: u64,
@@ -77,7 +78,7 @@ impl Trace {
             7 => 2 * period + random.below(period),
             8 => period / rate.limit() + random.below(2),
             9 if self.skewed => {
-                // Another machine's clock is a little behind.
+                // Another machine's clock is slightly behind.
                 let back = Duration::from_micros(random.below(period.min(2_000_000)));
                 self.clock.set(self.clock.now() - back);
                 0
@@ -109,7 +110,7 @@ impl Trace {
             0 => return throttle.refund(who, cost).await.unwrap(),
             1 if self.random.below(3) == 0 => return throttle.reset(who).await.unwrap(),
             2 if !self.skewed => {
-                // Not every strategy can count every rate; then nothing changes.
+                // Some strategies cannot count every rate. In that case, nothing changes.
                 let rate: Rate = self.random.pick(&RATES).parse().unwrap();
                 let limit = rate.with_limit(rate.limit() / 2 + 1);
                 let _ = throttle.set_rate(if self.random.below(2) == 0 { rate } else { limit });
@@ -153,7 +154,7 @@ async fn random_traces() {
         let mut trace = Trace { random, skewed, clock, throttles, wait, remaining: 1, passed: 0, refused: 0 };
         let mut last = Instant::now();
         for _ in 0..150 {
-            // Redis forgets in its own time, a second after the last need at the earliest.
+            // Redis expires keys in real time, at the earliest a second after they are last needed.
             if last.elapsed() > Duration::from_millis(900) {
                 break;
             }

@@ -1,11 +1,11 @@
-//! The Lua prelude's arithmetic against 128-bit integers, through a real Redis.
+//! Checks the arithmetic of the Lua prelude against 128-bit integers, on a real Redis.
 
 use traffik::strategy::EXACT;
 use traffik_tests::{Random, RedisServer, seeds};
 
 const PRELUDE: &str = include_str!("../../../traffik/src/backend/redis/lua/prelude.lua");
 
-/// A number below 2^53 of any magnitude, often near an edge.
+/// Returns a number below 2^53 of any magnitude, often close to a power of two.
 fn number(random: &mut Random) -> u64 {
     let bits = random.below(54);
     let edge = 1_u64 << bits;

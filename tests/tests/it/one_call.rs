@@ -1,4 +1,4 @@
-//! One script call a decision, whatever the number of throttles.
+//! A decision takes one script call, however many throttles it involves.
 
 use traffik::strategy::{FixedWindow, Gcra, TokenBucket};
 use traffik::{Throttle, hit_all};
@@ -21,7 +21,7 @@ async fn one_to_five_stacked_throttles_are_one_evalsha() {
     ];
     for count in 1..=throttles.len() {
         let stack: Vec<&Throttle> = throttles.iter().take(count).collect();
-        // The first call of a set of strategies loads its script.
+        // The first call with a given set of strategies loads its script.
         assert!(hit_all(stack.iter().copied(), "ann").await.unwrap().is_allowed());
 
         server.reset_stats();

@@ -1,4 +1,4 @@
-//! Redis that is not there, goes, hangs or turns us away: an error in time, never a refusal, and
+//! Redis servers that are unreachable, go away, hang or reject us: an error in time, never a refusal, and
 //! counting again soon after.
 
 use std::net::TcpListener;
@@ -12,14 +12,14 @@ use crate::support::{FOREVER, throttle};
 const DEADLINE: Duration = Duration::from_millis(100);
 const GRACE: Duration = Duration::from_millis(50);
 
-/// A throttle with the default deadline.
+/// Builds a throttle whose backend has the default timeout.
 async fn impatient(server: &RedisServer) -> Throttle {
     let redis = RedisBackend::connect(server.url()).await.unwrap();
     throttle("a", &format!("1000000/{FOREVER}")).backend(redis).build().unwrap()
 }
 
-/// Hits, and checks that this ends in time. A sleep of the deadline's length runs beside it, so that
-/// a machine too busy to wake anyone is not held against the library.
+/// Hits the throttle and checks that this ends in time. A timer of the same length runs alongside, so that a
+/// machine too busy to wake tasks on time does not count against the library.
 async fn timed(throttle: &Throttle) -> Result<Decision, Error> {
     let began = Instant::now();
     let hit = async {
@@ -48,7 +48,7 @@ async fn timed(throttle: &Throttle) -> Result<Decision, Error> {
     result
 }
 
-/// Waits until hits are counted again; says how long that took.
+/// Waits until hits are counted again. Returns how long that took.
 async fn recovered(throttle: &Throttle) -> Duration {
     eventually(Duration::from_secs(1), async || {
         timed(throttle).await.is_ok_and(|decision| decision.is_allowed())
@@ -124,7 +124,8 @@ async fn killed_and_started_again() {
     assert!(used <= 2, "{used} charged: something was sent again");
 }
 
-/// By Redis after its `timeout`, or by something in between. The next hit is told in time to connect anew.
+/// Connections closed by Redis after its `timeout`, or by something in between. The next hit must notice in
+/// time to reconnect.
 #[tokio::test]
 async fn closed_while_idle() {
     let server = RedisServer::start();
@@ -141,7 +142,7 @@ async fn closed_while_idle() {
     }
 }
 
-/// Servers that have never heard of RESP3, or may not speak it, are spoken to as they like it.
+/// Servers that don't know RESP3, or may not use it, are spoken to in RESP2.
 #[tokio::test]
 async fn a_lazy_connection_falls_back_to_the_older_protocol() {
     let server = RedisServer::start_with(&["--rename-command", "HELLO", ""]);
@@ -155,7 +156,7 @@ async fn a_lazy_connection_falls_back_to_the_older_protocol() {
     assert_eq!(clients.lines().count(), 2, "ours, and this: {clients}");
 }
 
-/// What keeps a connection from standing says nothing about the protocol.
+/// A rejected connection says nothing about the protocol that the server speaks.
 #[tokio::test]
 async fn a_lazy_connection_chooses_once_it_is_let_in() {
     let server = RedisServer::start_with(&["--requirepass", "s3cret"]);
@@ -175,7 +176,7 @@ async fn a_lazy_connection_chooses_once_it_is_let_in() {
     }
 }
 
-/// Closes all connections from the server's side, and lets this process hear of it.
+/// Closes all connections on the server's side, and gives this process time to notice.
 async fn closed(server: &RedisServer) {
     server.command::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]);
     for _ in 0..50 {
@@ -183,8 +184,8 @@ async fn closed(server: &RedisServer) {
     }
 }
 
-/// Behind one name, as managed servers are: the master becomes a replica and keeps its connections, and the name is
-/// given to the next one.
+/// Managed servers often sit behind one DNS name. The master becomes a replica but keeps its connections, and
+/// the name is repointed to the new master.
 #[tokio::test]
 async fn demoted_without_a_word() {
     let (first, second) = (RedisServer::start(), RedisServer::start());
@@ -207,7 +208,7 @@ async fn nothing_lost_is_sent_again() {
     let mut server = RedisServer::start();
     let throttle = impatient(&server).await;
     assert!(timed(&throttle).await.unwrap().is_allowed());
-    // The hit is on its way when the server goes: whether it was charged cannot be known.
+    // The hit is in flight when the server goes away, so it is unknown whether it was charged.
     server.pause();
     let (hit, ()) = tokio::join!(timed(&throttle), async {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -247,7 +248,8 @@ async fn turned_away_for_a_while() {
     let throttle = impatient(&server).await;
     assert!(timed(&throttle).await.unwrap().is_allowed());
 
-    // Connections made before the password was set stay; ours is cut, and its next one refused.
+    // Existing connections stay authenticated when the password is set, so `admin` can remove it again. The
+    // backend's connection is killed, and its next one is rejected.
     let mut admin = server.connection();
     let mut run = |words: &[&str]| redis::cmd(words[0]).arg(&words[1..]).exec(&mut admin).unwrap();
     run(&["CONFIG", "SET", "requirepass", "s3cret"]);
@@ -275,7 +277,7 @@ async fn a_server_that_cannot_write_refuses_nobody() {
         server.command::<()>(&mended);
         assert!(timed(&throttle).await.unwrap().is_allowed());
     }
-    // A replica of a server that is not there.
+    // A replica of a server that does not exist.
     server.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
     timed(&throttle).await.unwrap_err();
     server.command::<()>(&["REPLICAOF", "NO", "ONE"]);

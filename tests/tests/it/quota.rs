@@ -1,5 +1,5 @@
-//! Any interleaving of queueing, applying, holding and cancelling, with hits of others in between:
-//! the units are those that a naive book-keeper finds.
+//! Any interleaving of queueing, applying, reserving and cancelling, with hits by others in between. The
+//! units must match those of a naive model.
 
 use proptest::prelude::*;
 use traffik::{QuotaContext, SharedBackend, Throttle};
@@ -31,7 +31,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     proptest::collection::vec(one, 1..60)
 }
 
-/// Two accounts by name, and what a context of them should have queued, held and charged.
+/// Follows two accounts, and what a quota context on them should have queued, held and charged.
 async fn follow(backend: SharedBackend, steps: Vec<Move>) -> Result<(), TestCaseError> {
     const LIMITS: [u64; 2] = [40, 60];
     let throttles = [("quota:one", "40/hour"), ("quota:other", "60/hour")]

@@ -40,7 +40,7 @@ async fn every_strategy_is_settled_as_in_memory() {
         Arc::new(Rollover::new().percent(1)),
     ];
     for strategy in strategies {
-        // A hundred in so long that nothing comes back meanwhile.
+        // A period so long that nothing is replenished during the test.
         let builder = throttle("reserve", "100/3650 days").strategy(strategy.clone());
         let throttle = builder.backend(&backend).build().unwrap();
         let full = throttle.stat("ann").await.unwrap().unwrap().remaining;

@@ -21,7 +21,7 @@ async fn after_a_restart_nobody_noticed() {
     assert_eq!(throttle.hit("ann").await.unwrap().stat().unwrap().used, 1);
     for _ in 0..3 {
         server.restart();
-        // The server was gone between two hits: neither of them sees it.
+        // The server was gone between two hits, and neither of them notices.
         assert_eq!(throttle.hit("ann").await.unwrap().stat().unwrap().used, 1, "the store is empty");
     }
 }

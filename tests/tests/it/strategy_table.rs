@@ -1,5 +1,5 @@
-//! What each strategy keeps, asks of Redis and lets through, measured: the guide's table. With
-//! `TRAFFIK_WRITE=1` it is written.
+//! Measures what each strategy stores, how often it calls Redis and what it lets through, for the guide's
+//! table. With `TRAFFIK_WRITE=1` the table is written.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,11 +17,11 @@ use crate::support::throttle;
 
 const LIMIT: usize = 100;
 const RATE: &str = "100/hour";
-/// The hundredth part of the period.
+/// A hundredth of the period.
 const STEP: Duration = Duration::from_secs(36);
 const STEPS: usize = 100;
 
-/// The strategies of the pictures, with the knobs they have there.
+/// The strategies of the guide's plots, with the same settings.
 fn all() -> Vec<(&'static str, Arc<dyn Strategy>)> {
     let shares = PriorityReserve::new().share(Priority::Low, 40).share(Priority::Normal, 30);
     vec![
@@ -41,7 +41,7 @@ fn all() -> Vec<(&'static str, Arc<dyn Strategy>)> {
     ]
 }
 
-/// Does as another strategy does, and notes the longest state that it leaves.
+/// A strategy that behaves like another one and records the longest state it leaves behind.
 #[derive(Debug)]
 struct Weighed {
     inner: Arc<dyn Strategy>,
@@ -81,7 +81,7 @@ impl Strategy for Weighed {
     }
 }
 
-/// One client of the highest priority under one strategy, and the time.
+/// One client of the highest priority under one strategy, with a manual clock.
 struct Trial {
     clock: ManualClock,
     throttle: Throttle,
@@ -103,8 +103,8 @@ impl Trial {
         self.throttle.hit(client).await.unwrap().is_allowed()
     }
 
-    /// As much as passes, a microsecond apart, and then a try each step for three periods; `look` is
-    /// called after each.
+    /// Hits as often as allowed, a microsecond apart, and then once per step for three periods. Calls `look`
+    /// after each hit.
     async fn fill(&self, mut look: impl FnMut()) {
         while self.hit().await {
             look();
@@ -117,8 +117,8 @@ impl Trial {
         }
     }
 
-    /// As much as passes at each step, for three periods from the `phase`-th step of one on: how
-    /// many pass within any one period, at most.
+    /// Hits as often as allowed at every step for three periods, starting at step `phase` of a period.
+    /// Returns the largest number of hits allowed within any one period.
     async fn greedy(&self, phase: usize) -> usize {
         self.clock.advance(STEP * u32::try_from(phase).unwrap());
         let mut passed = Vec::new();
@@ -149,7 +149,7 @@ async fn worst_period(strategy: &Arc<dyn Strategy>) -> usize {
     worst
 }
 
-/// The longest value on Redis during the filling, and scripts a hit.
+/// Returns the longest value on Redis during `fill`, and the number of scripts per hit.
 async fn on_redis(server: &RedisServer, name: &str, strategy: &Arc<dyn Strategy>) -> (usize, u64) {
     const HITS: u64 = 20;
     server.command::<()>(&["FLUSHALL"]);
@@ -169,12 +169,12 @@ async fn on_redis(server: &RedisServer, name: &str, strategy: &Arc<dyn Strategy>
             usage = usage.max(bytes);
         })
         .await;
-    // An appended string is given as much again to grow into, and allocators round up; 300 bytes
-    // hold the key and Redis' own bookkeeping.
+    // Redis allocates up to twice the length of an appended string, and allocators round up. 300 bytes hold
+    // the key and Redis' own bookkeeping.
     assert!(usage > longest && usage <= 3 * longest + 300, "{name}: {usage} for {longest}");
     println!("{name}: a value of {longest} bytes, {usage} by MEMORY USAGE");
 
-    // Hits that pass, so that something is stored.
+    // Use hits that pass, so that something is stored.
     trial.clock.advance(2 * STEP * u32::try_from(STEPS).unwrap());
     server.reset_stats();
     for _ in 0..HITS {

@@ -1,4 +1,4 @@
-//! Short forms for what every test here begins with.
+//! Shorthands for what every test here starts with.
 
 use std::time::Duration;
 
@@ -8,27 +8,28 @@ use traffik::test_kit::ManualClock;
 use traffik::{MemoryBackend, RedisBackend, Registry, SharedBackend, Throttle, ThrottleBuilder};
 use traffik_tests::{Mirror, RedisServer, long_run};
 
-/// A period of which no test sees the end: the calendar's next one of these begins in 2069.
+/// A period whose end no test reaches: the next calendar window of this length starts in 2069.
 pub(crate) const FOREVER: &str = "36500 days";
 
-/// A backend whose deadline a busy machine does not reach.
+/// Connects a backend whose timeout even a busy machine does not reach.
 pub(crate) async fn patient(server: &RedisServer) -> SharedBackend {
     RedisBackend::builder(server.url()).timeout(Duration::from_secs(10)).connect().await.unwrap().into()
 }
 
-/// A throttle of this test alone: other tests may use its uid.
+/// Builds a throttle in a registry of its own, since other tests may use the same uid.
 #[track_caller]
 pub(crate) fn throttle(uid: &str, rate: &str) -> ThrottleBuilder {
     Throttle::builder(uid).rate(rate).registry(&Registry::new())
 }
 
-/// A store in memory whose clock stands still.
+/// Creates an in-memory store with a stopped clock.
 pub(crate) fn memory() -> (ManualClock, SharedBackend) {
     let clock = ManualClock::new();
     (clock.clone(), MemoryBackend::builder().clock(clock).build().into())
 }
 
-/// A fresh one in memory and an emptied Redis, which must agree in every number.
+/// Creates a backend that compares a fresh in-memory store with an emptied Redis, which must agree in every
+/// number.
 pub(crate) async fn mirrored(server: &RedisServer) -> (ManualClock, SharedBackend) {
     server.command::<()>(&["FLUSHALL"]);
     let (clock, memory) = memory();
@@ -36,8 +37,8 @@ pub(crate) async fn mirrored(server: &RedisServer) -> (ManualClock, SharedBacken
     (clock, Mirror::new(memory, redis.connect().await.unwrap()).into())
 }
 
-/// Runs the test on random inputs, the same in every run, and on fifty times as many in the long one.
-/// A failure names the least input found, and the seed.
+/// Runs the test on random inputs, the same in every run. The long run has fifty times as many. A failure
+/// reports the smallest failing input and the seed.
 #[track_caller]
 pub(crate) fn prove<S: Strategy>(
     what: &str,

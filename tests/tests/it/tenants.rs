@@ -1,4 +1,4 @@
-//! A throttle that counts where its context says: three tenants, two of them on Redis.
+//! A throttle whose backend depends on the request's context: three tenants, two of them on Redis.
 
 use traffik::{MemoryBackend, Parts, RedisBackend, SharedBackend};
 use traffik_tests::{RedisServer, request};

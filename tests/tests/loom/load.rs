@@ -1,9 +1,9 @@
-//! The names of `traffik/src/backend/memory/load.rs`: a table that grows at its fifth key, once.
+//! The items of `traffik/src/backend/memory/load.rs`, for a table that grows once, at its fifth key.
 
-/// The buckets that every table begins with.
+/// The number of buckets of every new table.
 pub(super) const SMALLEST: usize = 256;
 
-/// Room to grow.
+/// Leaves room for the table to grow by one bucket.
 pub(super) fn buckets(_keys: usize) -> usize {
     SMALLEST + 1
 }
@@ -12,5 +12,5 @@ pub(super) fn is_crowded(keys: usize, buckets: usize) -> bool {
     keys > 4 && buckets == SMALLEST
 }
 
-/// The two that a scene is about, and one more.
+/// How many buckets an eviction searches: the two that a scenario uses, and one more.
 pub(super) const REACH: usize = 3;

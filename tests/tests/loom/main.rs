@@ -1,5 +1,5 @@
-//! The memory store's table, with every interleaving of two or three threads tried by loom: its own
-//! files over loom's locks, cells and atomics, and the steps as they are.
+//! Checks the memory store's table under every interleaving of two or three threads. The store's own source
+//! files are compiled against loom's locks, cells and atomics.
 
 mod scenes;
 mod sync;
@@ -43,12 +43,12 @@ mod step;
 #[path = "../../../traffik/src/backend/memory/table.rs"]
 mod table;
 
-/// What the table's files import.
+/// What the table's files import from `crate::strategy`.
 mod strategy {
     pub(crate) use traffik::strategy::State;
 }
 
-/// What the table's files import.
+/// What the table's files import from `crate::backend`.
 mod backend {
     use std::marker::PhantomData;
 
@@ -57,7 +57,7 @@ mod backend {
     use traffik::Rate;
     use traffik::strategy::{Ask, FixedWindow, State, Strategy};
 
-    /// A hit of cost 1 on an account of so many an hour, whose bucket the test chooses.
+    /// A hit of cost 1 on an account with an hourly limit, in a bucket that the test chooses.
     #[derive(Debug, Clone, Copy)]
     pub(crate) struct Hit<'a> {
         pub(crate) tag: u64,

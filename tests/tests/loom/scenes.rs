@@ -1,4 +1,4 @@
-//! Who does what at once, and what must hold afterwards.
+//! Concurrent scenarios, and the invariants that must hold afterwards.
 
 #![allow(unsafe_code)]
 
@@ -17,16 +17,16 @@ use crate::lock::Lock;
 use crate::sync::UnsafeCell;
 use crate::table::Table;
 
-/// Noon of some day.
+/// The middle of an hourly window.
 const NOW: u64 = 1_700_000_000_000_000 / HOUR * HOUR + HOUR / 2;
 const HOUR: u64 = 3_600_000_000;
-/// Some time before.
+/// The origin of the table's clock, some time before `NOW`.
 const EPOCH: u64 = NOW - 1_000 * HOUR;
 
-/// Tries every interleaving that can make a difference, and says how many there were.
+/// Explores every interleaving that can make a difference, and prints how many there were.
 fn explore(scene: impl Fn() + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
-    // No bound on anything, whatever the environment says: all of them.
+    // Explore without bounds, whatever the environment says.
     (model.preemption_bound, model.max_permutations, model.max_duration) = (None, None, None);
     model.max_branches = 100_000;
     let tried = Arc::new(AtomicUsize::new(0));
@@ -38,12 +38,13 @@ fn explore(scene: impl Fn() + Sync + Send + 'static) {
     println!("{} interleavings", tried.load(Ordering::Relaxed));
 }
 
-/// All are in the last bucket of the smallest table. Even keys stay lower than odd ones when it grows.
+/// Builds a hit on the last bucket of the smallest table. When the table grows, even keys stay and odd keys
+/// move.
 fn hit(key: u64, limit: u64) -> Hit<'static> {
     at(SMALLEST - 1, key | (key % 2) << 55, limit)
 }
 
-/// A key that is in this bucket of the smallest table.
+/// Builds a hit on a key in this bucket of the smallest table.
 fn at(bucket: usize, key: u64, limit: u64) -> Hit<'static> {
     let tag = (bucket as u64) << 56 | key;
     Hit { tag, rate: Rate::per_hour(limit), lifetime: PhantomData }
@@ -69,7 +70,7 @@ fn batch(table: &Table, hits: &[Hit<'_>]) -> bool {
     each.iter().all(|verdict| verdict.admitted)
 }
 
-/// A table that holds these keys, each used once. More than four keys make it grow.
+/// Builds a table that holds these keys, each used once. More than four keys make it grow.
 fn holding(capacity: usize, tags: &[u64]) -> Arc<Table> {
     let table = Table::new(capacity, EPOCH);
     for tag in tags {
@@ -78,7 +79,7 @@ fn holding(capacity: usize, tags: &[u64]) -> Arc<Table> {
     Arc::new(table)
 }
 
-/// Runs two at once, and returns what both said.
+/// Runs two closures concurrently and returns both results.
 fn both<A: 'static, B>(
     table: &Arc<Table>,
     one: impl FnOnce(&Table) -> A + 'static,
@@ -90,18 +91,18 @@ fn both<A: 'static, B>(
     (one.join().expect("a thread that does not panic"), other)
 }
 
-/// A number that only whoever holds the lock may touch.
+/// A number that only the holder of the lock may access.
 struct Locked {
     lock: Lock,
     number: UnsafeCell<u64>,
 }
 
-// SAFETY: what the scene is about: the lock lets one at a time at the number, and loom panics if it
-// does not order them.
+// SAFETY: this is what the scenario tests. The lock admits one thread at a time to the number, and loom
+// panics if it does not order their accesses.
 unsafe impl Sync for Locked {}
 
 impl Locked {
-    /// For whoever holds the lock.
+    /// Increments the number and releases the lock. The caller must hold the lock.
     fn add(&self) {
         // SAFETY: the lock is held.
         unsafe { *self.number.get() += 1 };
@@ -109,7 +110,7 @@ impl Locked {
     }
 }
 
-/// The lock by itself: one at a time, and what one has written the next one reads.
+/// The lock alone: it admits one thread at a time, and the next holder sees what the previous one wrote.
 #[test]
 fn the_lock_keeps_others_out() {
     explore(|| {
@@ -180,8 +181,8 @@ fn a_key_given_up_while_it_moves_is_gone() {
     });
 }
 
-/// Two batches over two buckets, in opposite order: neither waits for the other for ever, and what
-/// is charged is whole.
+/// Two batches over the same two buckets in opposite order: neither deadlocks, and charges are all or
+/// nothing.
 #[test]
 fn batches_are_whole_and_wait_in_one_order() {
     explore(|| {
@@ -208,7 +209,7 @@ fn a_batch_finds_its_keys_while_the_table_grows() {
     });
 }
 
-/// A batch and a single hit on one of its accounts: the single one never sees half a batch.
+/// A batch and a single hit on one of its accounts: the single hit never sees half a batch.
 #[test]
 fn a_batch_and_a_hit_share_what_is_there() {
     explore(|| {
@@ -221,7 +222,7 @@ fn a_batch_and_a_hit_share_what_is_there() {
     });
 }
 
-/// Full, and two newcomers at once who look at each other's buckets for somebody to drop.
+/// The table is full, and two new keys search each other's buckets for an entry to evict.
 #[test]
 fn newcomers_to_a_full_table_drop_the_mild_and_keep_the_refused() {
     explore(|| {
@@ -230,13 +231,13 @@ fn newcomers_to_a_full_table_drop_the_mild_and_keep_the_refused() {
         assert!(take(&table, &refused) && !take(&table, &refused));
         both(&table, |table| take(table, &hit(12, 1_000)), |table| take(table, &hit(13, 1_000)));
         assert!(!take(&table, &refused), "a flood has freed a refused client");
-        // One newcomer may be the other's victim, being as mild as the rest.
+        // One new key may evict the other, since neither has been refused.
         let held = [1, 2, 3, 4, 5, 10, 12, 13].map(|tag| used(&table, tag));
         assert_eq!((held.iter().sum::<u64>(), table.len()), (6, 6), "{held:?}");
     });
 }
 
-/// Keys that find no room in their bucket hang behind it, in nodes that two buckets take at once.
+/// Keys that do not fit into their bucket go to overflow nodes, which two buckets allocate concurrently.
 #[test]
 fn keys_behind_a_bucket_are_counted_there() {
     const EVEN: [u64; 7] = [2, 4, 6, 8, 10, 12, 14];
@@ -256,7 +257,7 @@ fn keys_behind_a_bucket_are_counted_there() {
     });
 }
 
-/// A key that has expired is dropped by one while another uses it again: it begins anew, and once.
+/// One thread drops an expired key while another uses it again: the key starts afresh, exactly once.
 #[test]
 fn an_expired_key_begins_anew() {
     explore(|| {
@@ -273,7 +274,7 @@ fn an_expired_key_begins_anew() {
     });
 }
 
-/// Three at once: one makes the table grow, one charges a batch, one hits a key of it.
+/// Three threads: one makes the table grow, one charges a batch, and one hits a key of that batch.
 #[test]
 fn growth_under_a_batch_and_a_hit() {
     explore(|| {

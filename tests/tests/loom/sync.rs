@@ -1,4 +1,4 @@
-//! The names of `traffik/src/backend/memory/sync.rs`, made of loom's parts.
+//! The items of `traffik/src/backend/memory/sync.rs`, built from loom's primitives.
 
 #![allow(unsafe_code)]
 
@@ -10,25 +10,25 @@ pub(super) use std::sync::atomic::AtomicU32 as Word;
 
 pub(super) fn pause() {}
 
-/// One of each kind of look is enough.
+/// One attempt before yielding is enough.
 pub(super) const LOOKS: u32 = 1;
 
-/// Runs a test of one of the table's parts.
+/// Runs a test of one of the table's components.
 pub(super) fn model(test: impl Fn() + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
     model.max_branches = 100_000;
     model.check(test);
 }
 
-/// What stands for the table's own lock, which has a scene of its own: loom knows how its mutexes
-/// block, and has far fewer interleavings to try. The guard is kept inside while the lock is held.
+/// Replaces the table's own lock, which is tested separately. Loom knows how its own mutexes block, so it has
+/// far fewer interleavings to explore. The guard is kept inside while the lock is held.
 pub(super) struct Lock {
     mutex: LoomMutex<()>,
     held: std::cell::UnsafeCell<Option<MutexGuard<'static, ()>>>,
 }
 
-// SAFETY: `held` is touched only by whoever holds `mutex`, and a guard of loom's may be dropped by
-// any of its threads, which are fibres of one.
+// SAFETY: `held` is accessed only by the thread that holds `mutex`. Loom's threads are fibers of a single
+// thread, so a guard may be dropped by any of them.
 unsafe impl Send for Lock {}
 // SAFETY: as above.
 unsafe impl Sync for Lock {}
@@ -48,22 +48,22 @@ impl Lock {
     }
 
     fn keep<'a>(&'a self, guard: MutexGuard<'a, ()>) {
-        // SAFETY: the mutex is held. The guard is dropped by `unlock`, or never: before `self` in
-        // any case, so its longer lifetime is never used.
+        // SAFETY: the mutex is held. `unlock` drops the guard, which happens before `self` is dropped, so the
+        // longer lifetime is never relied on.
         unsafe {
             *self.held.get() = Some(std::mem::transmute::<MutexGuard<'a, ()>, MutexGuard<'static, ()>>(guard))
         }
     }
 
     pub(super) fn unlock(&self) {
-        // SAFETY: the mutex is held by the caller. The guard is moved out before it is dropped, since others may
-        // hold the lock as soon as it is.
+        // SAFETY: the caller holds the mutex. The guard is moved out before it is dropped, because another
+        // thread may acquire the lock as soon as it is.
         let guard = unsafe { (*self.held.get()).take() };
         drop(guard);
     }
 }
 
-/// As parking_lot's, without poison.
+/// A mutex without poisoning, like that of `parking_lot`.
 pub(super) struct Mutex<T>(LoomMutex<T>);
 
 impl<T> Mutex<T> {
@@ -80,7 +80,7 @@ impl<T> Mutex<T> {
     }
 }
 
-/// Every look at the inside counts as a write, and loom panics when two of them are not ordered.
+/// Treats every access to the inside as a write, so that loom panics if two of them are unordered.
 pub(super) struct UnsafeCell<T> {
     watched: loom::cell::UnsafeCell<()>,
     value: std::cell::UnsafeCell<T>,
@@ -97,8 +97,8 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// Ordered as the standard library's: what went before the making happens before any use, and
-/// uses are not ordered among themselves.
+/// A `OnceLock` with the ordering guarantees of the standard library: initialization happens before every
+/// use, and uses are not ordered among themselves.
 pub(super) struct OnceLock<T> {
     made: AtomicUsize,
     making: LoomMutex<()>,

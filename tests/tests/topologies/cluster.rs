@@ -22,7 +22,7 @@ fn header(name: &'static str) -> impl Fn(&Parts) -> Identity + Send + Sync + 'st
     move |parts| Identity::key(parts.headers[name].to_str().unwrap())
 }
 
-/// A throttle of whoever stands in this header.
+/// Builds a throttle that identifies clients by this header.
 fn of(name: &'static str, limit: u64, backend: &SharedBackend) -> Throttle {
     let builder = Throttle::builder(name).rate(format!("{limit}/{FOREVER}")).registry(&Registry::new());
     builder.identifier(header(name)).backend(backend).build().unwrap()
@@ -32,7 +32,7 @@ fn decisions(cluster: &RedisCluster) -> u64 {
     cluster.nodes()[..3].iter().map(|node| node.decisions()).sum()
 }
 
-/// One cluster for all of it, since it takes seconds to start. What breaks it comes last.
+/// Shares one cluster among all scenarios, since it takes seconds to start. Those that break it come last.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster() {
     let mut cluster = RedisCluster::start();
@@ -72,7 +72,7 @@ async fn one_call_and_one_slot_a_client(cluster: &RedisCluster, backend: &Shared
     println!("cluster: 60 decisions of 3 throttles, 60 script calls");
 }
 
-/// Hits of two different clients each, decided as the in-memory store decides them.
+/// Hits that concern two different clients are decided exactly as the in-memory store decides them.
 async fn different_clients_are_all_or_nothing(backend: &SharedBackend) {
     let memory = SharedBackend::from(MemoryBackend::new());
     let on = |backend| [of("user", 7, backend), of("tenant", 20, backend)];
@@ -124,7 +124,8 @@ async fn different_clients_at_once_are_never_over_the_limit(backend: &SharedBack
     assert_eq!((allowed, users, used("many-0", 1).await), (50, 50, 50), "whoever was refused paid nothing");
 }
 
-/// They are charged one after the other, and a log or a queue knows when.
+/// Different clients are charged one after the other, and the log and queue strategies store the time of each
+/// charge.
 async fn different_clients_are_given_back_as_of_each(backend: &SharedBackend) {
     let strategies: [Arc<dyn Strategy>; 2] = [Arc::new(SlidingLog::new()), Arc::new(LeakyQueue::new())];
     for strategy in strategies {
@@ -147,7 +148,7 @@ async fn different_clients_are_given_back_as_of_each(backend: &SharedBackend) {
     }
 }
 
-/// Throttles of two clients, and a request of two who live on different masters.
+/// Builds two throttles, and a request whose two clients live on different masters.
 fn of_two_masters(cluster: &RedisCluster, backend: &SharedBackend) -> ([Throttle; 2], Parts) {
     let number = |name: &'static str| {
         move |parts: &Parts| Identity::from(parts.headers[name].to_str().unwrap().parse::<u64>().unwrap())
@@ -163,11 +164,12 @@ fn of_two_masters(cluster: &RedisCluster, backend: &SharedBackend) -> ([Throttle
     (both, request("/", &[("user", &on(0)), ("tenant", &on(1))]))
 }
 
-/// A correction of two clients, one of whom lives on a master that cannot write.
+/// A correction concerns two clients, one of which lives on a master that cannot write.
 async fn a_slot_that_fails_keeps_nothing_from_the_others(cluster: &RedisCluster, backend: &SharedBackend) {
     let (both, parts) = of_two_masters(cluster, backend);
     for failing in 0..2 {
-        // Without it nothing would be left to write: a key that is empty is removed, which needs no memory.
+        // Without this hit the correction would leave nothing to write: an empty key is removed, which takes
+        // no memory.
         assert!(hit_all(&both, &parts).await.unwrap().is_allowed());
         let quota = QuotaContext::new(&parts);
         both.iter().for_each(|one| quota.add(one, 3));
@@ -186,7 +188,7 @@ async fn a_slot_that_fails_keeps_nothing_from_the_others(cluster: &RedisCluster,
     }
 }
 
-/// The same where the one master says nothing until the deadline.
+/// The same, but one master does not answer at all before the deadline.
 async fn a_silent_slot_keeps_nothing_from_the_others(cluster: &RedisCluster) {
     let backend = connect(cluster, Duration::from_millis(300)).await;
     let (both, parts) = of_two_masters(cluster, &backend);
@@ -206,13 +208,13 @@ async fn a_silent_slot_keeps_nothing_from_the_others(cluster: &RedisCluster) {
     }
 }
 
-/// Requests of two clients each, whose callers go away at some moment of it.
+/// Requests that concern two clients each, dropped by their callers at various points.
 async fn dropped_requests_are_charged_everywhere_or_nowhere(backend: &SharedBackend) {
     let both = [of("user", 1_000_000, backend), of("tenant", 1_000_000, backend)];
     let parts = request("/", &[("user", "gone"), ("tenant", "gone-too")]);
     let (mut allowed, mut dropped) = (0, 0);
     for hit in 0..400 {
-        // Four calls of a fifth of a millisecond or so.
+        // A request takes about four calls of a fifth of a millisecond each.
         let patience = Duration::from_micros(hit * 5);
         match tokio::time::timeout(patience, async { hit_all(&both, &parts).await }).await {
             Ok(decision) => allowed += u64::from(decision.unwrap().is_allowed()),
@@ -220,7 +222,7 @@ async fn dropped_requests_are_charged_everywhere_or_nowhere(backend: &SharedBack
         }
     }
     let used = async |throttle: &Throttle| throttle.stat(&parts).await.unwrap().unwrap().used;
-    // What is given back is given back in the background.
+    // Refunds are made in the background.
     let settled = async || used(&both[0]).await == allowed && used(&both[1]).await == allowed;
     eventually(Duration::from_secs(5), settled).await;
     assert!(dropped > 20, "{dropped}");
@@ -231,7 +233,7 @@ async fn dropped_requests_are_charged_everywhere_or_nowhere(backend: &SharedBack
 
 async fn slots_move_under_load(cluster: &RedisCluster, backend: &SharedBackend) {
     let stack = [throttle("moving", 1_000_000, backend), throttle("along", 1_000_000, backend)];
-    // Clients of every master, whose slot goes to the next one and on.
+    // Clients on every master. The slot of each is moved to the next master, and then to the one after.
     let clients: Vec<u64> = (0..6).collect();
     let home = |client: &u64| cluster.first_home(cluster.slot(&format!("{{n:{client}}}")));
     assert!((0..3).all(|master| clients.iter().any(|client| home(client) == master)));

@@ -1,4 +1,4 @@
-//! Masters of a cluster that die, stop, or are gone with their replica.
+//! Cluster masters that die, hang, or disappear together with their replica.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::cluster::connect;
 use crate::load::{DEADLINE, Load, Sum, all_counted, exact, stack};
 use crate::table;
 
-/// Some clients of every master.
+/// Returns some clients of every master, and a function from a client to its original master.
 fn clients(cluster: &RedisCluster) -> (Vec<u64>, impl Fn(u64) -> usize + use<>) {
     let clients: Vec<u64> = (100..112).collect();
     let homes: Vec<_> =
@@ -18,8 +18,8 @@ fn clients(cluster: &RedisCluster) -> (Vec<u64>, impl Fn(u64) -> usize + use<>) 
     (clients, move |client| homes[(client - 100) as usize])
 }
 
-/// On a cluster whose slots have been moved about, and which answers nobody while some slots are
-/// without a master (`cluster-require-full-coverage`, as it is by default).
+/// Runs on a cluster whose slots have been moved, and which serves nobody while some slots have no master
+/// (`cluster-require-full-coverage`, on by default).
 pub(crate) async fn a_master_dies_and_its_replica_takes_over(cluster: &mut RedisCluster) {
     let backend = connect(cluster, DEADLINE).await;
     let stack = stack(&backend);
@@ -38,26 +38,26 @@ pub(crate) async fn a_master_dies_and_its_replica_takes_over(cluster: &mut Redis
     table::put("a master of a cluster killed", &Sum::of(&counts), after);
     assert!(counts.iter().any(|count| home(count.client) == 0 && count.failed > 0), "nobody noticed");
     for count in counts.iter().filter(|count| home(count.client) != 0) {
-        // Whatever was allowed was counted, and what failed may have been. Their replica has not
-        // lost anything, since it was not needed. The hits of `all_counted` are among the used.
+        // Every hit that was allowed was counted, and failed ones may have been, too. These clients' masters
+        // did not fail over, so nothing was lost. The hits of `all_counted` are included in `used`.
         let used = stack[0].stat(count.client).await.unwrap().unwrap().used;
         assert!(used >= count.allowed, "allowed and not counted: {count:?}, {used} used");
     }
-    // As soon as somebody answers, also for whoever comes new and asks a node that is behind.
+    // As soon as the cluster answers, counting is exact, also for a new client whose first node is behind.
     let fresh = connect(cluster, Duration::from_secs(5)).await;
     for client in 210..219 {
         exact(&fresh, client).await;
     }
 }
 
-/// Nobody serves a third of the slots, so nobody is served: an outage, which is no denial, and
-/// nobody's free pass.
+/// No node serves a third of the slots, so the cluster serves nobody. That is an outage: neither a refusal
+/// nor a free pass.
 pub(crate) async fn a_master_and_its_replica_are_gone(cluster: &mut RedisCluster) {
     let backend = connect(cluster, DEADLINE).await;
     let stack = stack(&backend);
     let (clients, _) = clients(cluster);
     let load = Load::start(&stack, &clients, DEADLINE);
-    // The one that was promoted in place of the first.
+    // The replica that was promoted in place of the first master.
     cluster.kill(3);
     let down = |node: &traffik_tests::RedisServer| {
         node.command::<String>(&["CLUSTER", "INFO"]).contains("cluster_state:fail")
@@ -82,14 +82,14 @@ pub(crate) async fn a_master_and_its_replica_are_gone(cluster: &mut RedisCluster
     table::put("a master and its replica killed, and started again", &Sum::of(&counts), after);
 }
 
-/// On a cluster that goes on serving the slots that have a master: their clients notice nothing.
+/// Runs on a cluster that keeps serving slots that have a master. Their clients must not notice anything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_stops_and_its_replica_takes_over_under_load() {
     let cluster = RedisCluster::start_with(&["--cluster-require-full-coverage", "no"]);
     let backend = connect(&cluster, DEADLINE).await;
     let stack = stack(&backend);
     let (clients, home) = clients(&cluster);
-    // With all the time in the world, so that a busy machine is no failure.
+    // A generous timeout, so that a busy machine does not count as a failure.
     let patient = crate::load::stack(&connect(&cluster, Duration::from_secs(5)).await);
     let healthy: Vec<_> = clients.iter().copied().filter(|client| home(*client) != 0).collect();
     let load = Load::start(&stack, &clients, DEADLINE);
@@ -102,14 +102,15 @@ async fn a_master_stops_and_its_replica_takes_over_under_load() {
     all_counted(&stack, &clients).await;
     let after = began.elapsed();
     for count in healthy {
-        // They hit every few milliseconds, for a second at least. Who had to wait for the silent one
-        // could not.
+        // They hit every few milliseconds for at least a second. A client that had to wait for the hung
+        // master could not reach this count.
         assert!(count.failed == 0 && count.allowed >= 20, "another master's client: {count:?}");
     }
     for client in 200..209 {
         exact(&backend, client).await;
     }
-    // Back as a replica of what was its own. Whoever it answers before it knows is sent on.
+    // The old master returns as a replica of its former replica. Clients that reach it before it knows are
+    // redirected.
     cluster.nodes()[0].resume();
     cluster.wait_until_whole();
     for client in 210..219 {

@@ -8,10 +8,10 @@ use traffik_tests::{RedisCluster, RedisSentinels, RedisServer, Teller, eventuall
 use crate::load::{DEADLINE, Load, Sum, all_counted, exact, stack, throttle};
 use crate::table;
 
-/// From one look at the slots to the next, at least.
+/// The minimum interval between two queries for the slot map.
 const APART: Duration = Duration::from_millis(200);
 
-/// Starts under load while nobody answers; `mend` brings everybody back.
+/// Starts under load while no server answers. `mend` brings all of them back.
 async fn starts_while_all_are_down(name: &str, backend: SharedBackend, mend: impl FnOnce()) {
     let stack = stack(&backend);
     let clients: Vec<u64> = (0..6).collect();
@@ -66,8 +66,8 @@ async fn a_service_starts_before_its_sentinels() {
     starts_while_all_are_down("a master and its Sentinels down at the start", backend, mend).await;
 }
 
-/// What a node tells may be old: the owner it names is dead. Nothing was sent then, so the hit waits
-/// until somebody knows better, and is charged once.
+/// A slot map may be stale and name a dead owner. Nothing has been sent in that case, so the hit waits until
+/// a node reports the new owner, and is charged once.
 #[tokio::test]
 async fn a_hit_waits_for_the_new_owner_of_its_slot() {
     let (dead, server) = (RedisServer::stopped(), RedisServer::start());
@@ -89,12 +89,12 @@ async fn a_hit_waits_for_the_new_owner_of_its_slot() {
     teller.name(server.port());
     assert!(hit.await.unwrap().unwrap().is_allowed());
     assert_eq!(patient.stat(1).await.unwrap().unwrap().used, 1, "charged once");
-    // The other one has looked meanwhile, or does now.
+    // The other backend has refreshed its slot map in the meantime, or does so now.
     eventually(Duration::from_secs(10), async || impatient.hit(1).await.is_ok()).await;
     assert_eq!(patient.stat(1).await.unwrap().unwrap().used, 2);
 }
 
-/// A node that closes an idle connection: the next hit is told in time to connect anew.
+/// A node may close an idle connection. The next hit must notice in time to reconnect.
 #[tokio::test]
 async fn a_node_may_close_idle_connections() {
     let server = RedisServer::start();
@@ -114,7 +114,7 @@ async fn a_node_may_close_idle_connections() {
     assert!(failed.is_empty(), "{} of 10: {failed:?}", failed.len());
 }
 
-/// However many requests wait, the nodes are asked at most five times a second.
+/// However many requests are waiting, the nodes are asked at most five times a second.
 #[tokio::test]
 async fn looks_and_connections_are_bounded() {
     let teller = Teller::start(0).await;

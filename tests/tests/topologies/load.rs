@@ -1,4 +1,4 @@
-//! Hits that keep coming, and what is known of each client's account afterwards.
+//! A continuous load of hits, and what is known about each client's account afterwards.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,10 +8,10 @@ use tokio::task::JoinHandle;
 use traffik::{Registry, SharedBackend, Throttle, hit_all};
 use traffik_tests::{eventually, timed};
 
-/// A period of which no test sees the end.
+/// A period whose end no test reaches.
 pub(crate) const FOREVER: &str = "36500 days";
 
-/// The deadline of backends whose servers die.
+/// The timeout of backends whose servers die.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(150);
 
 pub(crate) fn throttle(uid: &str, limit: u64, backend: &SharedBackend) -> Throttle {
@@ -19,24 +19,24 @@ pub(crate) fn throttle(uid: &str, limit: u64, backend: &SharedBackend) -> Thrott
     builder.backend(backend).build().unwrap()
 }
 
-/// Two throttles that refuse nobody.
+/// Two throttles whose limits are never reached.
 pub(crate) fn stack(backend: &SharedBackend) -> [Throttle; 2] {
     [throttle("generous", 1_000_000, backend), throttle("too", 1_000_000, backend)]
 }
 
-/// One client's hits, on two stacked throttles.
+/// The outcome of one client's hits on two stacked throttles.
 #[derive(Debug, Default)]
 pub(crate) struct Count {
     pub(crate) client: u64,
     pub(crate) allowed: u64,
     pub(crate) failed: u64,
     pub(crate) longest: Duration,
-    /// For people.
+    /// Shown in the output of failed assertions.
     #[allow(dead_code)]
     pub(crate) last: Option<traffik::Error>,
 }
 
-/// Of all clients.
+/// The outcome of all clients' hits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sum {
     pub(crate) allowed: u64,
@@ -61,8 +61,8 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Hits both throttles for each client until stopped. None may be refused, and none may wait
-    /// longer than the deadline and a little.
+    /// Hits both throttles for every client until stopped. No hit may be refused, and none may take longer
+    /// than the deadline plus a grace period.
     pub(crate) fn start(throttles: &[Throttle; 2], clients: &[u64], deadline: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let client = |client: &u64| {
@@ -101,7 +101,7 @@ impl Load {
     }
 }
 
-/// Waits no more than a second until a hit of every client is counted.
+/// Waits at most a second until a hit of every client is counted.
 pub(crate) async fn all_counted(stack: &[Throttle; 2], clients: &[u64]) {
     let all = async || {
         for client in clients {
@@ -114,10 +114,10 @@ pub(crate) async fn all_counted(stack: &[Throttle; 2], clients: &[u64]) {
     eventually(Duration::from_secs(1), all).await;
 }
 
-/// Of 30 hits of a fresh client exactly the 20 of its limit pass.
+/// Asserts that of 30 hits by a fresh client exactly the 20 within its limit are allowed.
 ///
-/// Where the machine is too busy to answer in time, what the call charged is unknown: then of
-/// another fresh client.
+/// If the machine is too busy to answer in time, it is unknown what the call charged. The check then starts
+/// over with another fresh client.
 pub(crate) async fn exact(backend: &SharedBackend, client: u64) {
     let limited = throttle("exact", 20, backend);
     'fresh: for attempt in 0..5 {

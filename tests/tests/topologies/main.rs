@@ -1,7 +1,7 @@
 //! Redis Cluster and Sentinel: real processes that move slots, die and are promoted, under load.
 
 #![forbid(unsafe_code)]
-// A test's helpers are tests too.
+// Clippy does not recognize helper functions outside of `#[test]` as test code.
 #![allow(clippy::unwrap_used)]
 
 mod cluster;

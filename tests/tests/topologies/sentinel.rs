@@ -1,4 +1,4 @@
-//! A master, two replicas, three Sentinels.
+//! A master with two replicas and three Sentinels.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ async fn connect(sentinels: &RedisSentinels) -> SharedBackend {
     builder.timeout(DEADLINE).connect().await.unwrap().into()
 }
 
-/// The fault comes while requests keep coming, and a replica takes over.
+/// Injects the fault while requests keep coming, and expects a replica to take over.
 async fn takes_over(name: &str, sentinels: &mut RedisSentinels, fault: impl FnOnce(&mut RedisSentinels)) {
     let backend = connect(sentinels).await;
     let stack = stack(&backend);
@@ -48,7 +48,7 @@ async fn a_master_stops_and_a_replica_takes_over_under_load() {
     let mut sentinels = RedisSentinels::start();
     let stop = |sentinels: &mut RedisSentinels| sentinels.servers()[0].pause();
     takes_over("a master under Sentinels stopped (`SIGSTOP`)", &mut sentinels, stop).await;
-    // It still takes itself for the master, and nobody is sent to it.
+    // The old master still considers itself the master, but no client is directed to it.
     sentinels.servers()[0].resume();
     let backend = connect(&sentinels).await;
     for client in 20..23 {

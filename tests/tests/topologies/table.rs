@@ -1,4 +1,4 @@
-//! The guide's table of what became of clusters and Sentinels, as a run fills it.
+//! The guide's table of cluster and Sentinel faults, filled in by a run.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -12,10 +12,11 @@ fn file() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../traffik/src/docs/failover_table.md"))
 }
 
-/// Prints what one fault came to. With `TRAFFIK_WRITE=1` its row in the table becomes this; without,
-/// the table has to have one. None is refused: a load that sees a refusal panics.
+/// Prints the outcome of one fault. With `TRAFFIK_WRITE=1`, also replaces its row in the table; otherwise
+/// only checks that the table has such a row. The refused count is always 0, since the load panics on a
+/// refusal.
 pub(crate) fn put(fault: &str, sum: &Sum, again: Duration) {
-    /// One test at a time has the file.
+    /// Serializes tests that access the file.
     static FILE: Mutex<()> = Mutex::new(());
 
     let Sum { allowed, failed, longest } = sum;

@@ -1,19 +1,19 @@
-//! Naive book-keepers: one for each way of counting.
+//! Naive models, one for each way of counting.
 
 use std::collections::BTreeMap;
 
 use super::{LIMIT, PERIOD};
 
-/// What a book-keeper knows of one account.
+/// A naive model of one account.
 pub(super) trait Book {
     fn room(&self, now: u64) -> u64;
-    /// Says what the account held afterwards, where that matters later.
+    /// Charges the units. Returns what the account holds afterwards, if a refund needs that later.
     fn charge(&mut self, now: u64, units: u64) -> u64;
-    /// Gives back what was charged at `at`, and left the account with `held`.
+    /// Refunds units that were charged at `at`, when the account held `held` afterwards.
     fn give_back(&mut self, now: u64, at: u64, held: u64, units: u64);
 }
 
-/// So many in each window.
+/// Counts up to the limit in each window.
 #[derive(Default)]
 pub(super) struct Windows(BTreeMap<u64, u64>);
 
@@ -34,7 +34,7 @@ impl Book for Windows {
     }
 }
 
-/// A level in fractions of a unit, as many as a period has microseconds, of which each takes forty.
+/// A level in units of 1/`PERIOD`, of which `LIMIT` drain every microsecond.
 pub(super) struct Level {
     pub(super) level: u64,
     pub(super) last: u64,
@@ -61,15 +61,15 @@ impl Book for Level {
         self.level
     }
 
-    /// What was there when it was charged leaks before what came later, and only what is left of it
-    /// can be given back.
+    /// The level at the time of the charge drains before anything charged later, and only what is left of it
+    /// can be refunded.
     fn give_back(&mut self, now: u64, at: u64, held: u64, units: u64) {
         let left = held.saturating_sub((now - at) * LIMIT);
         self.set(now, self.at(now).saturating_sub((units * PERIOD).min(left)));
     }
 }
 
-/// Every charge by itself; the newest ones that had been made by then are given back.
+/// Keeps every charge. A refund takes from the newest charges made no later than the refunded one.
 #[derive(Default)]
 pub(super) struct Log(Vec<(u64, u64)>);
 
