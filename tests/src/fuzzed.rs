@@ -1,5 +1,5 @@
-//! Properties that must hold for any bytes: the bodies of the fuzz targets in `fuzz/`. The ordinary tests run
-//! them over the corpus.
+//! Properties that must hold for any bytes: the bodies of the fuzz targets in `fuzz/`. The ordinary
+//! tests run them over the corpus.
 
 use std::net::{IpAddr, Ipv4Addr};
 

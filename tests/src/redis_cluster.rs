@@ -146,12 +146,11 @@ impl RedisCluster {
         }
     }
 
-    /// Waits until all running nodes agree on which master serves which slots, and since which configuration
-    /// epoch.
+    /// Waits until all running nodes agree on which master serves which slots, and since which configuration epoch.
     ///
-    /// A master that imports a slot gets a new epoch. Voters reject a replica whose epoch for its master is
-    /// older than the one they know. If the master died before its replica had learned the new epoch, it
-    /// would not be replaced.
+    /// A master that imports a slot gets a new epoch. Voters reject a replica whose epoch for its
+    /// master is older than the one they know. If the master died before its replica had learned the
+    /// new epoch, it would not be replaced.
     ///
     /// # Panics
     /// Panics if they don't agree in time.

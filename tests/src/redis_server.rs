@@ -212,8 +212,8 @@ impl RedisServer {
         command.query(&mut self.connection()).unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
-    /// Returns the number of calls of each command since the last [`reset_stats`](Self::reset_stats), from
-    /// `INFO commandstats`.
+    /// Returns the number of calls of each command since the last
+    /// [`reset_stats`](Self::reset_stats), from `INFO commandstats`.
     #[must_use]
     pub fn commandstats(&self) -> BTreeMap<String, u64> {
         let info: String = self.command(&["INFO", "commandstats"]);

@@ -11,8 +11,8 @@ use traffik::strategy::{
 /// Returns every strategy.
 ///
 /// `token_bucket` and `gcra` hold `burst` units, and `debtor` a tenth more. The others go by the limit of the
-/// rate: `priority_reserve` and `time_of_day` grant an anonymous client half of it, and `rollover` up to a
-/// tenth more.
+/// rate: `priority_reserve` and `time_of_day` grant an anonymous client half of it, and
+/// `rollover` up to a tenth more.
 #[must_use]
 pub fn strategies(burst: u64) -> Vec<(&'static str, Arc<dyn Strategy>)> {
     let shares = PriorityReserve::new().share(Priority::Low, 20).share(Priority::Normal, 30);

@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 /// How far a request may overrun its deadline.
 pub const GRACE: Duration = Duration::from_millis(50);
 
-/// Awaits a request that must end within its deadline plus [`GRACE`]. Returns the outcome and the time it
-/// took.
+/// Awaits a request that must end within its deadline plus [`GRACE`]. Returns the outcome and the time it took.
 ///
-/// A timer of the same length runs alongside, so that a machine too busy to wake tasks on time does not count
-/// against the library.
+/// A timer of the same length runs alongside, so that a machine too busy to wake tasks on time does
+/// not count against the library.
 ///
 /// # Panics
 /// Panics if it takes longer.

@@ -1,4 +1,5 @@
-//! What a router's `Traffik` leaves unsaid. By itself, since a process has one default for all of its tests.
+//! What applies when a router's `Traffik` leaves a setting open. This is a test binary of its own, because a
+//! process has one default for all of its tests.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -31,7 +32,7 @@ fn routes() -> Router {
     Router::new().route("/own", get(own)).route("/dynamic", get(dynamic))
 }
 
-/// Requests that come from a proxy.
+/// Makes all requests appear to come from a proxy.
 fn behind(app: Router) -> Router {
     app.layer(MockConnectInfo("10.0.0.1:80".parse::<SocketAddr>().unwrap()))
 }
@@ -42,7 +43,7 @@ fn memory() -> MemoryBackend {
 
 #[tokio::test]
 async fn a_router_says_what_it_says_and_the_rest_is_said_further_out() {
-    // Nothing is installed yet: the proxy is the client, and nobody knows where the dynamic one counts.
+    // Nothing is installed yet, so the proxy counts as the client, and the dynamic throttle has no backend.
     let bare = behind(routes().layer(Traffik::builder().headers(Headers::draft()).build().layer()));
     assert_eq!(status(&bare, "/dynamic", "203.0.113.1").await, 500);
     assert_eq!(status(&bare, "/own", "203.0.113.1").await, 200);
@@ -55,19 +56,19 @@ async fn a_router_says_what_it_says_and_the_rest_is_said_further_out() {
         .on_error(OnError::raise())
         .build();
     traffik::install(process).unwrap();
-    // Now clients are told apart, and counted where the process says.
+    // Now clients are told apart and counted on the process-wide backend.
     for path in ["/own", "/dynamic"] {
         assert_eq!(status(&bare, path, "203.0.113.1").await, 200, "{path}");
         assert_eq!(status(&bare, path, "203.0.113.1").await, 429, "{path}");
         let answer = send(&bare, path, "203.0.113.2").await;
         assert_eq!(answer.status(), 200, "{path}");
-        // The router's own word is nearer.
+        // The router's own setting takes precedence.
         assert!(
             answer.headers().contains_key("ratelimit") && !answer.headers().contains_key("x-ratelimit-limit")
         );
     }
 
-    // A layer inside of another adds to it, and what neither says is the process's.
+    // An inner layer complements an outer one, and what neither sets falls back to the process-wide default.
     let answers = Traffik::builder().on_throttled(async |_: &_, _: &_| "later").build();
     let counters = Traffik::builder().backend(memory()).headers(Headers::never()).build();
     let nested = behind(routes().layer(answers.layer()).layer(counters.layer()));

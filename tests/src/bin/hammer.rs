@@ -15,8 +15,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [url, uid, rate, strategy, hits] = args.as_slice() else {
         return Err("usage: hammer <url> <uid> <rate> <strategy> <hits>".into());
     };
-    // The timeout is generous because many processes share few cores, and the test counts rather than
-    // measures time.
+    // The timeout is generous because many processes share few cores, and the test
+    // counts rather than measures time.
     let redis = RedisBackend::builder(url).timeout(Duration::from_secs(10)).connect().await?;
     let limit = rate.parse::<traffik::Rate>()?.limit();
     let named = traffik_tests::strategies(limit).into_iter().find(|(name, _)| name == strategy);

@@ -1,5 +1,5 @@
-//! Faults under load: each one is injected while requests keep coming. The outcome of every request is
-//! asserted and printed.
+//! Faults under load: each one is injected while requests keep coming. The outcome of every
+//! request is asserted and printed.
 //!
 //! This is a single test, so that none of our other tests compete for the CPU while it measures time. With
 //! `TRAFFIK_WRITE=1` it writes the guide's table.

@@ -11,8 +11,8 @@ use traffik_tests::{Mirror, Random, RedisServer, seeds};
 
 use crate::support::throttle;
 
-/// Connects a backend that takes the time from its arguments, with a timeout that even a busy machine does
-/// not reach.
+/// Connects a backend that takes the time from its arguments, with a timeout that even
+/// a busy machine does not reach.
 async fn manual(server: &RedisServer, clock: ManualClock) -> RedisBackend {
     let redis = RedisBackend::builder(server.url()).clock(clock).timeout(Duration::from_secs(10));
     redis.connect().await.unwrap()

@@ -6,8 +6,8 @@ use traffik_tests::{Mirror, RedisServer};
 
 use crate::support::{FOREVER, patient, throttle};
 
-/// A limit on the total number of hits, ever. Keeps its count in bytes of its own or, for comparison, like a
-/// window does.
+/// A limit on the total number of hits, ever. Keeps its count in bytes of its own or, for
+/// comparison, like a window does.
 #[derive(Debug, Clone, Copy)]
 struct Lifetime {
     bytes: bool,

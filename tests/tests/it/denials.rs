@@ -58,8 +58,8 @@ async fn by_the_servers_own_clock() {
         tokio::time::sleep(Duration::from_millis(1)).await;
         refused = limited.hit("ann").await.unwrap();
     }
-    // The client passes once a token is available. A few calls may fall between the ends of the wait on the
-    // two clocks.
+    // The client passes once a token is available. A few calls may fall between the ends
+    // of the wait on the two clocks.
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     let calls = server.decisions();
     println!("{hits} refused requests, {calls} calls of Redis");

@@ -27,8 +27,8 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Checks the expiry of the only key against how long its state still matters. `began` is an instant
-    /// before the operation.
+    /// Checks the expiry of the only key against how long its state still matters. `began` is
+    /// an instant before the operation.
     async fn expires(&self, began: Instant, what: &str) {
         let key = self.server.keys().pop();
         let left: i64 = match &key {

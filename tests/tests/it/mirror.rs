@@ -49,9 +49,8 @@ fn build(uid: &str, backend: &SharedBackend, random: &mut Random) -> Throttle {
 
 struct Trace {
     random: Random,
-    /// Whether the clock occasionally steps back. If so, only one key is used: the in-memory store drops
-    /// expired keys when other keys arrive, and a clock that steps back to before the expiry would reveal
-    /// that.
+    /// Whether the clock occasionally steps back. If so, only one key is used: the in-memory store drops expired
+    /// keys when other keys arrive, and a clock that steps back to before the expiry would reveal that.
     skewed: bool,
     clock: ManualClock,
     throttles: Vec<Throttle>,

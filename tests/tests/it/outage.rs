@@ -124,8 +124,8 @@ async fn killed_and_started_again() {
     assert!(used <= 2, "{used} charged: something was sent again");
 }
 
-/// Connections closed by Redis after its `timeout`, or by something in between. The next hit must notice in
-/// time to reconnect.
+/// Connections closed by Redis after its `timeout`, or by something in between. The next hit
+/// must notice in time to reconnect.
 #[tokio::test]
 async fn closed_while_idle() {
     let server = RedisServer::start();

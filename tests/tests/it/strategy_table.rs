@@ -103,8 +103,8 @@ impl Trial {
         self.throttle.hit(client).await.unwrap().is_allowed()
     }
 
-    /// Hits as often as allowed, a microsecond apart, and then once per step for three periods. Calls `look`
-    /// after each hit.
+    /// Hits as often as allowed, a microsecond apart, and then once per step for three
+    /// periods. Calls `look` after each hit.
     async fn fill(&self, mut look: impl FnMut()) {
         while self.hit().await {
             look();

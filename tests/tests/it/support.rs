@@ -28,8 +28,7 @@ pub(crate) fn memory() -> (ManualClock, SharedBackend) {
     (clock.clone(), MemoryBackend::builder().clock(clock).build().into())
 }
 
-/// Creates a backend that compares a fresh in-memory store with an emptied Redis, which must agree in every
-/// number.
+/// Creates a backend that compares a fresh in-memory store with an emptied Redis, which must agree in every number.
 pub(crate) async fn mirrored(server: &RedisServer) -> (ManualClock, SharedBackend) {
     server.command::<()>(&["FLUSHALL"]);
     let (clock, memory) = memory();

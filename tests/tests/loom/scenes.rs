@@ -38,8 +38,7 @@ fn explore(scene: impl Fn() + Sync + Send + 'static) {
     println!("{} interleavings", tried.load(Ordering::Relaxed));
 }
 
-/// Builds a hit on the last bucket of the smallest table. When the table grows, even keys stay and odd keys
-/// move.
+/// Builds a hit on the last bucket of the smallest table. When the table grows, even keys stay and odd keys move.
 fn hit(key: u64, limit: u64) -> Hit<'static> {
     at(SMALLEST - 1, key | (key % 2) << 55, limit)
 }
@@ -181,8 +180,7 @@ fn a_key_given_up_while_it_moves_is_gone() {
     });
 }
 
-/// Two batches over the same two buckets in opposite order: neither deadlocks, and charges are all or
-/// nothing.
+/// Two batches over the same two buckets in opposite order: neither deadlocks, and charges are all or nothing.
 #[test]
 fn batches_are_whole_and_wait_in_one_order() {
     explore(|| {

@@ -124,8 +124,8 @@ async fn different_clients_at_once_are_never_over_the_limit(backend: &SharedBack
     assert_eq!((allowed, users, used("many-0", 1).await), (50, 50, 50), "whoever was refused paid nothing");
 }
 
-/// Different clients are charged one after the other, and the log and queue strategies store the time of each
-/// charge.
+/// Different clients are charged one after the other, and the log and queue strategies
+/// store the time of each charge.
 async fn different_clients_are_given_back_as_of_each(backend: &SharedBackend) {
     let strategies: [Arc<dyn Strategy>; 2] = [Arc::new(SlidingLog::new()), Arc::new(LeakyQueue::new())];
     for strategy in strategies {
@@ -168,8 +168,8 @@ fn of_two_masters(cluster: &RedisCluster, backend: &SharedBackend) -> ([Throttle
 async fn a_slot_that_fails_keeps_nothing_from_the_others(cluster: &RedisCluster, backend: &SharedBackend) {
     let (both, parts) = of_two_masters(cluster, backend);
     for failing in 0..2 {
-        // Without this hit the correction would leave nothing to write: an empty key is removed, which takes
-        // no memory.
+        // Without this hit the correction would leave nothing to write: an empty key is
+        // removed, which takes no memory.
         assert!(hit_all(&both, &parts).await.unwrap().is_allowed());
         let quota = QuotaContext::new(&parts);
         both.iter().for_each(|one| quota.add(one, 3));

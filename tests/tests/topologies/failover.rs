@@ -50,8 +50,8 @@ pub(crate) async fn a_master_dies_and_its_replica_takes_over(cluster: &mut Redis
     }
 }
 
-/// No node serves a third of the slots, so the cluster serves nobody. That is an outage: neither a refusal
-/// nor a free pass.
+/// No node serves a third of the slots, so the cluster serves nobody. That is an outage:
+/// neither a refusal nor a free pass.
 pub(crate) async fn a_master_and_its_replica_are_gone(cluster: &mut RedisCluster) {
     let backend = connect(cluster, DEADLINE).await;
     let stack = stack(&backend);
@@ -109,8 +109,8 @@ async fn a_master_stops_and_its_replica_takes_over_under_load() {
     for client in 200..209 {
         exact(&backend, client).await;
     }
-    // The old master returns as a replica of its former replica. Clients that reach it before it knows are
-    // redirected.
+    // The old master returns as a replica of its former replica. Clients that reach it
+    // before it knows are redirected.
     cluster.nodes()[0].resume();
     cluster.wait_until_whole();
     for client in 210..219 {

@@ -12,9 +12,8 @@ fn file() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../traffik/src/docs/failover_table.md"))
 }
 
-/// Prints the outcome of one fault. With `TRAFFIK_WRITE=1`, also replaces its row in the table; otherwise
-/// only checks that the table has such a row. The refused count is always 0, since the load panics on a
-/// refusal.
+/// Prints the outcome of one fault. With `TRAFFIK_WRITE=1`, also replaces its row in the table; otherwise only
+/// checks that the table has such a row. The refused count is always 0, since the load panics on a refusal.
 pub(crate) fn put(fault: &str, sum: &Sum, again: Duration) {
     /// Serializes tests that access the file.
     static FILE: Mutex<()> = Mutex::new(());

@@ -56,18 +56,18 @@ fn the_walk_goes_from_the_right_over_proxies() {
         ("10.0.0.1", &["1.1.1.1, 203.0.113.9"], "203.0.113.9"),
         ("10.0.0.1", &["1.1.1.1, 203.0.113.9, 10.1.2.3"], "203.0.113.9"),
         ("10.0.0.1", &["203.0.113.9 ,192.0.2.7,\t10.1.2.3"], "203.0.113.9"),
-        // Several lines are one list.
+        // Several lines form one list.
         ("10.0.0.1", &["1.1.1.1", "203.0.113.9", "10.1.2.3"], "203.0.113.9"),
         ("10.0.0.1", &["1.1.1.1, 203.0.113.9", "10.1.2.3"], "203.0.113.9"),
-        // All of them proxies: the request began at the furthest.
+        // All are proxies, so the request originated at the furthest one.
         ("10.0.0.1", &["10.9.9.9, 10.1.2.3"], "10.9.9.9"),
         ("10.0.0.1", &[], "10.0.0.1"),
-        // Ports and brackets.
+        // With ports and brackets.
         ("10.0.0.1", &["203.0.113.9:4711"], "203.0.113.9"),
         ("10.0.0.1", &["2001:db8::9"], "2001:db8::9"),
         ("10.0.0.1", &["[2001:db8::9]"], "2001:db8::9"),
         ("10.0.0.1", &["[2001:db8::9]:4711"], "2001:db8::9"),
-        // Mapped addresses are their IPv4 ones, before anything is compared.
+        // IPv4-mapped addresses are converted to IPv4 before any comparison.
         ("::ffff:10.0.0.1", &["203.0.113.9, ::ffff:10.1.2.3"], "203.0.113.9"),
         ("10.0.0.1", &["::ffff:203.0.113.9"], "203.0.113.9"),
         ("fd00::1", &["203.0.113.9"], "203.0.113.9"),
@@ -125,10 +125,10 @@ fn forwarded_is_read_by_its_grammar() {
         ("for=1.1.1.1, for=203.0.113.9, for=10.1.2.3", "203.0.113.9"),
         ("for=203.0.113.9;host=\"a, for=1.1.1.1\"", "203.0.113.9"),
         ("for=203.0.113.9;host=\"\\\", for=1.1.1.1; for=2.2.2.2\\\\\"", "203.0.113.9"),
-        // The client's open quote takes nothing from what the proxy wrote.
+        // A quote left open by the client hides nothing that the proxy wrote.
         ("for=\", for=203.0.113.9", "203.0.113.9"),
         ("for=\"\\, for=\"203.0.113.9\"", "203.0.113.9"),
-        // No address, so the peer's.
+        // No address, so the peer's address is used.
         ("", "10.0.0.1"),
         ("for=", "10.0.0.1"),
         ("for", "10.0.0.1"),
@@ -218,9 +218,9 @@ fn ipv4_clients_behind_a_translator_are_told_apart() {
     let who = |peer: &str| identify(&ClientIp::default(), &request(peer, &[]));
     assert_eq!(who("64:ff9b::203.0.113.9"), who("203.0.113.9"));
     assert_ne!(who("64:ff9b::203.0.113.9"), who("64:ff9b::203.0.113.8"));
-    // One bit beside the prefix, and it is a network like any other.
+    // With one more bit set next to the prefix, the address is masked like any other IPv6 address.
     assert_eq!(who("64:ff9b::1:203.0.113.9"), who("64:ff9b::1:203.0.113.8"));
-    // Nobody becomes a proxy by it.
+    // This does not turn anyone into a trusted proxy.
     let claims = request("64:ff9b::10.0.0.1", &[("x-forwarded-for", b"198.51.100.1")]);
     assert_eq!(
         identify(&ClientIp::behind(TRUSTED), &claims),
@@ -243,7 +243,7 @@ fn a_peer_by_hand_or_of_a_test_stands_in_where_there_is_no_other() {
         identify(&ClientIp::default(), &parts),
         identify(&ClientIp::default(), &request("203.0.113.8", &[]))
     );
-    // The socket's own word goes before either.
+    // The address from the socket takes precedence over both.
     parts.extensions.insert(ConnectInfo("203.0.113.7:80".parse::<SocketAddr>().unwrap()));
     assert_eq!(
         identify(&ClientIp::default(), &parts),
@@ -258,7 +258,7 @@ fn without_a_peer_everyone_is_anonymous() {
     assert_eq!(identify(&ClientIp::behind(["0.0.0.0/0"]), &parts), ANONYMOUS);
 }
 
-/// Anything that a header can hold, and much that means something there.
+/// Generates anything that a header can contain, with many characters that have a meaning in it.
 fn junk() -> impl Strategy<Value = Vec<u8>> {
     const PIECES: [&[u8]; 15] = [
         b"\"",
@@ -305,7 +305,7 @@ proptest! {
         own_line in any::<bool>(),
         quoted in any::<bool>(),
     ) {
-        // Two proxies in a row, each appending to what came, on the same line or on one of its own.
+        // Two proxies in a row, each of which appends either to the existing line or a line of its own.
         for (header, name) in &ALL[..2] {
             let write = |ip: &str| match (header, quoted) {
                 (ForwardedHeader::Forwarded, true) => format!("proto=https;for=\"{ip}:80\""),
@@ -325,7 +325,7 @@ proptest! {
             let lines: Vec<_> = lines.iter().map(|line| (*name, &line[..])).collect();
             prop_assert_eq!(found(*header, "10.0.0.1", &lines), ip("203.0.113.9"));
         }
-        // A proxy that replaces what came.
+        // A proxy that replaces the header.
         for (header, name) in &ALL[2..] {
             let mut lines: Vec<_> = before.iter().map(|line| ("x-forwarded-for", &line[..])).collect();
             lines.push((name, b"203.0.113.9"));

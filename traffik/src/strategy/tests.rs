@@ -1,5 +1,5 @@
-//! Proof of the strategies against reference models: each definition, recomputed from scratch out
-//! of a plain list of what happened, with 128-bit integers and no cleverness.
+//! Checks the strategies against reference models. Each model recomputes the definition from scratch, from a
+//! plain list of events, with 128-bit integers and without optimizations.
 //!
 //! `TRAFFIK_LONG=1` runs fifty times as many traces.
 
@@ -20,10 +20,10 @@ use super::{Ask, Op, State, Strategy, Verdict};
 use crate::identity::{KindRef, Priority, Who};
 use crate::rate::Rate;
 
-/// A week after 2020-01-01, a little into a period of whatever length.
+/// A week after 2020-01-01, plus an offset so that it is not at the start of a period of any length.
 const START: u64 = 1_578_441_600_000_000 + 123_456_789;
 
-/// One seed for every run, so that a failure can be had again.
+/// Uses the same seed in every run, so that failures are reproducible.
 fn config(cases: u32) -> Config {
     let long = std::env::var_os("TRAFFIK_LONG").is_some_and(|value| value != "0");
     Config {
@@ -35,7 +35,7 @@ fn config(cases: u32) -> Config {
     }
 }
 
-/// Runs the test on random inputs. A failure names the strategy, the least input found, and the seed.
+/// Runs the test on random inputs. A failure reports the strategy, the smallest failing input, and the seed.
 fn prove<S: proptest::strategy::Strategy>(
     case: &cases::Case,
     traces: u32,
@@ -57,7 +57,7 @@ const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// From one in a leap year to a thousand million a second, and fractions that don't come out even.
+/// From one unit in a leap year to almost a million per microsecond, including fractions that do not divide evenly.
 fn rates() -> Vec<Rate> {
     vec![
         rate(1, 366 * DAY),
@@ -79,7 +79,7 @@ fn rates() -> Vec<Rate> {
     ]
 }
 
-/// A client of one of three tiers, and of one of four priorities.
+/// Returns a client of one of three tiers and one of four priorities.
 fn who(choice: u8) -> Who<'static> {
     let tier = [None, Some("premium"), Some("unheard of")][usize::from(choice % 3)];
     let priority =
@@ -87,15 +87,15 @@ fn who(choice: u8) -> Who<'static> {
     Who { tier, priority, ..Who::of(KindRef::Anonymous) }
 }
 
-/// The phase that staggered windows are shifted by.
+/// The phase by which staggered windows are shifted.
 const PHASE: u64 = 0x9e37_79b9_7f4a_7c15;
 
 fn ask<'a>(op: Op, now: u64, rate: &'a Rate, cost: u64, who: Who<'a>) -> Ask<'a> {
     Ask { who, phase: PHASE, ..Ask::new(op, now, rate, cost) }
 }
 
-/// A random account: a few hits and refunds of random costs, at instants up to `now`, which comes
-/// last. Says what was kept of it, and for how long.
+/// Creates a random account by a few hits and refunds of random costs. Returns its state, the current time,
+/// and a verdict that describes the state at that time.
 fn account(case: &cases::Case, rate: &Rate, moves: &[(u64, u64, u8)]) -> (State, u64, Verdict) {
     let (mut state, mut now) = (State::Empty, START);
     let mut verdict = peek(&*case.strategy, &state, &ask(Op::Check, now, rate, 1, who(2)));
@@ -108,12 +108,12 @@ fn account(case: &cases::Case, rate: &Rate, moves: &[(u64, u64, u8)]) -> (State,
             verdict = step;
         }
         if *choice % 3 == 0 {
-            // On to just before or after something gives way.
+            // Move to the instant at which the account is full again, or up to two microseconds before it.
             now += step.reset_after.saturating_sub(cost % 3);
         } else if step.admitted {
             continue;
         }
-        // What is kept is told as of the present.
+        // A refund of nothing reports the state as of now.
         let none = case.strategy.step(&mut state, &ask(Op::Refund { at: None }, now, rate, 0, who(2)));
         verdict = none;
     }

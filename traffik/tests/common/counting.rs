@@ -1,4 +1,4 @@
-//! An allocator that counts, for both test programs.
+//! A counting allocator, shared by both test binaries.
 
 #![allow(unsafe_code)]
 
@@ -11,32 +11,32 @@ thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How often this thread has asked for memory.
+/// Returns how often this thread has requested memory.
 pub(crate) fn count() -> usize {
     COUNT.get()
 }
 
 fn note() {
-    // A thread that is going away is not the one that counts.
+    // A thread that is being torn down is not the one being measured.
     let _ = COUNT.try_with(|count| count.set(count.get() + 1));
 }
 
-// SAFETY: every call is passed on to the system's allocator as it came; counting touches no memory of it.
+// SAFETY: every call is forwarded unchanged to the system allocator, and counting does not touch its memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note();
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         note();
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }

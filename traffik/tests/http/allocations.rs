@@ -1,4 +1,4 @@
-//! What the way in costs the allocator.
+//! How often a request allocates on its way in.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,7 +13,7 @@ use counting::count;
 #[path = "../common/counting.rs"]
 mod counting;
 
-/// Runs a future that is ready at once, and counts.
+/// Runs a future that is ready immediately. Returns its output and the number of allocations.
 fn allocations<T>(future: impl Future<Output = T>) -> (T, usize) {
     let mut future = std::pin::pin!(future);
     let before = count();
@@ -53,7 +53,7 @@ macro_rules! gated {
         }
         let mut parts = parts();
         let request = || axum::extract::Request::from_parts(self::parts(), axum::body::Body::empty());
-        // The first request builds what stays.
+        // The first request builds what is kept for later ones.
         allocations(enter(&mut parts));
         let (response, count) = allocations(enter(&mut parts));
         assert_eq!(allocations(enter_alone(request())).1, count);
@@ -75,7 +75,7 @@ fn an_allowed_request_without_headers_allocates_nothing() {
 fn headers_cost_a_handful() {
     let (response, count) = gated!(Legacy: "allocations:legacy"; Headers::legacy());
     assert_eq!(response.headers().len(), 3);
-    // The note until there is an answer, and the answer's map.
+    // The note that is kept until there is a response, and the header map of the response.
     assert!(count <= 3, "{count}");
     let (response, count) = gated!(Both: "allocations:both"; Headers::always());
     assert_eq!(response.headers().len(), 5);
@@ -95,13 +95,13 @@ fn a_layer_costs_its_note() {
     let mut once = || {
         let request = Request::from_parts(parts(), ());
         let future = async {
-            // Made inside, so that what the call itself takes is counted too.
+            // Create the future inside, so that allocations of the call itself are counted, too.
             tower::Service::call(&mut service, request).await
         };
         allocations(future).1
     };
     once();
-    // The charge, which a request that is turned away further in is given back; the note of it, for places further in,
-    // among the extensions; and what is left to do once there is an answer.
+    // The charge, which is refunded if the request is turned away further in; the note of it among the
+    // extensions, for layers and handlers further in; and the work left to do once there is a response.
     assert!(once() <= 3, "{}", once());
 }

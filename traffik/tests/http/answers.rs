@@ -1,4 +1,4 @@
-//! What refused clients are answered.
+//! The responses that refused clients get.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -55,7 +55,7 @@ async fn what_can_never_pass_is_told_no_time() {
     );
 }
 
-/// "Alone, it passes at that moment", and none before.
+/// Once the reported wait is over, the request passes unless others are charged meanwhile. It passes no earlier.
 #[tokio::test]
 async fn the_wait_is_that_of_the_refusal_which_yields_last() {
     #[throttle("answers:seconds", rate = "1/2s")]
@@ -121,7 +121,7 @@ async fn one_refusal_for_ever_leaves_no_time_to_come_back() {
     );
 }
 
-/// Rounded up, where the status has a place for it and its author has not said it.
+/// The wait is rounded up. It is added where the status allows for one and the handler has not set it.
 #[tokio::test]
 async fn an_answer_of_ones_own_is_told_when_to_come_back() {
     const OWN: [(&str, &str); 1] = [("retry-after", "7")];
@@ -169,7 +169,7 @@ async fn an_answer_of_ones_own_to_what_never_passes_is_told_no_time() {
     assert_eq!((reply.status, reply.header("retry-after")), (429, None));
 }
 
-/// A header that the throttle is told to write under that name is its author's word too.
+/// A header of that name among the throttle's own headers was set on purpose, too.
 #[tokio::test]
 async fn a_wait_among_ones_own_headers_stays() {
     let busy = |_: &Parts, _: &Throttled| StatusCode::TOO_MANY_REQUESTS;
@@ -240,7 +240,7 @@ async fn who_lets_pass_hides_nobody_who_refuses() {
     }
     let client = Client::of(Router::new().route("/", get(handler)).layer(app().build().layer())).await;
     assert_eq!(client.get("/").await.body, "false");
-    // The request runs, so the other throttle is charged for it.
+    // The request runs, so the other throttle charges for it.
     for left in [1, 0] {
         let reply = client.get("/").await;
         assert_eq!((&*reply.body, reply.status), ("true", 200));
@@ -254,7 +254,7 @@ async fn who_lets_pass_hides_nobody_who_refuses() {
     assert_eq!(refused.header("retry-after"), Some("60"));
 }
 
-/// A handler is told what was decided by a layer further out, with or without a throttle that only it has.
+/// A handler learns of the decision of a layer further out, whether or not it has a throttle of its own besides.
 #[tokio::test]
 async fn a_handler_under_its_own_throttle_as_a_layer_runs_anyway() {
     static BOTH: LazyLock<Throttle> =

@@ -1,4 +1,4 @@
-//! Behind proxies, over real connections.
+//! Clients behind proxies, over real connections.
 
 use axum::Router;
 use axum::routing::get;
@@ -45,9 +45,9 @@ async fn each_header_is_read_where_it_is_the_one() {
         assert_eq!(status(&client, name, first).await, 200, "{name}");
         assert_eq!(status(&client, name, first).await, 429, "{name}");
         assert_eq!(status(&client, name, second).await, 200, "{name}");
-        // Any other header says nothing, so that this is the proxy itself.
+        // Any other header is ignored, so the proxy itself is the client.
         assert_eq!(status(&client, "x-other", second).await, 200, "{name}");
-        // And so is whoever sends what can't be read.
+        // A request whose header cannot be read is attributed to the proxy, too.
         assert_eq!(status(&client, name, "unknown").await, 429, "{name}");
     }
 }

@@ -1,4 +1,4 @@
-//! Browsers: preflights, and refusals that a script may read.
+//! Browsers: preflight requests, and refusals that scripts can read.
 
 use axum::Router;
 use axum::routing::post;

@@ -1,4 +1,4 @@
-//! The attribute's gate: before the body, live settings, and doubled gates.
+//! The attribute's gate: it runs before the body is read, follows live settings, and can be stacked.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex};
@@ -14,7 +14,7 @@ use crate::support::{Client, app};
 
 static BODIES: AtomicU32 = AtomicU32::new(0);
 
-/// Counts whoever reads a body.
+/// Counts how often a body is read.
 struct Body;
 
 impl<S: Send + Sync> FromRequest<S> for Body {
@@ -74,7 +74,7 @@ async fn the_gate_follows_the_throttles_settings() {
     LIVE.set_rate("2/min").unwrap();
     LIVE.set_on_throttled(|_: &Parts, _: &Throttled| "changed");
     assert_eq!(ask("/plain").await.body, "changed");
-    // What the attribute says stands.
+    // What the attribute sets takes precedence.
     assert_eq!(ask("/own").await.body, "own");
     LIVE.set_continue_when_throttled();
     assert_eq!(ask("/plain").await.body, "");
@@ -143,12 +143,12 @@ async fn an_attribute_that_expands_on_its_own_joins_the_decision() {
         let reply = client.send("POST", "/", &[]).await;
         left.push((reply.status, reply.header("ratelimit").unwrap().to_owned()));
     }
-    // One decision: a refusal by the second charges the first nothing.
+    // A single decision: a refusal by the second throttle charges the first nothing.
     let said = |first, second| format!(r#""gate:outer";r={first};t=60, "gate:renamed";r={second};t=60"#);
     assert_eq!(left, [(200, said(4, 1)), (200, said(3, 0)), (429, said(3, 0)), (429, said(3, 0))]);
 }
 
-/// The outermost attribute takes those along that it knows by their name, and the others come later.
+/// The outermost attribute absorbs those that it recognizes by name. The others come later.
 #[tokio::test]
 async fn an_attribute_of_another_name_stands_last() {
     use traffik::throttle as limit;

@@ -1,4 +1,4 @@
-//! A tonic server behind a layer, and a tonic client.
+//! A tonic server behind a layer, called by a tonic client.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
@@ -16,7 +16,7 @@ use traffik::{Peer, Throttle, ThrottleLayer};
 
 use crate::support::{memory, throttle};
 
-/// Messages as bytes: what stands in them is nothing to a throttle.
+/// A codec for messages as raw bytes, whose contents do not matter to a throttle.
 #[derive(Debug, Clone, Copy, Default)]
 struct Raw;
 
@@ -54,7 +54,7 @@ impl Decoder for Raw {
     }
 }
 
-/// Sends back what it gets.
+/// Echoes every message.
 #[derive(Debug, Clone, Copy)]
 struct Echo;
 
@@ -81,7 +81,7 @@ impl tower::Service<Request<tonic::body::Body>> for Echo {
     }
 }
 
-/// tonic's own trait for one call, on a tower service.
+/// Adapts a tower service to tonic's trait for unary calls.
 struct Unary<S>(S);
 
 impl<S> tonic::server::UnaryService<Bytes> for Unary<S>
@@ -130,7 +130,7 @@ async fn a_refusal_is_resource_exhausted_with_the_time_to_wait() {
     assert_eq!(text("grpc-retry-pushback-ms").as_deref(), Some("60000"));
     assert_eq!(text("retry-after").as_deref(), Some("60"));
     assert_eq!(text("ratelimit").as_deref(), Some(r#""grpc";r=0;t=60"#));
-    // google.rpc.Status: code 8, the message, and one Any: a RetryInfo of Duration { seconds: 60 }.
+    // A `google.rpc.Status`: code 8, the message, and one `Any` with a `RetryInfo` of `Duration { seconds: 60 }`.
     let mut details = vec![0x08, 8, 0x12, 33];
     details.extend(b"Too many requests. Retry in 60 s.");
     details.extend([0x1a, 48, 0x0a, 40]);
@@ -151,7 +151,7 @@ async fn of_several_refusals_the_last_to_yield_says_when() {
     let text = |name| status.metadata().get(name).map(|value| value.to_str().unwrap().to_owned());
     assert_eq!(text("grpc-retry-pushback-ms").as_deref(), Some("3600000"));
     assert_eq!(text("retry-after").as_deref(), Some("3600"));
-    // Duration { seconds: 3600 }, as a varint of two bytes.
+    // `Duration { seconds: 3600 }`, as a varint of two bytes.
     assert!(status.details().ends_with(&[0x12, 5, 0x0a, 3, 0x08, 0x90, 0x1c]), "{:?}", status.details());
 }
 

@@ -1,4 +1,4 @@
-//! When headers are written, which, and by whose account.
+//! When headers are written, which ones, and from which account.
 
 use axum::Router;
 use axum::response::IntoResponse;
@@ -92,7 +92,7 @@ fn bad_names_and_values_are_mistakes() {
     }
 }
 
-/// A layer can't fail, as building a throttle can.
+/// A layer cannot fail, whereas building a throttle can.
 #[tokio::test]
 async fn what_a_layer_cannot_write_is_left_out() {
     let headers = Headers::draft()
@@ -144,7 +144,7 @@ async fn stacked_throttles_share_each_line() {
         reply.header("ratelimit"),
         Some(r#""headers:outer";r=8;t=60, "headers:inner";r=2;t=3600, "around";r=4;t=60"#)
     );
-    // The legacy three are those of the account nearest to its limit, wherever it stands.
+    // The three legacy headers describe the account closest to its limit, wherever its throttle is.
     assert_eq!(reply.legacy(), Some([2, 1, 60]));
 }
 
@@ -182,7 +182,7 @@ async fn what_the_handler_says_is_merged_or_left() {
     assert_eq!(reply.header("x-own"), Some("mine"));
 }
 
-/// What a list of the present draft can't hold would have a client ignore all of it, ours too.
+/// One member that the current draft does not allow makes clients ignore the whole list, including our own members.
 #[tokio::test]
 async fn what_an_older_draft_says_is_replaced() {
     async fn handler() -> impl IntoResponse {
@@ -201,7 +201,7 @@ async fn what_an_older_draft_says_is_replaced() {
     assert_eq!(reply.header("ratelimit"), Some(r#""t12";r=4;t=60"#));
 }
 
-/// Several gateways on the way may each have added a line.
+/// Several gateways along the way may each have added a line.
 #[tokio::test]
 async fn what_comes_twice_is_replaced() {
     for twice in 0..3 {
@@ -248,14 +248,14 @@ async fn nothing_is_said_of_who_is_not_counted() {
     assert!(matches!(shadow.check("nobody").await, Ok(Decision::Allowed(_))));
 }
 
-/// What a client that paces itself goes by: so much in so many seconds.
+/// A client that paces itself relies on this: so many units in so many seconds.
 #[tokio::test]
 async fn a_bucket_tells_the_time_in_which_it_fills() {
     let steady = strategy::Gcra::new;
     for (rate, strategy, policy) in [
         ("20/min", steady().into_strategy(), r#""own";q=1;w=3"#),
         ("20/min", steady().burst(40).into_strategy(), r#""own";q=40;w=120"#),
-        // A seventh of a minute.
+        // A seventh of a minute is not a whole number of seconds.
         ("7/min", steady().into_strategy(), r#""own";q=1"#),
         ("20/min", strategy::TokenBucket::new().burst(5).into_strategy(), r#""own";q=5;w=15"#),
         ("20/min", strategy::TokenBucket::new().into_strategy(), r#""own";q=20;w=60"#),

@@ -1,4 +1,4 @@
-//! `ThrottleLayer` around an axum router and a bare hyper service.
+//! `ThrottleLayer` around an axum router and a plain hyper service.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
@@ -50,7 +50,7 @@ async fn several_throttles_are_one_decision() {
         .layer(traffik::Traffik::builder().backend(backend.clone()).build().layer());
     let client = Client::of(app).await;
     assert_eq!(client.statuses("/").await, [200, 200, 429, 429]);
-    // One call a request, and no refusal charged the other throttle.
+    // One call per request, and a refusal charges the other throttle nothing.
     assert_eq!(backend.calls(), 4);
     let left = client.get("/").await;
     assert_eq!(left.header("ratelimit"), Some(r#""wide";r=8;t=60, "narrow";r=0;t=60"#));
@@ -71,7 +71,7 @@ async fn clones_of_the_layer_share_their_counters() {
     assert_eq!(client.get("/two").await.status, 429);
 }
 
-/// The types have names.
+/// The types can be named in a struct.
 struct Shop {
     _service: ThrottleService<Router>,
     _layer: ThrottleLayer,
@@ -150,7 +150,8 @@ async fn dynamic_backends_are_found_through_the_layers() {
     let client = Client::of(app).await;
     assert_eq!(client.statuses("/first").await, [200, 429]);
     assert_eq!(client.statuses("/second").await, [200, 429]);
-    // No context, and none installed: a mistake, and no answer of the kind that says slow down.
+    // There is no backend, neither from a layer nor installed. That is a configuration error, so the response
+    // must not tell the client to slow down.
     assert_eq!(client.get("/third").await.status, 500);
 }
 

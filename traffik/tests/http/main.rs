@@ -1,4 +1,4 @@
-//! The HTTP surface, over real sockets, with real clients, and without waiting for time to pass.
+//! The HTTP interface, over real sockets and with real clients, without waiting for time to pass.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 

@@ -1,5 +1,5 @@
-//! `#[throttle]` beside the attributes that often stand next to it, in the orders that the
-//! documentation of `traffik::axum` promises.
+//! `#[throttle]` next to attributes that are often used with it, in the orders that the documentation of
+//! `traffik::axum` promises to support.
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -36,7 +36,7 @@ async fn debug_handler(State(()): State<()>, Path(id): Path<u32>) -> String {
     id.to_string()
 }
 
-/// By number.
+/// Returns the ID.
 #[utoipa::path(get, path = "/openapi_above/{id}", params(("id" = u32, Path,)), responses((status = 200)))]
 #[throttle("neighbours:openapi_above", rate = "1/min")]
 async fn openapi_above(Path(id): Path<u32>) -> String {
@@ -49,8 +49,8 @@ async fn openapi_below(Path(id): Path<u32>) -> impl IntoResponse {
     id.to_string()
 }
 
-/// A typed path wants to be its handler's first argument under `typed_get`, and the gate is. Under
-/// `route` it may stand anywhere.
+/// With `typed_get`, a typed path must be the handler's first argument, but that place is taken by the gate.
+/// With `route`, it may be anywhere.
 #[derive(Deserialize, TypedPath)]
 #[typed_path("/typed/{id}")]
 struct Typed {
@@ -109,7 +109,7 @@ fn the_gate_shows_in_no_schema() {
 #[cfg(feature = "aide")]
 #[test]
 fn nor_in_aides() {
-    // What an input adds to an operation is up to its methods, and this has none of its own.
+    // An input adds to an operation through its methods, and this implementation overrides none.
     fn adds_nothing<T: aide::OperationInput>() {}
     adds_nothing::<traffik::Gate<()>>();
 }

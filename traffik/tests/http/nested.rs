@@ -1,4 +1,5 @@
-//! Layers around layers and gates: one charge a throttle, and none for who is turned away.
+//! Layers around layers and gates: each throttle charges once, and a request that is
+//! turned away is charged nowhere.
 
 use std::sync::LazyLock;
 
@@ -57,9 +58,9 @@ async fn a_larger_cost_further_in_charges_the_difference() {
         assert_eq!(legacy[1], left, "{path}");
         assert_eq!(reply.header("ratelimit"), Some(&*format!(r#""nested:costs";r={left};t=60"#)));
     }
-    // Refused further in: what the layer charged is given back.
+    // Refused further in, so what the layer charged is refunded.
     assert_eq!(client.statuses("/fixed").await, [429, 429]);
-    // Its own account, of which one is taken.
+    // The scope has an account of its own, of which one unit is used.
     let reply = client.get("/scoped").await;
     assert_eq!((reply.status, reply.legacy()), (200, Some([10, 0, 60])));
     assert_eq!(client.get("/cheap").await.status, 429);
@@ -119,7 +120,7 @@ async fn a_refund_and_a_refusal_give_back_once() {
     let client = Client::of(app).await;
     assert_eq!(client.statuses("/free").await, [200, 200]);
     assert_eq!(client.statuses("/").await, [200, 429, 429, 429]);
-    // Three are taken: neither more nor fewer.
+    // Exactly three units are used.
     assert_eq!(client.statuses("/free").await, [200, 200, 429]);
 }
 
@@ -138,7 +139,7 @@ async fn direct_calls_always_count() {
     assert_eq!(client.statuses("/").await, [200, 200, 429]);
 }
 
-/// A layer in between that asks the inner service several times, and answers what it likes best.
+/// A middle layer may call the inner service several times and answer as it likes.
 #[tokio::test]
 async fn what_is_given_back_is_given_back_once_and_for_the_final_answer() {
     #[throttle("nested:narrow", rate = "1/min")]
@@ -168,7 +169,7 @@ async fn what_is_given_back_is_given_back_once_and_for_the_final_answer() {
         .layer(ThrottleLayer::new([&outer]))
         .layer(app().build().layer());
     let client = Client::of(app).await;
-    // What is left after a request that is served whatever comes of it further in.
+    // What is left after a request that is served whatever happens further in.
     let left = async || client.get("/served").await.legacy().unwrap()[1];
     assert_eq!(left().await, 99);
     assert_eq!(left().await, 98, "the narrow one refused, and the client was served");
@@ -203,7 +204,7 @@ async fn what_was_free_at_a_layer_is_charged_in_full_further_in() {
     assert_eq!(client.statuses("/later").await, [200, 200, 429]);
 }
 
-/// It is the layer's refusal, and told as such, also where each request has a rate of its own.
+/// The refusal is the layer's and is reported as such, even if each request has a rate of its own.
 #[tokio::test]
 async fn a_stricter_handler_tells_the_policy_that_refused() {
     static TRIAL: LazyLock<Throttle> = LazyLock::new(|| {

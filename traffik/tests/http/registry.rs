@@ -1,4 +1,4 @@
-//! Running systems: seen, switched and changed under load.
+//! Throttles in a running system are listed, switched and changed under load.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -38,7 +38,8 @@ fn it_lists_live_settings() {
     assert_eq!(uids(), ["b"]);
 }
 
-/// What a rule holds may know the registry, and goes with it where there is no room for the rule.
+/// A rule may own a handle to the registry. If there is no room for the rule, it is
+/// dropped after the lock is released.
 #[test]
 fn a_rule_without_room_is_let_go_of_after_the_lock() {
     struct Watch(Registry);
@@ -59,7 +60,7 @@ fn a_rule_without_room_is_let_go_of_after_the_lock() {
     assert_eq!(wait.recv_timeout(Duration::from_secs(30)), Ok(false), "it waits for itself");
 }
 
-/// So may what is replaced know the throttle.
+/// Likewise, a replaced setting may own a handle to the throttle.
 #[test]
 fn what_is_replaced_is_let_go_of_after_the_lock() {
     struct Watch(Throttle);
@@ -80,7 +81,7 @@ fn what_is_replaced_is_let_go_of_after_the_lock() {
     assert_eq!(seen.cost(), Some(2));
 }
 
-/// And what is refused.
+/// So may a rejected setting.
 #[test]
 fn a_strategy_that_is_refused_is_let_go_of_after_the_lock() {
     #[derive(Debug)]
@@ -112,7 +113,7 @@ fn a_strategy_that_is_refused_is_let_go_of_after_the_lock() {
     assert_eq!(seen.cost(), Some(2));
 }
 
-/// Whoever hears that there was no room may ask the registry.
+/// A subscriber that is told there is no room may query the registry.
 #[test]
 fn an_order_without_room_is_told_after_the_lock() {
     struct Asks(Registry);
@@ -198,7 +199,7 @@ async fn what_is_asked_before_a_throttle_is_there_is_done_when_it_comes() {
     assert_eq!(client.statuses("/").await, [200, 429]);
     assert_eq!(client.statuses("/health").await, [200, 200]);
 
-    // Done once: another throttle of the name starts afresh.
+    // An order applies once: a new throttle of that name starts afresh.
     drop(off);
     assert!(build("off").is_enabled());
 
@@ -223,7 +224,7 @@ fn orders_for_nobody_are_bounded() {
     assert!(build("nobody:1999").is_enabled());
 }
 
-/// An attribute's throttle is built at the first request of its handler.
+/// An attribute's throttle is built at the first request to its handler.
 #[tokio::test]
 async fn an_attribute_can_be_switched_off_before_its_first_request() {
     assert!(Registry::global().get("registry:early").is_none());
@@ -235,12 +236,12 @@ async fn an_attribute_can_be_switched_off_before_its_first_request() {
     assert_eq!(client.statuses("/").await, [200, 429]);
 }
 
-/// Everything that can be changed is, over and over, while requests come in.
+/// Everything that can be changed is changed over and over while requests come in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn changes_are_whole_under_load() {
     const LIMITS: [u64; 2] = [1_000_000, 2_000_000];
     let registry = Registry::new();
-    // Limit and cost always change together, so that what is left tells them apart.
+    // The limit and the cost always change together, so that the remainder tells the settings apart.
     let one = Throttle::builder("hammered").rate("1000000/day").registry(&registry).build().unwrap();
     let clock = ManualClock::new();
     let memory = || MemoryBackend::builder().clock(clock.clone()).build();
@@ -291,7 +292,7 @@ async fn changes_are_whole_under_load() {
                 if reply.body == "refused" {
                     refused.fetch_add(1, Ordering::SeqCst);
                 }
-                // Off for a moment, it says nothing; otherwise it says one of the two limits.
+                // A response says nothing while the throttle is off, and otherwise names one of the two limits.
                 if let Some(policy) = reply.header("ratelimit-policy") {
                     let limits = LIMITS.map(|limit| format!(r#""hammered";q={limit};w=86400"#));
                     assert!(limits.iter().any(|limit| limit == policy), "{policy}");
@@ -307,7 +308,7 @@ async fn changes_are_whole_under_load() {
     assert!(rounds > 10, "{rounds} rounds");
     assert_eq!(refused.load(Ordering::SeqCst), 0);
 
-    // And then it is what it was made last.
+    // Afterwards, the throttle has the settings that were made last.
     one.set_backend(memory()).unwrap();
     one.set_cost(1);
     one.set_rate("2/min").unwrap();

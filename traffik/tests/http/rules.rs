@@ -1,4 +1,4 @@
-//! Which requests a throttle is about.
+//! Which requests a throttle applies to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +10,7 @@ use traffik::{Parts, Registry, Throttle, ThrottleLayer, bypass_if, throttle, thr
 
 use crate::support::{Client, app, throttle as build};
 
-/// A client of an app where every path exists, nested and not.
+/// Returns a client of an app in which every path exists, both nested and not.
 async fn client(one: Throttle) -> Client {
     let any = || Router::new().fallback(async || "");
     let app = any().nest("/api", any()).layer(ThrottleLayer::new([one])).layer(app().build().layer());
@@ -30,8 +30,8 @@ async fn a_matching_bypass_skips() {
     assert_eq!(client.send("POST", "/", &[("x-internal", "")]).await.status, 200);
 }
 
-/// All that is said of a rule holds: a second predicate does not replace the first, and a list of methods that came
-/// out empty is not a list of all.
+/// All conditions of a rule must hold: a second predicate does not replace the first, and an empty list of
+/// methods does not stand for all methods.
 #[tokio::test]
 async fn a_bypass_is_no_wider_than_what_is_said_of_it() {
     let has = |name: &'static str| move |parts: &Parts| parts.headers.contains_key(name);
@@ -63,13 +63,13 @@ async fn every_throttle_if_must_match() {
     assert_eq!(mobile("DELETE", "/api/users").await, 200);
     assert_eq!(mobile("GET", "/api/users").await, 200);
     assert_eq!(mobile("GET", "/api/users").await, 429);
-    // Spelling the path differently is no way around.
+    // Spelling the path differently does not get around the rule.
     assert_eq!(mobile("GET", "/%61pi//users/").await, 429);
     assert_eq!(mobile("DELETE", "/api/users").await, 200);
 }
 
-/// However a path is spelled that axum has a handler answer, a rule about that handler counts it, and no bypass of another
-/// lets it pass.
+/// However a path is spelled, if axum routes it to a handler, a rule on that handler counts it, and no bypass
+/// for another one lets it pass.
 #[tokio::test]
 async fn no_spelling_that_axum_takes_gets_around_a_rule() {
     let rules = [

@@ -1,8 +1,8 @@
-//! The short ways decide and answer as the general one does.
+//! The fast paths decide and answer like the general path.
 //!
-//! A throttle that was changed since it was built goes another way, even if nothing of it is different now, and one
-//! with a rule goes the general one, even if the rule never holds: triplets of these kinds stand beside those that go
-//! the shortest way.
+//! A throttle that was changed after it was built takes a longer path, even if its settings are the same as
+//! before. One with a rule takes the general path, even if the rule never matches. Each triplet compares
+//! these two kinds with a throttle that takes the fastest path.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
@@ -30,7 +30,7 @@ fn ruled(builder: ThrottleBuilder, cost: u64) -> Throttle {
     builder.cost(cost).rule(bypass_if().path("/never")).build().unwrap()
 }
 
-/// Three handlers under throttles of the same settings and of these names.
+/// Defines three handlers whose throttles have these names and the same settings.
 macro_rules! triplets {
     ($short:ident, $long:ident, $general:ident, $uid:ident, $($throttle:ident: $make:expr, $cost:expr;)*) => {
         mod $general {
@@ -77,7 +77,7 @@ fn log_of_address(uid: &str) -> ThrottleBuilder {
     throttle(uid, "12/3s").strategy(SlidingLog::new())
 }
 
-/// Nobody counts the first client, and the others are counted as one.
+/// Exempts the first client and counts all others as one.
 fn name(parts: &Parts) -> Identity {
     match parts.extensions.get() {
         Some(Peer(IpAddr::V4(ip))) if ip.octets()[3] == 0 => EXEMPTED,
@@ -116,14 +116,14 @@ triplets!(short_three, long_three, general_three, three, A: paced, 1; B: window,
 triplets!(short_four, long_four, general_four, four, A: paced, 1; B: window, 3; C: scoped, 1; D: log_of_address, 1;);
 triplets!(short_five, long_five, general_five, five, A: paced, 1; B: window, 1; C: scoped, 1; D: log_of_address, 1; E: paced, 2;);
 
-/// Two throttles that count on one account, as different registries allow: both charge it.
+/// Two throttles that share an account, as separate registries allow. Both charge it.
 fn shared(_: &str) -> ThrottleBuilder {
     paced("shared")
 }
 
 triplets!(short_shared, long_shared, general_shared, shared, A: shared, 1; B: shared, 1; C: window, 1;);
 
-/// One request's status and rate-limit headers.
+/// Sends a request. Returns its status and its rate-limit headers.
 async fn ask(router: &Router, client: u8) -> (u16, HeaderMap) {
     let mut request = Request::new(Body::empty());
     request.extensions_mut().insert(Peer(IpAddr::V4(Ipv4Addr::new(10, 0, 0, client))));
@@ -181,7 +181,7 @@ proptest! {
     }
 }
 
-/// What is compared does tell throttles apart: some requests are refused, and some are not.
+/// The comparison is meaningful: some of these requests are refused, and some are not.
 #[test]
 fn requests_of_that_kind_are_refused_and_let_pass() {
     let router = Router::new().route("/", get(short_three::handler)).layer(app().build().layer());

@@ -1,4 +1,4 @@
-//! WebSockets, with clients of their own.
+//! WebSockets, with real clients.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::support::{app, memory, serve, throttle as build};
 
 type Peer = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// An app that echoes what gets through, marked with whether it was over the limit.
+/// Connects to an app that echoes what gets through and marks whether it was over the limit.
 async fn echo(one: Throttle, guard: fn(GuardedSocket) -> GuardedSocket) -> Peer {
     let handler = async move |upgrade: WebSocketUpgrade, parts: Parts| -> Response {
         upgrade.on_upgrade(async move |socket| {
@@ -90,7 +90,7 @@ async fn a_client_over_the_limit_is_closed_on() {
     let (one, _clock) = timed("1/min");
     let mut peer = echo(one, |socket| socket.on_throttled(SocketAction::Close)).await;
     assert_eq!(say(&mut peer, "a").await, "in: a");
-    // Much that is still on its way must not keep the reason from the client.
+    // A lot of data still in transit must not keep the close reason from the client.
     let long = "b".repeat(64 * 1024);
     for _ in 0..40 {
         peer.send(long.as_str().into()).await.unwrap();
@@ -116,7 +116,7 @@ async fn a_message_over_the_limit_may_go_on() {
     assert_eq!(say(&mut peer, "c").await, "in: c");
 }
 
-/// A refusal is that of one message, and none of what comes behind it.
+/// A refusal concerns a single message and none that follow it.
 #[tokio::test]
 async fn a_ping_behind_a_message_over_the_limit_is_not_over_it() {
     for action in [SocketAction::Continue, SocketAction::Notify] {
@@ -157,7 +157,7 @@ async fn messages_cost_what_they_weigh() {
     assert_eq!(say(&mut peer, "four").await, "in: four");
     assert_eq!(say(&mut peer, "").await, "in: ");
     assert!(say(&mut peer, "x").await.contains("rate_limit"));
-    // What can never pass is told no time.
+    // A message that can never pass is given no time to retry.
     assert!(say(&mut peer, "eleven bytes").await.contains(r#""retry_after":null"#));
 }
 
@@ -187,7 +187,7 @@ async fn a_recv_that_is_cancelled_loses_nothing() {
         upgrade.on_upgrade(async move |socket| {
             let mut socket = one.guard_socket(socket, parts);
             loop {
-                // Ticks come more often than decisions.
+                // Ticks come more often than decisions, so that `recv` is cancelled again and again.
                 tokio::select! {
                     message = socket.recv() => match message {
                         Some(Ok(message)) => socket.send(message).await.unwrap(),
@@ -229,7 +229,7 @@ async fn connections_are_limited_by_the_attribute_and_messages_per_client() {
     };
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(refused.headers().contains_key("retry-after"));
-    // Both connections come from one client, and count on its one account.
+    // Both connections belong to one client and count on the same account.
     assert_eq!(say(&mut first, "a").await, "a");
     assert_eq!(say(&mut second, "b").await, "b");
     assert_eq!(say(&mut first, "c").await, "c");

@@ -1,4 +1,4 @@
-//! What the draft's headers say, read back by an independent parser of structured fields.
+//! The draft's headers, read back by an independent parser for structured fields.
 
 use axum::Router;
 use axum::routing::get;
@@ -8,7 +8,7 @@ use traffik::{Headers, Rate, ThrottleLayer};
 
 use crate::support::{Client, Reply, app, memory, throttle};
 
-/// Name and parameters of each member.
+/// The name and parameters of each member.
 type Members = Vec<(String, Vec<(String, i64)>)>;
 
 fn members(reply: &Reply, name: &str) -> Members {
@@ -33,7 +33,7 @@ fn parameters(pairs: &[(&str, i64)]) -> Vec<(String, i64)> {
 #[tokio::test]
 async fn lists_have_a_member_for_each_throttle() {
     let burst = throttle("burst", "5/min").build().unwrap();
-    // Half a second is no whole number of them: there is no `w` then.
+    // Half a second is not a whole number of seconds, so there is no `w`.
     let tick = throttle("tick", "1000/500ms").cost(3).build().unwrap();
     let huge = throttle("huge", "1000000000/day").build().unwrap();
     let app = Router::new().route("/", get(async || "")).layer(ThrottleLayer::new([&burst, &tick]));
@@ -109,7 +109,7 @@ proptest! {
             let response = tower::ServiceExt::oneshot(service, http::Request::new(())).await.unwrap();
             let reply = Reply { status: 200, headers: response.headers().clone(), body: String::new() };
             let policies = members(&reply, "ratelimit-policy");
-            // Two names that are the same are one policy.
+            // Two policies of the same name are one policy.
             assert_eq!(policies.len(), if first == second { 1 } else { 2 });
             assert_eq!(members(&reply, "ratelimit").len(), policies.len());
         });

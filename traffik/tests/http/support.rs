@@ -8,7 +8,7 @@ use http::HeaderMap;
 use traffik::test_kit::ManualClock;
 use traffik::{MemoryBackend, Registry, Throttle, ThrottleBuilder, Traffik, TraffikBuilder};
 
-/// Serves a router, for as long as the test's runtime lives.
+/// Serves a router for as long as the test's runtime lives.
 pub(crate) async fn serve(router: Router) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -16,23 +16,23 @@ pub(crate) async fn serve(router: Router) -> SocketAddr {
     address
 }
 
-/// A router's own memory, and the clock that it goes by.
+/// Creates an in-memory store and the manual clock that controls it.
 pub(crate) fn memory() -> (MemoryBackend, ManualClock) {
     let clock = ManualClock::new();
     (MemoryBackend::builder().clock(clock.clone()).build(), clock)
 }
 
-/// An app with a memory of its own, whose time stands still.
+/// Returns a builder for an app with its own in-memory store and a stopped clock.
 pub(crate) fn app() -> TraffikBuilder {
     Traffik::builder().backend(memory().0)
 }
 
-/// A throttle in a registry of its own.
+/// Returns a builder for a throttle in a registry of its own.
 pub(crate) fn throttle(uid: &str, rate: &str) -> ThrottleBuilder {
     Throttle::builder(uid).rate(rate).registry(&Registry::new())
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -41,14 +41,14 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// The value of a header that comes once.
+    /// Returns the value of a header, which must not occur more than once.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let values: Vec<_> = self.headers.get_all(name).iter().collect();
         assert!(values.len() <= 1, "{name} comes {} times", values.len());
         values.first().map(|value| value.to_str().unwrap())
     }
 
-    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
+    /// Returns `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
     pub(crate) fn legacy(&self) -> Option<[u64; 3]> {
         let number = |name| self.header(name).map(|value| value.parse().unwrap());
         Some([number("x-ratelimit-limit")?, number("x-ratelimit-remaining")?, number("x-ratelimit-reset")?])
@@ -90,7 +90,7 @@ impl Client {
         Reply { status, headers, body: response.text().await.unwrap() }
     }
 
-    /// The statuses of so many requests in a row.
+    /// Sends `N` requests in a row and returns their statuses.
     pub(crate) async fn statuses<const N: usize>(&self, path: &str) -> [u16; N] {
         let mut statuses = [0; N];
         for status in &mut statuses {

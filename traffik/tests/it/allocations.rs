@@ -1,4 +1,4 @@
-//! The hot path allocates nothing: counted, not believed.
+//! The hot path does not allocate: measured, not assumed.
 
 use std::future::IntoFuture;
 use std::pin::pin;

@@ -38,7 +38,7 @@ async fn both_limits_hold_and_the_first_that_refuses_is_reported() {
     assert_eq!(statuses(&app, "/", "10.0.0.2", 1).await, [200], "another client is another account");
 
     clock.advance(Duration::from_secs(60));
-    // Two are left of the hour: the refused hits of the first minute took nothing from it.
+    // Two are left of the hour, because the refused hits of the first minute took nothing from it.
     assert_eq!(statuses(&app, "/", "10.0.0.1", 3).await, [200, 200, 429]);
     let refused = send(&app, get_from("/", "10.0.0.1", &[])).await;
     assert!(body(refused).await.contains("\"violated-policies\":[\"attr:sustained\"]"));
@@ -162,7 +162,7 @@ async fn two_nested_gates_are_one_decision() {
     let (app, clock) = isolated(Router::new().route("/", get(nested)).route("/below", get(nested_below)));
     assert_eq!(statuses(&app, "/below", "10.0.0.1", 3).await, [200, 200, 429]);
     for _ in 0..5 {
-        // One of these five passes; the others are refused by the upper one and charge neither.
+        // One of these five passes. The upper throttle refuses the others, which charges neither.
         let _ = send(&app, get_from("/", "10.0.0.1", &[])).await;
     }
     assert!(BOTTOM.is_some());

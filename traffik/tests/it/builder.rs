@@ -1,4 +1,4 @@
-//! Throttles as values: decisions, settings, and what is refused when they are built.
+//! Throttles as values: decisions, settings, and what is rejected when they are built.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -88,7 +88,8 @@ async fn several_throttles_are_charged_all_or_none() -> Result {
     Ok(())
 }
 
-/// Registries of their own may give one uid several limits. On one store that is one account, and each limit holds.
+/// Separate registries may give one uid several limits. On one store that is a single
+/// account, and every limit holds.
 #[tokio::test]
 async fn a_uid_with_several_limits_keeps_the_lowest() -> Result {
     let memory = still();
@@ -104,7 +105,7 @@ async fn a_uid_with_several_limits_keeps_the_lowest() -> Result {
     Ok(())
 }
 
-/// While a new burst is rolled out, processes of both kinds count on one store.
+/// While a new burst is being rolled out, processes with either setting share one store.
 #[tokio::test]
 async fn a_smaller_burst_forgives_nothing_that_a_larger_has_lent() -> Result {
     let clock = ManualClock::new();
@@ -236,11 +237,12 @@ async fn settings_change_at_run_time() -> Result {
     Ok(())
 }
 
-/// A check says what a hit would: one that costs nothing asks nobody, were the account over a limit that has sunk.
+/// A check reports what a hit would do: if it costs nothing, it consults no store, even if the
+/// account exceeds a lowered limit.
 #[tokio::test]
 async fn a_check_of_nothing_passes_as_a_hit_of_nothing_does() -> Result {
     let registry = Registry::new();
-    let waits = DenialCache::new(still(), 10); // not at once, and so the long way
+    let waits = DenialCache::new(still(), 10); // not immediate, so this takes the slow path
     for backend in [SharedBackend::from(still()), SharedBackend::from(waits)] {
         let build = |uid| Throttle::builder(uid).rate("10/min").registry(&registry).backend(&backend);
         let throttle = build("b:nothing").build()?;

@@ -1,4 +1,4 @@
-//! The public interface's own samples, as they are written there.
+//! The samples in the documentation of the public interface, exactly as written there.
 
 use std::sync::LazyLock;
 
@@ -72,7 +72,7 @@ fn rates_identities_and_errors() {
     let _ = (OnError::allow(), OnError::throttle(), OnError::raise());
 }
 
-// Nothing is called: that it compiles is the test.
+// Nothing is called: compiling is the test.
 const _: fn(&'static Throttle) = what_is_held_can_be_sent_and_shared;
 
 fn what_is_held_can_be_sent_and_shared(throttle: &'static Throttle) {

@@ -1,5 +1,5 @@
-//! The denial cache: an attack costs the store one call a client and window, and nobody is told
-//! anything that the store would not have said.
+//! The denial cache: an attack costs the store one call per client and window, and no client is told anything
+//! that the store would not have said.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::support::Result;
 
 type StdResult<T, E> = std::result::Result<T, E>;
 
-/// A store that counts its calls behind a cache, and the clock of both.
+/// A store that counts its calls, the cache in front of it, and the clock of both.
 struct Setup {
     clock: ManualClock,
     store: FaultyBackend,
@@ -79,7 +79,7 @@ async fn any_size_will_do() -> Result {
     Ok(())
 }
 
-/// What is remembered says nothing of the store: it may be down.
+/// A remembered refusal says nothing about the store, which may be down.
 #[tokio::test]
 async fn a_breaker_learns_nothing_from_what_is_remembered() -> Result {
     let setup = setup(100);
@@ -97,7 +97,7 @@ async fn a_breaker_learns_nothing_from_what_is_remembered() -> Result {
         hit_all(both, client).await.unwrap_err();
     }
     assert_eq!(breaker.state(), BreakerState::Open);
-    // Nor does it close one that is about to try.
+    // Nor does it close a breaker that is about to probe.
     setup.clock.advance(Duration::from_secs(30));
     assert!(!hit_all(both, "attacker").await?.is_allowed());
     assert_ne!(breaker.state(), BreakerState::Closed);
@@ -195,7 +195,7 @@ async fn a_stack_is_answered_only_if_all_of_it_is_known() -> Result {
         assert_eq!(both().await?, "denial:daily");
     }
     assert_eq!(setup.store.calls() - before, 1);
-    // The first in source order refuses too, from now on: that is what the store would report.
+    // From now on the first throttle in source order refuses, too, and that is what the store would report.
     for _ in 0..3 {
         assert!(burst.hit("ann").await?.is_allowed());
     }
@@ -225,7 +225,7 @@ async fn it_is_bounded_and_an_attacker_is_kept_longest() -> Result {
     Ok(())
 }
 
-/// A store that decides hits at once and answers them late.
+/// A store that decides hits immediately but answers them late.
 #[derive(Debug)]
 struct Late(MemoryBackend);
 
@@ -286,7 +286,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What must be the same with and without a cache; and what remains, which must not be more.
+/// Returns what must be the same with and without the cache, and the remainder, which must not be larger with it.
 fn told(decision: &Decision) -> (bool, Option<(&'static str, Option<Duration>)>, u64) {
     let refused = decision.throttled().map(|refused| (refused.uid(), refused.retry_after()));
     (decision.is_allowed(), refused, decision.stat().map_or(0, |stat| stat.remaining))
@@ -359,7 +359,7 @@ proptest! {
     }
 }
 
-/// An answer that is known needs no call, and so nobody's leave.
+/// A known answer needs no call, and thus no permission from the breaker.
 #[tokio::test]
 async fn an_open_breaker_frees_nobody_who_is_known_to_be_refused() -> Result {
     for on_error in [OnError::allow(), OnError::fallback(MemoryBackend::new())] {

@@ -1,4 +1,5 @@
-//! What is told of decisions: uid and outcome, under the request's own span, and never of whom.
+//! Events about decisions: they name the uid and the outcome, belong to the request's own
+//! span, and never reveal the client.
 
 use std::io::Write;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -41,8 +42,8 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
-/// Hears of every event and wants none. As the process's default it keeps an event that another
-/// test, without a subscriber, is the first to reach from being switched off for all of them.
+/// Registers interest in every event but records none. As the process-wide default, it keeps an event enabled
+/// even if a test without a subscriber is the first to reach it.
 struct Nobody;
 
 impl tracing::Subscriber for Nobody {
@@ -65,7 +66,7 @@ impl tracing::Subscriber for Nobody {
     fn exit(&self, _: &tracing::Id) {}
 }
 
-/// What is written at this level and above while `work` runs.
+/// Returns the lines logged at this level and above while `work` runs.
 fn told<F: Future>(level: tracing::Level, work: F) -> Vec<String> {
     static DEFAULT: std::sync::Once = std::sync::Once::new();
     DEFAULT.call_once(|| tracing::subscriber::set_global_default(Nobody).unwrap());
@@ -98,7 +99,7 @@ fn decisions_are_told_with_uid_and_outcome_under_the_requests_span() {
         assert!(throttle.hit("alice").await.unwrap().is_allowed());
         assert!(!throttle.hit("alice").await.unwrap().is_allowed());
         assert!(throttle.hit(EXEMPTED).await.unwrap().is_allowed());
-        // Questions are not hits.
+        // Checks are not hits.
         assert!(!throttle.check("alice").await.unwrap().is_allowed());
     });
     assert_eq!(lines.len(), 3, "{lines:#?}");
@@ -111,7 +112,7 @@ fn decisions_are_told_with_uid_and_outcome_under_the_requests_span() {
     assert!(lines[1].contains("DEBUG") && lines[1].contains("retry_after=Some("), "{lines:#?}");
 }
 
-/// The throttle itself can pass, and its limit may be raised while it runs: so it is no failure of the set-up.
+/// The throttle itself can pass requests, and its limit may be raised at runtime, so this is not a setup error.
 #[test]
 fn a_handler_whose_cost_can_never_pass_is_told_of_once() {
     static SHARED: LazyLock<Throttle> =
@@ -133,8 +134,8 @@ fn a_handler_whose_cost_can_never_pass_is_told_of_once() {
     }
 }
 
-/// By a gate before others and by one alone, of two throttles and of three: the client's first request, one that
-/// passes after it, and one that is refused.
+/// The gate runs either before other extractors or alone, with two throttles or three. The requests are the
+/// client's first, a second one that passes, and one that is refused.
 #[test]
 fn a_gate_tells_of_each_of_its_throttles_once() {
     #[throttle("told:a", rate = "2/min")]
@@ -217,7 +218,7 @@ fn at_info_and_above_nothing_tells_who_it_is_about() {
     assert!(lines.iter().all(|line| !line.contains(secret)), "{lines:#?}");
 }
 
-/// The breaker tells that it opens; a line a request besides would be a flood.
+/// The breaker reports that it opens. Another line for every request would flood the log.
 #[test]
 fn while_a_breaker_is_open_requests_are_no_news() {
     let faulty = FaultyBackend::new(still());
@@ -234,7 +235,7 @@ fn while_a_breaker_is_open_requests_are_no_news() {
     }
 }
 
-/// As handlers write it, with `.ok()`: what is lost of a settlement is in the log, if nowhere else.
+/// Handlers often discard the result with `.ok()`. The log then still reports what a settlement lost.
 #[test]
 fn a_settlement_that_fails_is_told() {
     let faulty = FaultyBackend::new(still());
@@ -252,7 +253,7 @@ fn a_settlement_that_fails_is_told() {
     }
 }
 
-/// What a runtime was still to give back when it ended.
+/// Refunds that were still pending when the runtime ended.
 #[test]
 fn what_a_runtime_that_ends_leaves_charged_is_told() {
     let on = |uid: &str, rule| {

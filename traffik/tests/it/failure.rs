@@ -1,4 +1,4 @@
-//! A backend that fails: never a refusal.
+//! A failing backend never means a refusal.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -44,7 +44,7 @@ async fn an_outage_is_answered_as_told_and_never_429() {
     }
 }
 
-/// In a handler that asks by itself, `?` answers as the gate would.
+/// In a handler that calls the throttle directly, `?` answers like the gate.
 #[tokio::test]
 async fn what_a_handler_asks_itself_is_answered_as_told() -> Result {
     let faulty = FaultyBackend::new(still());
@@ -77,7 +77,7 @@ async fn what_a_handler_asks_itself_is_answered_as_told() -> Result {
     Ok(())
 }
 
-/// As of several that are hit, the first that does not let an outage pass says.
+/// As with several hits, the first policy that does not let an outage pass decides.
 #[tokio::test]
 async fn of_corrections_that_fail_together_the_first_is_answered_as_told() -> Result {
     for (words, expected) in [
@@ -98,7 +98,7 @@ async fn of_corrections_that_fail_together_the_first_is_answered_as_told() -> Re
     Ok(())
 }
 
-/// What was not done is not told as done, whatever hits may do meanwhile.
+/// A correction that was not made is never reported as made, whatever the policy does for hits.
 #[tokio::test]
 async fn corrections_are_made_or_are_errors() -> Result {
     let (faulty, second) = (FaultyBackend::new(still()), still());
@@ -132,7 +132,7 @@ async fn corrections_are_made_or_are_errors() -> Result {
     Ok(())
 }
 
-/// Shadow mode is about whom a throttle refuses. Whoever asks about an account or corrects it is told the truth.
+/// Shadow mode is about whom a throttle refuses. Queries and corrections of its accounts report the truth.
 #[tokio::test]
 async fn the_account_of_a_shadow_is_one_like_any_other() -> Result {
     let faulty = FaultyBackend::new(still());
@@ -185,7 +185,7 @@ async fn fragile() -> StatusCode {
 #[throttle("fail:narrow", rate = "1/hour", cost = 1, headers = "never")]
 async fn narrow() {}
 
-/// A client hangs up while its charge is being given back.
+/// A client may hang up while its charge is being refunded.
 #[tokio::test(start_paused = true)]
 async fn what_is_given_back_is_given_back_to_the_end() -> Result {
     let slow = FaultyBackend::new(still()).delay(Duration::from_millis(50));
@@ -193,7 +193,7 @@ async fn what_is_given_back_is_given_back_to_the_end() -> Result {
     let own = Traffik::builder().backend(still()).build();
     let app = Router::new()
         .route("/fragile", get(fragile))
-        // Here the layer's charge is given back, since the handler's throttle refuses.
+        // The layer's charge is refunded here, because the handler's throttle refuses.
         .route("/narrow", get(narrow).layer(ThrottleLayer::new([&*FRAGILE])))
         .layer(own.layer());
     assert_eq!(send(&app, get_from("/narrow", "10.0.0.1", &[])).await.status(), 200);
@@ -211,7 +211,7 @@ async fn what_is_given_back_is_given_back_to_the_end() -> Result {
 
 type Answer = std::result::Result<Verdicts, BackendError>;
 
-/// Answers the same to whatever it is asked, at once or later, and counts how often.
+/// Gives the same answer to everything, immediately or not, and counts the calls.
 #[derive(Debug, Clone)]
 struct Answering {
     answer: fn(usize) -> Answer,
@@ -249,18 +249,18 @@ impl Backend for Answering {
     }
 }
 
-/// So many verdicts, all of which let pass.
+/// Returns this many verdicts, all of which allow.
 fn verdicts(number: usize) -> Answer {
     let passes = Verdict { admitted: true, limit: 9, remaining: 9, ..Verdict::default() };
     Ok(Verdicts::new(0, vec![passes; number]))
 }
 
-/// The store is well, and every key changed by others.
+/// The store is healthy, but others keep changing the key.
 fn contended(_: usize) -> Answer {
     Err(BackendError::contention("others kept changing the key"))
 }
 
-/// A hit that nobody decided does not pass.
+/// A hit without a verdict does not pass.
 #[tokio::test]
 async fn a_verdict_too_few_or_too_many_is_an_outage() -> Result {
     for (number, immediate) in [(0, true), (1, true), (3, true), (0, false), (1, false), (3, false)] {
@@ -284,7 +284,7 @@ async fn a_verdict_too_few_or_too_many_is_an_outage() -> Result {
     Ok(())
 }
 
-/// Whoever hammers a key passes nowhere uncounted, and turns nothing off for others.
+/// Hammering a key does not let anyone pass uncounted, nor does it disable anything for others.
 #[tokio::test]
 async fn contention_is_no_outage() -> Result {
     for immediate in [true, false] {
@@ -310,7 +310,7 @@ async fn contention_is_no_outage() -> Result {
             assert_eq!(calls, 2, "nothing is repeated, and no breaker keeps the second from being asked");
             assert_eq!(breaker.state(), BreakerState::Closed);
         }
-        // In shadow mode nobody is refused, nor for want of an answer.
+        // Shadow mode refuses nobody, not even for lack of a decision.
         let shadow = Throttle::builder("fail:shadow").rate("9/min").shadow().backend(contended);
         let shadow = shadow.registry(&Registry::new()).build()?;
         assert!(shadow.hit("ann").await?.is_allowed());
@@ -318,7 +318,7 @@ async fn contention_is_no_outage() -> Result {
     Ok(())
 }
 
-/// A correction is answered as a hit would be.
+/// A correction is answered like a hit.
 #[tokio::test]
 async fn contention_is_no_outage_for_a_correction_either() -> Result {
     for on_error in [OnError::throttle(), OnError::raise()] {
@@ -334,7 +334,7 @@ async fn contention_is_no_outage_for_a_correction_either() -> Result {
     Ok(())
 }
 
-/// Of a request that is not decided nothing stays charged, also where all that is left to ask is on trial.
+/// An undecided request leaves no charge behind, even if only throttles in shadow mode remain to be asked.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_goes_away_while_a_shadow_is_asked_is_charged_nothing() -> Result {
     let slow = || FaultyBackend::new(still()).delay(Duration::from_millis(50));
@@ -367,7 +367,7 @@ async fn a_client_that_goes_away_while_a_shadow_is_asked_is_charged_nothing() ->
     Ok(())
 }
 
-/// Nor where the call that is under way has charged.
+/// Nor does it if the pending call has already charged.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_goes_away_while_a_shadow_answers_is_charged_nothing() -> Result {
     let on =

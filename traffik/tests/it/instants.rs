@@ -1,4 +1,4 @@
-//! Charges of one request that were made at different instants: each is given back as of its own.
+//! Charges that one request makes at different instants: each is refunded as of its own instant.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -14,7 +14,7 @@ use traffik::{
 
 use crate::support::{Far, Result, get_from, send};
 
-/// A clock that moves on whenever it is read, as clocks do.
+/// A clock that advances with every read, like a real one.
 #[derive(Debug, Clone)]
 struct Ticking(Arc<AtomicU64>);
 
@@ -32,7 +32,7 @@ fn on(uid: &str, memory: &MemoryBackend) -> traffik::ThrottleBuilder {
     Throttle::builder(uid).rate("10/hour").registry(&Registry::new()).backend(memory.clone())
 }
 
-/// One in shadow mode is charged after the others, in a call of its own.
+/// A throttle in shadow mode is charged after the others, in a separate call.
 #[tokio::test]
 async fn what_a_shadow_was_charged_is_given_back_too() -> Result {
     let memory = ticking();
@@ -53,7 +53,7 @@ async fn what_a_shadow_was_charged_is_given_back_too() -> Result {
     Ok(())
 }
 
-/// What a layer has charged is older than what the attribute charges, and both are settled in one call.
+/// A layer charges earlier than the attribute, and both charges are settled in one call.
 #[tokio::test]
 async fn what_layer_and_attribute_have_charged_is_settled_as_of_each() -> Result {
     static OUTER: LazyLock<Throttle> =

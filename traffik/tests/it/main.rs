@@ -1,6 +1,7 @@
-//! The library as its users see it: attribute and builder on real routers, in memory.
+//! The library as users see it: attribute and builder on real routers, in memory.
 
-// A test says what it proves by its name, and its helpers are tests too.
+// The name of a test says what it proves, so it needs no docs. Clippy does not recognize helper functions
+// outside of `#[test]` as test code.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod allocations;

@@ -1,4 +1,4 @@
-//! The in-memory store: bounded, exact under threads, and no way out for the refused.
+//! The in-memory store: bounded, exact under threads, and no loophole for refused clients.
 
 use std::future::IntoFuture;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ async fn as_many_keys_as_its_capacity_are_all_remembered() -> Result {
     Ok(())
 }
 
-/// As somebody writes who wants no bound.
+/// Capacities that users pass when they want no bound.
 #[tokio::test]
 async fn the_highest_capacity_takes_no_more_room_than_its_keys() -> Result {
     for capacity in [usize::MAX, u32::MAX as usize, 0] {
@@ -76,7 +76,8 @@ async fn a_flood_frees_nobody_who_is_refused() -> Result {
     Ok(())
 }
 
-/// Fresh keys that use up all they may with their first hit, and outlive whoever is refused.
+/// Fresh keys that use up their whole limit with the first hit and expire no earlier than
+/// the key of the refused client.
 #[tokio::test]
 async fn nor_does_one_of_keys_that_are_used_up_at_once() -> Result {
     for (rate, cost, hits) in [("1/hour", 1, 1), ("10/hour", 10, 1), ("1/min", 1, 1), ("1/hour", 1, 2)] {
@@ -98,7 +99,7 @@ async fn nor_does_one_of_keys_that_are_used_up_at_once() -> Result {
     Ok(())
 }
 
-/// Ten million clients with `TRAFFIK_LONG=1`, which is for release builds; a million otherwise.
+/// Ten million clients with `TRAFFIK_LONG=1`, which is meant for release builds, and one million otherwise.
 #[tokio::test]
 async fn millions_of_clients_stay_within_the_capacity() -> Result {
     const CAPACITY: usize = 100_000;
@@ -164,7 +165,7 @@ fn threads_admit_exactly_the_limit() {
             scope.spawn(move || {
                 runtime().block_on(async {
                     for i in 0..2_000_u64 {
-                        // Opposite orders of the same two keys: locks must not meet in a ring.
+                        // The same two keys in opposite orders must not deadlock.
                         let pair = if thread % 2 == 0 { [a, b] } else { [b, a] };
                         if hit_all(pair, "hot").await.is_ok_and(|decision| decision.is_allowed()) {
                             passed_a.fetch_add(1, Ordering::Relaxed);
@@ -172,7 +173,7 @@ fn threads_admit_exactly_the_limit() {
                         if b.hit("other").cost(i % 3 + 1).await.is_ok_and(|decision| decision.is_allowed()) {
                             passed_b.fetch_add(i % 3 + 1, Ordering::Relaxed);
                         }
-                        // Keys of one's own, so that the table splits meanwhile.
+                        // Keys that only this thread uses, so that the table splits in the meantime.
                         let _ = a.hit(thread * 10_000 + i).await;
                     }
                 });
@@ -198,15 +199,15 @@ async fn a_million_hits_drift_by_nothing() -> Result {
         admitted += u128::from(throttle.hit("u").await?.is_allowed());
         clock.advance(Duration::from_micros(37));
     }
-    // The last hit came one step before `now`. Every token that had arrived by then was taken, up
-    // to the part of one still in the bucket.
+    // The last hit came one step before `now`. Every token that had arrived by then was taken, except for a
+    // fraction of one that is still in the bucket.
     let elapsed = (clock.now() - start).as_micros() - 37;
     let arrived = 7 + elapsed * 999_983 / 60_000_000;
     assert!(admitted <= arrived && arrived - admitted <= 1, "{admitted} of {arrived}");
     Ok(())
 }
 
-/// Rates and costs whose amounts fit into a key's twelve bytes, some that do not, and some that do at times.
+/// Rates and strategies whose state always fits into a key's twelve bytes, never fits, or fits at times.
 fn policies() -> impl Strategy<Value = (Rate, Arc<dyn Counting>)> {
     let rates = prop_oneof![
         Just(Rate::per_minute(20)),
@@ -224,7 +225,7 @@ fn policies() -> impl Strategy<Value = (Rate, Arc<dyn Counting>)> {
         .prop_filter("can be counted exactly", |(rate, strategy)| strategy.validate(rate).is_ok())
 }
 
-/// Steps of time: within a window, to others, past the end of the store's own count of time, and back.
+/// Time steps: within a window, to other windows, beyond the range of the store's own clock, and back.
 fn steps() -> impl Strategy<Value = Vec<(i64, u64)>> {
     const HOUR: i64 = 3_600_000_000;
     let step = prop_oneof![
@@ -239,7 +240,7 @@ fn steps() -> impl Strategy<Value = Vec<(i64, u64)>> {
 }
 
 proptest! {
-    /// How a state is kept makes no difference to what it means, over tens of years.
+    /// How a state is stored does not affect what it means, over decades.
     #[test]
     fn states_of_any_size_and_time_are_kept_whole((rate, strategy) in policies(), steps in steps()) {
         let (clock, runtime) = (ManualClock::new(), runtime());

@@ -1,4 +1,4 @@
-//! What is counted for operators, as a recorder receives it.
+//! The metrics for operators, as a recorder receives them.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -12,7 +12,7 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use traffik::test_kit::FaultyBackend;
 use traffik::{EXEMPTED, Registry, SharedBackend, Throttle, hit_all};
 
-/// `name{label=value,…}` → the value; histograms as how many and their sum.
+/// Maps `name{label=value,…}` to its value. Histograms are given as their count and sum.
 type Seen = BTreeMap<String, String>;
 
 fn recorded(work: impl AsyncFnOnce()) -> Seen {
@@ -73,7 +73,7 @@ fn every_outcome_has_its_counter() {
     for (key, value) in &expected {
         assert_eq!(seen.get(key), Some(value), "{key} in {seen:#?}");
     }
-    // Two waits of at most the window's length.
+    // Two waits, each no longer than the window.
     let waits = &seen["traffik_retry_after_seconds{uid=m:api,backend=memory}"];
     assert!(waits.starts_with("2 in all "), "{waits}");
     assert_eq!(seen.len(), expected.len() + 1, "{seen:#?}");
@@ -138,7 +138,7 @@ fn a_recorder_that_comes_late_is_served_from_then_on() {
     assert_eq!(seen[&hits("m:late", "memory", "allowed")], "1");
 }
 
-/// As the module's documentation says of them.
+/// Counted as the module's documentation describes.
 #[test]
 fn what_is_let_past_a_refusal_is_decided_twice_and_a_reservation_is_its_hit() {
     static MEMORY: LazyLock<SharedBackend> = LazyLock::new(memory);

@@ -1,4 +1,4 @@
-//! What helps when a backend fails: fallback, retry, breaker, failover; alone and in stacks.
+//! What helps when a backend fails: fallback, retry, circuit breaker and failover, alone and in stacks.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -96,7 +96,7 @@ async fn only_what_asks_for_it_is_tried_again() -> Result {
         (OnError::retry(2).or(OnError::raise()), 3, true),
     ] {
         let backend = faulty().fail_next(2);
-        // Short waits: three of them always fit into the deadline.
+        // Short waits, so that three of them always fit into the deadline.
         let policy = policy.backoff(Duration::from_millis(5));
         let throttle = on("policy:retry", "9/min", backend.clone()).on_error(policy.clone()).build()?;
         let hit = throttle.hit("ann").await;
@@ -106,7 +106,7 @@ async fn only_what_asks_for_it_is_tried_again() -> Result {
             assert_eq!(hit?.stat().ok_or("exempt")?.used, 1);
         }
     }
-    // Given back twice, a refund would let somebody take more than the limit.
+    // A refund made twice would let a client exceed the limit.
     let backend = faulty().fail_next(1);
     let throttle = on("policy:refund", "9/min", backend.clone()).on_error(OnError::retry(5)).build()?;
     assert!(throttle.refund("ann", 1).await.is_err());
@@ -127,7 +127,7 @@ async fn all_tries_together_stay_within_the_deadline() -> Result {
     }
     assert!(backend.calls() > 100, "it did try: {}", backend.calls());
 
-    // A call that has taken all of the time is not repeated.
+    // A call that has used up all of the time is not repeated.
     let slow = faulty().delay(Duration::from_millis(200));
     let throttle = on("policy:slow", "9/min", slow.clone()).on_error(OnError::retry(9)).build()?;
     let start = Instant::now();
@@ -210,7 +210,7 @@ async fn one_probe_among_many_requests() -> Result {
     }
     assert_eq!(slow.calls() - before, 1);
 
-    // A probe whose client goes away leaves the breaker as ready as before.
+    // A probe whose client goes away leaves the breaker ready for the next one.
     clock.advance(Duration::from_secs(5));
     let gone = tokio::time::timeout(Duration::from_millis(10), throttle.hit("ann").into_future()).await;
     assert!(gone.is_err());
@@ -240,7 +240,7 @@ async fn a_stack_stays_all_or_nothing_on_its_fallback() -> Result {
 #[tokio::test]
 async fn each_of_a_stack_goes_its_own_way() -> Result {
     let (first, healthy, second) = (faulty(), still(), still());
-    // In source order: one that falls back, one on a healthy store, one that lets pass.
+    // In source order: one with a fallback, one on a healthy store, one that fails open.
     let a = on("ways:a", "5/min", first.clone()).on_error(OnError::fallback(second)).build()?;
     let b = on("ways:b", "2/min", healthy).build()?;
     let c = on("ways:c", "1/min", first.clone()).on_error(OnError::allow()).build()?;

@@ -1,4 +1,4 @@
-//! Quotas: hits queued and charged together in the end, or not at all.
+//! Quotas: hits are queued and then charged together, or not at all.
 
 use axum::Router;
 use axum::body::Body;
@@ -339,7 +339,7 @@ async fn a_handler_runs_its_work_under_a_quota() -> Result {
     Ok(())
 }
 
-/// What is said to be charged is charged.
+/// What is reported as charged has been charged.
 #[tokio::test]
 async fn what_is_not_counted_is_not_applied() -> Result {
     let rows = on("quota:uncounted", "10/hour", still());

@@ -1,4 +1,4 @@
-//! `refund_on`: an answer's status gives the cost back, per throttle, and its body streams on.
+//! `refund_on`: the status of a response refunds the cost, per throttle, while the body streams on.
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ use traffik::{Charge, MemoryBackend, Registry, Settled, Throttle, ThrottleLayer,
 
 use crate::support::{Result, get_from, isolated, send, statuses, still, used};
 
-/// Pieces that are made one at a time, when they are asked for.
+/// Counts the pieces of the body, each of which is made when it is asked for.
 static MADE: AtomicUsize = AtomicUsize::new(0);
 
 fn pieces() -> Body {
@@ -46,7 +46,7 @@ async fn failing() -> Response<Body> {
     Response::builder().status(StatusCode::BAD_GATEWAY).header("x-own", "kept").body(pieces()).unwrap()
 }
 
-/// The same through a layer, whose body type is another.
+/// The same through a layer with a different body type.
 async fn bare() -> Response<Body> {
     Response::builder().status(StatusCode::BAD_GATEWAY).header("x-own", "kept").body(pieces()).unwrap()
 }
@@ -115,7 +115,7 @@ async fn which_statuses_is_said_per_throttle() {
     assert_eq!(statuses(&app, "/fn", "192.0.2.1", 3).await, [418; 3]);
 }
 
-/// A refusal's own status gives nothing back: nothing was charged for it.
+/// The status of a refusal refunds nothing, since nothing was charged.
 #[tokio::test]
 async fn a_refusal_is_no_error_to_give_back() {
     #[throttle("refunds:refused", rate = "1/day", refund_on = "error")]
@@ -124,7 +124,7 @@ async fn a_refusal_is_no_error_to_give_back() {
     assert_eq!(statuses(&app, "/", "192.0.2.1", 4).await, [200, 429, 429, 429]);
 }
 
-/// What a refusal gives back on an earlier backend is told as left.
+/// What a refusal refunds on an earlier backend is reported as remaining.
 #[tokio::test]
 async fn what_goes_back_on_an_earlier_backend_is_left_again() -> Result {
     let on = |uid: &str, rate: &str, strategy: TokenBucket| {
@@ -145,7 +145,7 @@ async fn what_goes_back_on_an_earlier_backend_is_left_again() -> Result {
     Ok(())
 }
 
-/// A store that falls silent keeps an answer waiting for one deadline, however many throttles give back.
+/// If the store stops answering, a response is delayed by one deadline, however many throttles make a refund.
 #[tokio::test(start_paused = true)]
 async fn what_goes_back_with_an_answer_is_one_call() -> Result {
     static STORE: LazyLock<FaultyBackend> = LazyLock::new(|| FaultyBackend::new(still()));
@@ -161,7 +161,8 @@ async fn what_goes_back_with_an_answer_is_one_call() -> Result {
         StatusCode::BAD_GATEWAY
     }
     let app = Router::new().fallback(fails).layer(Traffik::builder().backend(STORE.clone()).build().layer());
-    // To decide, to settle, and to give back; what was settled besides is another charge on the same account.
+    // The calls are to decide, to settle, and to refund. Units charged by a settlement are a separate charge
+    // on the same account, which takes a second call to refund.
     for (path, expected) in [("/", 2), ("/settled", 4), ("/", 2), ("/silent", 2)] {
         let (calls, began) = (STORE.calls(), tokio::time::Instant::now());
         let response = send(&app, get_from(path, "192.0.2.1", &[])).await;
@@ -173,7 +174,7 @@ async fn what_goes_back_with_an_answer_is_one_call() -> Result {
     Ok(())
 }
 
-/// Nor is it told to be less than it is where an account may go below zero.
+/// The remainder is not understated, even where an account may go below zero.
 #[tokio::test]
 async fn what_a_layer_gives_back_is_left_on_credit_too() -> Result {
     let on = |uid: &str, rate: &str, debt: u64| {

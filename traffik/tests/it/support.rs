@@ -17,7 +17,7 @@ use traffik::{
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// A request from a client of this address.
+/// Builds a request from a client at this address.
 pub(crate) fn get_from(path: &str, ip: &str, headers: &[(&str, &str)]) -> Request<Body> {
     let mut request = Request::get(path);
     for (name, value) in headers {
@@ -33,7 +33,7 @@ pub(crate) async fn send(app: &Router, request: Request<Body>) -> Response {
     app.clone().oneshot(request).await.unwrap()
 }
 
-/// The statuses of `n` equal requests.
+/// Sends `n` equal requests and returns their statuses.
 pub(crate) async fn statuses(app: &Router, path: &str, ip: &str, n: usize) -> Vec<u16> {
     let mut statuses = Vec::new();
     for _ in 0..n {
@@ -47,27 +47,27 @@ pub(crate) async fn body(response: Response) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A router on counters of its own, with a clock moved by hand.
+/// Puts a router on its own in-memory store with a manual clock.
 pub(crate) fn isolated(app: Router) -> (Router, ManualClock) {
     let clock = ManualClock::new();
     let memory = MemoryBackend::builder().clock(clock.clone()).build();
     (app.layer(Traffik::builder().backend(memory).build().layer()), clock)
 }
 
-/// A throttle in a registry and on a store of its own.
+/// Returns a builder for a throttle in a registry and on a store of its own, and the clock of that store.
 pub(crate) fn alone(uid: &str) -> (ThrottleBuilder, ManualClock) {
     let clock = ManualClock::new();
     let memory = MemoryBackend::builder().clock(clock.clone()).build();
     (Throttle::builder(uid).registry(&Registry::new()).backend(memory), clock)
 }
 
-/// What the client of the tests has used.
+/// Returns what the client of the tests has used.
 pub(crate) async fn used(throttle: &Throttle) -> u64 {
     throttle.stat("ann").await.unwrap().unwrap().used
 }
 
-/// A store whose answers are on their way for a while, when it has done what it was asked. For tests whose clock is
-/// paused: nobody waits.
+/// A store that acts at once but delivers its answer later. Meant for tests with a paused clock,
+/// so that nobody actually waits.
 #[derive(Debug)]
 pub(crate) struct Far(pub(crate) MemoryBackend);
 
@@ -89,7 +89,7 @@ impl Backend for Far {
     }
 }
 
-/// A store whose clock stands still, so that no test sees the end of a window by chance.
+/// Creates a store with a stopped clock, so that no test happens to cross the end of a window.
 pub(crate) fn still() -> MemoryBackend {
     MemoryBackend::builder().clock(ManualClock::new()).build()
 }

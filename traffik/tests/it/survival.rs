@@ -1,5 +1,5 @@
-//! Callers that go away in the middle, and functions of the user's that panic: nothing is poisoned,
-//! nothing stays locked, and the counters are right.
+//! Callers that go away midway, and user functions that panic: nothing is poisoned, nothing stays
+//! locked, and the counts are correct.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +15,7 @@ use traffik::{
 
 use crate::support::{Result, still};
 
-/// Waits twice before it decides, and twice after.
+/// A backend that yields twice before it decides, and twice after.
 #[derive(Debug)]
 struct Slow(MemoryBackend);
 
@@ -47,7 +47,7 @@ fn throttle(uid: &str, backend: &SharedBackend) -> Throttle {
     builder.backend(backend).build().expect("a valid throttle")
 }
 
-/// Polls a future so often, and drops it then; its outcome, if it came to one.
+/// Polls a future up to `polls` times and then drops it. Returns its output if it completed.
 async fn polled<T>(polls: u64, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut polled = 0;
@@ -62,8 +62,7 @@ async fn polled<T>(polls: u64, future: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// Lets the background come to its end: the test's runtime is one thread, and nothing but yields is
-/// ever waited for.
+/// Lets background tasks finish. The test's runtime has a single thread, and its tasks wait for nothing but yields.
 async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -93,7 +92,7 @@ async fn dropped_at_every_await_point_of_one_backend() -> Result {
             return Ok(());
         }
         assert_eq!(used[0], used[1], "all or nothing, after {polls} polls");
-        // Nothing is locked: the same client goes on.
+        // Nothing stays locked: the same client can continue.
         assert!(hit_all(&stack, who.as_str()).await?.is_allowed());
     }
     Err("never finished".into())
@@ -126,7 +125,8 @@ async fn dropped_at_every_await_point_between_backends() -> Result {
     Err("never finished".into())
 }
 
-/// The same through a router, whose handler waits too: whoever was let in has been charged by all.
+/// The same through a router whose handler waits, too: a request that was let in has
+/// been charged by every throttle.
 #[tokio::test]
 async fn dropped_at_every_await_point_of_a_request() -> Result {
     use tower::ServiceExt;
@@ -166,7 +166,7 @@ async fn dropped_at_every_await_point_of_a_request() -> Result {
     Err("never finished".into())
 }
 
-/// A refund that is under way when the client goes away is made once, and not again.
+/// A refund that is in progress when the client goes away is made exactly once.
 #[tokio::test]
 async fn dropped_while_it_is_given_back() -> Result {
     let [one, two, three] = [(); 3].map(|()| SharedBackend::from(Slow(still())));
@@ -188,8 +188,8 @@ async fn dropped_while_it_is_given_back() -> Result {
     Err("never finished".into())
 }
 
-/// The client goes away while the second backend is asked: whatever that one says, the first is given
-/// back what it was charged.
+/// The client goes away while the second backend is being asked. Whatever that one answers, the
+/// charge on the first is refunded.
 #[tokio::test(start_paused = true)]
 async fn dropped_before_a_backend_answers_or_fails() -> Result {
     use traffik::test_kit::FaultyBackend;

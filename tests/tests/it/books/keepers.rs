@@ -61,8 +61,8 @@ impl Book for Level {
         self.level
     }
 
-    /// The level at the time of the charge drains before anything charged later, and only what is left of it
-    /// can be refunded.
+    /// The level at the time of the charge drains before anything charged later, and only what
+    /// is left of it can be refunded.
     fn give_back(&mut self, now: u64, at: u64, held: u64, units: u64) {
         let left = held.saturating_sub((now - at) * LIMIT);
         self.set(now, self.at(now).saturating_sub((units * PERIOD).min(left)));

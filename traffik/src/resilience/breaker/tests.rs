@@ -1,4 +1,4 @@
-//! Tests the breaker against a naive model of its definition.
+//! Checks the breaker against a straightforward model of its definition.
 
 use std::sync::atomic::AtomicU32;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A clock that is moved by hand; not every build has the test kit's.
+/// A manual clock. The one in the test kit is not available in every build.
 #[derive(Debug, Clone, Default)]
 struct Hand(Arc<AtomicU64>);
 
@@ -110,12 +110,12 @@ fn of_many_threads_one_probes() {
     }
 }
 
-/// The definition: all that ever happened, evaluated anew each time.
+/// The definition as a model that keeps all phases and derives the state from them.
 #[derive(Default)]
 struct Model {
-    /// When and how each phase began: opened at an instant, probing, or closed.
+    /// Every phase so far, the current one last.
     phases: Vec<ModelPhase>,
-    /// Failures since the breaker closed, or since the last success.
+    /// Failures in a row since the breaker closed or a call succeeded.
     streak: u32,
 }
 
@@ -139,7 +139,7 @@ impl Model {
         }
     }
 
-    /// The number of the phase that the call belongs to, if it may go out.
+    /// Returns the number of the phase that the call belongs to, or `None` if the call is not permitted.
     fn permit(&mut self, now: u64) -> Option<usize> {
         match (self.state(now), self.phase()) {
             (BreakerState::Closed, _) => {}
@@ -177,7 +177,7 @@ impl Model {
 #[derive(Debug, Clone)]
 enum Event {
     Call,
-    /// Ends the call that has been in flight n-th longest; with `None`, its caller goes away.
+    /// Ends the call that has been under way for the n-th longest time. `None` means that its caller goes away.
     End(usize, Option<bool>),
     Wait(u64),
 }

@@ -1,4 +1,4 @@
-//! Every strategy with a few settings of its knobs, next to its model.
+//! Every strategy with a few settings of its parameters, next to its model.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ type Passes = Box<dyn Fn(&Scene<'_>) -> bool>;
 
 pub(super) struct Case {
     pub(super) strategy: Arc<dyn Strategy>,
-    /// Whether a hit passes, by definition.
+    /// Returns whether a hit passes, by definition.
     pub(super) passes: Passes,
-    /// Whether time alone can also make a hit fail: the first instant is then looked for among
-    /// the edges of hours and windows.
+    /// Whether the mere passing of time can make a hit fail. If so, the first instant at which it passes is
+    /// searched for at the boundaries of hours and windows.
     pub(super) fickle: bool,
-    /// How many traces are enough: some models are slow.
+    /// How many traces are enough. Some models are slow.
     pub(super) traces: u32,
     /// How many periods a trace may span.
     pub(super) span: u64,
@@ -99,9 +99,9 @@ pub(super) fn all() -> Vec<Case> {
 }
 
 impl Case {
-    /// The rates that this strategy counts.
+    /// Returns the rates that this strategy can count.
     pub(super) fn rates(&self) -> Vec<Rate> {
-        // Looking at every edge of every window takes windows that are not too short.
+        // Trying every boundary of every window requires windows that are not too short.
         let fits = |rate: &Rate| !self.fickle || rate.period_micros() >= 10 * MINUTE;
         let more = [rate(20, HOUR), rate(1_000, 7 * DAY), rate(1_000, 10 * MINUTE)];
         let all = rates().into_iter().chain(more);

@@ -1,4 +1,4 @@
-//! Clocks that step back gain nobody anything, and waits told meanwhile are honest.
+//! A clock that steps back gains nobody anything, and the waits reported in the meantime are correct.
 
 use proptest::prelude::{any, prop_assert};
 
@@ -16,7 +16,7 @@ fn each(test: impl Fn(&Case, &Rate, State, u64, u64) -> Result<(), proptest::tes
             let rate = &rates[choice % rates.len()];
             let (mut state, now, _) = account(&case, rate, &moves);
             if case.fickle {
-                // Its limit is the hour's, and which hour it was is known of clients that have used some.
+                // The limit depends on the hour, and only a client that has used something has the hour on record.
                 case.strategy.step(&mut state, &ask(Op::Refund { at: None }, now, rate, 0, who(5)));
                 if state == State::Empty {
                     return Ok(());

@@ -1,9 +1,9 @@
-//! A million hits later: not a microsecond off.
+//! A million hits later, the strategies are not off by a microsecond.
 
 use super::*;
 use crate::strategy::*;
 
-/// Hits as fast as it is let, and says when each was admitted, counted from the first.
+/// Hits as soon as allowed, and reports when each hit was admitted, relative to the first.
 fn hammer(strategy: &dyn Strategy, rate: &Rate, cost: u64, hits: u64, mut admitted: impl FnMut(u64, u64)) {
     let (mut state, mut now) = (State::Empty, START);
     for number in 0..hits {
@@ -14,7 +14,7 @@ fn hammer(strategy: &dyn Strategy, rate: &Rate, cost: u64, hits: u64, mut admitt
             }
             now += verdict.wait;
         }
-        // What goes to Lua must stay exact there (long logs are left to the others).
+        // What is passed to Lua must stay exact there. Long logs are covered by other tests.
         if let State::Bytes(bytes) = &state
             && strategy.twin().is_some()
             && bytes.len() < 500
@@ -26,7 +26,7 @@ fn hammer(strategy: &dyn Strategy, rate: &Rate, cost: u64, hits: u64, mut admitt
     }
 }
 
-/// The first microsecond at which `used` units have drained at `L / P`.
+/// Returns the first microsecond at which `used` units have drained at a rate of `L / P`.
 fn drained(rate: &Rate, used: u64) -> u64 {
     (u128::from(used) * u128::from(rate.period_micros())).div_ceil(rate.limit().into()) as u64
 }
@@ -40,7 +40,7 @@ fn buckets_are_on_time_after_a_million_hits() {
         (&Gcra::new().burst(2), rate(999_983, MINUTE), 2),
         (&Gcra::new().burst(3), rate(1_000_000_000, 366 * DAY), 3),
         (&LeakyQueue::new(), rate(20, 7_919), 20),
-        // Hits of the normal cost slow nothing.
+        // Hits of normal cost do not slow it down.
         (&CostAdaptive::new(), rate(20, 7_919), 20),
     ];
     for (strategy, rate, capacity) in steady {
@@ -75,26 +75,26 @@ fn windows_admit_no_more_after_a_million_hits() {
         *per_window.entry((START + at) / 7_919).or_default() += 1
     });
     assert!(per_window.values().all(|hits| *hits <= 20));
-    // A full window fades while the next one fills.
+    // A full window fades out while the next one fills up.
     let middle = per_window.len() as u64 - 2;
     let sum: u64 = per_window.values().skip(1).take(middle as usize).sum();
     assert!(sum <= 20 * middle && sum >= 19 * middle, "{sum} in {middle} windows");
 }
 
-/// Those that count per calendar window: each window is as full as the one a million hits before.
+/// Strategies that count per calendar window: each window is as full as the one a million hits earlier.
 #[test]
 fn calendar_windows_are_full_after_a_million_hits() {
     const PERIOD: u64 = 7_919;
     let rate = rate(20, PERIOD);
     let shift = PHASE % PERIOD;
-    // What each window holds, but for the first.
+    // What each window holds, except for the first.
     let windows: [(&dyn Strategy, u64, u64); 7] = [
         (&FixedWindow::new(), 0, 20),
         (&FixedWindow::new().staggered(), shift, 20),
         (&Tiered::new().others(3), 0, 60),
         (&PriorityReserve::new(), 0, 10),
         (&TimeOfDay::new().hours(0, 24, 150), 0, 30),
-        // A full window leaves nothing to carry over, nor a reason to grow.
+        // A full window leaves nothing to carry over, and no reason to raise the limit.
         (&Rollover::new(), 0, 20),
         (&Adaptive::new().floor(45), 0, 9),
     ];
@@ -104,7 +104,7 @@ fn calendar_windows_are_full_after_a_million_hits() {
             *per_window.entry((START + at + PERIOD - shift) / PERIOD).or_default() += 1
         });
         let (first, last) = ((START + PERIOD - shift) / PERIOD, *per_window.keys().last().unwrap());
-        // The first ones of an adaptive limit are on its way down.
+        // The first windows of an adaptive limit are on its way down.
         let settled = per_window.range(first + 2..last);
         assert!(settled.clone().count() > 1_000_000 / 61, "{strategy:?}");
         assert!(settled.clone().all(|(_, hits)| *hits == holds), "{strategy:?}");

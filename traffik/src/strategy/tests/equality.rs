@@ -1,4 +1,4 @@
-//! Random traces: what the step says is what the definition says, to the unit and the microsecond.
+//! Random traces: every step agrees with the definition, to the unit and the microsecond.
 
 use proptest::prelude::{TestCaseError, any, prop_assert, prop_assert_eq};
 use proptest::strategy::Strategy as _;
@@ -7,7 +7,7 @@ use super::cases::{self, Case};
 use super::model::{Event, Scene, What};
 use super::*;
 
-/// One step of a trace. Numbers are turned into instants and costs that matter to the rate.
+/// One step of a trace. Its numbers are mapped to instants and costs that are interesting for the rate.
 #[derive(Debug, Clone, Copy)]
 struct Move {
     advance: (u8, u64),
@@ -21,7 +21,7 @@ fn moves() -> impl proptest::prelude::Strategy<Value = Move> {
         .prop_map(|(advance, cost, op, who)| Move { advance, cost, op, who })
 }
 
-/// What is known of one account.
+/// The history of one account.
 struct Account<'a> {
     case: &'a Case,
     rate: Rate,
@@ -40,7 +40,7 @@ impl Account<'_> {
         (self.case.passes)(&scene)
     }
 
-    /// The largest cost that passes now, by bisection.
+    /// Finds the largest cost that passes now, by bisection.
     fn remaining(&self, passes: impl Fn(u64) -> bool) -> u64 {
         let (mut least, mut most) = (0, 1);
         while passes(most) {
@@ -53,7 +53,7 @@ impl Account<'_> {
         least
     }
 
-    /// How long until the cost passes, or `NEVER`.
+    /// Returns how long it takes until the cost passes, or `NEVER`.
     fn wait(&self, now: u64, cost: u64) -> u64 {
         if self.passes(now, cost) {
             return 0;
@@ -107,7 +107,7 @@ fn follow(case: &Case, rates: &[Rate], choice: usize, trace: &[Move]) -> Result<
             12 => wait.saturating_sub(1),
             _ => random % (period / 16 + 1),
         };
-        // Packed states reckon with the years up to 2112.
+        // Packed states only represent years up to 2112.
         if now > START.saturating_add(case.span * period) || now > 1 << 52 {
             break;
         }
@@ -133,7 +133,7 @@ fn follow(case: &Case, rates: &[Rate], choice: usize, trace: &[Move]) -> Result<
         }
         let (state, history) = accounts.entry(strategy.tag(&rate)).or_default();
         let charge = history.get(random as usize % history.len().max(1)).copied();
-        // When the account would have been full again, as the charge itself was told.
+        // The time at which the account would have been full again, as reported for the charge itself.
         let known = charge.and_then(|charge| gone.get(&charge.now).copied());
         let gone_at = match step.who % 4 {
             0 => u64::MAX,

@@ -1,4 +1,4 @@
-//! States that nobody wrote: no panic, and nobody is refused for ever.
+//! States that no strategy wrote: no panic, and no client is refused forever.
 
 use proptest::prelude::{Just, any, prop_assert, prop_oneof};
 use proptest::strategy::Strategy as _;
@@ -23,7 +23,7 @@ fn garbage() -> impl proptest::prelude::Strategy<Value = State> {
     prop_oneof![
         (word(), word()).prop_map(|(first, second)| State::Words([first, second])),
         proptest::collection::vec(any::<u8>(), 0..100).prop_map(State::Bytes),
-        // Layouts that look right from afar: whole words, perhaps in order.
+        // Layouts that look plausible: whole words, possibly sorted.
         words().prop_map(|words| State::Bytes(words.iter().flat_map(|word| word.to_le_bytes()).collect())),
         words().prop_map(|mut words| {
             words.sort_unstable();
@@ -52,8 +52,8 @@ fn garbage_neither_panics_nor_refuses_for_ever() {
                 prop_assert!(verdict.remaining <= most, "{rate} {garbage:?}: {verdict:?}");
                 now += advance % rate.period_micros();
             }
-            // Whoever is refused now is so for as far ahead as a state is believed, and for as long
-            // as an account takes to be full.
+            // A refusal may last for as long as a believable state can lie ahead of the clock, plus the time in
+            // which an account fills up again.
             let full = rate.period_micros() * (2 + strategy.capacity(rate).div_ceil(rate.limit())) * 40;
             let far = START + DAY.max(full) + full;
             let passes = |at| peek(strategy, &garbage, &ask(Op::Hit, at, rate, 1, who(11))).admitted;

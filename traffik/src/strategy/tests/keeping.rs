@@ -1,4 +1,4 @@
-//! A state matters for as long as it says, and no longer.
+//! A state matters for as long as the strategy says, and no longer.
 
 use proptest::prelude::{any, prop_assert, prop_assert_eq};
 
@@ -33,7 +33,7 @@ fn what_is_kept_is_forgotten_without_a_trace() {
                     prop_assert_eq!(kept, forgotten, "{} {:?} at {}: {:?}", rate, state, ask.now, verdict);
                 }
             }
-            // Nor does it matter to another limit that shares it.
+            // Nor does it matter under another limit that shares the account.
             let other = rate.with_limit(1 + random % (2 * rate.limit()).min(1 << 40));
             if strategy.validate(&other).is_ok() && strategy.tag(&other) == strategy.tag(rate) {
                 for cost in [1, 1 + random % strategy.capacity(&other)] {
@@ -43,7 +43,7 @@ fn what_is_kept_is_forgotten_without_a_trace() {
                     prop_assert_eq!(kept, forgotten, "{} after {} {:?}: {:?}", other, rate, state, verdict);
                 }
             }
-            // Not a microsecond too long, either: the account is not full before.
+            // Nor is it kept a microsecond too long: one microsecond earlier the account is not yet full.
             if verdict.keep_for == verdict.reset_after && verdict.keep_for > 0 && !case.fickle {
                 let look = |state: &State| {
                     peek(strategy, state, &ask(Op::Check, now + verdict.keep_for - 1, rate, 1, who(11)))

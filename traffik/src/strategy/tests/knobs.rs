@@ -1,4 +1,4 @@
-//! Knobs out of bounds are refused with the value, the bound and the mend.
+//! Parameters out of bounds are rejected with a message that names the value, the bound and the remedy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,7 +56,7 @@ fn a_thousand_million_a_year_and_a_second_can_be_counted() {
         rate(999_983, MINUTE),
     ] {
         for case in cases::all() {
-            // A share of one unit is none.
+            // A share of a single unit rounds to zero.
             if case.strategy.name() != "priority_reserve" || rate.limit() > 1 {
                 assert_eq!(case.strategy.validate(&rate), Ok(()), "{:?} at {rate}", case.strategy);
             }
@@ -64,7 +64,7 @@ fn a_thousand_million_a_year_and_a_second_can_be_counted() {
     }
 }
 
-/// The name of its type.
+/// Returns the name of the strategy's type.
 fn kind(strategy: &dyn Strategy) -> String {
     let shown = format!("{strategy:?}");
     shown.split([' ', '(']).next().unwrap_or_default().to_owned()
@@ -100,7 +100,8 @@ fn the_last_word_on_a_tier_and_on_an_hour_counts() {
     assert_eq!([20, 21, 4, 5, 12].map(|hour| limits(&strategy, hour)), [50, 200, 200, 50, 50]);
 }
 
-/// What each file must say on top, so that nobody has to read on to choose. And each has its cases.
+/// Every file must state this at the top, so that readers can choose without reading on. Every
+/// strategy must also have test cases.
 #[test]
 fn every_file_says_what_it_costs_and_when_to_take_it() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/strategy");

@@ -2,27 +2,27 @@
 
 use super::*;
 
-/// Something that changed the account.
+/// An event that changed the account.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Event {
     pub(super) now: u64,
     pub(super) what: What,
     pub(super) cost: u64,
-    /// The limit in force then.
+    /// The limit in force at that time.
     pub(super) limit: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
     Charge,
-    /// What was charged at one instant, and would have been gone by the other.
+    /// Refunds a charge made at `at` that would have drained by `gone_at`.
     Refund {
         at: u64,
         gone_at: u64,
     },
 }
 
-/// Everything that a definition may look at.
+/// Everything that a definition may depend on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scene<'a> {
     pub(super) rate: &'a Rate,
@@ -41,8 +41,8 @@ impl Scene<'_> {
         self.rate.period_micros().into()
     }
 
-    /// What was used in a window of the grid, as the events up to now leave it. A refund goes to
-    /// the window that `target(window of the charge, window of the refund)` names.
+    /// Returns what is used in a window of the grid according to the events so far. A refund goes to the
+    /// window that `target(window of the charge, window of the refund)` returns.
     pub(super) fn used_in(
         &self,
         window: u128,
@@ -59,12 +59,12 @@ impl Scene<'_> {
     }
 }
 
-/// A window that has passed took its charges with it.
+/// A refund counts in its own window, unless the charge belongs to an earlier one, whose end has discarded it.
 pub(super) fn same_window(charge: u128, refund: u128) -> Option<u128> {
     (charge >= refund).then_some(refund)
 }
 
-/// This window, or the one before.
+/// A refund counts in its own window or the one before.
 pub(super) fn last_two_windows(charge: u128, refund: u128) -> Option<u128> {
     if charge >= refund { Some(refund) } else { (charge + 1 == refund).then_some(charge) }
 }
@@ -106,7 +106,7 @@ pub(super) fn sliding_log(scene: &Scene<'_>) -> bool {
     used + u128::from(scene.cost) <= scene.limit()
 }
 
-/// A level in units of 1/P, so that each microsecond takes L.
+/// The level in units of 1/P, so that L of them drain per microsecond.
 pub(super) fn level(scene: &Scene<'_>, capacity: u64) -> bool {
     let (limit, period) = (scene.limit(), scene.period());
     let (mut level, mut last) = (0_u128, 0_u64);
@@ -144,7 +144,7 @@ pub(super) fn gcra(scene: &Scene<'_>, burst: u64) -> bool {
     now + u128::from(burst) * period >= arrival.max(now) + u128::from(scene.cost) * period
 }
 
-/// Entries (arrival, cost); they leave at times in units of 1/L µs.
+/// Entries are `(arrival, cost)`. They leave at times given in units of 1/L µs.
 pub(super) fn leaky_queue(scene: &Scene<'_>) -> bool {
     let (limit, period) = (scene.limit(), scene.period());
     let leaving = |queue: &[(u64, u64)]| {

@@ -1,4 +1,4 @@
-//! The reference models of the strategies for narrower problems.
+//! The reference models of the strategies for narrower use cases.
 
 use super::model::{Scene, What, fixed_window, last_two_windows, same_window};
 use super::*;
@@ -8,7 +8,7 @@ pub(super) fn tiered(scene: &Scene<'_>, premium: u64, default: u64) -> bool {
     fixed_window(scene, 0, scene.limit() * u128::from(times))
 }
 
-/// `ceilings` in percent, cumulative.
+/// `ceilings` are cumulative percentages.
 pub(super) fn priority_reserve(scene: &Scene<'_>, ceilings: [u64; 4]) -> bool {
     let ceiling = ceilings[scene.who.priority() as usize];
     fixed_window(scene, 0, scene.limit() * u128::from(ceiling) / 100)
@@ -24,7 +24,7 @@ pub(super) fn rollover(scene: &Scene<'_>, percent: u64, cap: u64) -> bool {
     used(window) + u128::from(scene.cost) <= scene.limit() + bonus
 }
 
-/// `ranges` of local hours without wrap, disjoint.
+/// `ranges` are disjoint ranges of local hours that do not wrap around midnight.
 pub(super) fn time_of_day(scene: &Scene<'_>, ranges: &[(u64, u64, u64)], offset_minutes: i64) -> bool {
     let local_minute = (scene.now / MINUTE) as i64 + offset_minutes;
     let hour = (local_minute / 60 % 24) as u64;
@@ -41,7 +41,7 @@ pub(super) struct Knobs {
     pub(super) floor: u128,
 }
 
-/// Each window is judged by the limit under which it was last used.
+/// Each window is judged by the limit in force when it was last used.
 pub(super) fn adaptive(scene: &Scene<'_>, knobs: Knobs) -> bool {
     let index = |at: u64| u128::from(at) / scene.period();
     let used = |window| scene.used_in(window, index, same_window);
@@ -61,7 +61,7 @@ pub(super) fn adaptive(scene: &Scene<'_>, knobs: Knobs) -> bool {
     used(index(scene.now)) + u128::from(scene.cost) <= limit(scene.limit(), factor)
 }
 
-/// A level in units of 1/(100·P), so that each microsecond takes L·f.
+/// The level in units of 1/(100·P), so that L·f of them drain per microsecond.
 pub(super) fn cost_adaptive(scene: &Scene<'_>, last: usize, normal: u128, floor: u128) -> bool {
     let unit = scene.period() * 100;
     let factor = |costs: &[u64]| {
@@ -87,11 +87,11 @@ pub(super) fn cost_adaptive(scene: &Scene<'_>, last: usize, normal: u128, floor:
             }
             What::Refund { at, gone_at } => {
                 let mut back = u128::from(event.cost).min(scene.limit()) * unit;
-                // The share of it for which there is still time.
+                // Refund the share that corresponds to the time left.
                 if gone_at <= event.now {
                     back = 0;
                 } else if gone_at < u64::MAX && at < event.now {
-                    // Rounded as the state counts: in lowest terms.
+                    // Rounded like the state counts, in lowest terms.
                     let (_, ticks) = scene.rate.reduced_terms();
                     let times = scene.period() / u128::from(ticks);
                     let (left, whole) = (u128::from(gone_at - event.now), u128::from(gone_at - at));

@@ -1,16 +1,16 @@
-//! Logs stay small and are not rewritten by a hit.
+//! Logs stay small, and a hit does not rewrite them.
 
 use std::time::Instant;
 
 use super::*;
 use crate::strategy::{LeakyQueue, SlidingLog};
 
-/// Fills an account one unit a microsecond, then hammers it while it stays full.
+/// Fills an account by one unit per microsecond, then hammers it while it stays full.
 fn churn(strategy: &dyn Strategy, entry: usize) {
     const LIMIT: u64 = 10_000;
     let rate = rate(LIMIT, LIMIT);
     let (mut state, mut now) = (State::Empty, START);
-    // A queue leaks while it fills: its first entry takes half of the time.
+    // A queue drains while it fills, so its first entry takes up half of the time.
     strategy.step(&mut state, &ask(Op::Hit, now, &rate, LIMIT / 2, who(0)));
     let mut hit = |state: &mut State| {
         now += 1;
@@ -29,12 +29,12 @@ fn churn(strategy: &dyn Strategy, entry: usize) {
         );
     }
     let each = begun.elapsed() / (5 * LIMIT as u32);
-    // Some 0.1 µs when optimised. The bound allows for tests that are not, on a busy machine: it is
-    // there to catch a log that is copied, which would take a hundred times as long.
+    // About 0.1 µs in optimized builds. The bound allows for unoptimized tests on a busy machine. Its purpose
+    // is to catch a log that is copied, which would take a hundred times as long.
     assert!(each.as_micros() < 40, "{strategy:?}: {each:?} a hit, {refused} refused");
     println_of(strategy, each);
 
-    // Nor does a refund of the newest charges copy what stays.
+    // Nor does a refund of the newest charges copy the remaining ones.
     let before = peek(strategy, &state, &ask(Op::Check, now, &rate, 0, who(0))).used;
     let begun = Instant::now();
     for given_back in 1..=LIMIT / 4 {

@@ -1,4 +1,4 @@
-//! The in-memory store passes the suite, and no faulty store does.
+//! The suite accepts the in-memory store and rejects every faulty one.
 
 use super::*;
 use crate::backend::{Backend, BackendError, BoxFuture, Hit, Op, Verdicts};
@@ -18,7 +18,7 @@ async fn a_clone_behind_an_arc_passes() {
     conformance(|clock| async move { SharedBackend::from_arc(std::sync::Arc::new(memory(clock))) }).await;
 }
 
-/// Stores with one fault each.
+/// The faults, of which a store has exactly one.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     ChargesOneByOne,

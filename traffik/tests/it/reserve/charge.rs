@@ -1,4 +1,4 @@
-//! `Charge`, the extractor: what the gate and the layers have charged, settled by the handler.
+//! `Charge`, the extractor: a handler settles what the gate and the layers have charged.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn on(uid: &str, rate: &str, memory: &MemoryBackend) -> traffik::ThrottleBuilder
     Throttle::builder(uid).rate(rate).registry(&Registry::new()).backend(memory.clone())
 }
 
-/// What this client has used, as the next answer's legacy header tells it.
+/// Sends a request and returns the remainder that the legacy header of the response reports.
 async fn remaining(app: &Router, path: &str) -> u64 {
     let response = send(app, get_from(path, "192.0.2.1", &[])).await;
     response.headers()["x-ratelimit-remaining"].to_str().unwrap().parse().unwrap()
@@ -164,7 +164,7 @@ async fn a_client_that_goes_away_follows_the_rule() -> Result {
     Ok(())
 }
 
-/// An extractor in front of `Charge` that turns requests away, or waits for something.
+/// An extractor before `Charge` that rejects some requests and never completes others.
 struct Before;
 
 impl<S: Sync> FromRequestParts<S> for Before {
@@ -188,7 +188,7 @@ async fn a_charge_that_the_handler_never_saw_follows_the_rule_too() -> Result {
         builder.cost(100).on_cancel(OnCancel::Refund).build().unwrap()
     });
     mod another {
-        /// Of this name, and none of ours.
+        /// Has the same name, but is a different type.
         pub(super) struct Charge;
 
         impl<S: Sync> axum::extract::FromRequestParts<S> for Charge {
@@ -232,7 +232,7 @@ async fn a_charge_that_the_handler_never_saw_follows_the_rule_too() -> Result {
     Ok(())
 }
 
-/// A layer has charged in the place of the handler's own throttle.
+/// A layer has charged in place of the handler's own throttle.
 #[tokio::test]
 async fn what_a_layer_charged_for_a_handler_that_never_saw_it_follows_the_rule_too() -> Result {
     static REFUNDS: LazyLock<Throttle> = LazyLock::new(|| {
@@ -258,7 +258,7 @@ async fn what_a_layer_charged_for_a_handler_that_never_saw_it_follows_the_rule_t
     Ok(())
 }
 
-/// The same while the gate is still asking for what the handler costs beyond that.
+/// The same while the gate is still charging what the handler costs beyond that.
 #[tokio::test(start_paused = true)]
 async fn what_a_layer_charged_follows_the_rule_while_the_gate_asks_for_more() -> Result {
     static DEARER: LazyLock<Throttle> = LazyLock::new(|| {
@@ -312,7 +312,7 @@ async fn what_a_settlement_takes_besides_can_be_given_back_for_longer() -> Resul
     });
     #[throttle(LEAKS, refund_on = "5xx")]
     async fn fails(charge: Charge) -> StatusCode {
-        // One unit is gone after a second, five after five.
+        // One unit drains after one second, and five units after five.
         charge.settle(5).await.unwrap();
         CLOCK.advance(Duration::from_secs(3));
         StatusCode::INTERNAL_SERVER_ERROR
@@ -357,8 +357,8 @@ async fn what_a_settlement_takes_later_has_a_window_and_an_age_of_its_own() -> R
     Ok(())
 }
 
-/// The throttles of a handler are on two backends, and the first is slow: by the time the second is settled, its charge
-/// has been given back with the response.
+/// The handler's throttles are on two backends, the first of which is slow. By the time the second charge is
+/// settled, it has already been refunded with the response.
 #[tokio::test(start_paused = true)]
 async fn what_goes_back_with_the_response_is_not_settled_back_as_well() -> Result {
     static SLOW: LazyLock<Throttle> = LazyLock::new(|| {
@@ -415,7 +415,7 @@ async fn what_a_layer_has_charged_can_be_settled_too() -> Result {
     Ok(())
 }
 
-/// What a handler names is its own to settle; the rest stays with the layer.
+/// A handler takes over only the charges it names. The others stay with the layer.
 #[tokio::test]
 async fn what_a_layer_has_charged_follows_the_rule_once_it_is_named() -> Result {
     let [named, other] = ["charge:layer:named", "charge:layer:other"]
@@ -433,7 +433,7 @@ async fn what_a_layer_has_charged_follows_the_rule_once_it_is_named() -> Result 
     Ok(())
 }
 
-/// Under a scope of the handler's own, which is another account: the layer's is the layer's.
+/// The handler has a scope of its own and thus a different account, so the layer's charge remains the layer's.
 #[tokio::test]
 async fn what_a_layer_has_charged_beside_a_scope_is_not_the_handlers_own() -> Result {
     static SHARED: LazyLock<Throttle> =
@@ -463,8 +463,8 @@ async fn what_a_layer_has_charged_beside_a_scope_is_not_the_handlers_own() -> Re
     Ok(())
 }
 
-/// A layer has charged one throttle, and its attribute, where it costs more, the rest: two charges on
-/// one account, and one number for both.
+/// A layer charges a throttle, and the attribute charges the difference up to its own higher cost. That makes
+/// two charges on one account, which are settled to a single number.
 #[tokio::test]
 async fn what_a_layer_and_an_attribute_have_charged_together_is_settled_to_one_number() -> Result {
     static SHARED: LazyLock<Throttle> = LazyLock::new(|| {
@@ -514,7 +514,7 @@ async fn the_exempt_get_an_empty_charge_and_nobody_a_charge_without_a_throttle()
     assert_eq!(statuses(&app, "/unthrottled", "192.0.2.1", 1).await, [500]);
 }
 
-/// Counts the calls that reach a memory, and sees to it that none names a key twice.
+/// Creates a store that counts its calls and checks that none of them names a key twice.
 fn traffik_counting() -> Counting {
     Counting { inner: MemoryBackend::builder().clock(ManualClock::new()).build(), calls: Default::default() }
 }
