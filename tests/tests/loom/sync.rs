@@ -23,8 +23,9 @@ pub(super) fn model(test: impl Fn() + Send + Sync + 'static) {
 /// Replaces the table's own lock, which is tested separately. Loom knows how its own mutexes block, so it has
 /// far fewer interleavings to explore. The guard is kept inside while the lock is held.
 pub(super) struct Lock {
-    mutex: LoomMutex<()>,
+    /// Declared before the mutex, so that a guard still kept here is dropped first.
     held: std::cell::UnsafeCell<Option<MutexGuard<'static, ()>>>,
+    mutex: LoomMutex<()>,
 }
 
 // SAFETY: `held` is accessed only by the thread that holds `mutex`. Loom's threads are fibers of a single
@@ -35,7 +36,7 @@ unsafe impl Sync for Lock {}
 
 impl Lock {
     pub(super) fn new() -> Self {
-        Self { mutex: LoomMutex::new(()), held: std::cell::UnsafeCell::new(None) }
+        Self { held: std::cell::UnsafeCell::new(None), mutex: LoomMutex::new(()) }
     }
 
     pub(super) fn lock(&self) {
@@ -48,8 +49,8 @@ impl Lock {
     }
 
     fn keep<'a>(&'a self, guard: MutexGuard<'a, ()>) {
-        // SAFETY: the mutex is held. `unlock` drops the guard, which happens before `self` is dropped, so the
-        // longer lifetime is never relied on.
+        // SAFETY: the mutex is held. The guard is dropped by `unlock`, or else with `held`, which is declared
+        // before the mutex: never later than what it borrows.
         unsafe {
             *self.held.get() = Some(std::mem::transmute::<MutexGuard<'a, ()>, MutexGuard<'static, ()>>(guard))
         }
