@@ -1,5 +1,6 @@
-//! The `#[throttle]` attribute of the `traffik` crate, which re-exports it. Applications depend on
-//! `traffik`, not on this crate.
+//! The `#[throttle]` attribute of the `traffik` crate.
+//!
+//! Applications depend on `traffik`, which re-exports the attribute, rather than on this crate.
 
 #![forbid(unsafe_code)]
 
