@@ -1,6 +1,6 @@
-//! The syntax of the attribute's arguments: which throttle, then `key = value`, with their places.
+//! Parses the attribute's arguments: which throttle, then `key = value` pairs, with their spans.
 //!
-//! A mistake costs one argument: reading goes on behind the next comma, so that all are reported.
+//! A mistake invalidates only one argument: parsing resumes after the next comma, so that all mistakes are reported.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::ext::IdentExt;
@@ -14,7 +14,7 @@ use crate::value::Value;
 
 pub(crate) struct Key {
     pub(crate) name: &'static str,
-    /// How the key is written, for messages.
+    /// An example of the key in use, for messages.
     pub(crate) example: &'static str,
     /// Whether it may follow a shared throttle.
     pub(crate) shared: bool,
@@ -45,11 +45,11 @@ pub(crate) const KEYS: [Key; 14] = [
     shared("crate", "crate = ::path::to::traffik"),
 ];
 
-/// What is said where no throttle is named.
+/// The message when no throttle is named.
 pub(crate) const WHICH: &str = "which throttle? Begin with its uid, `#[throttle(\"api:burst\", rate = \"20/min\")]`, \
                                 or with the path of a `static` one, `#[throttle(UPLOADS)]`";
 
-/// What our keys are called elsewhere, where no spelling leads from one to the other.
+/// Other libraries' names for our keys, if they are too different to be caught as misspellings.
 const ELSEWHERE: [(&str, &str); 14] = [
     ("limit", "rate"),
     ("limits", "rate"),
@@ -68,7 +68,7 @@ const ELSEWHERE: [(&str, &str); 14] = [
 ];
 
 impl Key {
-    /// The key that was probably meant, of those that may stand here.
+    /// Returns the key that was probably meant, among those allowed here.
     pub(crate) fn meant(word: &Ident, shared: bool) -> Option<&'static str> {
         let names = || KEYS.iter().filter(|key| key.shared || !shared).map(|key| key.name);
         let elsewhere = ELSEWHERE.iter().find(|(name, _)| word == name).map(|(_, ours)| *ours);
@@ -85,13 +85,13 @@ impl Key {
 
 /// The arguments of one attribute.
 pub(crate) struct Args {
-    /// Where the attribute stands, for what it lacks.
+    /// The attribute's own span, for errors about what it lacks.
     pub(crate) at: Span,
     pub(crate) which: Option<Which>,
-    /// What `crate = path` says, which concerns the whole expansion.
+    /// The path given as `crate = path`, which applies to the whole expansion.
     pub(crate) root: Option<Path>,
     pub(crate) settings: Vec<Setting>,
-    /// Whether an argument could not be read, which then may not be called missing.
+    /// Whether an argument could not be parsed. Nothing may then be reported as missing.
     pub(crate) broken: bool,
 }
 
@@ -131,7 +131,7 @@ impl Args {
                 errors.push(error);
                 self.broken = true;
                 while !input.is_empty() && !input.peek(Token![,]) {
-                    // Can't fail on an input that isn't empty.
+                    // Can't fail, because the input isn't empty.
                     let _ = input.parse::<TokenTree>();
                 }
             }
@@ -208,8 +208,8 @@ impl Args {
     }
 }
 
-/// Whether a throttle's name can be over here: at a comma, or where one is missing. Anything else makes an expression of
-/// it, such as a call.
+/// Whether a throttle's name can end here: at a comma, or where one is missing. Anything else, such as a call's
+/// parentheses, would make it an expression.
 fn ends_name(input: ParseStream<'_>) -> bool {
     input.is_empty()
         || input.peek(Token![,])

@@ -1,4 +1,4 @@
-//! From attribute and handler to the expansion: a gate's type, and the handler behind its gate.
+//! Expands attribute and handler into a gate type, and the handler behind that gate.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -14,13 +14,13 @@ use crate::stack::Stack;
 use crate::validate;
 use crate::value::Closure;
 
-/// The extractor of what was charged, which costs something only where it is asked for.
+/// The extractor for what was charged, which costs something only if a handler asks for it.
 const CHARGE: &str = "Charge";
 
-/// The most parameters that clippy lets pass if not told otherwise.
+/// The most parameters that clippy allows by default.
 const MOST_PARAMETERS: usize = 7;
 
-/// Expands the attribute; if anything is wrong, every mistake is reported and the handler stays.
+/// Expands the attribute. If anything is wrong, reports every mistake and keeps the handler as it is.
 pub(crate) fn throttle(args: TokenStream, item: TokenStream) -> TokenStream {
     let (mut attributes, item) = item::split(item);
     let mut errors = Errors::default();
@@ -46,7 +46,7 @@ pub(crate) fn throttle(args: TokenStream, item: TokenStream) -> TokenStream {
     }
 }
 
-/// The path of the runtime crate.
+/// Returns the path of the runtime crate.
 fn root(stack: &Stack) -> Path {
     stack.root.clone().unwrap_or_else(|| {
         let mut path = Path::from(Ident::new("traffik", Span::call_site()));
@@ -55,8 +55,8 @@ fn root(stack: &Stack) -> Path {
     })
 }
 
-/// Names the gate's type after the handler and its throttles, so that the gates of two attributes
-/// that could not see each other differ. The same input gives the same name.
+/// Names the gate's type after the handler and its throttles, so that two attributes that can't see each other
+/// declare different types. The same input always gives the same name.
 fn gate_name(handler: &Handler, throttles: &[Throttle]) -> Ident {
     let name = handler.name.unraw();
     let mut hash = Fnv::default();
@@ -74,7 +74,7 @@ fn gate_name(handler: &Handler, throttles: &[Throttle]) -> Ident {
     format_ident!("__TraffikGate_{name}_{hash:016x}", span = mixed(name.span()))
 }
 
-/// FNV-1a: short, and the same on every run, which the standard hasher doesn't promise.
+/// FNV-1a, which is short and stable across runs. The standard hasher doesn't promise stability.
 struct Fnv(u64);
 
 impl Default for Fnv {
@@ -85,14 +85,14 @@ impl Default for Fnv {
 
 impl Fnv {
     fn add(&mut self, text: &str) {
-        // A byte that UTF-8 doesn't use keeps "a", "bc" and "ab", "c" apart.
+        // The terminator never occurs in UTF-8, so "a", "bc" and "ab", "c" hash differently.
         for byte in text.bytes().chain([0xff]) {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
     }
 }
 
-/// The user's place, seen from the macro: messages point there, names don't mix.
+/// Returns the user's location with the macro's hygiene: messages point there, but names don't collide.
 fn mixed(span: Span) -> Span {
     Span::mixed_site().located_at(span)
 }
@@ -111,14 +111,14 @@ impl Expansion<'_> {
         quote!(#gate #function)
     }
 
-    /// The type that carries the handler's throttles to its gate.
+    /// Generates the type that carries the handler's throttles to its gate.
     fn gate(&self, throttles: &[Throttle]) -> TokenStream {
         let Self { root, gate, .. } = self;
         let visibility = &self.handler.visibility;
         let allowed = self.allowed();
         let throttles = throttles.iter().map(|throttle| self.throttle(throttle));
         let charges = self.handler.mentions(CHARGE).then(|| quote_spanned!(Span::mixed_site()=> .charges()));
-        // One handler has one gate, whoever put it there: its throttles are decided together.
+        // A handler has a single gate, whichever attribute added it, so that all its throttles are decided together.
         let start = match &self.handler.gate {
             None => quote_spanned!(Span::mixed_site()=> #root::private::Stack::new()),
             Some(Gate { stack, .. }) => quote_spanned! {Span::mixed_site()=>
@@ -145,8 +145,8 @@ impl Expansion<'_> {
         }
     }
 
-    /// What the handler allows its code, for the expressions that stand in its attributes. An
-    /// expectation stays on the handler: here it might not be met.
+    /// Returns the handler's `#[allow]`s, which also apply to the expressions in its attributes. An `#[expect]` becomes an
+    /// `#[allow]` here, where it might go unfulfilled; the original stays on the handler.
     fn allowed(&self) -> impl Iterator<Item = TokenStream> {
         self.attributes.iter().filter_map(|attribute| {
             let list = attribute.meta.require_list().ok()?;
@@ -188,7 +188,7 @@ impl Expansion<'_> {
         quote_spanned!(span=> .#method(#argument))
     }
 
-    /// A closure has to know its parameters' types before the builder can tell what it returns.
+    /// Adds missing parameter types to a closure. Without them, the builder can't infer what the closure returns.
     fn closure(&self, closure: &Closure, given: &[Given]) -> TokenStream {
         let Closure { modifiers, bars: [open, close], rest, .. } = closure;
         let parameters = closure.parameters.iter().enumerate().map(|(at, parameter)| {
@@ -219,7 +219,7 @@ impl Expansion<'_> {
     fn runtime(&self, path: &str, span: Span) -> TokenStream {
         let mut root = self.root.clone();
         for segment in &mut root.segments {
-            // Elsewhere, but still the crate that the user named.
+            // Only the location changes; the hygiene must still resolve to the crate that the user named.
             segment.ident.set_span(segment.ident.span().located_at(span));
         }
         if let Some(colons) = &mut root.leading_colon {
@@ -230,8 +230,8 @@ impl Expansion<'_> {
         quote_spanned!(span=> #root #(::#segments)*)
     }
 
-    /// The handler, behind its gate. One that stands there already, put by an attribute further
-    /// out that could not see this one, is widened instead: the body is behind it as it is.
+    /// Generates the handler behind its gate. If an outer attribute that could not see this one has already added a
+    /// gate, extends that gate instead: the body is already behind it.
     fn function(&self, body: &Body) -> TokenStream {
         let Self { root, gate, .. } = self;
         let Handler {
@@ -261,7 +261,7 @@ impl Expansion<'_> {
         };
         let mut parentheses = proc_macro2::Group::new(proc_macro2::Delimiter::Parenthesis, inputs);
         parentheses.set_span(self.handler.parentheses.span.join());
-        // What the handler returns has to be an answer: if it isn't, that is where it says so.
+        // If the returned type is not a response, the compiler's error points here.
         let returned = mixed(match output {
             ReturnType::Default => name.span(),
             ReturnType::Type(_, output) => output.span(),
@@ -272,7 +272,7 @@ impl Expansion<'_> {
             Some(_) => body.statements.clone(),
             None => quote_spanned!(returned=> #respond(#variable, #block).await),
         };
-        // The one too many is the gate, of which the user knows nothing.
+        // The extra parameter is the gate, which the user didn't write.
         let allowed = (earlier.is_none() && self.handler.parameter_count() == MOST_PARAMETERS)
             .then(|| quote_spanned!(site=> #[allow(clippy::too_many_arguments)]));
         quote_spanned! {site=>
@@ -287,8 +287,8 @@ impl Expansion<'_> {
         }
     }
 
-    /// The body in a block of its own, for its `return` and `?`. The edge in front is never taken:
-    /// it tells the compiler what the block returns, as the signature did.
+    /// Puts the body into its own async block, so that `return` and `?` leave only that block. The branch at its start is
+    /// never taken; it tells the compiler the block's return type, as the signature did.
     fn block(&self, body: &Body, returned: Span) -> TokenStream {
         let statements = &body.statements;
         let Returned { output, opaque } = Returned::new(&self.handler.output, &self.handler.generics);

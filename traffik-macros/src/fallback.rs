@@ -1,12 +1,12 @@
-//! What is emitted when something is wrong: every error, and the handler without its throttles.
+//! Emits every error, and the handler without its throttles, if anything is wrong.
 //!
-//! The handler has to survive, or each route that names it would be an error of its own.
+//! The handler has to survive, or each route that names it would cause another error.
 
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Attribute, Error};
 
-/// All mistakes found so far.
+/// All errors found so far.
 #[derive(Default)]
 pub(crate) struct Errors(Option<Error>);
 
@@ -18,7 +18,7 @@ impl Errors {
         }
     }
 
-    /// Keeps what went well, and the error of what didn't.
+    /// Returns the value, or records the error.
     pub(crate) fn note<T>(&mut self, result: Result<T, Error>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()
     }
@@ -28,7 +28,7 @@ impl Errors {
     }
 }
 
-/// The errors, then the item as it was written, under the attributes that remain.
+/// Emits the errors, then the item as written, under its remaining attributes.
 pub(crate) fn emit(errors: &Error, attributes: &[Attribute], item: &TokenStream) -> TokenStream {
     let errors = errors.to_compile_error();
     quote! {

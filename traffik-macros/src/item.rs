@@ -1,7 +1,7 @@
-//! The handler: its signature in pieces, its parameters and its body as they were written.
+//! The handler: its parsed signature, and its parameters and body as tokens.
 //!
-//! Parameters keep their `#[cfg]`s, which nobody has evaluated yet, so they are not parsed, and counted for a lint
-//! alone; a body that is half typed still reaches the compiler, and with it the editor.
+//! Parameters may still have unevaluated `#[cfg]`s, so they are not parsed, and counted only for a lint. Because the body
+//! isn't parsed either, a half-typed one still reaches the compiler, and so the editor.
 
 use proc_macro2::{Spacing, Span, TokenStream, TokenTree};
 use syn::parse::discouraged::Speculative;
@@ -11,7 +11,7 @@ use syn::{
     ReturnType, Token, Type, TypePath, Visibility, WhereClause, braced, parenthesized, token,
 };
 
-/// What a gate's parameter is called; an attribute that expands later knows it by that.
+/// The name of the gate's parameter, by which an attribute that expands later recognizes it.
 pub(crate) const GATE: &str = "__traffik_gate";
 
 /// Splits an item into its outer attributes and the rest.
@@ -33,18 +33,18 @@ pub(crate) struct Handler {
     pub(crate) name: Ident,
     pub(crate) generics: Generics,
     pub(crate) parentheses: token::Paren,
-    /// `self`, where the item is a method.
+    /// `self`, if the item is a method.
     pub(crate) receiver: Option<Span>,
-    /// The gate that an attribute further out has put in front already.
+    /// The gate that an outer attribute has already added.
     pub(crate) gate: Option<Gate>,
     pub(crate) parameters: TokenStream,
     pub(crate) output: ReturnType,
     pub(crate) bounds: Option<WhereClause>,
-    /// `None` is a declaration without a body.
+    /// `None` if the item is a declaration without a body.
     pub(crate) body: Option<Body>,
 }
 
-/// A gate that stands already: its variable, and the type that carries its throttles.
+/// An existing gate: its variable, and the type that carries its throttles.
 pub(crate) struct Gate {
     pub(crate) variable: Ident,
     pub(crate) stack: Type,
@@ -52,7 +52,7 @@ pub(crate) struct Gate {
 
 pub(crate) struct Body {
     pub(crate) braces: token::Brace,
-    /// The body's `#![…]`, in the form in which they stand before the function.
+    /// The body's `#![…]` attributes, converted to outer ones.
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) statements: TokenStream,
 }
@@ -97,21 +97,19 @@ impl Parse for Handler {
 }
 
 impl Handler {
-    /// Whether this word stands among the parameters, at any depth. A parameter that `#[cfg]` takes
-    /// away counts too.
+    /// Whether this word occurs in the parameters, at any depth. Parameters removed by `#[cfg]` are included.
     pub(crate) fn mentions(&self, word: &str) -> bool {
         find(self.parameters.clone(), &|found| found == word).is_some()
     }
 
-    /// How many parameters there are, those included that `#[cfg]` takes away: good enough for a lint, and for nothing
-    /// else.
+    /// Counts the parameters, including any removed by `#[cfg]`. Good enough for a lint, and for nothing else.
     pub(crate) fn parameter_count(&self) -> usize {
         let mut path = false;
         let opens_type = |tree: TokenTree| {
             let colon = matches!(&tree, TokenTree::Punct(punct) if punct.as_char() == ':');
             let joint =
                 matches!(&tree, TokenTree::Punct(punct) if colon && punct.spacing() == Spacing::Joint);
-            // Of `::` neither half counts.
+            // Neither half of `::` counts.
             let alone = colon && !joint && !path;
             path = joint;
             alone
@@ -143,8 +141,7 @@ fn receiver(input: ParseStream<'_>) -> Option<Span> {
     input.peek(Token![self]).then(|| input.parse::<Token![self]>())?.ok().map(|word| word.span)
 }
 
-/// Attributes of the language itself, which leave a handler's parameters as they are. What others make of them
-/// is theirs to say.
+/// Built-in attributes, which leave a handler's parameters alone. Other attributes may do anything with them.
 const INERT: [&str; 11] = [
     "allow",
     "cold",
@@ -164,7 +161,7 @@ pub(crate) fn is_inert(attribute: &Attribute) -> bool {
     INERT.iter().any(|name| attribute.path().is_ident(name))
 }
 
-/// Takes the parameter `__traffik_gate: …::Gate<Stack>,` from the front, if it stands there.
+/// Takes the parameter `__traffik_gate: …::Gate<Stack>,` from the front, if there is one.
 fn gate(input: ParseStream<'_>) -> Option<Gate> {
     let ahead = input.fork();
     let variable = ahead.parse::<Ident>().ok().filter(|name| name == GATE)?;
@@ -186,7 +183,7 @@ pub(crate) fn self_type(tokens: TokenStream) -> Option<Span> {
     find(tokens, &|word| word == "Self")
 }
 
-/// Finds the first word of which this holds, at any depth.
+/// Finds the first word that satisfies the predicate, at any depth.
 pub(crate) fn find(tokens: TokenStream, holds: &impl Fn(&Ident) -> bool) -> Option<Span> {
     tokens.into_iter().find_map(|tree| match tree {
         TokenTree::Ident(word) => holds(&word).then(|| word.span()),

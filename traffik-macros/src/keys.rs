@@ -1,4 +1,4 @@
-//! The values of each key, and the builder call that a key with its value stands for.
+//! The values of each key, and the builder call that each key and value expand to.
 
 use quote::ToTokens;
 use syn::{Error, Lit, LitStr, Result};
@@ -8,18 +8,18 @@ use crate::args::{Key, Setting};
 use crate::model::{Argument, Call, Given};
 use crate::value::{Kind, Value};
 
-/// A word, the method that it calls and what that is given.
+/// A word, the method that it calls, and the method's argument.
 type Word = (&'static str, &'static str, Use);
 
 #[derive(Clone, Copy)]
 enum Use {
     /// Calls the method without arguments.
     Bare,
-    /// Passes what this path of the runtime crate names.
+    /// Passes the item at this path of the runtime crate.
     Name(&'static str),
-    /// Passes what this constructor of the runtime crate makes.
+    /// Passes the result of this constructor of the runtime crate.
     Make(&'static str),
-    /// It is the default: nothing to call.
+    /// Is the default, so there is nothing to call.
     Default,
 }
 
@@ -53,7 +53,7 @@ const ON_CANCEL: [Word; 2] =
 
 const REQUEST: &[Given] = &[Given::Parts];
 
-/// The call, or `None` where the value says what holds anyway.
+/// Returns the builder call, or `None` if the value is the default.
 pub(crate) fn call(setting: &Setting) -> Result<Option<Call>> {
     let Setting { key, value } = setting;
     let Some(value) = value else {
@@ -107,7 +107,7 @@ pub(crate) fn call(setting: &Setting) -> Result<Option<Call>> {
             let expected = alternatives(&ON_CANCEL, "");
             setting.word_or(value, &ON_CANCEL, "", |value| Err(setting.expects(value, &expected)))
         }
-        // `crate` was read with the arguments, and unknown keys never get here.
+        // `crate` was parsed with the arguments, and unknown keys never get here.
         _ => Ok(None),
     }
 }
@@ -157,7 +157,7 @@ impl Setting {
         }
     }
 
-    /// A path, a closure, or an expression that makes a function.
+    /// Accepts a path, a closure, or an expression that evaluates to a function.
     fn function(
         &self,
         method: &'static str,
@@ -172,7 +172,7 @@ impl Setting {
         }
     }
 
-    /// One of the key's words; what isn't a string at all is read in the other way.
+    /// Accepts one of the key's words. A value that isn't a string goes to `otherwise`.
     fn word_or(
         &self,
         value: &Value,
@@ -224,7 +224,7 @@ impl Setting {
     }
 }
 
-/// `"a", "b" or an expression`.
+/// Lists the alternatives: `"a", "b" or an expression`.
 fn alternatives(words: &[Word], other: &str) -> String {
     let mut all: Vec<_> = words.iter().map(|(word, ..)| format!("{word:?}")).collect();
     if !other.is_empty() {
@@ -243,7 +243,7 @@ pub(crate) fn string(value: &Value) -> Option<&LitStr> {
     }
 }
 
-/// Reads a literal cost.
+/// Parses a literal cost.
 pub(crate) fn integer(value: &Value) -> Result<u64> {
     let error = |message: String| Err(Error::new(value.span(), message));
     match &value.kind {

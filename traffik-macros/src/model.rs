@@ -1,20 +1,20 @@
-//! What an attribute says, once it is known to make sense.
+//! The validated meaning of an attribute.
 
 use proc_macro2::{Span, TokenStream};
 use syn::{Ident, LitStr, Path};
 
 use crate::value::Closure;
 
-/// Which throttle an attribute speaks of.
+/// The throttle that an attribute refers to.
 #[derive(Clone)]
 pub(crate) enum Which {
-    /// `"uid"`: declares one.
+    /// `"uid"`: declares a throttle.
     Uid(LitStr),
-    /// `PATH`: uses a `static` one.
+    /// `PATH`: uses a `static` throttle.
     Path(Path),
 }
 
-/// One attribute, as the builder calls that it stands for.
+/// One attribute, as the builder calls that it expands to.
 pub(crate) struct Throttle {
     pub(crate) which: Which,
     pub(crate) calls: Vec<Call>,
@@ -23,25 +23,25 @@ pub(crate) struct Throttle {
 /// One builder call.
 pub(crate) struct Call {
     pub(crate) method: &'static str,
-    /// The key, whose place the method's name takes in messages of the compiler.
+    /// The key. The method's name takes its span, so that compiler errors point there.
     pub(crate) key: Ident,
     pub(crate) argument: Argument,
 }
 
-/// What a builder call is given.
+/// The argument of a builder call.
 pub(crate) enum Argument {
     Nothing,
-    /// The user's tokens, as written.
+    /// The user's tokens as written.
     Written(TokenStream),
-    /// A closure whose parameters get these types where they have none.
+    /// A closure whose untyped parameters get these types.
     Closure(Closure, &'static [Given]),
-    /// A path inside the runtime crate, named by a word at this place.
+    /// A path inside the runtime crate, selected by the word at this span.
     Named(&'static str, Span),
-    /// A constructor inside the runtime crate, to be called without arguments.
+    /// A constructor inside the runtime crate, called without arguments.
     Made(&'static str, Span),
 }
 
-/// What the runtime passes to a user's function.
+/// An argument that the runtime passes to a user's function.
 #[derive(Clone, Copy)]
 pub(crate) enum Given {
     Parts,

@@ -1,4 +1,4 @@
-//! What the handler returns, in a form in which a variable's type can be written.
+//! The handler's return type, in a form that can be written as the type of a variable.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -10,10 +10,9 @@ use syn::{
 use crate::item;
 
 pub(crate) struct Returned {
-    /// The type, with `_` for every `impl Trait`.
+    /// The type, with `_` in place of every `impl Trait`.
     pub(crate) output: TokenStream,
-    /// The `impl Trait`s. They have to be mentioned somewhere, or an import of the trait would be
-    /// called unused.
+    /// The `impl Trait`s. They have to be mentioned somewhere, or the compiler would call an import of the trait unused.
     pub(crate) opaque: Vec<TypeImplTrait>,
 }
 
@@ -25,7 +24,7 @@ impl Returned {
         let mut output = output.clone();
         let mut opaque = Vec::new();
         infer(&mut output, &mut opaque);
-        // They are mentioned in an item of its own, where the handler's generics can't be named.
+        // They are mentioned in a separate item, where the handler's generics can't be named.
         opaque.retain(|bounds| stands_alone(bounds, generics));
         Self { output: output.into_token_stream(), opaque }
     }
@@ -66,7 +65,7 @@ fn infer(place: &mut Type, opaque: &mut Vec<TypeImplTrait>) {
     }
 }
 
-/// Whether the bounds name neither the handler's generics nor what they capture of them.
+/// Whether the bounds neither name the handler's generics nor capture them with `use<..>`.
 fn stands_alone(bounds: &TypeImplTrait, generics: &Generics) -> bool {
     let names: Vec<&Ident> = generics
         .params

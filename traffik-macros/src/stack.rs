@@ -1,5 +1,5 @@
-//! The stack of attributes on one handler: the outermost takes the throttles below it, so that
-//! they become one gate and one decision.
+//! The stack of attributes on one handler. The outermost absorbs the attributes below it, so that all of them become one
+//! gate and one decision.
 
 use proc_macro2::{Span, TokenStream};
 use syn::spanned::Spanned;
@@ -8,16 +8,16 @@ use syn::{Attribute, Error, Meta, Path};
 use crate::args::Args;
 use crate::fallback::Errors;
 
-/// All attributes that were read, in source order, and the crate path they agree on.
+/// All parsed attributes in source order, and the crate path that they agree on.
 pub(crate) struct Stack {
     pub(crate) root: Option<Path>,
     pub(crate) attributes: Vec<Args>,
 }
 
 impl Stack {
-    /// Reads the outermost attribute's arguments, and takes its siblings out of the handler's
-    /// other attributes. Those in a `#[cfg_attr(…)]` are among them, because conditions are settled
-    /// before any attribute expands; one under another name is not, and widens the gate later.
+    /// Parses the outermost attribute's arguments, and removes its siblings from the handler's other attributes. Siblings
+    /// in a `#[cfg_attr(…)]` are included, because conditions are evaluated before any attribute expands. A sibling under
+    /// another name is not recognized here, and extends the gate later.
     pub(crate) fn absorb(outermost: TokenStream, others: &mut Vec<Attribute>, errors: &mut Errors) -> Self {
         let first = Args::read(outermost, Span::call_site(), errors);
         let mut stack = Self { root: first.root.clone(), attributes: vec![first] };

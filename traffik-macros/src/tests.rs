@@ -1,5 +1,5 @@
-//! The expansion as text, and the messages of mistakes. What compiles and what the compiler then
-//! says is in the `ui-tests` package.
+//! Tests of the expansion as text, and of error messages. The `ui-tests` package covers what compiles, and what the
+//! compiler reports.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -10,12 +10,12 @@ fn expand(args: &str, item: &str) -> String {
     squeeze(&crate::expand::throttle(tokens(args), tokens(item)).to_string())
 }
 
-/// Without blanks: how tokens are spaced is nobody's business.
+/// Removes blanks, because the spacing of tokens doesn't matter.
 fn squeeze(text: &str) -> String {
     text.split_whitespace().collect()
 }
 
-/// The builder calls behind the stack's beginning.
+/// Returns the builder calls that follow the start of the stack.
 fn calls(args: &str) -> String {
     let expanded = expand(args, "async fn handler() {}");
     let (_, calls) = expanded.split_once("Stack::new()").unwrap_or_else(|| panic!("{expanded}"));
@@ -127,7 +127,7 @@ fn values_end_at_their_own_comma() {
         "f(a)? + b",
         "if a { b } else { |c, d| e }",
         "match a { b => |c, d| e, f => g }",
-        // With a `=` of their own.
+        // Values that contain a `=`.
         "|req| { let a = 1; a }",
         "async move |req| { a.b = 2; a }",
         "|req| a == b && c != d && e <= f && g >= h",
@@ -138,7 +138,7 @@ fn values_end_at_their_own_comma() {
         "a.b(c = d)",
         "loop { break a = b }",
         "::a::f::<dyn B<C = D>>()",
-        // That begin with a literal.
+        // Values that begin with a literal.
         "1 + a",
         "1 << a",
         "7 as u64 * b",
@@ -211,13 +211,13 @@ fn a_gate_that_stands_is_widened() {
     let tokens = |text: &str| parse_str::<TokenStream>(text).unwrap();
     let uid = tokens(r#""a", rate = "1/s""#);
     let once = crate::expand::throttle(uid.clone(), tokens(HANDLER));
-    // What the compiler hands to the next attribute is the function alone.
+    // The compiler passes only the function to the next attribute.
     let text = once.to_string();
     let function = &text[text.find("async fn handler").unwrap()..];
     let twice = squeeze(&crate::expand::throttle(uid, tokens(function)).to_string());
     let name = |text: &str| text.split("struct").nth(1).unwrap().split(';').next().unwrap().to_owned();
     let (outer, inner) = (name(&squeeze(&text)), name(&twice));
-    // Even for the same uid, which is for the runtime to refuse, no name is defined twice.
+    // No name is defined twice, even for the same uid, which the runtime rejects.
     assert_ne!(outer, inner);
     assert!(
         twice.contains(&format!("Stack::after(<{outer}as::traffik::private::Gated>::stack()).declare(")),
@@ -227,7 +227,7 @@ fn a_gate_that_stands_is_widened() {
     assert_eq!(twice.matches("private::respond(__traffik_gate,").count(), 1, "{twice}");
 }
 
-/// Only where nothing can follow it: what other attributes make of the handler is not known.
+/// Applies only if nothing can follow the gate. What other attributes do to the handler is unknown.
 #[test]
 fn a_gate_by_itself_is_given_the_request() {
     for (item, is_alone) in [
@@ -359,7 +359,7 @@ fn arguments_never_panic() {
 fn all_mistakes_are_reported_at_once() {
     let args = r#""a b", rate = "1/mins", cost = -1, cost = 2, mode = "x", colour = 1, scope, backend = b(), dynamic_backend"#;
     assert_eq!(messages(args, "fn handler() {}").len(), 9, "{:#?}", messages(args, "fn handler() {}"));
-    // What could not be read may have been what seems to be missing.
+    // The argument that could not be parsed may be the one that seems to be missing.
     assert_eq!(messages(r#""u", rate"#, HANDLER).len(), 1);
     assert_eq!(messages(r#""u", rate("1/s")"#, HANDLER).len(), 1);
     assert_eq!(messages(r#"rate = "1/s", "u""#, HANDLER).len(), 1);
@@ -387,7 +387,7 @@ fn a_cost_that_can_never_fit_is_refused() {
     assert!(!refused(r#"cost = 50, rate = const RATE"#));
 }
 
-/// The fuzz target over its corpus, each also cut short at every place.
+/// Runs the fuzz target over its corpus, with each input also truncated at every position.
 #[test]
 fn the_handler_survives_any_arguments() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/attribute");

@@ -1,4 +1,4 @@
-//! What the arguments mean: each key's values, and what must not stand together.
+//! Validates handlers and arguments: each key's value, and which keys can't be combined.
 
 use proc_macro2::Span;
 use quote::ToTokens;
@@ -15,7 +15,7 @@ use crate::model::{Throttle, Which};
 use crate::stack::Stack;
 use crate::value::{Kind, Value};
 
-/// Whether the function can be a throttled handler.
+/// Checks that the function can be a throttled handler.
 pub(crate) fn handler(handler: &Handler, errors: &mut Errors) {
     let name = &handler.name;
     if let Some(constness) = handler.constness {
@@ -46,7 +46,7 @@ fn self_type_of(handler: &Handler) -> Option<Span> {
         .or_else(|| item::self_type(handler.bounds.to_token_stream()))
 }
 
-/// Whether each attribute makes sense, and all of them together.
+/// Checks each attribute by itself, and all of them together.
 pub(crate) fn stack(stack: &Stack, errors: &mut Errors) -> Vec<Throttle> {
     unique(stack, errors);
     stack.attributes.iter().filter_map(|args| attribute(args, errors)).collect()
@@ -96,7 +96,7 @@ fn attribute(args: &Args, errors: &mut Errors) -> Option<Throttle> {
     args.which.clone().map(|which| Throttle { which, calls })
 }
 
-/// Whether there is such a key, and it may stand here.
+/// Checks that the key exists and is allowed here.
 fn known(setting: &Setting, path: Option<&Path>) -> Result<(), Error> {
     let word = &setting.key;
     let message = match (Key::find(word), path) {
@@ -147,7 +147,7 @@ fn conflict(args: &Args, errors: &mut Errors) {
     {
         let message = "a throttle has either its own backend or that of the context: \
                        remove `backend` or `dynamic_backend`";
-        // At the one that was written second.
+        // The error points at whichever key comes second.
         let backend_first = args
             .settings
             .iter()
@@ -163,7 +163,7 @@ fn is_false(value: &Value) -> bool {
 }
 
 fn nameless(args: &Args, errors: &mut Errors) {
-    // An argument that could not be read may have been the name.
+    // An argument that could not be parsed may have been the name.
     if args.broken {
         return;
     }
@@ -171,13 +171,13 @@ fn nameless(args: &Args, errors: &mut Errors) {
     errors.push(Error::new(at, WHICH));
 }
 
-/// What a declaration must bring along.
+/// Checks that a declaration has a valid uid, and a rate that its cost fits.
 fn declared(name: &LitStr, args: &Args, errors: &mut Errors) {
     if let Err(error) = uid::check(&name.value()) {
         errors.push(Error::new(name.span(), error));
     }
     match args.setting("rate") {
-        // A misspelt rate is told once.
+        // A misspelled `rate` key was already reported.
         None if args.settings.iter().any(|setting| Key::meant(&setting.key, false) == Some("rate")) => {}
         None if !args.broken => {
             let message = format!("the throttle {:?} has no rate: add `rate = \"20/min\"`", name.value());
@@ -190,8 +190,8 @@ fn declared(name: &LitStr, args: &Args, errors: &mut Errors) {
     }
 }
 
-/// Refuses a constant cost that is above what a constant rate ever lets through at once. A rate or
-/// a cost that is wrong by itself was reported before.
+/// Rejects a constant cost that is higher than a constant rate ever lets through at once. A rate or a cost that is invalid
+/// by itself is reported elsewhere.
 fn fits(rate: &Setting, args: &Args) -> Result<(), Error> {
     let Some(text) = rate.value.as_ref().and_then(keys::string) else {
         return Ok(());
@@ -209,7 +209,7 @@ fn fits(rate: &Setting, args: &Args) -> Result<(), Error> {
         None => None,
         Some(word) => match word.as_ref().and_then(keys::string) {
             Some(word) => Some(word.value()),
-            // An expression sets its own capacity.
+            // The strategy is an expression, which sets its own capacity.
             None => return Ok(()),
         },
     };

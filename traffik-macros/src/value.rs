@@ -1,7 +1,7 @@
-//! The value behind `key =`: its tokens, up to the next comma of its own level, and their kind.
+//! The value after `key =`: its tokens, up to the next comma on the same level, and their kind.
 //!
-//! Expressions are not parsed: what the macro doesn't look into, it can't get wrong, and the
-//! compiler reports mistakes in them with the user's spans.
+//! Expressions are not parsed. The macro can't get wrong what it doesn't look into, and the compiler reports mistakes in
+//! them at the user's spans.
 
 use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -19,14 +19,14 @@ pub(crate) struct Value {
 
 pub(crate) enum Kind {
     Literal(Lit),
-    /// What follows the word `const`.
+    /// The tokens after the word `const`.
     Const(TokenStream),
     Closure(Closure),
     /// A path or any other expression.
     Expression,
 }
 
-/// `async move |a, b: B| body`, cut at the places where types may be put in.
+/// A closure such as `async move |a, b: B| body`, split where types can be inserted.
 #[derive(Clone)]
 pub(crate) struct Closure {
     pub(crate) modifiers: TokenStream,
@@ -39,13 +39,12 @@ pub(crate) struct Closure {
 #[derive(Clone)]
 pub(crate) struct Parameter {
     pub(crate) pattern: TokenStream,
-    /// The colon and what follows it.
+    /// The colon and the type, if there are any.
     pub(crate) annotation: TokenStream,
 }
 
 impl Value {
-    /// Takes a value's tokens from the input, and leaves the comma behind them, or what stands where
-    /// one is missing.
+    /// Takes a value's tokens from the input. Leaves the comma that follows them, or whatever is there instead.
     pub(crate) fn take(input: ParseStream<'_>) -> Result<Self> {
         let tokens = expression(input)?;
         if tokens.is_empty() {
@@ -60,7 +59,7 @@ impl Value {
     }
 }
 
-/// A fragment of a declarative macro arrives in a group without delimiters.
+/// Unwraps groups without delimiters, in which fragments of declarative macros arrive.
 fn ungrouped(mut tokens: TokenStream) -> TokenStream {
     loop {
         let mut trees = tokens.clone().into_iter();
@@ -87,14 +86,14 @@ fn classify(tokens: &TokenStream) -> Kind {
 
 fn constant(input: ParseStream<'_>) -> Result<TokenStream> {
     input.parse::<Token![const]>()?;
-    // `const || …` is a closure, `const { … }` already an expression.
+    // `const || …` is a closure, and `const { … }` is an expression.
     if input.peek(Token![|]) || input.peek(token::Brace) {
         return Err(input.error("not a path"));
     }
     input.parse()
 }
 
-/// Moves tokens to the output until a comma that belongs to the attribute, or to where one is missing.
+/// Takes tokens up to a comma that separates arguments, or to where one is missing.
 fn expression(input: ParseStream<'_>) -> Result<TokenStream> {
     let mut out = TokenStream::new();
     if let Ok(TokenTree::Literal(_)) = input.fork().parse() {
@@ -103,10 +102,10 @@ fn expression(input: ParseStream<'_>) -> Result<TokenStream> {
             return Ok(out);
         }
     }
-    // Whether an operand may begin here: there `|` opens a closure and `<` a qualified path,
-    // elsewhere both are operators.
+    // Whether an operand may begin here. If so, `|` opens a closure and `<` a qualified path; otherwise both are
+    // operators.
     let mut operand = out.is_empty();
-    // Between `let` and its `=`, where a pattern stands.
+    // Whether we are between `let` and its `=`, in a pattern.
     let mut pattern = false;
     while !input.is_empty() && !input.peek(Token![,]) && !input.peek(Token![;]) {
         if !operand && !pattern && next_key(input) {
@@ -129,7 +128,7 @@ fn expression(input: ParseStream<'_>) -> Result<TokenStream> {
             input.parse::<Token![||]>()?.to_tokens(&mut out);
             operand = true;
         } else if input.peek(Token![<<]) {
-            // Whole, or its second half would open a qualified path.
+            // Taken whole, or its second half would open a qualified path.
             input.parse::<Token![<<]>()?.to_tokens(&mut out);
             operand = true;
         } else {
@@ -145,7 +144,7 @@ fn expression(input: ParseStream<'_>) -> Result<TokenStream> {
     Ok(out)
 }
 
-/// Whether an expression that begins with a literal is not over behind it.
+/// Whether an expression continues after the literal that it begins with.
 fn goes_on(input: ParseStream<'_>) -> bool {
     match input.fork().parse() {
         Ok(TokenTree::Punct(punct)) => !"=:;#$@~".contains(punct.as_char()) || input.peek(Token![==]),
@@ -154,7 +153,7 @@ fn goes_on(input: ParseStream<'_>) -> bool {
     }
 }
 
-/// Whether `key =` is next. Behind an operand that is none of an expression.
+/// Whether `key =` is next. After an operand, no expression can continue with it.
 fn next_key(input: ParseStream<'_>) -> bool {
     input.peek(Ident::peek_any)
         && input.peek2(Token![=])
@@ -162,7 +161,7 @@ fn next_key(input: ParseStream<'_>) -> bool {
         && !input.peek2(Token![=>])
 }
 
-/// `|…|` and a return type, with the commas inside.
+/// Takes `|…|` and a return type, including the commas inside.
 fn closure_head(input: ParseStream<'_>, out: &mut TokenStream) -> Result<()> {
     if input.peek(Token![||]) {
         input.parse::<Token![||]>()?.to_tokens(out);
@@ -171,7 +170,7 @@ fn closure_head(input: ParseStream<'_>, out: &mut TokenStream) -> Result<()> {
         while !input.peek(Token![|]) {
             input.parse::<TokenTree>()?.to_tokens(out);
         }
-        // Joint with what follows it, as in `|| |`, it would still be one bar of this closure.
+        // One token: even if it is joint with the next, only this bar belongs to the closure's head.
         input.parse::<TokenTree>()?.to_tokens(out);
     }
     input.parse::<ReturnType>()?.to_tokens(out);
@@ -190,7 +189,7 @@ fn closure(input: ParseStream<'_>) -> Result<Closure> {
     while input.peek(Token![async]) || input.peek(Token![move]) || input.peek(Token![static]) {
         input.parse::<TokenTree>()?.to_tokens(&mut modifiers);
     }
-    // `||` has nothing to annotate: any other expression.
+    // `||` has no parameters to annotate, so it is treated like any other expression.
     let open = input.parse()?;
     let mut parameters = Vec::new();
     while !input.peek(Token![|]) {
