@@ -1,11 +1,11 @@
-//! What the errors of every language here share: how they quote, and how they are built.
+//! Shared by the errors of all grammars: quoting, and trait implementations.
 
 use std::fmt;
 
-/// The most characters of a user's text that a message repeats.
+/// The most characters of a user's text that a message quotes.
 const QUOTED_CHARS: usize = 48;
 
-/// Text as a message shows it: in double quotes, control characters escaped, cut when long.
+/// Displays text in double quotes, with control characters escaped, and truncated if it is long.
 pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Quoted<'_> {

@@ -1,10 +1,9 @@
-//! The little languages of `traffik`: rates (`"20/min"`), throttle ids (`"api:burst"`) and path
+//! The small grammars of `traffik`: rates (`"20/min"`), throttle ids (`"api:burst"`) and path
 //! patterns (`"/api/**"`).
 //!
-//! The attribute macro and the runtime read the same strings, the one while compiling and the
-//! other when a throttle is built. Both ask this crate, so a string that compiles is a string that
-//! runs, and a mistake gets the same sentence in either place. Applications depend on `traffik`,
-//! not on this crate.
+//! The attribute macro parses these strings at compile time, the runtime when a throttle is built. Both
+//! use this crate, so a string that compiles also works at run time, and a mistake gets the same message
+//! in either place. Applications depend on `traffik`, not on this crate.
 //!
 //! ```
 //! use traffik_grammar::{PathPattern, RateSpec, rate, uid};

@@ -1,4 +1,4 @@
-//! Path patterns: which request paths a rule is about.
+//! Path patterns: which request paths a rule applies to.
 //!
 //! | pattern | matches | does not match |
 //! |---|---|---|
@@ -8,50 +8,51 @@
 //! | `/api/**` | `/api`, `/api/v1`, `/api/v1/users` | `/apis` |
 //! | `/**/export` | `/export`, `/v1/reports/export` | `/export/csv` |
 //!
-//! `*` stands for exactly one segment, `**` for any number of them, none included. Wildcards stand
-//! for whole segments: `/files/*.json` is refused rather than guessed at. A pattern without a
-//! wildcard means that path and everything below it; a pattern with one must match the whole path.
+//! `*` matches exactly one segment, `**` any number of segments, including none. Wildcards always replace
+//! whole segments: `/files/*.json` is an error, and its meaning is not guessed. A pattern without a
+//! wildcard matches that path and everything below it; a pattern with a wildcard must match the whole path.
 //!
 //! # What counts as the same path
 //!
-//! A client must not slip past a rule by spelling the path differently, so
+//! A client must not be able to get around a rule by spelling the path differently. Therefore:
 //!
-//! - a path is cut into segments at `/` first, then each segment is compared with its
-//!   percent-escapes decoded: `/%61pi` is `/api`. An escaped slash (`%2F`) therefore is data inside
-//!   a segment, never a boundary. Escapes are decoded once; a malformed one is taken literally;
-//! - a trailing slash is of no account, and letter case matters;
-//! - a run of slashes has two readings. Some services take it for one slash; in axum a parameter may be
-//!   empty, so that `/users//posts` is served by `/users/{id}/posts`. Which one is behind a pattern is not
-//!   known here, so that there are two questions: [`PathPattern::may_match`], whether any reading
-//!   matches, for rules that count, and [`PathPattern::must_match`], whether every reading does, for
-//!   rules that let pass. The latter takes escapes as they stand, too: a router may.
+//! - A path is first split into segments at `/`, and then each segment is compared with its percent-escapes
+//!   decoded: `/%61pi` is `/api`. An escaped slash (`%2F`) is thus data inside a segment, never a boundary.
+//!   Escapes are decoded once; malformed ones are taken literally.
+//! - A trailing slash is ignored. Letter case matters.
+//! - A run of slashes can be read in two ways. Some services treat it as a single slash. In axum, a parameter
+//!   may be empty, so that `/users/{id}/posts` serves `/users//posts`. A pattern can't know which kind of
+//!   service it protects, so there are two methods: [`PathPattern::may_match`] tells whether any reading
+//!   matches, for rules that count requests, and [`PathPattern::must_match`] tells whether all readings match,
+//!   for rules that exempt requests. The latter also requires a match with escapes taken literally, since a
+//!   router may take them so.
 //!
-//! Segments `.` and `..` are ordinary segments. axum routes them as they stand, and so does this
-//! module: `/api/../admin` is below `/api`. A service that resolves them on its own should do so
-//! before the throttle sees the request.
+//! `.` and `..` are ordinary segments. axum doesn't resolve them, and neither does this module:
+//! `/api/../admin` is below `/api`. A service that resolves them itself should do so before the throttle sees
+//! the request.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Quoted, message_error};
 
-/// What is wrong with a path pattern.
+/// The kind of mistake in a path pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PathErrorKind {
     /// The pattern is empty or does not start with `/`.
     Start,
-    /// Two slashes in a row: a segment is empty.
+    /// There are two slashes in a row, which makes an empty segment.
     EmptySegment,
-    /// A `*` shares its segment with other characters, or there are more than two.
+    /// A `*` shares its segment with other characters, or a segment has more than two.
     Wildcard,
-    /// A character that no pattern may hold as it stands.
+    /// A character is not allowed in a pattern unless it is percent-encoded.
     Character,
-    /// A `%` that is not followed by two hexadecimal digits.
+    /// A `%` is not followed by two hexadecimal digits.
     Escape,
 }
 
-/// A malformed path pattern; the message names the place, the culprit and the mend.
+/// The error for a malformed path pattern. Its message names the position, the culprit and the fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathError {
     kind: PathErrorKind,
@@ -62,12 +63,12 @@ pub struct PathError {
 message_error!(PathError);
 
 impl PathError {
-    /// What is wrong.
+    /// Returns the kind of mistake.
     pub fn kind(&self) -> PathErrorKind {
         self.kind
     }
 
-    /// Where: the byte of the pattern, counted from 0, at which the fault begins.
+    /// Returns the byte offset in the pattern at which the mistake begins.
     pub fn offset(&self) -> usize {
         self.offset
     }
@@ -76,10 +77,10 @@ impl PathError {
 /// One piece of a compiled pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Piece {
-    /// A segment of exactly these bytes, percent-escapes decoded.
+    /// A segment of exactly these bytes, with percent-escapes decoded.
     Literal {
         bytes: Box<[u8]>,
-        /// Whether the pattern has any of them as an escape.
+        /// Whether any of them was written as an escape.
         escaped: bool,
     },
     /// `*`: any one segment.
@@ -90,7 +91,7 @@ enum Piece {
 
 /// A compiled path pattern. Matching neither allocates nor backtracks exponentially.
 ///
-/// The [module documentation](self) tells the syntax. Two patterns are equal when they are written
+/// The [module documentation](self) describes the syntax. Two patterns are equal if they are written
 /// the same.
 ///
 /// ```
@@ -119,17 +120,16 @@ impl PathPattern {
     ///
     /// # Errors
     ///
-    /// [`PathError`] when the pattern does not start with `/`, has an empty segment, mixes `*` with
-    /// other characters in one segment, begins a segment with `:`, holds `?`, `#`, `{`, `}`, a blank, a
-    /// control or a non-ASCII character, or a `%` without two hexadecimal digits. Any byte may be
-    /// written as an escape.
+    /// Returns a [`PathError`] if the pattern does not start with `/`, has an empty segment, mixes `*` with other
+    /// characters in one segment, begins a segment with `:`, or contains `?`, `#`, `{`, `}`, a blank, a control
+    /// or a non-ASCII character, or a `%` without two hexadecimal digits. Any byte may be written as an escape.
     pub fn parse(pattern: &str) -> Result<Self, PathError> {
         validate(pattern)?;
         let mut pieces: Vec<Piece> = Vec::new();
         for segment in segments(pattern) {
             match segment {
                 "*" => pieces.push(Piece::One),
-                // Neighbouring `**` mean the same as one of them.
+                // Consecutive `**` mean the same as a single one.
                 "**" if pieces.last() == Some(&Piece::Any) => {}
                 "**" => pieces.push(Piece::Any),
                 literal => pieces.push(Piece::Literal {
@@ -144,13 +144,12 @@ impl PathPattern {
         Ok(Self { text: pattern.into(), pieces: pieces.into() })
     }
 
-    /// Tells whether a request path matches, by any of its readings.
+    /// Returns whether any reading of a request path matches.
     ///
-    /// `path` is the path alone, as it came over the wire: no query, escapes left in place. A target
-    /// that is not a path, such as the `*` of `OPTIONS *`, matches only the patterns that match
-    /// everything.
+    /// `path` is the bare path as received: without the query, and with escapes intact. A target that is not a
+    /// path, such as the `*` of `OPTIONS *`, matches only patterns that match everything.
     ///
-    /// Takes time in proportion to the length of the path times the number of segments in the pattern, at most.
+    /// Takes time proportional to the length of the path times the number of segments in the pattern, at most.
     #[must_use]
     pub fn may_match(&self, path: &str) -> bool {
         let matches = |reading, path| self.matches(path, reading, same);
@@ -159,7 +158,9 @@ impl PathPattern {
                 && (matches(Runs::Kept, without_slash(path)) || matches(Runs::Kept, without_outer(path))))
     }
 
-    /// Tells whether a request path matches, by each of its readings. Takes the same time.
+    /// Returns whether every reading of a request path matches.
+    ///
+    /// The argument and the running time are the same as for [`may_match`](Self::may_match).
     #[must_use]
     pub fn must_match(&self, path: &str) -> bool {
         let matches = |reading, path| self.matches(path, reading, same_as_written);
@@ -174,8 +175,8 @@ impl PathPattern {
             return pieces[..] == [Piece::Any];
         }
         let first_segment = |path| runs.first_segment(path);
-        // Greedy, with one point to fall back to: what an earlier `**` could take beyond its
-        // shortest match, the latest one can take instead. So only the latest is ever widened.
+        // Each `**` begins with its shortest match, and on a mismatch only the latest is widened: anything that an
+        // earlier one could take beyond its shortest match, the latest can take instead.
         let mut at = 0;
         let mut rest = path;
         let mut fallback: Option<(usize, &str)> = None;
@@ -214,7 +215,7 @@ impl PathPattern {
         pieces[at..].iter().all(|piece| *piece == Piece::Any)
     }
 
-    /// The pattern as it was written.
+    /// Returns the pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -294,12 +295,12 @@ fn validate(pattern: &str) -> Result<(), PathError> {
 }
 
 fn refuse(kind: PathErrorKind, pattern: &str, offset: usize, fault: &str, mend: &str) -> PathError {
-    // Quoted from the fault on, so that a long pattern still shows the culprit.
+    // Quoted from the mistake on, so that the excerpt of a long pattern still shows it.
     let near = Quoted(&pattern[offset..]);
     PathError { kind, offset, message: format!("{fault} at byte {offset}, near {near}; {mend}").into() }
 }
 
-/// A character as the percent-escapes of its bytes.
+/// Displays a character as the percent-escapes of its bytes.
 struct Escaped(char);
 
 impl fmt::Display for Escaped {
@@ -309,17 +310,17 @@ impl fmt::Display for Escaped {
     }
 }
 
-/// What a run of slashes is.
+/// How to read a run of slashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Runs {
-    /// One slash.
+    /// As a single slash.
     One,
-    /// So many slashes, with empty segments between them.
+    /// As separate slashes, with empty segments between them.
     Kept,
 }
 
 impl Runs {
-    /// The first segment of a path and what follows it.
+    /// Splits a path into its first segment and the rest.
     fn first_segment(self, path: &str) -> Option<(&str, &str)> {
         let path = match self {
             Self::One => Some(path.trim_start_matches('/')).filter(|path| !path.is_empty()),
@@ -329,19 +330,19 @@ impl Runs {
     }
 }
 
-/// A path without its trailing slash.
+/// Removes one trailing slash.
 fn without_slash(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }
 
-/// A path with one slash in front and none behind, as services make of it that trim their paths.
+/// Reduces a path to one leading slash and no trailing ones, like services that trim their paths.
 fn without_outer(path: &str) -> &str {
     let path = path.trim_end_matches('/');
     let runs = path.len() - path.trim_start_matches('/').len();
     &path[runs.saturating_sub(1)..]
 }
 
-/// The segments of a path that are not empty.
+/// Returns the non-empty segments of a path.
 fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|segment| !segment.is_empty())
 }
@@ -351,12 +352,12 @@ fn same(literal: &[u8], _: bool, segment: &str) -> bool {
     segment.len() >= literal.len() && Bytes::of(segment).eq(literal.iter().copied())
 }
 
-/// The same, and no escapes but where the pattern has some.
+/// Compares like [`same`], but rejects escapes unless the pattern has some itself.
 fn same_as_written(literal: &[u8], escaped: bool, segment: &str) -> bool {
     same(literal, escaped, segment) && (escaped || !segment.contains('%'))
 }
 
-/// The bytes of a segment, percent-escapes decoded once.
+/// Iterates over the bytes of a segment, with percent-escapes decoded once.
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {

@@ -1,4 +1,4 @@
-//! Rates: how much is allowed in how long, as in `"20/min"` or `"10 per 30 seconds"`.
+//! Rates: how much is allowed per period, as in `"20/min"` or `"10 per 30 seconds"`.
 //!
 //! ```text
 //! rate   = limit "/" [count] unit | limit "per" [count] unit | "unlimited"
@@ -8,15 +8,15 @@
 //!        | h hr hour(s) | d day(s) | w week(s)
 //! ```
 //!
-//! Letter case is of no account, spaces and tabs may stand around each part, and `_` may stand
-//! between digits. Nothing else is accepted: no signs, fractions, exponents or calendar months.
+//! Letter case is ignored, spaces and tabs are allowed around each part, and `_` is allowed between
+//! digits. Nothing else is accepted: no signs, fractions, exponents or calendar months.
 //!
 //! # Bounds
 //!
 //! The limit is at most [`MAX_LIMIT`] and the period at most [`MAX_PERIOD_MICROS`]. Backends may
-//! compute in double-precision numbers, which are exact for integers up to 2^53 and not beyond.
+//! compute with double-precision numbers, which represent integers exactly only up to 2^53.
 //!
-//! Reading has two stages: [`shape`] knows the syntax alone, [`parse`] adds the bounds.
+//! Parsing has two stages: [`shape`] checks only the syntax, [`parse`] also checks the bounds.
 
 mod explain;
 mod guess;
@@ -28,7 +28,7 @@ use std::str::FromStr;
 use crate::error::message_error;
 use read::read;
 
-/// The highest limit of a rate: 2^53 - 1, up to which double-precision integers are exact.
+/// The highest limit of a rate: 2^53 - 1. Up to this, double-precision numbers represent integers exactly.
 pub const MAX_LIMIT: u64 = (1 << 53) - 1;
 
 /// The longest period of a rate in microseconds: 36,525 days, which is 100 years.
@@ -41,8 +41,8 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 const WEEK: u64 = 7 * DAY;
 
-/// Every name of a unit, in microseconds. Of names equally near to a mistyped one, the first here is
-/// proposed.
+/// All names of units, with their length in microseconds. If several names are equally close to a mistyped one, the
+/// first of them is suggested.
 const UNITS: [(&str, u64); 24] = [
     ("min", MINUTE),
     ("sec", SECOND),
@@ -70,25 +70,25 @@ const UNITS: [(&str, u64); 24] = [
     ("microseconds", 1),
 ];
 
-/// The units that rates are written in, the longest first.
+/// The units used to write rates, longest first.
 const WRITTEN: [(&str, u64); 7] =
     [("week", WEEK), ("day", DAY), ("hour", HOUR), ("min", MINUTE), ("s", SECOND), ("ms", MILLI), ("us", 1)];
 
-/// A rate within the bounds.
+/// A rate that is within the bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RateSpec {
     /// No limit at all.
     Unlimited,
     /// At most `limit` in each period.
     Limited {
-        /// How much is allowed in a period: 1 to [`MAX_LIMIT`].
+        /// How much is allowed per period: 1 to [`MAX_LIMIT`].
         limit: u64,
         /// The period in microseconds: 1 to [`MAX_PERIOD_MICROS`].
         period_micros: u64,
     },
 }
 
-/// Writes the rate as [`render`] does, or `unlimited`; what is written parses back to the same rate.
+/// Writes the rate like [`render`], or as `unlimited`. The output parses back to the same rate.
 impl fmt::Display for RateSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -106,7 +106,7 @@ impl FromStr for RateSpec {
     }
 }
 
-/// A rate whose syntax is right, with no bounds applied but those of the types.
+/// A syntactically valid rate, bounded only by its types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Shape {
     /// The word `unlimited`.
@@ -120,11 +120,11 @@ pub enum Shape {
     },
 }
 
-/// What is wrong with a rate.
+/// The kind of mistake in a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RateErrorKind {
-    /// There is nothing but blanks.
+    /// The text is empty or blank.
     Empty,
     /// There is no `/` or `per`, or more than one.
     Separator,
@@ -134,13 +134,13 @@ pub enum RateErrorKind {
     Period,
     /// The unit is missing or unknown.
     Unit,
-    /// The text holds several rates.
+    /// The text contains several rates.
     Several,
-    /// The limit or the period is zero or above the bounds.
+    /// The limit or the period is zero, or otherwise out of bounds.
     OutOfBounds,
 }
 
-/// A rate that was refused; the message names the culprit, the bound it breaks and the mend.
+/// The error for an invalid rate. Its message names the culprit, the bound it breaks and the fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateError {
     kind: RateErrorKind,
@@ -151,12 +151,12 @@ pub struct RateError {
 message_error!(RateError);
 
 impl RateError {
-    /// What is wrong.
+    /// Returns the kind of mistake.
     pub fn kind(&self) -> RateErrorKind {
         self.kind
     }
 
-    /// A rate that parses and is probably what was meant, where one can be told.
+    /// Returns a valid rate that is probably what was meant, if there is a good guess.
     ///
     /// ```
     /// let error = traffik_grammar::rate::parse("1,000 per mins").unwrap_err();
@@ -167,11 +167,11 @@ impl RateError {
     }
 }
 
-/// Reads a rate and checks its bounds.
+/// Parses a rate and checks its bounds.
 ///
 /// # Errors
 ///
-/// [`RateError`] when `text` is outside the [grammar](self) or the rate outside the bounds.
+/// Returns a [`RateError`] if `text` doesn't follow the [grammar](self) or the rate is out of bounds.
 ///
 /// ```
 /// use traffik_grammar::rate::{RateSpec, parse};
@@ -192,11 +192,11 @@ pub fn parse(text: &str) -> Result<RateSpec, RateError> {
     bound(shape(text)?)
 }
 
-/// Reads a rate without its bounds: the verdict on the syntax alone.
+/// Parses a rate without checking its bounds.
 ///
 /// # Errors
 ///
-/// [`RateError`] when `text` is outside the [grammar](self), the limit is zero or above `u64::MAX`,
+/// Returns a [`RateError`] if `text` doesn't follow the [grammar](self), the limit is zero or above `u64::MAX`,
 /// or the period is zero or above `u128::MAX` microseconds.
 ///
 /// ```
@@ -211,15 +211,15 @@ pub fn shape(text: &str) -> Result<Shape, RateError> {
     read(text).map_err(|fault| explain::syntax(text, fault))
 }
 
-/// Checks the bounds of a rate that was not written as text.
+/// Checks the bounds of a rate that was not given as text.
 ///
-/// The period is in microseconds. It is wide enough for any `Duration`, so that an excessive one can
-/// be passed on for its message.
+/// The period is in microseconds. Its type is wide enough for any `Duration`, so that an excessive one can be
+/// passed in and reported.
 ///
 /// # Errors
 ///
-/// [`RateError`] of kind [`OutOfBounds`](RateErrorKind::OutOfBounds) when the limit is not within 1
-/// to [`MAX_LIMIT`], or the period not within 1 to [`MAX_PERIOD_MICROS`].
+/// Returns a [`RateError`] of kind [`OutOfBounds`](RateErrorKind::OutOfBounds) if the limit is not within 1
+/// to [`MAX_LIMIT`], or the period is not within 1 to [`MAX_PERIOD_MICROS`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -233,7 +233,7 @@ pub fn check_bounds(limit: u64, period_micros: u128) -> Result<(), RateError> {
     if within_bounds(limit, period_micros) { Ok(()) } else { Err(explain::bounds(limit, period_micros)) }
 }
 
-/// Tells whether [`check_bounds`] would pass, in a constant too.
+/// Returns whether [`check_bounds`] would succeed. Also works in constants.
 pub const fn within_bounds(limit: u64, period_micros: u128) -> bool {
     1 <= limit
         && limit <= MAX_LIMIT
@@ -242,7 +242,7 @@ pub const fn within_bounds(limit: u64, period_micros: u128) -> bool {
         && period_micros <= MAX_PERIOD_MICROS as u128
 }
 
-/// Writes a rate with the longest unit that divides its period, which is the form to show people.
+/// Writes a rate for people to read, with the longest unit that divides its period.
 ///
 /// Any rate within the bounds parses back to itself.
 ///
@@ -257,7 +257,7 @@ pub fn render(limit: u64, period_micros: u64) -> String {
     RateSpec::Limited { limit, period_micros }.to_string()
 }
 
-/// A period as rates are written: `min`, `30s`.
+/// Displays a period as in a rate: `min`, `30s`.
 struct Period(u128);
 
 impl fmt::Display for Period {

@@ -1,15 +1,14 @@
-//! "Did you mean …?": the known word nearest to a mistyped one.
+//! "Did you mean …?" suggestions: finds the known word closest to a mistyped one.
 
-/// Longer words are not compared: no name in these languages comes near it, and it bounds the work.
+/// The longest word to compare. It bounds the work, and no name in these grammars comes near it.
 const LONGEST: usize = 48;
 
-/// Returns the candidate nearest to `word`, or `None` when none is near enough to be what was meant.
+/// Returns the candidate closest to `word`, or `None` if none is close enough to be what was meant.
 ///
-/// Nearness is the number of single-character slips (insertion, omission, substitution, swap of
-/// neighbours) that lead from one to the other, letter case aside. One slip is forgiven in words of
-/// two to five characters, two in words of six to eight, three beyond; a single character only
-/// matches itself. Of equally near candidates, one with the same first letter wins, then the
-/// earlier one.
+/// Distance is the number of single-character slips (insertion, omission, substitution, swap of two
+/// neighbors) between the two words, ignoring letter case. One slip is forgiven in words of two to five
+/// characters, two in words of six to eight, and three in longer words. A single character only matches
+/// itself. Among equally close candidates, one with the same first letter wins, then the earlier one.
 ///
 /// The work is bounded whatever the input: words longer than 48 characters are not compared.
 ///
@@ -44,13 +43,13 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// The lower-case characters of a word, or `None` when there are more than are compared.
+/// Returns the characters of a word in lower case, or `None` if it is too long to be compared.
 fn fold(word: &str) -> Option<Vec<char>> {
     let folded: Vec<char> = word.chars().flat_map(char::to_lowercase).take(LONGEST + 1).collect();
     (folded.len() <= LONGEST).then_some(folded)
 }
 
-/// Optimal string alignment distance: Damerau-Levenshtein without edits inside a swapped pair.
+/// Returns the optimal string alignment distance: Damerau-Levenshtein without edits inside a swapped pair.
 fn distance(a: &[char], b: &[char]) -> usize {
     let mut before = vec![0; b.len() + 1];
     let mut previous: Vec<usize> = (0..=b.len()).collect();

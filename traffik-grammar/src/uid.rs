@@ -1,15 +1,15 @@
-//! Throttle ids: the name under which a throttle counts, logs and is found.
+//! Throttle ids: the names under which throttles count, appear in logs and are looked up.
 //!
 //! An id is 1 to [`MAX_LEN`] bytes of ASCII letters, digits and `: . _ - / @`, and begins and ends
-//! with a letter or a digit. The alphabet is small on purpose: an id travels in HTTP header fields,
-//! in store keys and in metric labels, and needs escaping in none of them.
+//! with a letter or a digit. The alphabet is deliberately small: an id appears in HTTP header fields, store
+//! keys and metric labels, and needs no escaping in any of them.
 
 use crate::error::{Quoted, message_error};
 
-/// The most bytes in an id.
+/// The maximum length of an id in bytes.
 pub const MAX_LEN: usize = 64;
 
-/// What is wrong with an id.
+/// The kind of mistake in an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UidErrorKind {
@@ -23,7 +23,7 @@ pub enum UidErrorKind {
     Edge,
 }
 
-/// A malformed throttle id; the message names the culprit, its place and the mend.
+/// The error for a malformed throttle id. Its message names the culprit, its position and the fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UidError {
     kind: UidErrorKind,
@@ -34,12 +34,12 @@ pub struct UidError {
 message_error!(UidError);
 
 impl UidError {
-    /// What is wrong.
+    /// Returns the kind of mistake.
     pub fn kind(&self) -> UidErrorKind {
         self.kind
     }
 
-    /// A valid id made from what was given, where anything usable is left of it.
+    /// Returns a valid id derived from the given one, if it contains anything usable.
     pub fn suggestion(&self) -> Option<&str> {
         self.suggestion.as_deref()
     }
@@ -49,7 +49,7 @@ impl UidError {
 ///
 /// # Errors
 ///
-/// [`UidError`] when the id is empty, longer than [`MAX_LEN`] bytes, holds a character other than
+/// Returns a [`UidError`] if the id is empty, is longer than [`MAX_LEN`] bytes, contains a character other than
 /// ASCII letters, digits and `: . _ - / @`, or does not begin and end with a letter or a digit.
 ///
 /// ```
@@ -72,7 +72,7 @@ pub fn check(uid: &str) -> Result<(), UidError> {
         );
         return Err(refuse(UidErrorKind::Character, uid, &fault));
     }
-    // Every character is ASCII from here on, so bytes and characters are the same.
+    // From here on every character is ASCII, so bytes and characters are the same.
     if uid.len() > MAX_LEN {
         let fault = format!(
             "the throttle id {} has {} bytes, more than the {MAX_LEN} allowed; shorten it",
@@ -109,7 +109,7 @@ fn refuse(kind: UidErrorKind, uid: &str, fault: &str) -> UidError {
     }
 }
 
-/// The valid id nearest to `uid`: each run of foreign characters becomes one `-`, edges are trimmed.
+/// Returns the valid id closest to `uid`: each run of invalid characters becomes one `-`, and the ends are trimmed.
 fn clean(uid: &str) -> Option<String> {
     let mut cleaned = String::with_capacity(MAX_LEN);
     for c in uid.chars() {

@@ -145,8 +145,8 @@ impl Expansion<'_> {
         }
     }
 
-    /// Returns the handler's `#[allow]`s, which also apply to the expressions in its attributes. An `#[expect]` becomes an
-    /// `#[allow]` here, where it might go unfulfilled; the original stays on the handler.
+    /// Returns the handler's `#[allow]`s, which also apply to the expressions in its attributes. An `#[expect]` becomes
+    /// an `#[allow]` here, where it might go unfulfilled; the original stays on the handler.
     fn allowed(&self) -> impl Iterator<Item = TokenStream> {
         self.attributes.iter().filter_map(|attribute| {
             let list = attribute.meta.require_list().ok()?;
@@ -287,8 +287,8 @@ impl Expansion<'_> {
         }
     }
 
-    /// Puts the body into its own async block, so that `return` and `?` leave only that block. The branch at its start is
-    /// never taken; it tells the compiler the block's return type, as the signature did.
+    /// Puts the body into its own async block, so that `return` and `?` leave only that block. The branch at its start
+    /// is never taken; it tells the compiler the block's return type, as the signature did.
     fn block(&self, body: &Body, returned: Span) -> TokenStream {
         let statements = &body.statements;
         let Returned { output, opaque } = Returned::new(&self.handler.output, &self.handler.generics);

@@ -12,7 +12,8 @@ use crate::item;
 pub(crate) struct Returned {
     /// The type, with `_` in place of every `impl Trait`.
     pub(crate) output: TokenStream,
-    /// The `impl Trait`s. They have to be mentioned somewhere, or the compiler would call an import of the trait unused.
+    /// The `impl Trait`s. They have to be mentioned somewhere, or the compiler would call an import of the trait
+    /// unused.
     pub(crate) opaque: Vec<TypeImplTrait>,
 }
 

@@ -1,5 +1,5 @@
-//! The stack of attributes on one handler. The outermost absorbs the attributes below it, so that all of them become one
-//! gate and one decision.
+//! The stack of attributes on one handler. The outermost absorbs the attributes below it, so that all of them become
+//! one gate and one decision.
 
 use proc_macro2::{Span, TokenStream};
 use syn::spanned::Spanned;
@@ -15,9 +15,9 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// Parses the outermost attribute's arguments, and removes its siblings from the handler's other attributes. Siblings
-    /// in a `#[cfg_attr(…)]` are included, because conditions are evaluated before any attribute expands. A sibling under
-    /// another name is not recognized here, and extends the gate later.
+    /// Parses the outermost attribute's arguments, and removes its siblings from the handler's other attributes.
+    /// Siblings in a `#[cfg_attr(…)]` are included, because conditions are evaluated before any attribute expands. A
+    /// sibling under another name is not recognized here, and extends the gate later.
     pub(crate) fn absorb(outermost: TokenStream, others: &mut Vec<Attribute>, errors: &mut Errors) -> Self {
         let first = Args::read(outermost, Span::call_site(), errors);
         let mut stack = Self { root: first.root.clone(), attributes: vec![first] };

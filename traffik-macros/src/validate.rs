@@ -190,8 +190,8 @@ fn declared(name: &LitStr, args: &Args, errors: &mut Errors) {
     }
 }
 
-/// Rejects a constant cost that is higher than a constant rate ever lets through at once. A rate or a cost that is invalid
-/// by itself is reported elsewhere.
+/// Rejects a constant cost that is higher than a constant rate ever lets through at once. A rate or a cost that is
+/// invalid by itself is reported elsewhere.
 fn fits(rate: &Setting, args: &Args) -> Result<(), Error> {
     let Some(text) = rate.value.as_ref().and_then(keys::string) else {
         return Ok(());

@@ -1,7 +1,7 @@
 //! The value after `key =`: its tokens, up to the next comma on the same level, and their kind.
 //!
-//! Expressions are not parsed. The macro can't get wrong what it doesn't look into, and the compiler reports mistakes in
-//! them at the user's spans.
+//! Expressions are not parsed. The macro can't get wrong what it doesn't look into, and the compiler reports mistakes
+//! in them at the user's spans.
 
 use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
 use quote::ToTokens;

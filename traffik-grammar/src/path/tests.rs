@@ -15,7 +15,7 @@ fn expect(text: &str, yes: &[&str], no: &[&str]) {
     }
 }
 
-/// Paths that match by some of their readings, and those that do by all.
+/// Checks paths that match in only some of their readings, and paths that match in all.
 fn readings(text: &str, some: &[&str], all: &[&str]) {
     let pattern = pattern(text);
     for path in some {

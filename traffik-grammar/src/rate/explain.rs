@@ -1,4 +1,4 @@
-//! The wording of a refusal. Runs only once a rate has been refused.
+//! The wording of errors. Runs only after a rate has been rejected.
 
 use std::borrow::Cow;
 
@@ -8,16 +8,16 @@ use super::{MAX_LIMIT, MAX_PERIOD_MICROS, Period, RateError, RateErrorKind, Shap
 use crate::error::Quoted;
 use crate::suggest::nearest;
 
-/// Words that people write for a unit: the unit, in a count of its own.
+/// Names that people use for units, each with the count and the unit that it stands for.
 ///
-/// Calendar units have no fixed length, so they are no part of the grammar; days stand in.
+/// Calendar units have no fixed length, so they are not part of the grammar; days are suggested instead.
 const FOREIGN_UNITS: [(&[&str], u128, &str); 7] = [
     (&["mo", "mon", "mth", "month", "months"], 30, "days"),
     (&["y", "yr", "yrs", "year", "years"], 365, "days"),
     (&["fortnight", "fortnights"], 2, "weeks"),
     (&["wk", "wks"], 1, "week"),
     (&["msec", "msecs", "milli", "millis"], 1, "ms"),
-    // Both characters that look like a micro sign.
+    // The last two are the two characters that look like a micro sign.
     (&["usec", "usecs", "micro", "micros", "\u{b5}s", "\u{3bc}s"], 1, "us"),
     (&["secs"], 1, "sec"),
 ];
@@ -62,7 +62,7 @@ pub(super) fn syntax(text: &str, fault: Fault<'_>) -> RateError {
     }
 }
 
-/// The error for a rate out of bounds that was never a text, or whose text is fine.
+/// The error for a rate that is out of bounds, but was not given as text or is syntactically valid.
 pub(super) fn bounds(limit: u64, period_micros: u128) -> RateError {
     let period = Period(period_micros).to_string();
     if limit == 0 {
@@ -102,13 +102,13 @@ fn longest_period() -> String {
     Period(MAX_PERIOD_MICROS.into()).to_string()
 }
 
-/// Several rates in one text, a mistake with a mend of its own.
+/// Detects several rates in one text, a mistake with its own fix.
 fn several(text: &str) -> Option<RateError> {
     let head = head(text);
     let lower = head.to_ascii_lowercase();
     let listed = lower.replace(" and ", ",");
     let rates = listed.split([',', ';', '|', '&', '+', '\n']).filter(|piece| read(piece).is_ok()).count();
-    // Without anything between them, the second one sits where the first one's unit ends.
+    // If nothing but a blank separates them, the second begins where the first one's unit ends.
     let adjacent = || {
         lower.match_indices([' ', '\t']).any(|(at, _)| {
             matches!(read(&lower[..at]), Ok(Shape::Limited { .. })) && read(&lower[at..]).is_ok()
@@ -227,7 +227,7 @@ fn bad_unit(parts: Parts<'_>) -> RateError {
 
 const LISTED: &str = "us, ms, s, min, hour, day, week";
 
-/// A second separator follows the first.
+/// The error for a second separator after the first.
 fn doubled(parts: Parts<'_>) -> RateError {
     let rest = period(parts).to_ascii_lowercase().replace("per", " ");
     let rest = rest.trim_matches([' ', '\t', '/']);
@@ -239,7 +239,7 @@ fn doubled(parts: Parts<'_>) -> RateError {
     refuse(RateErrorKind::Separator, &message, mend)
 }
 
-/// The unit that the text begins with, and what follows it.
+/// Splits the text into the unit that it begins with, and the rest.
 fn leading_unit(text: &str) -> Option<(&str, &str)> {
     let end = text.find(|c: char| !c.is_alphabetic())?;
     let (unit, tail) = text.split_at(end);

@@ -1,15 +1,15 @@
-//! Guesses at what a refused rate meant.
+//! Guesses what a rejected rate was meant to be.
 //!
-//! A spelling is proposed only after it was read back, so a suggestion always parses.
+//! A guess is suggested only after it was parsed successfully, so every suggestion is valid.
 
 use super::read::{Parts, read, trim, unit_micros};
 use super::{Period, Shape, UNITS, within_bounds};
 use crate::suggest::nearest;
 
-/// Longer texts get no guess: it bounds the work, and no rate comes near it.
+/// The longest text to guess at. It bounds the work, and no real rate comes near it.
 const LONGEST_GUESS: usize = 96;
 
-/// Words for "no limit", exactly or nearly the one of the grammar.
+/// Recognizes other words for "no limit", and misspellings of `unlimited`.
 pub(super) fn unlimited(word: &str) -> Option<&'static str> {
     const WORDS: [&str; 8] =
         ["inf", "infinite", "infinity", "none", "off", "no limit", "nolimit", "\u{221e}"];
@@ -17,7 +17,7 @@ pub(super) fn unlimited(word: &str) -> Option<&'static str> {
     (known || nearest(word, ["unlimited"]).is_some()).then_some("unlimited")
 }
 
-/// Whole numbers that a malformed one may have meant, the likeliest first.
+/// Returns the whole numbers that a malformed one may have meant, likeliest first.
 pub(super) fn whole(text: &str) -> Vec<String> {
     let ascii: String = head(text).chars().map(ascii_digit).collect();
     let ascii = ascii.trim_start_matches(['+', '-', ' ']).to_owned();
@@ -28,7 +28,7 @@ pub(super) fn whole(text: &str) -> Vec<String> {
     [ungrouped(&ascii), scaled, digits].into_iter().flatten().collect()
 }
 
-/// `1,000`, `1 000` and `5__0` without what groups the digits.
+/// Removes the separators from numbers such as `1,000`, `1 000` and `5__0`.
 fn ungrouped(text: &str) -> Option<String> {
     let underscores = text.chars().all(|c| c.is_ascii_digit() || c == '_');
     let thousands = text
@@ -38,7 +38,7 @@ fn ungrouped(text: &str) -> Option<String> {
     (underscores || thousands).then(|| text.chars().filter(char::is_ascii_digit).collect())
 }
 
-/// The zeros that `k` or an exponent such as `e3` stands for.
+/// Returns the number of zeros that `k` or an exponent such as `e3` stands for.
 fn power_of_ten(tail: &str) -> Option<usize> {
     if tail.eq_ignore_ascii_case("k") {
         return Some(3);
@@ -47,7 +47,7 @@ fn power_of_ten(tail: &str) -> Option<usize> {
     zeros.parse().ok().filter(|&zeros| zeros <= 15)
 }
 
-/// The ASCII digit that a full-width one looks like.
+/// Converts a full-width digit to ASCII.
 fn ascii_digit(c: char) -> char {
     match u32::from(c).checked_sub(0xff10) {
         Some(digit @ 0..=9) => char::from_digit(digit, 10).unwrap_or(c),
@@ -55,7 +55,7 @@ fn ascii_digit(c: char) -> char {
     }
 }
 
-/// A decimal count of a known unit, such as `1.5s`, in the unit that makes it whole.
+/// Converts a decimal count of a known unit, such as `1.5s`, to a unit in which it is whole.
 pub(super) fn exact(parts: Parts<'_>) -> Option<String> {
     let (int, frac) = parts.count.split_once('.')?;
     let unit = u128::from(unit_micros(parts.unit)?);
@@ -65,7 +65,7 @@ pub(super) fn exact(parts: Parts<'_>) -> Option<String> {
     micros.is_multiple_of(scale).then(|| Period(micros / scale).to_string())
 }
 
-/// The first of the rates made of these pieces that parses.
+/// Returns the first valid rate among the combinations of these limits and periods.
 pub(super) fn guess(limits: &[&str], periods: &[&str]) -> Option<String> {
     let periods: Vec<String> = periods.iter().map(|period| mended_unit(period)).collect();
     let rates = limits.iter().flat_map(|limit| periods.iter().map(move |period| format!("{limit}/{period}")));
@@ -81,15 +81,15 @@ fn parses(rate: &str) -> bool {
         }
 }
 
-/// The same period with the unit nearest to its own, so that a second mistake does not hide the mend
-/// of the first.
+/// Replaces the period's unit with the closest known one, so that a second mistake does not prevent a guess about the
+/// first.
 fn mended_unit(period: &str) -> String {
     let (count, unit) = period.split_at(period.find(char::is_alphabetic).unwrap_or(period.len()));
     let known = nearest(unit, UNITS.map(|(name, _)| name)).unwrap_or(unit);
     format!("{}{known}", trim(count))
 }
 
-/// The start of the text, as much as guesses look at.
+/// Returns the start of the text, as much as guesses consider.
 pub(super) fn head(text: &str) -> &str {
     match text.char_indices().nth(LONGEST_GUESS) {
         Some((end, _)) => &text[..end],

@@ -1,8 +1,8 @@
-//! The grammar: from a text to a shape, or to what it stumbled over.
+//! The parser: turns a text into a shape, or a fault.
 
 use super::{Shape, UNITS};
 
-/// What the grammar stumbled over.
+/// The first thing that the parser could not accept.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Fault<'a> {
     Empty,
@@ -16,7 +16,7 @@ pub(super) enum Fault<'a> {
     Unit(Parts<'a>),
 }
 
-/// The parts of `<limit> <separator> <count> <unit>`, blanks trimmed.
+/// The parts of `<limit> <separator> <count> <unit>`, with blanks trimmed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parts<'a> {
     pub(super) limit: &'a str,
@@ -24,8 +24,7 @@ pub(super) struct Parts<'a> {
     pub(super) unit: &'a str,
 }
 
-/// The grammar. It names what is wrong and leaves the wording, which needs second guesses at the
-/// text, to `explain`.
+/// Parses a rate. Only identifies the fault; `explain` finds the wording, which requires guessing what was meant.
 pub(super) fn read(text: &str) -> Result<Shape, Fault<'_>> {
     let text = trim(text);
     if text.is_empty() {
@@ -53,7 +52,7 @@ pub(super) fn read(text: &str) -> Result<Shape, Fault<'_>> {
     Ok(Shape::Limited { limit, period_micros })
 }
 
-/// Cuts at the first separator, then before the first letter after it.
+/// Splits the text at the first separator, and then before the first letter after it.
 fn split(text: &str) -> Option<Parts<'_>> {
     let slash = text.find('/').map(|at| (at, 1));
     let per = text.as_bytes().windows(3).position(|word| word.eq_ignore_ascii_case(b"per")).map(|at| (at, 3));
@@ -73,7 +72,7 @@ enum Number {
     Malformed,
 }
 
-/// Reads ASCII digits with single `_` between them.
+/// Parses ASCII digits, with single `_` allowed between them.
 fn number(text: &str) -> Number {
     let mut digit_before = false;
     let mut value = Some(0_u128);

@@ -48,7 +48,7 @@ fn bounds_hold_to_the_last_unit() {
         assert!(shape(text).is_ok(), "{text}");
         assert_eq!(refusal(text).kind(), RateErrorKind::OutOfBounds, "{text}");
     }
-    // Beyond what a shape can hold.
+    // Larger than a shape can hold.
     let long = format!("5/{}d", "9".repeat(60));
     for text in ["18446744073709551616/s", &long, "340282366920938463463374607431768211456/s"] {
         assert_eq!(shape(text).map_err(|error| error.kind()), Err(RateErrorKind::OutOfBounds));
@@ -102,7 +102,7 @@ fn renders_with_the_longest_unit_that_divides() {
         assert_eq!(parse(text), Ok(limited(limit, micros)));
     }
     assert_eq!(RateSpec::Unlimited.to_string(), "unlimited");
-    // Not a rate, but no panic either.
+    // Not a valid rate, but it must not panic.
     assert_eq!(render(0, 0), "0/0us");
 }
 

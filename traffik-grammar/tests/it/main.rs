@@ -1,4 +1,4 @@
-//! The languages as a whole: the table of verdicts, and properties over random texts.
+//! Tests of the grammars as a whole: a table of rates, and properties over random inputs.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! Properties over random texts, rates, patterns and paths.
+//! Property tests over random texts, rates, patterns and paths.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use proptest::test_runner::RngSeed;
 use traffik_grammar::rate::{self, MAX_LIMIT, MAX_PERIOD_MICROS, RateSpec};
 use traffik_grammar::{PathPattern, suggest, uid};
 
-/// A valid pattern: literals of a tiny alphabet, so that paths often match.
+/// Generates a valid pattern. Literals have a tiny alphabet, so that paths often match.
 fn pattern() -> impl Strategy<Value = String> {
     let segment = select(vec!["a", "b", "%61", "ab", "*", "**", "**"]);
     (vec(segment, 0..7), any::<bool>()).prop_map(|(segments, slash)| {
@@ -24,7 +24,7 @@ fn path() -> impl Strategy<Value = String> {
     vec(piece, 0..14).prop_map(|pieces| format!("/{}", pieces.concat()))
 }
 
-/// The segments of a path, by each way to read it.
+/// Returns the segments of a path in each of its readings.
 fn readings(path: &str) -> [Vec<&str>; 3] {
     let inner = path.trim_matches('/');
     [
@@ -34,8 +34,8 @@ fn readings(path: &str) -> [Vec<&str>; 3] {
     ]
 }
 
-/// The definition of a match, by trying every way to spread `**`: by some reading, and by all of them, with escapes
-/// as they stand.
+/// Defines a match by trying every way to spread `**`. Returns whether some reading matches, and whether all of them do
+/// with escapes taken literally.
 fn reference(pattern: &str, path: &str) -> (bool, bool) {
     fn decode(segment: &str) -> Vec<u8> {
         let bytes = segment.as_bytes();

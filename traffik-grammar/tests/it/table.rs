@@ -1,13 +1,13 @@
-//! Every row of the table of rates.
+//! Checks every row of the table of rates.
 
 use traffik_grammar::rate::{RateErrorKind, RateSpec, Shape, parse, shape};
 
-/// The one row whose syntax is right and whose period no clock can hold.
+/// The only row with valid syntax whose period is too long for any clock.
 const OUT_OF_BOUNDS: &str = "5/99999999999999999999d";
 
 struct Row {
     text: String,
-    /// `None` when the text is to be refused.
+    /// `None` if the text must be rejected.
     shape: Option<Shape>,
 }
 
@@ -34,7 +34,7 @@ fn rows() -> Vec<Row> {
         .collect()
 }
 
-/// Decodes a JSON string of the basic multilingual plane, which is all that the table holds.
+/// Decodes a JSON string with characters of the basic multilingual plane only, which is all that the table contains.
 fn json_string(quoted: &str) -> String {
     let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let mut rest = inner.unwrap_or_else(|| panic!("a JSON string expected: {quoted}")).chars();
