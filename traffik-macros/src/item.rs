@@ -1,7 +1,7 @@
 //! The handler: its parsed signature, and its parameters and body as tokens.
 //!
-//! Parameters may still have unevaluated `#[cfg]`s, so they are not parsed, and counted only for a lint. The body is not
-//! parsed either, so that a half-typed one still reaches the compiler, and with it the editor.
+//! Parameters may still have unevaluated `#[cfg]`s, so they are not parsed, and counted only for a lint. The body is
+//! not parsed either, so that a half-typed one still reaches the compiler, and with it the editor.
 
 use proc_macro2::{Spacing, Span, TokenStream, TokenTree};
 use syn::parse::discouraged::Speculative;
