@@ -1,9 +1,9 @@
-//! The checks themselves.
+//! The tests, checks and benchmarks that the tasks run.
 
 use crate::outside;
 use crate::run::{Done, cargo, cargo_with, run};
 
-/// Feature sets of the library that people build, beside all of them at once.
+/// Feature sets of the library that are checked, besides all features at once.
 const FEATURE_SETS: &[&str] = &[
     "",
     "memory",
@@ -17,17 +17,17 @@ const FEATURE_SETS: &[&str] = &[
     "ws",
 ];
 
-/// The crates that are published, in the order in which they must be.
+/// The published crates, in the order in which they must be published.
 const PUBLISHED: &[&str] = &["traffik-grammar", "traffik-macros", "traffik"];
 
-/// Every test: unit, doc, ui, integration with Redis processes of their own.
+/// Runs every test: unit, doc and ui tests, and integration tests, which start their own Redis processes.
 pub(crate) fn test(rest: &[String]) -> Done {
     let mut args = vec!["test", "--workspace", "--exclude", "traffik-benches", "--all-features"];
     args.extend(rest.iter().map(String::as_str));
     cargo(&args)
 }
 
-/// Everything that must hold before a change lands.
+/// Runs every check that must pass before a change lands.
 pub(crate) fn ci(tested: bool) -> Done {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"])?;
@@ -52,13 +52,13 @@ pub(crate) fn ci(tested: bool) -> Done {
         &["doc", "--workspace", "--exclude", "traffik-benches", "--all-features", "--no-deps"],
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
-    // As whoever depends on the defaults builds it: nothing links to what is not there.
+    // With default features, as most users build it: no link may point to an item that isn't there.
     cargo_with(&["doc", "-p", "traffik", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
     packages()?;
     dependencies()
 }
 
-/// Licences, bans and sources, always; known vulnerabilities where their database can be had.
+/// Checks licences, bans and sources, and known vulnerabilities if their database can be fetched.
 fn dependencies() -> Done {
     cargo(&["deny", "check", "bans", "licenses", "sources"])?;
     if cargo(&["deny", "fetch", "db"]).is_err() {
@@ -68,8 +68,7 @@ fn dependencies() -> Done {
     cargo(&["deny", "check", "advisories"])
 }
 
-/// Packs every published crate as it would be uploaded, builds it from the packed files, and a
-/// program on top of them.
+/// Packs every published crate as for upload, builds it from the packed files, and builds a program on top of them.
 pub(crate) fn packages() -> Done {
     outside::forget(PUBLISHED, env!("CARGO_PKG_VERSION"))?;
     let mut args = vec!["package", "--allow-dirty"];
@@ -80,7 +79,7 @@ pub(crate) fn packages() -> Done {
     outside::check(PUBLISHED, env!("CARGO_PKG_VERSION"))
 }
 
-/// Builds the library with the oldest compiler that it is promised for.
+/// Checks the library with the oldest supported compiler.
 pub(crate) fn lowest() -> Done {
     let version = env!("CARGO_PKG_RUST_VERSION");
     run("rustup", &["toolchain", "install", version, "--profile", "minimal"])?;
@@ -89,7 +88,7 @@ pub(crate) fn lowest() -> Done {
     run("rustup", &[["run", version].as_slice(), &check].concat())
 }
 
-/// The benchmarks, which print and write their own table.
+/// Runs the benchmarks, which print their table and write it to a file.
 pub(crate) fn bench(rest: &[String]) -> Done {
     let mut args = vec!["run", "--release", "-p", "traffik-benches", "--"];
     args.extend(rest.iter().map(String::as_str));

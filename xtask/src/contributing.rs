@@ -1,10 +1,10 @@
-//! The files that `CONTRIBUTING.md` sends people to are there.
+//! Tests that the files named in `CONTRIBUTING.md` exist.
 
 use std::fs;
 
 use crate::run::root;
 
-/// What stands in backticks and is a path of one file; `<name>` stands for a file to come.
+/// Returns the paths of existing files in backticks. `<name>` would stand for a new file.
 fn paths(markdown: &str) -> impl Iterator<Item = &str> {
     let quoted = markdown.split('`').skip(1).step_by(2);
     quoted.filter(|text| text.contains('/') && !text.contains([' ', '<', ':']))

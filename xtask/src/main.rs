@@ -1,4 +1,4 @@
-//! `cargo xtask <task>`: what CI runs is what a person runs.
+//! `cargo xtask <task>`: the same tasks for CI and for developers.
 
 mod checks;
 #[cfg(test)]

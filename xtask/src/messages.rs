@@ -1,9 +1,9 @@
-//! Every sentence that the library can say has its entry in the guide's chapter on errors: whoever
-//! searches that chapter for what they read finds it.
+//! Tests that every message of the library has an entry in the guide's chapter on errors, so that searching the
+//! chapter for a message finds it.
 //!
-//! The sentences are taken from the source: every string literal of two words or more outside of
-//! tests and attributes, but for those attributes that speak to the user, `diagnostic::…`. One that
-//! is no message stands in [`NO_MESSAGES`].
+//! The messages are taken from the source: every string literal of two words or more outside of tests and
+//! attributes, except for the `diagnostic::…` attributes, whose text is shown to the user. Literals that are not
+//! messages are listed in [`NO_MESSAGES`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,28 +14,28 @@ use crate::run::root;
 
 const SOURCES: &[&str] = &["traffik/src", "traffik-macros/src", "traffik-grammar/src"];
 
-/// Files whose sentences reach nobody but those who write tests.
+/// Files whose messages are seen only by authors of tests.
 const NOT_THESE: &[&str] = &["tests.rs", "/tests/", "/test_kit/"];
 
-/// What is no message, by how it begins.
+/// The beginnings of literals that are not messages.
 const NO_MESSAGES: &[&str] = &[
     // Help texts of metrics.
     "Hits, one a throttle",
     "Units of cost that hits",
     "How long ",
     "Calls of a backend under way",
-    // What `Debug` shows of functions.
+    // `Debug` output of functions.
     "fn(&Parts",
     "async fn(&Parts",
-    // Pieces of messages, and what lists are joined with.
+    // Fragments of messages, and separators of lists.
     "tier {name",
     "{} or {last}",
     "{} and {last}",
-    // Frames of nothing but names.
+    // Frames around other messages, which add only names.
     "throttle {uid:?}: {error}",
     "client_ip: {mistake}",
     "headers: {mistake}",
-    // Tells a parser to read the value in another way.
+    // An error that only steers the parser, and a content type.
     "not a path",
     "text/plain; charset",
 ];
@@ -53,7 +53,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The string literals of a file, without those of attributes and of `#[cfg(test)]` items.
+/// Collects the string literals of a file, except those in attributes and in `#[cfg(test)]` items.
 fn literals(tokens: TokenStream, found: &mut Vec<String>) {
     let mut tokens = tokens.into_iter().peekable();
     while let Some(token) = tokens.next() {
@@ -68,7 +68,7 @@ fn literals(tokens: TokenStream, found: &mut Vec<String>) {
                 if name.starts_with("diagnostic::") {
                     literals(attribute.stream(), found);
                 } else if name == "cfg(test)" {
-                    // The item after it, up to its body or its semicolon.
+                    // Skip the item that follows, up to the end of its body or its semicolon.
                     for skipped in tokens.by_ref() {
                         match skipped {
                             TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => break,
@@ -85,7 +85,7 @@ fn literals(tokens: TokenStream, found: &mut Vec<String>) {
     }
 }
 
-/// What a string literal holds, as its reader sees it.
+/// Returns the value of a string literal.
 fn text(literal: &str) -> Option<String> {
     if let Some(raw) = literal.strip_prefix('r') {
         return Some(raw.trim_matches('#').trim_matches('"').to_owned());
@@ -102,7 +102,7 @@ fn text(literal: &str) -> Option<String> {
     Some(text)
 }
 
-/// A message as the guide shows it: what differs is `…`.
+/// Converts a message to the form used in the guide, with `…` in place of each argument.
 fn shown(message: &str) -> String {
     let mut shown = String::new();
     for (piece, place) in message.split(['{', '}']).zip(0..) {
@@ -111,7 +111,7 @@ fn shown(message: &str) -> String {
     shown.replace("……", "…").trim().to_owned()
 }
 
-/// Each message's file, and the message as the guide shows it.
+/// Returns each message's file, and the message in the form used in the guide.
 fn messages() -> Vec<(String, String)> {
     let mut paths = Vec::new();
     for source in SOURCES {
@@ -123,7 +123,7 @@ fn messages() -> Vec<(String, String)> {
         literals(fs::read_to_string(&path).unwrap().parse().unwrap(), &mut found);
         let name = path.strip_prefix(root()).unwrap().display().to_string();
         let found = found.into_iter().filter(|text| text.split_whitespace().count() >= 2);
-        // How a key is written; it stands within other messages.
+        // An example of a key in use, which is part of other messages.
         let found = found.filter(|text| text.split_whitespace().nth(1) != Some("="));
         let found = found.filter(|text| !NO_MESSAGES.iter().any(|none| text.starts_with(none)));
         all.extend(found.map(|text| (name.clone(), shown(&text))));
@@ -131,7 +131,7 @@ fn messages() -> Vec<(String, String)> {
     all
 }
 
-/// One line.
+/// Joins the text into one line.
 fn plain(markdown: &str) -> String {
     let words: Vec<_> = markdown.split_whitespace().collect();
     words.join(" ")
@@ -151,10 +151,10 @@ fn every_entry_has_a_cause_and_a_mend() {
 #[test]
 fn every_message_is_found_in_the_guide() {
     let chapter = fs::read_to_string(root().join("traffik/src/docs/errors.md")).unwrap_or_default();
-    // A bar within a table's cell is escaped.
+    // A bar in a table cell is escaped.
     let chapter = plain(&chapter).replace("\\|", "|");
     let messages = messages();
-    // The scan itself is alive.
+    // Make sure that the scan finds anything.
     assert!(messages.len() > 100, "{} messages", messages.len());
     let missing: Vec<_> = messages
         .iter()

@@ -1,4 +1,4 @@
-//! The declared `rust-version` is no lower than what the published crates stand on.
+//! Tests that the declared `rust-version` is not lower than that of any dependency.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::run::root;
 
-/// `1.88`, `1.88.0` → (1, 88).
+/// Parses `1.88` or `1.88.0` as `(1, 88)`.
 fn version(text: &str) -> (u64, u64) {
     let mut numbers = text.split('.').map(|number| number.parse().unwrap());
     (numbers.next().unwrap(), numbers.next().unwrap())

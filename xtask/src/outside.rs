@@ -1,17 +1,17 @@
-//! The packed crates as a stranger's program gets them: unpacked elsewhere, built from nothing but
-//! what was packed, and run.
+//! Tests the packed crates as an outside program sees them: unpacks them elsewhere, and builds and runs a program from
+//! nothing but the packed files.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use crate::run::{Done, cargo, cargo_in, root, run};
 
-/// A throttled server, asked by itself.
+/// A throttled server that sends requests to itself.
 const PROGRAM: &str = include_str!("outside/program.rs");
 const MANIFEST: &str = include_str!("outside/manifest.txt");
 
-/// Unpacks what `cargo package` has made, builds a program on it, runs that, and draws up the guide
-/// from the packed files.
+/// Unpacks the output of `cargo package`, builds and runs a program on top of it, and builds the documentation from the
+/// packed files.
 pub(crate) fn check(crates: &[&str], version: &str) -> Done {
     let target = root().join("target");
     let outside = target.join("outside");
@@ -27,7 +27,7 @@ pub(crate) fn check(crates: &[&str], version: &str) -> Done {
     }
     fs::write(outside.join("Cargo.toml"), MANIFEST.replace("VERSION", version)).map_err(wrong)?;
     fs::write(outside.join("src/main.rs"), PROGRAM).map_err(wrong)?;
-    // The same releases of everything else, which are there already.
+    // Use the same versions of all dependencies, which are already downloaded.
     fs::copy(root().join("Cargo.lock"), outside.join("Cargo.lock")).map_err(wrong)?;
     let target = target.display().to_string();
     cargo_in(&outside, &["run", "--quiet", "--target-dir", &target], &[])?;
@@ -35,14 +35,14 @@ pub(crate) fn check(crates: &[&str], version: &str) -> Done {
     cargo_in(&outside, &docs, &[("RUSTDOCFLAGS", "-D warnings")])
 }
 
-/// Has cargo unpack and build these crates anew. It takes what it has once seen of a version for the version, and would
-/// build one crate on yesterday's state of another.
+/// Makes cargo unpack and build these crates anew. Cargo caches crates by version, and would otherwise build one crate
+/// against an outdated state of another.
 pub(crate) fn forget(crates: &[&str], version: &str) -> Done {
     let clean = crates.iter().flat_map(|name| ["-p", name]);
     cargo(&["clean"].into_iter().chain(clean).collect::<Vec<_>>())?;
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let Some(home) = home.or_else(|| Some(env::home_dir()?.join(".cargo"))) else { return Ok(()) };
-    // Where nothing was ever unpacked there is nothing to forget.
+    // If nothing was ever unpacked, there is nothing to remove.
     let Ok(registries) = fs::read_dir(home.join("registry/src")) else { return Ok(()) };
     for registry in registries.flatten() {
         for name in crates {
@@ -55,7 +55,7 @@ pub(crate) fn forget(crates: &[&str], version: &str) -> Done {
     Ok(())
 }
 
-/// What every packed crate must hold.
+/// Checks that a packed crate contains the required files.
 fn complete(folder: &Path) -> Done {
     for file in ["README.md", "LICENSE-MIT", "LICENSE-APACHE", "src/lib.rs"] {
         if !folder.join(file).is_file() {

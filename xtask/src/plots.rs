@@ -1,4 +1,4 @@
-//! The guide's pictures: every strategy under the same bursty trace, drawn from its own decisions.
+//! Draws the guide's pictures from the decisions of each strategy on the same bursty trace.
 
 mod svg;
 mod trace;
@@ -15,7 +15,7 @@ use traffik::strategy::{
 
 use crate::run::{Done, root};
 
-/// File names, titles and what they show.
+/// Returns the file name and the contents of every picture.
 fn all() -> Result<Vec<(&'static str, String)>, String> {
     let shares = PriorityReserve::new().share(Priority::Low, 40).share(Priority::Normal, 30);
     Ok(vec![
@@ -31,7 +31,7 @@ fn all() -> Result<Vec<(&'static str, String)>, String> {
         draw("priority_reserve", "PriorityReserve, every third hit low, normal, critical", shares, 1)?,
         draw("rollover", "Rollover, half of what was left", Rollover::new(), 1)?,
         draw("time_of_day", "TimeOfDay, half from 20 s (noon) on", TimeOfDay::new().hours(12, 24, 50), 1)?,
-        // Hits of the normal cost would show a token bucket.
+        // With hits of the normal cost, it would look like a token bucket.
         draw("cost_adaptive", "CostAdaptive, hits of cost 2 where 1 is normal", CostAdaptive::new(), 2)?,
     ])
 }
@@ -50,7 +50,7 @@ fn folder() -> PathBuf {
     root().join("traffik/src/docs/plots")
 }
 
-/// Draws all of them.
+/// Draws all pictures and writes them to files.
 pub(crate) fn write() -> Done {
     fs::create_dir_all(folder()).map_err(|error| error.to_string())?;
     for (name, picture) in all()? {
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_picture_is_one_block_of_html() {
-        // A blank line would end the block in Markdown.
+        // In Markdown, a blank line would end the HTML block.
         for (name, picture) in all().unwrap() {
             assert!(picture.starts_with("<svg ") && picture.lines().all(|line| !line.is_empty()), "{name}");
         }

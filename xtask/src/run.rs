@@ -1,29 +1,29 @@
-//! Running commands, and saying which.
+//! Runs commands, and prints them.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What a task ends with: nothing, or a sentence about what went wrong.
+/// The result of a task: success, or a message about what went wrong.
 pub(crate) type Done = Result<(), String>;
 
-/// The workspace's root, wherever the task was started.
+/// Returns the workspace's root, wherever the task was started.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_path_buf()
 }
 
-/// Runs a command in the workspace's root with its output shown.
+/// Runs a command in the workspace's root, and shows its output.
 pub(crate) fn run(program: &str, args: &[&str]) -> Done {
     run_with(program, args, &[])
 }
 
-/// As [`run`], with variables set.
+/// Like [`run`], with environment variables.
 pub(crate) fn run_with(program: &str, args: &[&str], variables: &[(&str, &str)]) -> Done {
     run_in(&root(), program, args, variables)
 }
 
-/// As [`run_with`], elsewhere.
+/// Like [`run_with`], in another folder.
 fn run_in(folder: &Path, program: &str, args: &[&str], variables: &[(&str, &str)]) -> Done {
     let line = format!("{program} {}", args.join(" "));
     eprintln!("$ {line}");
@@ -36,22 +36,22 @@ fn run_in(folder: &Path, program: &str, args: &[&str], variables: &[(&str, &str)
     if status.success() { Ok(()) } else { Err(format!("`{line}` failed: {status}")) }
 }
 
-/// cargo, as the one that runs this task.
+/// Runs the same cargo that runs this task.
 pub(crate) fn cargo(args: &[&str]) -> Done {
     run(&env::var("CARGO").unwrap_or_else(|_| "cargo".into()), args)
 }
 
-/// cargo with variables set.
+/// Like [`cargo`], with environment variables.
 pub(crate) fn cargo_with(args: &[&str], variables: &[(&str, &str)]) -> Done {
     run_with(&env::var("CARGO").unwrap_or_else(|_| "cargo".into()), args, variables)
 }
 
-/// cargo with variables set, elsewhere.
+/// Like [`cargo_with`], in another folder.
 pub(crate) fn cargo_in(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Done {
     run_in(folder, &env::var("CARGO").unwrap_or_else(|_| "cargo".into()), args, variables)
 }
 
-/// Whether a program starts at all.
+/// Returns whether a program can be started.
 pub(crate) fn has(program: &str) -> bool {
     Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }

@@ -1,8 +1,8 @@
-//! What tests and checks need that the workspace does not bring: `redis-server` and `cargo-deny`.
+//! Installs the external tools that tests and checks need: `redis-server` and `cargo-deny`.
 
 use crate::run::{Done, cargo, has, run};
 
-/// A package manager, and how it installs Redis.
+/// A package manager, and the commands with which it installs Redis.
 struct Manager {
     program: &'static str,
     steps: &'static [&'static [&'static str]],
@@ -16,7 +16,7 @@ const MANAGERS: &[Manager] = &[
     Manager { program: "brew", steps: &[&["install", "redis"]] },
 ];
 
-/// Installs what the tests and the checks need.
+/// Installs the tools that the tests and the checks need.
 pub(crate) fn with_checks() -> Done {
     all()?;
     if has("cargo-deny") {
@@ -26,7 +26,7 @@ pub(crate) fn with_checks() -> Done {
     cargo(&["install", "cargo-deny", "--locked"])
 }
 
-/// Installs what the tests need, and says so.
+/// Installs the tools that the tests need, and prints what it installs.
 pub(crate) fn all() -> Done {
     if has("redis-server") {
         return Ok(());

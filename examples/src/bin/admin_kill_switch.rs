@@ -1,4 +1,4 @@
-//! Limits seen, switched off and changed while the service runs.
+//! Inspects, disables and changes limits while the service is running.
 //!
 //! Run with `cargo run -p traffik-examples --bin admin_kill_switch`, then
 //!
@@ -15,10 +15,10 @@
 //! curl -s localhost:3000/admin/limits
 //! # orders: 5/min, fixed_window, on
 //! curl -s -X PUT localhost:3000/admin/limits/orders/rate -d '5/mins'
-//! # 400, with what is wrong and how to mend it
+//! # 400, with what is wrong and how to fix it
 //! ```
 //!
-//! A real service keeps `/admin` to those who may.
+//! A real service restricts access to `/admin`.
 
 use std::sync::LazyLock;
 
@@ -66,7 +66,7 @@ async fn main() -> std::io::Result<()> {
         .route("/limits/{uid}/disable", post(disable))
         .route("/limits/{uid}/enable", post(enable))
         .route("/limits/{uid}/rate", put(set_rate));
-    // The layer takes hold of the throttle, so that the registry knows it from the start.
+    // The layer initializes the throttle, so that the registry knows it from the start.
     let app = Router::new()
         .route("/orders", get(async || "none yet\n"))
         .layer(ThrottleLayer::new([&*ORDERS]))

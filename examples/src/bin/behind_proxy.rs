@@ -1,6 +1,6 @@
-//! Behind a reverse proxy: whose address counts, and who is believed about it.
+//! Identifies clients behind a reverse proxy by the address that a trusted proxy reports.
 //!
-//! Run with `cargo run -p traffik-examples --bin behind_proxy`, then play the proxy:
+//! Run with `cargo run -p traffik-examples --bin behind_proxy`, then act as the proxy:
 //!
 //! ```sh
 //! for i in 1 2 3; do curl -s -o /dev/null -w '%{http_code} ' -H 'X-Forwarded-For: 203.0.113.9' localhost:3000; done
@@ -8,7 +8,7 @@
 //! curl -s -o /dev/null -w '%{http_code}\n' -H 'X-Forwarded-For: 203.0.113.8' localhost:3000
 //! # 200: another client
 //! curl -s -o /dev/null -w '%{http_code}\n' -H 'X-Forwarded-For: 198.51.100.1, 203.0.113.9' localhost:3000
-//! # 429: what a client writes in front of what the proxy appends moves it nowhere
+//! # 429: whatever a client writes in front of what the proxy appends makes no difference
 //! ```
 
 use axum::{Router, routing::get};
@@ -23,9 +23,9 @@ async fn page() -> &'static str {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt::init();
-    // The networks of your proxies, as narrow as they are. Here the proxy is this machine.
+    // The networks of your proxies, as narrow as possible. Here the proxy is this machine.
     let proxies = ClientIp::behind(["127.0.0.0/8", "::1"]).header(ForwardedHeader::XForwardedFor);
-    // A network that can't be read fails here, at the start.
+    // A malformed network is an error here, at startup.
     traffik::install(Traffik::builder().client_ip(proxies).build())?;
     let app = Router::new().route("/", get(page));
     let address = std::env::var("ADDR").unwrap_or_else(|_| "127.0.0.1:3000".into());

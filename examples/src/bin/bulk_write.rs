@@ -1,12 +1,12 @@
-//! Writing many rows at once: all are reserved, and only those that were written are charged.
+//! Writes many rows at once: reserves units for all of them, and charges only for those that were written.
 //!
 //! Run with `cargo run -p traffik-examples --bin bulk_write`, then
 //!
 //! ```sh
 //! JSON='content-type: application/json'
-//! curl -H "$JSON" -d '["ann", "", "bob"]' localhost:3000/rows              # wrote 2 of 3 rows: "" is none
+//! curl -H "$JSON" -d '["ann", "", "bob"]' localhost:3000/rows              # wrote 2 of 3 rows: "" is invalid
 //! curl localhost:3000/left                                                 # 2 of 5 rows used
-//! curl -i -H "$JSON" -d '["a", "b", "c", "d"]' localhost:3000/rows         # 429: none is written
+//! curl -i -H "$JSON" -d '["a", "b", "c", "d"]' localhost:3000/rows         # 429: nothing is written
 //! curl -H "$JSON" -d '["a", "b", "c"]' localhost:3000/rows                 # wrote 3 of 3 rows
 //! ```
 
@@ -19,17 +19,17 @@ use traffik::{Parts, ReserveError, Throttle};
 static ROWS: LazyLock<Throttle> =
     LazyLock::new(|| Throttle::builder("rows").rate("5/hour").build().expect("a valid throttle"));
 
-/// A database that takes no empty names.
+/// A database that rejects empty names.
 fn write(name: &str) -> bool {
     !name.is_empty()
 }
 
-/// How many rows there are is in the body, so the handler asks for itself. A refusal is an answer.
+/// The number of rows is known only from the body, so the handler makes the reservation. A refusal is a response.
 async fn insert(parts: Parts, Json(names): Json<Vec<String>>) -> Result<String, ReserveError> {
-    // A request costs 1 at least: what costs nothing is counted by nobody.
+    // A request costs at least 1, because a cost of 0 is not counted.
     let reservation = ROWS.reserve(&parts).cost(names.len().max(1) as u64).await?;
     let written = names.iter().filter(|name| write(name)).count();
-    // The rows are written: whether the rest could be given back changes nothing about that.
+    // The rows are written, even if the rest of the reservation could not be given back.
     reservation.settle(written.max(1) as u64).await.ok();
     Ok(format!("wrote {written} of {} rows\n", names.len()))
 }

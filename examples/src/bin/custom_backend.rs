@@ -1,4 +1,4 @@
-//! A store of one's own: a map behind a lock, that forgets by itself.
+//! A custom backend: a map behind a lock, with expiry.
 //!
 //! Run with `cargo run -p traffik-examples --bin custom_backend`, then
 //!
@@ -6,7 +6,7 @@
 //! for i in 1 2 3 4; do curl -s -o /dev/null -w '%{http_code} ' localhost:3000/data; done
 //! # 200 200 200 429: three a minute
 //! curl -s localhost:3000/kept
-//! # 2: one state under each of the two throttles; a minute later 1, an hour later 0
+//! # 2: one state for each of the two throttles; a minute later 1, an hour later 0
 //! ```
 
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use axum::{Router, extract::State as AppState, routing::get};
 use traffik::strategy::State;
 use traffik::{Backend, BackendError, BoxFuture, Clock, Hit, Op, SystemClock, Traffik, Verdicts, throttle};
 
-/// States by key, each with the instant after which it no longer matters.
+/// States by key, each with the time after which it no longer matters.
 #[derive(Debug, Clone, Default)]
 struct Notebook(Arc<Mutex<HashMap<u64, (State, u64)>>>);
 
@@ -27,7 +27,7 @@ impl Notebook {
         kept.retain(|_, (_, until)| *until > now);
         let state = |hit: &Hit<'_>| kept.get(&hit.hash()).map(|(state, _)| state.clone()).unwrap_or_default();
 
-        // Every step is tried on a copy; one refusal, and none is kept.
+        // Try every step on a copy of the state. If one is refused, none of the copies is kept.
         let mut after: Vec<_> = hits.iter().map(state).collect();
         let step = |(hit, state): (&Hit<'_>, &mut State)| hit.step(op, now, state);
         let mut verdicts = Verdicts::new(now, hits.iter().zip(&mut after).map(step));

@@ -1,15 +1,15 @@
-//! A strategy of one's own: sign-in attempts that wait twice as long each time.
+//! A custom strategy: the wait between sign-in attempts doubles each time.
 //!
 //! Run with `cargo run -p traffik-examples --bin custom_strategy`, or with
-//! `REDIS_URL=redis://127.0.0.1:6379` in front to count on a Redis, unchanged, then
+//! `REDIS_URL=redis://127.0.0.1:6379` in front to run the same strategy on Redis, then
 //!
 //! ```sh
 //! for i in 1 2 3 4; do curl -s -o /dev/null -w '%{http_code} ' -H 'x-user: ann' localhost:3000/sign-in; done
-//! # 200 200 200 429: three attempts are free, and the next is due after a second
+//! # 200 200 200 429: three attempts are free, and the next is allowed after a second
 //! sleep 1; for i in 1 2; do curl -s -o /dev/null -w '%{http_code} ' -H 'x-user: ann' localhost:3000/sign-in; done
-//! # 200 429: now after two seconds, then four, then eight
+//! # 200 429: the next wait is two seconds, then four, then eight
 //! curl -s -o /dev/null -w '%{http_code}\n' -H 'x-user: bob' localhost:3000/sign-in
-//! # 200: somebody else
+//! # 200: another user
 //! ```
 
 use std::sync::LazyLock;
@@ -20,24 +20,25 @@ use traffik::{Identity, Parts, Rate, RedisBackend, Throttle, Traffik, throttle};
 
 const SECOND: u64 = 1_000_000;
 
-/// The rate's limit of attempts is free; each one more is due after a second, two, four, up to the
-/// period. A period without attempts after that, and all is forgotten.
+/// Exponential backoff: the first attempts, up to the rate's limit, are free. Each further attempt must
+/// wait one second, then two, then four, up to the period. If a period passes without an attempt after a
+/// wait is over, all attempts are forgotten.
 ///
-/// State: when the last attempt was, and how many there have been. A step is a plain function of
-/// state and time, so every backend can take it: in memory under a lock, on Redis by
+/// The state consists of the time of the last attempt and the number of attempts. The step is a plain
+/// function of state and time, so every backend can run it: in memory under a lock, on Redis by
 /// compare-and-swap.
 #[derive(Debug, Clone, Copy)]
 struct Backoff;
 
 impl Backoff {
-    /// Microseconds to wait after this many attempts.
+    /// Returns the wait after this many attempts, in microseconds.
     fn gap(rate: &Rate, attempts: u64) -> u64 {
         let Some(doublings) = attempts.checked_sub(rate.limit()) else { return 0 };
         let factor = 1_u64.checked_shl(doublings.try_into().unwrap_or(u32::MAX)).unwrap_or(u64::MAX);
         SECOND.saturating_mul(factor).min(rate.period_micros())
     }
 
-    /// What may come at once, once the wait is over.
+    /// Returns how many attempts are allowed at once, when the wait is over.
     fn free(rate: &Rate, attempts: u64) -> u64 {
         rate.limit().saturating_sub(attempts).max(1)
     }
@@ -65,7 +66,7 @@ impl Strategy for Backoff {
             Some([last, attempts]) => (last, attempts),
             None => (ask.now, 0),
         };
-        // A clock that stepped back stands still.
+        // If the clock has stepped back, treat it as standing still.
         let now = ask.now.max(last);
         let forgotten = last.saturating_add(Self::gap(rate, attempts)).saturating_add(rate.period_micros());
         let (last, attempts) = if now >= forgotten { (now, 0) } else { (last, attempts) };
@@ -74,7 +75,7 @@ impl Strategy for Backoff {
         let (admitted, wait, after) = match ask.op {
             Op::Hit | Op::Check if ask.cost > rate.limit() => (false, Verdict::NEVER, attempts),
             Op::Hit | Op::Check if now < due => (false, due - now, attempts),
-            // More than may come at once: when all is forgotten.
+            // More than is allowed at once, so it can pass only when all attempts are forgotten.
             Op::Hit | Op::Check if ask.cost > Self::free(rate, attempts) => {
                 (false, forgotten - now, attempts)
             }

@@ -1,11 +1,11 @@
-//! Over the limit there is still an answer: yesterday's.
+//! Serves a cached answer to requests that are over the limit.
 //!
 //! Run with `cargo run -p traffik-examples --bin degrade_gracefully`, then
 //!
 //! ```sh
 //! for i in 1 2 3 4; do curl -s localhost:3000/prices; done
 //! # {"computed":1,"prices":[3,1,4]}
-//! # {"computed":2,"prices":[3,1,4]}, and over the limit the last one as it was kept:
+//! # {"computed":2,"prices":[3,1,4]}, and over the limit, the cached answer:
 //! # {"computed":2,"prices":[3,1,4],"stale":true}
 //! ```
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use traffik::{Outcome, throttle};
 
-/// What a cache would hold.
+/// Stands in for a cache.
 static COMPUTED: AtomicU64 = AtomicU64::new(0);
 
 fn compute() -> Value {

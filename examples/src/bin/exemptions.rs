@@ -1,4 +1,4 @@
-//! Some clients are never throttled: no counter touched, no backend called.
+//! Exempts some clients from throttling: no counter is touched, and no backend is called.
 //!
 //! Run with `cargo run -p traffik-examples --bin exemptions`, then
 //!
@@ -12,7 +12,7 @@ use axum::{Router, routing::get};
 use traffik::{EXEMPTED, Identity, Parts, throttle};
 
 fn tiered(req: &Parts) -> Identity {
-    // A real service compares secrets in constant time.
+    // A real service should compare secrets in constant time.
     if req.headers.get("x-admin-token").is_some_and(|token| token == "s3cret") {
         return EXEMPTED;
     }

@@ -1,25 +1,26 @@
-//! Redis stops answering, and the service goes on: a breaker opens, this process counts meanwhile,
-//! and Redis counts again once it is back.
+//! Keeps the service running when Redis stops answering: a circuit breaker opens, this process counts
+//! meanwhile, and Redis counts again once it is back.
 //!
-//! Run with `cargo run -p traffik-examples --bin failover`, which starts a `redis-server` of its own
-//! and stops it when told to. Then
+//! Run with `cargo run -p traffik-examples --bin failover`, which starts its own `redis-server` and
+//! pauses it on request. Then
 //!
 //! ```sh
 //! curl -i localhost:3000/data              # the breaker is closed, 19 are left
-//! curl -X POST localhost:3000/redis/pause  # it hangs from here on: connected, and silent
+//! curl -X POST localhost:3000/redis/pause  # Redis hangs from now on: connected, but silent
 //!
-//! # Three requests wait for Redis, a quarter of a second each; then the breaker is open, and nobody waits.
-//! # Memory counts all of them: twenty pass, the next is refused.
+//! # Three requests wait for Redis, a quarter of a second each. Then the breaker is open, and no request waits.
+//! # All of them are counted in memory: twenty pass, the next is refused.
 //! for i in $(seq 21); do curl -s -o /dev/null -w '%{http_code} in %{time_total} s\n' localhost:3000/data; done
-//! curl localhost:3000/breaker              # open, and two seconds after it opened half-open
+//! curl localhost:3000/breaker              # open; half-open from two seconds after it opened
 //!
 //! curl -X POST localhost:3000/redis/resume
 //! sleep 2
-//! curl -i localhost:3000/data              # the breaker is closed, and Redis knows of no twenty requests
+//! curl -i localhost:3000/data              # the breaker is closed; Redis did not count the twenty requests
 //! ```
 //!
-//! The log on standard error tells when the breaker opens and closes. With
-//! `REDIS_URL=redis://127.0.0.1:6379` in front it counts there, and stopping that server is up to you.
+//! The log on standard error shows when the breaker opens and closes. With
+//! `REDIS_URL=redis://127.0.0.1:6379` in front, the example counts on that server, and stopping it is up to
+//! you.
 
 use std::error::Error;
 use std::process::Stdio;
@@ -33,7 +34,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use traffik::{BreakerState, CircuitBreaker, MemoryBackend, OnError, RedisBackend, Traffik, throttle};
 
-/// Opens after three failures in a row, and lets one request try again after two seconds.
+/// Opens after three consecutive failures, and lets one request try again after two seconds.
 static BREAKER: LazyLock<CircuitBreaker> = LazyLock::new(|| {
     CircuitBreaker::builder().failure_threshold(3).cool_down(Duration::from_secs(2)).build()
 });
@@ -51,9 +52,10 @@ async fn breaker() -> &'static str {
     }
 }
 
-/// A `redis-server` on a free port, its URL and its process id. Its shell ends it when this process
-/// has gone, however it went: the pipe that the shell reads from is closed then. Killed outright,
-/// since a paused process hears nothing gentler.
+/// Starts a `redis-server` on a free port, and returns its shell, its URL and its process id.
+///
+/// The shell kills the server once this process has ended, for whatever reason, because that closes the pipe
+/// that the shell reads from. It sends SIGKILL, since a paused process doesn't react to anything gentler.
 async fn own_redis() -> Result<(Child, String, String), Box<dyn Error>> {
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let script =
@@ -70,13 +72,13 @@ async fn own_redis() -> Result<(Child, String, String), Box<dyn Error>> {
         if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
             return Ok((shell, format!("redis://127.0.0.1:{port}"), id));
         }
-        // It takes a moment to start.
+        // The server takes a moment to start.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Err("no answer from redis-server; is it installed?".into())
 }
 
-/// `POST /redis/pause`, `POST /redis/resume`: has the system stop the process, or let it go on.
+/// `POST /redis/pause` and `POST /redis/resume`: stops or continues the process with a signal.
 async fn signal(Path(what): Path<String>, id: String) -> Result<String, StatusCode> {
     let signal = match what.as_str() {
         "pause" => "-STOP",
@@ -94,14 +96,14 @@ async fn signal(Path(what): Path<String>, id: String) -> Result<String, StatusCo
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
 
-    // Kept to the end: the server lives as long as the pipe to its shell.
+    // Kept until the end, because the server lives as long as the pipe to its shell.
     let own = match std::env::var("REDIS_URL") {
         Ok(_) => None,
         Err(_) => Some(own_redis().await?),
     };
     let url = own.as_ref().map_or_else(|| std::env::var("REDIS_URL"), |(_, url, _)| Ok(url.clone()))?;
 
-    // Lazily: the service starts whether Redis is up or not, which is the point of all this.
+    // Connect lazily, so that the service starts whether Redis is up or not.
     let redis = RedisBackend::builder(url).timeout(Duration::from_millis(250)).connect_lazy().await?;
     let policy = OnError::failover(MemoryBackend::new()).breaker(BREAKER.clone());
     traffik::install(Traffik::builder().backend(redis).on_error(policy).build())?;

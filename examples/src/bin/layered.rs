@@ -1,4 +1,4 @@
-//! Several limits on one route: both must pass, and a refusal by either takes nothing from any.
+//! Two limits on one route: both must pass, and a refusal by either consumes nothing from the other.
 //!
 //! Run with `cargo run -p traffik-examples --bin layered`, then
 //!
@@ -28,7 +28,7 @@ async fn data() -> &'static str {
     "hello"
 }
 
-/// Asking takes nothing.
+/// Reading the state consumes nothing.
 async fn left(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Result<String, String> {
     let mut lines = String::new();
     for throttle in [&BURST, &HOURLY] {

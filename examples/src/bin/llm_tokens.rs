@@ -1,12 +1,12 @@
-//! A budget of tokens: an answer's cost is reserved up front, and settled to the model's own count.
+//! A token budget: reserves the cost of an answer up front, and settles it to the model's own count.
 //!
 //! Run with `cargo run -p traffik-examples --bin llm_tokens`, then
 //!
 //! ```sh
-//! curl -N -d 'three short words' localhost:3000/complete    # streamed; reserves 500, and costs 3
+//! curl -N -d 'three short words' localhost:3000/complete    # streamed: reserves 500, costs 3
 //! curl localhost:3000/left                                  # 3 of 1000 tokens used
-//! curl -N -d 'write 800' localhost:3000/complete            # more than was reserved: costs 800
-//! curl -i -d 'once more' localhost:3000/complete            # 429: 500 don't fit any more
+//! curl -N -d 'write 800' localhost:3000/complete            # costs 800, more than was reserved
+//! curl -i -d 'once more' localhost:3000/complete            # 429: another 500 don't fit
 //! ```
 
 use std::convert::Infallible;
@@ -19,16 +19,16 @@ use axum::routing::{get, post};
 use futures_util::stream;
 use traffik::{Charge, OnCancel, Parts, Throttle, throttle};
 
-/// Who is turned away before the model is asked pays nothing.
+/// A client that is turned away before the model is asked pays nothing.
 static TOKENS: LazyLock<Throttle> = LazyLock::new(|| {
     let builder = Throttle::builder("tokens").rate("1000/min").cost(500);
     builder.on_cancel(OnCancel::Refund).build().expect("500 of 1000 a minute can pass")
 });
 
-/// How long the model takes for a token.
+/// How long the model takes per token.
 const PACE: Duration = Duration::from_millis(1);
 
-/// A model that repeats what it is told, or writes as much as it is told.
+/// A model that repeats the prompt in upper case, or writes as many words as it is asked for.
 fn model(prompt: &str) -> Vec<String> {
     match prompt.strip_prefix("write ").and_then(|count| count.parse::<usize>().ok()) {
         Some(count) => vec!["word".to_owned(); count.min(2_000)],
@@ -36,7 +36,8 @@ fn model(prompt: &str) -> Vec<String> {
     }
 }
 
-/// What was sent so far. A client that hangs up pays for that, too: else it would hang up before the last word.
+/// Counts the tokens sent so far. A client that hangs up pays for those, or it could avoid paying by hanging up before
+/// the last word.
 struct Sent {
     tokens: u64,
     charge: Option<Charge>,
@@ -50,13 +51,13 @@ impl Drop for Sent {
     }
 }
 
-/// The charge travels in the stream, and is settled at its end, whether that is the answer's or not.
+/// The charge is part of the stream, and is settled when the stream ends, whether the answer is complete or not.
 #[throttle(TOKENS)]
 async fn complete(charge: Charge, prompt: String) -> Body {
     let (tokens, sent) = (model(&prompt).into_iter(), Sent { tokens: 0, charge: Some(charge) });
     Body::from_stream(stream::unfold((tokens, sent), async |(mut tokens, mut sent)| {
         let Some(token) = tokens.next() else {
-            // The answer stands whatever comes of it.
+            // The answer has been sent, so a failed settlement changes nothing.
             sent.charge.take()?.settle(sent.tokens).await.ok();
             return None;
         };

@@ -1,8 +1,8 @@
-//! One throttle, three tenants, three places to count: two Redis servers and this process.
+//! One throttle for three tenants, counted in three places: two Redis servers and this process.
 //!
-//! Run with `cargo run -p traffik-examples --bin multi_tenant`, which starts two `redis-server`
-//! processes of its own, or with `REDIS_URL=redis://127.0.0.1:6379` in front to count the paying
-//! tenants there, each in a namespace of its own. Then
+//! Run with `cargo run -p traffik-examples --bin multi_tenant`, which starts its own two `redis-server`
+//! processes, or with `REDIS_URL=redis://127.0.0.1:6379` in front to count the paying tenants on that
+//! server, each in a separate namespace. Then
 //!
 //! ```sh
 //! for i in 1 2 3; do curl -s -o /dev/null -w '%{http_code} ' -H 'x-tenant: enterprise' localhost:3000/quota; done  # 200 200 429
@@ -22,8 +22,10 @@ async fn quota() -> &'static str {
     "ok"
 }
 
-/// A `redis-server` on a free port. Its shell ends it when this process has gone, however it went:
-/// the pipe that the shell reads from is closed then.
+/// Starts a `redis-server` on a free port, and returns its shell and its URL.
+///
+/// The shell kills the server once this process has ended, for whatever reason, because that closes the pipe
+/// that the shell reads from.
 fn own_redis() -> std::io::Result<(Child, String)> {
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let script = r#"redis-server --port "$1" --bind 127.0.0.1 --save "" & read -r _; kill $!"#;
@@ -35,7 +37,7 @@ fn own_redis() -> std::io::Result<(Child, String)> {
     Ok((shell, format!("redis://127.0.0.1:{port}")))
 }
 
-/// A namespace of the Redis there is, or one on a Redis of its own.
+/// Connects to a namespace on the given Redis server, or on a newly started one.
 async fn tenant(namespace: &str, own: &mut Vec<Child>) -> Result<SharedBackend, Box<dyn Error>> {
     if let Ok(url) = std::env::var("REDIS_URL") {
         return Ok(RedisBackend::builder(url).namespace(namespace).connect().await?.into());
@@ -46,7 +48,7 @@ async fn tenant(namespace: &str, own: &mut Vec<Child>) -> Result<SharedBackend, 
     loop {
         match RedisBackend::builder(url.as_str()).namespace(namespace).connect().await {
             Ok(redis) => return Ok(redis.into()),
-            // It takes a moment to start.
+            // The server takes a moment to start.
             Err(error) if error.is_backend() && tries < 100 => tries += 1,
             Err(error) => return Err(format!("{error}; is redis-server installed?").into()),
         }
@@ -56,7 +58,7 @@ async fn tenant(namespace: &str, own: &mut Vec<Child>) -> Result<SharedBackend, 
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Kept to the end: the servers live as long as the pipes to their shells.
+    // Kept until the end, because the servers live as long as the pipes to their shells.
     let mut own = Vec::new();
     let (enterprise, premium) = (tenant("enterprise", &mut own).await?, tenant("premium", &mut own).await?);
     let free = SharedBackend::from(MemoryBackend::new());

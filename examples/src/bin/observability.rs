@@ -1,4 +1,4 @@
-//! What operators see: counters by throttle and outcome, scraped by Prometheus, and a line a refusal.
+//! What operators see: counters by throttle and outcome for Prometheus, and a log line for each refusal.
 //!
 //! Run with `RUST_LOG=traffik=debug cargo run -p traffik-examples --bin observability`, then
 //!
@@ -9,7 +9,7 @@
 //! # traffik_hits_total{uid="orders",backend="memory",outcome="allowed"} 2
 //! # traffik_hits_total{uid="orders",backend="memory",outcome="denied"} 1
 //! curl -s -o /dev/null localhost:3000/reports; curl -s localhost:3000/metrics | grep 'uid="reports"'
-//! # outcome="shadowed" from the second one on: who would be refused, if the limit were real
+//! # outcome="shadowed" from the second request on: these would be refused if the limit were enforced
 //! ```
 
 use axum::{Router, routing::get};
@@ -21,7 +21,7 @@ async fn orders() -> &'static str {
     "none yet\n"
 }
 
-/// A limit that is tried out first: it counts, and refuses nobody.
+/// A limit that is being tried out in shadow mode: it counts, but refuses nobody.
 #[throttle("reports", rate = "1/min", mode = "shadow")]
 async fn reports() -> &'static str {
     "all is well\n"
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt::init();
     let prometheus = PrometheusBuilder::new().install_recorder()?;
     traffik::metrics::describe();
-    // A real service keeps `/metrics` to those who may.
+    // A real service restricts access to `/metrics`.
     let app = Router::new()
         .route("/orders", get(orders))
         .route("/reports", get(reports))

@@ -1,4 +1,4 @@
-//! Two limits on one handler, in one line each.
+//! Two limits on one handler, one line each.
 //!
 //! Run with `cargo run -p traffik-examples --bin quickstart`, then
 //!

@@ -1,4 +1,4 @@
-//! A report in several steps, paid for when it is done: a failure costs nothing.
+//! A report in several steps, charged for when it is done: a failure costs nothing.
 //!
 //! Run with `cargo run -p traffik-examples --bin report`, then
 //!
@@ -7,7 +7,7 @@
 //! curl -i localhost:3000/report/broken   # 500: a query failed, and nothing is charged
 //! curl localhost:3000/left               # queries: 2 of 4 used, charts: 1 of 10 used
 //! curl localhost:3000/report/sales
-//! curl -i localhost:3000/report/sales    # 429: no query is left, and none is made
+//! curl -i localhost:3000/report/sales    # 429: no queries are left, and none is run
 //! ```
 
 use std::sync::LazyLock;
@@ -33,7 +33,7 @@ async fn report(parts: Parts, Path(table): Path<String>) -> Result<String, Quota
         .run(async |quota| {
             quota.add(&QUERIES, 1);
             quota.add(&CHARTS, 1);
-            // No work that could not be paid for.
+            // Don't start work that can't be paid for.
             quota.check().await?.into_result()?;
             let total = query(&quota, &table)?;
             Ok(format!("{table}: {total}, 2 queries, 1 chart\n"))

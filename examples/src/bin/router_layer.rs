@@ -1,4 +1,4 @@
-//! Two limits around a whole router: one for every request, one more for those that write.
+//! Two limits around a whole router: one for all requests, and another for writes.
 //!
 //! Run with `cargo run -p traffik-examples --bin router_layer`, then
 //!
@@ -6,7 +6,7 @@
 //! for i in 1 2 3 4; do curl -s -o /dev/null -w '%{http_code} ' -X POST localhost:3000/notes; done
 //! # 200 200 200 429: three writes a minute
 //! curl -i localhost:3000/notes
-//! # HTTP/1.1 200 OK: reading goes on
+//! # HTTP/1.1 200 OK: reads still pass
 //! # ratelimit: "notes:all";r=96;t=…: the refused write was not charged here either
 //! ```
 
@@ -27,7 +27,7 @@ static WRITES: LazyLock<Throttle> = LazyLock::new(|| {
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     tracing_subscriber::fmt::init();
-    // One layer is one decision: a request passes both, or neither is charged for it.
+    // One layer makes one decision: a request passes both throttles, or is charged to neither.
     let app = Router::new()
         .route("/notes", get(async || "buy milk\n").post(async || "noted\n"))
         .layer(ThrottleLayer::new([&*ALL, &*WRITES]));

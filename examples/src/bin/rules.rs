@@ -1,4 +1,4 @@
-//! Rules: which requests a limit is about, by path, method and predicate.
+//! Rules select the requests that a limit applies to, by path, method and predicate.
 //!
 //! Run with `cargo run -p traffik-examples --bin rules`, then
 //!
@@ -8,9 +8,9 @@
 //! curl -s -o /dev/null -w '%{http_code}\n' localhost:3000/api/health
 //! # 200: health checks pass, uncounted
 //! curl -s -o /dev/null -w '%{http_code}\n' -H 'x-batch-job: nightly' localhost:3000/api/users
-//! # 200: so does our own nightly job
+//! # 200: so do our own nightly jobs
 //! curl -s -o /dev/null -w '%{http_code}\n' localhost:3000/about
-//! # 200: and what is not below /api is none of its business
+//! # 200: the limit doesn't apply outside of /api
 //! ```
 
 use std::sync::LazyLock;
@@ -23,16 +23,16 @@ use traffik::{Parts, Throttle, ThrottleLayer, bypass_if, throttle_if};
 static API: LazyLock<Throttle> = LazyLock::new(|| {
     Throttle::builder("rules:api")
         .rate("2/min")
-        // Any bypass that matches is enough …
+        // One matching bypass is enough …
         .rule(bypass_if().path("/api/health").method(Method::GET))
         .rule(bypass_if().when(is_our_own))
-        // … and all of these must.
+        // … but all of these must match.
         .rule(throttle_if().path("/api/**"))
         .build()
         .expect("a valid throttle")
 });
 
-/// Asked last, and only where path and method leave the question open.
+/// Predicates run last, and only if path and method haven't already decided.
 fn is_our_own(request: &Parts) -> bool {
     request.headers.get("x-batch-job").is_some_and(|job| job == "nightly")
 }

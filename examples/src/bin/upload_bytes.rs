@@ -1,13 +1,13 @@
-//! Uploads by the byte: what the client announces is reserved, what was read is charged.
+//! Limits uploads by the byte: reserves the announced length, and charges for what was read.
 //!
 //! Run with `cargo run -p traffik-examples --bin upload_bytes`, then
 //!
 //! ```sh
 //! curl -d 'nine byte' localhost:3000/upload                                  # read 9 bytes
-//! curl -d 'nine byte' -H 'transfer-encoding: chunked' localhost:3000/upload  # unannounced: reserves 1000
-//! curl -d '' localhost:3000/upload                                           # read 0 bytes, and pays for one
+//! curl -d 'nine byte' -H 'transfer-encoding: chunked' localhost:3000/upload  # no length given: reserves 1000
+//! curl -d '' localhost:3000/upload                                           # read 0 bytes, charged for 1
 //! curl localhost:3000/left                                                   # 19 of 10000 bytes used
-//! head -c 20000 /dev/zero | curl -i --data-binary @- localhost:3000/upload   # 429, unread: never fits
+//! head -c 20000 /dev/zero | curl -i --data-binary @- localhost:3000/upload   # 429, body unread: it never fits
 //! ```
 
 use std::sync::LazyLock;
@@ -18,10 +18,10 @@ use axum::routing::{get, post};
 use futures_util::StreamExt;
 use traffik::{Charge, Parts, Settled, Throttle, throttle};
 
-/// What an upload that doesn't say how long it is sets aside.
+/// The number of bytes to reserve for an upload of unknown length.
 const UNANNOUNCED: u64 = 1_000;
 
-/// Never 0: that would not be counted, and a client could send as many empty uploads as it likes.
+/// Never returns 0, which would not be counted, so that a client could send any number of empty uploads.
 fn announced(req: &Parts) -> u64 {
     let length = req.headers.get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
     length.unwrap_or(UNANNOUNCED).max(1)
@@ -31,7 +31,7 @@ static BYTES: LazyLock<Throttle> = LazyLock::new(|| {
     Throttle::builder("bytes").rate("10000/hour").cost_with(announced).build().expect("a valid throttle")
 });
 
-/// A client that breaks off pays for what it has sent.
+/// A client that aborts an upload pays for what it has sent.
 #[throttle(BYTES)]
 async fn upload(charge: Charge, body: Body) -> String {
     let (mut pieces, mut read) = (body.into_data_stream(), 0);

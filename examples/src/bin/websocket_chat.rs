@@ -1,10 +1,10 @@
-//! A chat room: so many connections a client, and so many messages.
+//! A chat room that limits each client's connections and messages.
 //!
 //! Run with `cargo run -p traffik-examples --bin websocket_chat`, then
 //!
 //! ```sh
 //! websocat ws://localhost:3000/chat
-//! # a line that you type comes back, to you and to everyone else; the sixth within ten seconds gets
+//! # a line that you type is sent to everyone, including you; the sixth within ten seconds gets
 //! # {"type":"rate_limit","error":"Too many messages","retry_after":8}
 //! for i in 1 2 3 4; do curl -s -o /dev/null -w '%{http_code} ' --max-time 1 -N \
 //!     -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' \
@@ -33,7 +33,7 @@ async fn chat(upgrade: WebSocketUpgrade, State(room): State<Room>, parts: Parts)
 
 async fn talk(socket: WebSocket, parts: Parts, room: Room) {
     let mut heard = room.subscribe();
-    // A long message counts for several.
+    // A long message counts as several.
     let mut socket = MESSAGES
         .guard_socket(socket, parts)
         .on_throttled(SocketAction::Notify)
@@ -41,7 +41,7 @@ async fn talk(socket: WebSocket, parts: Parts, room: Room) {
     loop {
         tokio::select! {
             message = socket.recv() => match message {
-                // An empty room is no mistake.
+                // Sending to an empty room is not an error.
                 Some(Ok(Message::Text(text))) => drop(room.send(text.to_string())),
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return,

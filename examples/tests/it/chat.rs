@@ -3,7 +3,7 @@
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::connect_async;
 
-/// Says six lines and gives what came back.
+/// Sends six lines and returns what came back.
 pub(crate) fn talk(address: &str) -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -1,11 +1,11 @@
-//! An example as a process, and a client that speaks plain HTTP/1.1 to it.
+//! Runs an example as a process, with a client that speaks plain HTTP/1.1 to it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// A running example, on a port of its own. Killed when dropped.
+/// A running example on its own port. Killed when dropped.
 pub(crate) struct Running {
     child: Child,
     pub(crate) address: String,
@@ -28,13 +28,13 @@ impl Running {
             let read = lines.read_line(&mut line).expect("a line of text");
             assert!(read > 0, "{program} ended before it listened");
         }
-        // What it writes later has a reader to the end.
+        // Keep reading, so that the example can always write its output.
         std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
         let address = line.trim().split("http://").last().expect("an address").to_owned();
         Self { child, address }
     }
 
-    /// The answer as it came: status line, headers in lower case, body.
+    /// Sends a request and returns the response: status line, headers in lower case, body.
     pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut stream = TcpStream::connect(&self.address).expect("the example listens");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout above zero");
@@ -56,7 +56,7 @@ impl Running {
             let read = reader.read_line(&mut text).expect("the example answers");
             assert!(read > 0, "the answer ended within its head: {text}");
         }
-        // An upgraded connection stays open: its head is all there is to read.
+        // An upgraded connection stays open, so only its head can be read.
         let head = text.to_ascii_lowercase();
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         match length.map(|length| length.parse().expect("a length")) {
@@ -69,7 +69,7 @@ impl Running {
     }
 }
 
-/// Posts a request, and is gone after so many bytes of what is answered.
+/// Posts a request, and disconnects after reading this many bytes of the response.
 pub(crate) fn hang_up(address: &str, path: &str, body: &str, after: usize) {
     let mut stream = TcpStream::connect(address).expect("the example listens");
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout above zero");
@@ -89,7 +89,7 @@ pub(crate) fn hang_up(address: &str, path: &str, body: &str, after: usize) {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail only if it is gone already.
+        // Both fail only if the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -102,7 +102,7 @@ impl Answer {
         self.0.get(9..12).and_then(|status| status.parse().ok()).expect("an HTTP/1.1 status line")
     }
 
-    /// Whether head (in lower case) or body hold this.
+    /// Whether the head (in lower case) or the body contains this text.
     pub(crate) fn holds(&self, text: &str) -> bool {
         let (head, body) = self.0.split_once("\r\n\r\n").unwrap_or((&self.0, ""));
         head.to_ascii_lowercase().contains(text) || body.contains(text)

@@ -1,7 +1,7 @@
-//! Every example is started as its own first lines say, asked what they ask, and answers what they
-//! promise.
+//! Starts every example as its header says, sends the requests listed there, and checks the responses against
+//! what the header promises.
 
-// A test says what it proves by its name, and its helpers are tests too.
+// Test names say what the tests prove, and helpers are part of the tests.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod chat;
@@ -13,11 +13,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use client::Running;
 use rows::{ROWS, Row, Step};
 
-/// Limits count by the wall clock's windows, and the examples cannot be told another time: a run
-/// during which the window turned proves nothing, and is made again.
+/// Limits count in windows of the wall clock, and the examples' clock can't be set. A run during which a window
+/// ended proves nothing, and is repeated.
 const TRIES: usize = 5;
 
-/// How long a step may wait for what it waits for, and how long between two looks.
+/// How long a step may wait for the expected response, and the pause between two tries.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -143,7 +143,7 @@ fn who_hangs_up_pays_for_the_tokens_that_were_sent() {
         };
         let until = Instant::now() + PATIENCE;
         let mut used = left();
-        // Reserved are 500 of them, until it is settled.
+        // Until the charge is settled, 500 tokens are reserved.
         while used == 500 && Instant::now() < until {
             std::thread::sleep(PAUSE);
             used = left();

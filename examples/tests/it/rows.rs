@@ -1,4 +1,4 @@
-//! What each example is asked, and what it must answer.
+//! The requests to each example, and the expected responses.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use crate::SECOND;
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) program: &'static str,
-    /// The longest window that its limits turn with, in seconds.
+    /// The longest window of the example's limits, in seconds.
     pub(crate) window: u64,
-    /// The time that the steps may take, where a limit fills up by itself.
+    /// The time that the steps may take, for limits that don't count in windows.
     pub(crate) within: Option<Duration>,
     pub(crate) steps: &'static [Step],
 }
 
-/// One request, made once for each of the statuses.
+/// One request, sent once for each of the statuses.
 #[derive(Clone, Copy)]
 pub(crate) struct Step {
     pub(crate) method: &'static str,
@@ -22,9 +22,9 @@ pub(crate) struct Step {
     pub(crate) headers: &'static [(&'static str, &'static str)],
     pub(crate) body: &'static str,
     pub(crate) statuses: &'static [u16],
-    /// What the last answer holds, headers in lower case.
+    /// What the last response contains, with headers in lower case.
     pub(crate) holds: &'static [&'static str],
-    /// Asked again until it answers so: what it tells of takes its time.
+    /// Whether to repeat the request until the response is as expected, because that takes some time.
     pub(crate) waits: bool,
 }
 
@@ -70,7 +70,7 @@ const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 
 const CHUNKED: &[(&str, &str)] = &[("transfer-encoding", "chunked")];
 
-/// Announced, and never sent: whoever reads the body first has nothing to answer.
+/// Announces a body that is never sent. If the example read the body first, it would never respond.
 const ANNOUNCED: &[(&str, &str)] = &[("content-length", "20000")];
 
 const UPGRADE: &[(&str, &str)] = &[

@@ -1,4 +1,4 @@
-//! Two pass, the third is refused: over a real socket.
+//! Sends three requests over a real socket: two pass, and the third is refused.
 
 use axum::{Router, routing::get};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

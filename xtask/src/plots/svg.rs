@@ -1,7 +1,7 @@
-//! A run as a picture: hits per half second above, what is left below, one time axis.
+//! Draws a run: hits per half second above, what remains below, with a common time axis.
 //!
-//! Text and axes take the colour of the text around them; where the picture stands alone it follows
-//! the reader's colour scheme. The ground is transparent.
+//! Text and axes take the colour of the surrounding text; a standalone picture follows the reader's colour scheme.
+//! The background is transparent.
 
 use std::fmt::Write as _;
 
@@ -11,17 +11,17 @@ const LEFT: f64 = 56.0;
 const WIDTH: f64 = 700.0;
 /// The upper panel's baseline and height.
 const HITS: (f64, f64) = (160.0, 110.0);
-/// The lower panel's.
+/// The lower panel's baseline and height.
 const REMAINING: (f64, f64) = (300.0, 110.0);
 const MOST_HITS: f64 = 4.0;
 
-/// Text, admitted, refused, remaining.
+/// The colours of text, admitted hits, refused hits and the remaining units.
 type Colours = [&'static str; 4];
 
 const LIGHT: Colours = ["#333", "#2a8f5b", "#d1603d", "#3b7dd8"];
 const DARK: Colours = ["#ddd", "#4fbf87", "#f08a66", "#7db0f5"];
 
-/// The colours of the pictures under `parent`.
+/// Returns the CSS for the colours of the pictures under `parent`.
 fn colours(parent: &str, [text, admitted, refused, line]: Colours) -> String {
     let plot = format!("{parent}.traffik-plot");
     format!(
@@ -29,7 +29,8 @@ fn colours(parent: &str, [text, admitted, refused, line]: Colours) -> String {
     )
 }
 
-/// rustdoc says its theme on `<html>`, whatever the reader's system prefers; anywhere else the system says.
+/// Returns the style sheet. rustdoc sets its theme on `<html>`, regardless of the system's preference; anywhere else
+/// the system's preference applies.
 fn style() -> String {
     let system = format!("{}@media (prefers-color-scheme:dark){{{}}}", colours("", LIGHT), colours("", DARK));
     let themes = [("light", LIGHT), ("dark", DARK), ("ayu", DARK)];
@@ -44,7 +45,7 @@ fn x(ms: u64) -> f64 {
 struct Picture(String);
 
 impl Picture {
-    /// One line of it. Writing to a string cannot fail.
+    /// Adds a line. Writing to a string cannot fail.
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
         let _ = writeln!(self.0, "{line}");
     }
@@ -67,7 +68,7 @@ impl Picture {
         ));
     }
 
-    /// A panel's axes, with marks at these values.
+    /// Draws a panel's axes, with marks at the given values.
     fn axes(&mut self, (base, height): (f64, f64), label: &str, most: f64, marks: &[f64]) {
         self.rule((LEFT, base), (LEFT + WIDTH, base), "");
         self.rule((LEFT, base), (LEFT, base - height), "");
@@ -100,7 +101,7 @@ pub(crate) fn picture(title: &str, run: &Run) -> String {
     for second in (0..=SECONDS).step_by(5) {
         let x = x(second * 1_000);
         for (base, height) in [HITS, REMAINING] {
-            // Window edges.
+            // Mark the edges of windows.
             let opacity = if second % 10 == 0 {
                 r#"stroke-opacity="0.35" stroke-dasharray="2 3""#
             } else {
@@ -147,7 +148,7 @@ fn remaining(picture: &mut Picture, run: &Run) {
     let mut last = None;
     for (left, place) in run.remaining.iter().zip(0_u64..) {
         let (x, y) = (x(place * step), base - height * *left as f64 / limit);
-        // A staircase: what was left stays so until it changes.
+        // Draw steps, because the remaining units stay the same until they change.
         if last != Some(y) {
             if let Some(before) = last {
                 let _ = write!(points, "{x:.1},{before:.1} ");

@@ -1,5 +1,4 @@
-//! One bursty trace, and what a strategy makes of it: 40 seconds of one client at 10 hits in 10
-//! seconds.
+//! Runs a strategy on a bursty trace: 40 seconds of one client, at a rate of 10 hits per 10 seconds.
 
 use std::future::IntoFuture;
 use std::pin::pin;
@@ -10,34 +9,34 @@ use traffik::strategy::IntoStrategy;
 use traffik::test_kit::ManualClock;
 use traffik::{Error, Identity, MemoryBackend, Priority, Registry, Throttle};
 
-/// How long the trace is, in seconds.
+/// The length of the trace, in seconds.
 pub(crate) const SECONDS: u64 = 40;
-/// Width of a bar.
+/// The width of a bar.
 pub(crate) const BIN_MS: u64 = 500;
-/// How often the account is looked at.
+/// The interval at which the account is sampled.
 const LOOK_MS: u64 = 100;
 const RATE: &str = "10/10s";
-/// Twenty seconds before noon, UTC, at a full ten of them.
+/// The trace starts twenty seconds before noon, UTC, at a multiple of ten seconds.
 const START_OF_DAY_MS: u64 = (12 * 3_600 - 20) * 1_000;
 const DAY_MS: u64 = 86_400_000;
 
-/// What came of the hits of half a second.
+/// The outcomes of the hits within half a second.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Bin {
     pub(crate) admitted: u32,
     pub(crate) refused: u32,
 }
 
-/// A strategy's way through the trace.
+/// The results of running a strategy on the trace.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) bins: Vec<Bin>,
-    /// What is left, ten times a second.
+    /// What remains, sampled ten times a second.
     pub(crate) remaining: Vec<u64>,
     pub(crate) limit: u64,
 }
 
-/// When hits come, in milliseconds: a trickle, a burst on either side of a window's edge, silence,
+/// Returns the times of the hits, in milliseconds: a trickle, a burst on either side of a window's edge, silence,
 /// a long rush, a trickle.
 fn hits() -> Vec<u64> {
     let every = |from: u64, to: u64, step: u64| (from..to).step_by(step as usize);
@@ -57,11 +56,11 @@ fn now<F: IntoFuture<Output = Result<T, Error>>, T>(question: F) -> Result<T, St
 }
 
 impl Run {
-    /// Every hit is of this cost.
+    /// Runs the strategy on the trace. Every hit has the given cost.
     pub(crate) fn of(uid: &str, strategy: impl IntoStrategy, cost: u64) -> Result<Self, String> {
         let clock = ManualClock::new();
         let micros = traffik::Clock::now(&clock);
-        // On to the next day's start of the trace.
+        // Advance to the start of the trace on the next day.
         let ahead = DAY_MS * 1_000 - micros % (DAY_MS * 1_000) + START_OF_DAY_MS * 1_000;
         clock.advance(Duration::from_micros(ahead));
         let memory = MemoryBackend::builder().clock(clock.clone()).build();
