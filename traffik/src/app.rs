@@ -1,4 +1,4 @@
-//! [`Traffik`]: what the throttles of a process or a router have in common.
+//! [`Traffik`]: the settings that the throttles of a process or a router share.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,11 +10,10 @@ use crate::resilience::OnError;
 #[cfg(feature = "tower")]
 use crate::{Headers, response::OnThrottled, tower::Around};
 
-/// What throttles fall back to: a backend, how to find the client's address, what to do when the
-/// backend fails.
+/// Defaults for throttles: a backend, how to find the client's address, what to do when the backend fails.
 ///
-/// [`install`] makes one the default of the process; `layer` gives one to a single router. What a router's
-/// leaves unsaid, one further out says, and at last the installed one.
+/// [`install`] sets the defaults of the process; `layer` those of a single router. What a router's defaults
+/// leave unset is taken from a router further out, and finally from the installed ones.
 ///
 /// ```
 /// use traffik::{ClientIp, Headers, MemoryBackend, OnError, Traffik};
@@ -32,7 +31,7 @@ use crate::{Headers, response::OnThrottled, tower::Around};
 #[derive(Debug, Clone)]
 pub struct Traffik(Arc<Inner>);
 
-/// What is not said is `None`.
+/// Unset fields are `None`.
 #[derive(Debug, Clone, Default)]
 struct Inner {
     backend: Option<SharedBackend>,
@@ -45,7 +44,7 @@ struct Inner {
 }
 
 impl Inner {
-    /// What this one says, and for the rest what another does.
+    /// Merges two sets of defaults; where both set a field, `self` wins.
     #[cfg(feature = "tower")]
     fn over(&self, other: &Self) -> Self {
         fn either<T: Clone>(one: &Option<T>, other: &Option<T>) -> Option<T> {
@@ -62,12 +61,12 @@ impl Inner {
 }
 
 impl Traffik {
-    /// Starts with nothing set.
+    /// Creates a builder with nothing set.
     pub fn builder() -> TraffikBuilder {
         TraffikBuilder(Inner::default())
     }
 
-    /// What this one says, or else the installed one.
+    /// A setting of this instance, or else of the installed one.
     #[inline(always)]
     fn said<T>(&self, what: impl Fn(&Inner) -> Option<&T>) -> Option<&T> {
         what(&self.0).or_else(|| what(&INSTALLED.get()?.0))
@@ -95,16 +94,16 @@ impl Traffik {
         self.said(|inner| inner.on_throttled.as_ref())
     }
 
-    /// One that says what this one does, and for the rest what one further out does.
+    /// Merges this instance with one further out; where both set a field, this one wins.
     #[cfg(feature = "tower")]
     pub(crate) fn inside(&self, outer: Option<&Self>) -> Self {
         outer.map_or_else(|| self.clone(), |outer| Self(Arc::new(self.0.over(&outer.0))))
     }
 
-    /// A `tower` layer that gives this to every request that passes through it.
+    /// Returns a `tower` layer that applies these defaults to every request that passes through it.
     ///
-    /// A mistake that [`install`] would refuse is logged as an error here: proxies that can't be
-    /// read are not trusted, headers that can't be written are left out.
+    /// A mistake that makes [`install`] fail is only logged as an error here: with an invalid proxy network
+    /// no proxy is trusted, and invalid headers are left out.
     #[cfg(feature = "tower")]
     #[must_use]
     pub fn layer(&self) -> crate::tower::TraffikLayer {
@@ -114,7 +113,7 @@ impl Traffik {
         crate::tower::TraffikLayer::new(self.clone())
     }
 
-    /// What is wrong with it.
+    /// The first mistake in the settings.
     fn error(&self) -> Option<Error> {
         let error = self.0.client_ip.as_ref().and_then(ClientIp::error);
         #[cfg(feature = "tower")]
@@ -122,7 +121,7 @@ impl Traffik {
         error
     }
 
-    /// The router's, or else the process's.
+    /// The router's defaults, or else the process's.
     pub(crate) fn of(parts: Option<&Parts>) -> Option<&Self> {
         #[cfg(feature = "tower")]
         let by_router = parts.and_then(|parts| Around::of(&parts.extensions)?.traffik.as_ref());
@@ -131,7 +130,7 @@ impl Traffik {
         by_router.or_else(|| INSTALLED.get())
     }
 
-    /// The same for a request under such layers.
+    /// Same as `of`, for a request within these layers.
     #[inline]
     #[cfg(all(feature = "memory", feature = "tower"))]
     pub(crate) fn by(around: Option<&Around>) -> Option<&Self> {
@@ -145,40 +144,40 @@ impl Traffik {
 pub struct TraffikBuilder(Inner);
 
 impl TraffikBuilder {
-    /// Where throttles without a backend of their own count.
+    /// Sets the backend of throttles that have none of their own.
     pub fn backend(mut self, backend: impl Into<SharedBackend>) -> Self {
         self.0.backend = Some(backend.into());
         self
     }
 
-    /// How to find a client's address. The default trusts no header.
+    /// Sets how to find a client's address. The default trusts no header.
     pub fn client_ip(mut self, client_ip: ClientIp) -> Self {
         self.0.client_ip = Some(client_ip);
         self
     }
 
-    /// What throttles without a word of their own do when the backend fails.
+    /// Sets what throttles without an `on_error` of their own do when the backend fails.
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.0.on_error = Some(on_error);
         self
     }
 
-    /// Which rate-limit headers the answers carry, unless a throttle says otherwise.
+    /// Sets which rate-limit headers responses carry, unless a throttle overrides it.
     #[cfg(feature = "tower")]
     pub fn headers(mut self, headers: Headers) -> Self {
         self.0.headers = Some(headers);
         self
     }
 
-    /// What refused clients are answered, unless a throttle says otherwise. Headers are added as to
-    /// [a throttle's](crate::ThrottleBuilder::on_throttled).
+    /// Sets the response to refused requests, unless a throttle overrides it. Headers are added as
+    /// described [there](crate::ThrottleBuilder::on_throttled).
     #[cfg(feature = "tower")]
     pub fn on_throttled<K>(mut self, answer: impl crate::response::IntoAnswer<K>) -> Self {
         self.0.on_throttled = Some(OnThrottled::Answer(answer.into_answer()));
         self
     }
 
-    /// Done.
+    /// Creates the [`Traffik`].
     #[must_use]
     pub fn build(self) -> Traffik {
         Traffik(Arc::new(self.0))
@@ -187,12 +186,12 @@ impl TraffikBuilder {
 
 static INSTALLED: OnceLock<Traffik> = OnceLock::new();
 
-/// Makes this the default of the process, once.
+/// Installs the process-wide defaults. This can be done once.
 ///
 /// # Errors
-/// A configuration error when there is one already: two parts of a program that both believe to
-/// own the default should hear of each other. And when a proxy's network or a header's name that it
-/// was given can't be read.
+/// Fails with a configuration error if defaults are already installed: two parts of a program that both
+/// believe they own them should find out about each other. Also fails if a proxy's network, or a header's
+/// name or value, is invalid.
 ///
 /// ```
 /// # #[cfg(feature = "redis")]
@@ -213,7 +212,7 @@ pub fn install(traffik: Traffik) -> Result<(), Error> {
     })
 }
 
-/// The backend of last resort for static throttles: this process's memory.
+/// The last-resort backend for static throttles: this process's memory.
 #[cfg(feature = "memory")]
 pub(crate) fn process_memory() -> Option<&'static SharedBackend> {
     static MEMORY: OnceLock<SharedBackend> = OnceLock::new();

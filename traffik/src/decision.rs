@@ -1,4 +1,4 @@
-//! [`Decision`], [`Stat`] and [`Throttled`]: what came of a hit.
+//! [`Decision`], [`Stat`] and [`Throttled`]: the outcome of a hit.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::backend::Verdict;
 use crate::policy::Policy;
 
-/// What came of a hit.
+/// The outcome of a hit.
 ///
 /// ```
 /// use traffik::{Decision, MemoryBackend, Throttle};
@@ -26,18 +26,18 @@ use crate::policy::Policy;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a decision that nobody reads limits nothing"]
 pub enum Decision {
-    /// It passed and was charged.
+    /// The hit passed and was charged.
     Allowed(Stat),
-    /// It was refused, and nothing was charged.
+    /// The hit was refused, and nothing was charged.
     Denied(Throttled),
-    /// It passed uncounted: the identity is [`EXEMPTED`](crate::EXEMPTED), the cost 0, the rate
-    /// unlimited, the throttle disabled, skipped by a rule, in shadow mode where it would have
-    /// refused, or its backend down under `on_error = "allow"`.
+    /// The hit passed uncounted: the identity is [`EXEMPTED`](crate::EXEMPTED), the cost is 0, the rate is
+    /// unlimited, the throttle is disabled or skipped by a rule, shadow mode let a refusal pass, or the
+    /// backend failed under `on_error = "allow"`.
     Exempt,
 }
 
 impl Decision {
-    /// What a verdict means for whoever asked.
+    /// Converts a backend's verdict into a decision.
     #[inline]
     pub(crate) fn new(policy: &Policy, cost: u64, verdict: &Verdict) -> Self {
         if verdict.admitted {
@@ -46,7 +46,7 @@ impl Decision {
         Self::Denied(Throttled::new(policy, cost, verdict))
     }
 
-    /// So much of what it charged goes back, since another throttle refused.
+    /// Takes `units` of the charge back, since another throttle refused.
     pub(crate) fn uncharge(&mut self, units: u64) {
         if let Self::Allowed(stat) = self {
             stat.remaining = stat.remaining.saturating_add(units);
@@ -54,13 +54,13 @@ impl Decision {
         }
     }
 
-    /// Whether the hit may go ahead, counted or not.
+    /// Returns `true` if the hit may go ahead, whether or not it was counted.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
         !matches!(self, Self::Denied(_))
     }
 
-    /// The refusal, if it is one.
+    /// Returns the refusal, if the hit was refused.
     #[must_use]
     pub fn throttled(&self) -> Option<&Throttled> {
         match self {
@@ -69,7 +69,7 @@ impl Decision {
         }
     }
 
-    /// The state of the client's account, unless nothing was counted.
+    /// Returns the state of the client's account, or `None` if nothing was counted.
     #[must_use]
     pub fn stat(&self) -> Option<&Stat> {
         match self {
@@ -79,10 +79,10 @@ impl Decision {
         }
     }
 
-    /// The refusal as an error, for `?`.
+    /// Converts a refusal into an error, for use with `?`.
     ///
     /// # Errors
-    /// [`Throttled`] when the hit was refused.
+    /// Returns [`Throttled`] if the hit was refused.
     pub fn into_result(self) -> Result<Option<Stat>, Throttled> {
         match self {
             Self::Allowed(stat) => Ok(Some(stat)),
@@ -96,18 +96,18 @@ impl Decision {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stat {
-    /// The throttle.
+    /// The throttle's uid.
     pub uid: &'static str,
-    /// The most that a full account holds, in units of cost.
+    /// The units that a full account holds.
     pub limit: u64,
-    /// What can still be taken at once, in units of cost.
+    /// The units that can still be taken at once.
     pub remaining: u64,
-    /// What is taken at present, in units of cost, rounded up.
+    /// The units in use at present, rounded up.
     pub used: u64,
-    /// How long until what was asked for would pass, if it does not now and ever can. For
-    /// [`stat`](crate::Throttle::stat) the question is a single unit.
+    /// The time until the requested units would pass; `None` if they pass now or never can. A call of
+    /// [`stat`](crate::Throttle::stat) requests a single unit.
     pub retry_after: Option<Duration>,
-    /// How long until the account is full again, if nothing else is taken.
+    /// The time until the account is full again, if nothing else is taken.
     pub reset_after: Duration,
 }
 
@@ -125,37 +125,37 @@ impl Stat {
         }
     }
 
-    /// The throttle.
+    /// Returns the throttle's uid.
     #[must_use]
     pub fn uid(&self) -> &'static str {
         self.uid
     }
 
-    /// The most that a full account holds, in units of cost.
+    /// Returns the units that a full account holds.
     #[must_use]
     pub fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// What can still be taken at once, in units of cost.
+    /// Returns the units that can still be taken at once.
     #[must_use]
     pub fn remaining(&self) -> u64 {
         self.remaining
     }
 
-    /// What is taken at present, in units of cost, rounded up.
+    /// Returns the units in use at present, rounded up.
     #[must_use]
     pub fn used(&self) -> u64 {
         self.used
     }
 
-    /// How long until what was asked for would pass.
+    /// Returns the time until the requested units would pass; `None` if they pass now or never can.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// How long until the account is full again.
+    /// Returns the time until the account is full again, if nothing else is taken.
     #[must_use]
     pub fn reset_after(&self) -> Duration {
         self.reset_after
@@ -164,13 +164,13 @@ impl Stat {
 
 /// A refusal: the client is over a limit.
 ///
-/// An error to return with `?`, and in axum a response: `429` with `Retry-After`, problem+json and
+/// Return it as an error with `?`; axum turns it into a `429` response with `Retry-After`, problem+json and
 /// the rate-limit headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Throttled {
     stat: Stat,
     cost: u64,
-    /// Both in microseconds.
+    /// In microseconds, as is `window`.
     period: u64,
     window: u64,
 }
@@ -181,38 +181,38 @@ impl Throttled {
         Self { stat: Stat::new(policy, verdict), cost, period, window }
     }
 
-    /// The throttle that refused.
+    /// Returns the uid of the throttle that refused.
     #[must_use]
     pub fn uid(&self) -> &'static str {
         self.stat.uid
     }
 
-    /// How long until the same hit passes, if nothing else is taken; `None` when it never can,
+    /// Returns the time until the same hit would pass, if nothing else is taken; `None` if it never can
     /// because it costs more than a full account holds.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.stat.retry_after
     }
 
-    /// The state of the account.
+    /// Returns the state of the account.
     #[must_use]
     pub fn stat(&self) -> &Stat {
         &self.stat
     }
 
-    /// What the hit would have cost, in units.
+    /// Returns the cost of the refused hit, in units.
     #[must_use]
     pub fn cost(&self) -> u64 {
         self.cost
     }
 
-    /// The period of the throttle's rate.
+    /// Returns the period of the throttle's rate.
     #[must_use]
     pub fn period(&self) -> Duration {
         Duration::from_micros(self.period)
     }
 
-    /// Its policy's window in microseconds, for headers.
+    /// The policy's window in microseconds, for headers.
     #[cfg(feature = "tower")]
     pub(crate) fn window(&self) -> u64 {
         self.window

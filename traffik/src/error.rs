@@ -1,4 +1,4 @@
-//! [`Error`]: what went wrong around a decision. A refusal is not an error.
+//! [`Error`]: a failure to reach a decision. A refusal is not an error.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use crate::resilience::Outage;
 
-/// Why no decision could be made, or why a throttle could not be built.
+/// The reason why no decision could be made, or why a throttle could not be built.
 ///
-/// Opaque: ask it with the `is_…` predicates. A client over its limit is never an `Error`, and a
-/// broken backend never a refusal.
+/// Opaque: use the `is_…` predicates to tell causes apart. Being over the limit is never an `Error`, and a
+/// failing backend is never a refusal.
 #[derive(Clone)]
 pub struct Error(
-    // Not an `Arc`, whose drop would be told where the error lies, and so keep the result that it may be part of
-    // in memory.
+    // Not an `Arc`: its out-of-line drop takes the error's address, which would keep any `Result` that
+    // holds the error in memory rather than in registers.
     Box<Kind>,
 );
 
@@ -23,7 +23,7 @@ enum Kind {
     Configuration(String),
     Backend {
         error: Arc<BackendError>,
-        /// What the throttle's `on_error` makes of it.
+        /// How the throttle's `on_error` handles it.
         outage: Outage,
     },
 }
@@ -37,7 +37,7 @@ impl Error {
         Self(Box::new(Kind::Backend { error: Arc::new(error), outage: Outage::Unavailable }))
     }
 
-    /// The same under a throttle that answers outages so.
+    /// The same error, under a throttle that handles outages as `told`.
     pub(crate) fn under(mut self, told: Outage) -> Self {
         if let Kind::Backend { outage, .. } = &mut *self.0 {
             *outage = told;
@@ -45,13 +45,13 @@ impl Error {
         self
     }
 
-    /// No call was made, since a circuit breaker is open.
+    /// Whether no call was made because a circuit breaker is open.
     #[cfg(feature = "tower")]
     pub(crate) fn is_left_alone(&self) -> bool {
         matches!(&*self.0, Kind::Backend { error, .. } if error.why == Why::LeftAlone)
     }
 
-    /// How a handler answers that gives up for it.
+    /// How to respond for a handler that returns this error.
     #[cfg(feature = "tower")]
     pub(crate) fn outage(&self) -> Outage {
         match *self.0 {
@@ -60,27 +60,28 @@ impl Error {
         }
     }
 
-    /// The store could not be asked, or did not answer.
+    /// Returns `true` if the backend could not decide, for example because the store was unreachable or did
+    /// not answer.
     #[must_use]
     pub fn is_backend(&self) -> bool {
         matches!(*self.0, Kind::Backend { .. })
     }
 
-    /// The store did not answer within the deadline. Implies [`Error::is_backend`].
+    /// Returns `true` if the store did not answer within the deadline. Implies [`Error::is_backend`].
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(&*self.0, Kind::Backend { error, .. } if error.is_timeout())
     }
 
-    /// The store is well, but others kept changing the same keys: of one client there were more hits at once than it
-    /// can decide one after the other. Nothing was charged. Implies [`Error::is_backend`]; what `on_error` says of
-    /// outages does not hold. More of it in the guide's `docs::failure`.
+    /// Returns `true` if the store is healthy, but other callers kept changing the same keys: a client had
+    /// more hits at once than the store can decide one after the other. Nothing was charged. Implies
+    /// [`Error::is_backend`], but `on_error` does not apply. See `docs::failure` in the guide.
     #[must_use]
     pub fn is_contention(&self) -> bool {
         matches!(&*self.0, Kind::Backend { error, .. } if error.is_contention())
     }
 
-    /// Something was set up wrongly: a bad rate, a doubled uid, no backend where one is needed.
+    /// Returns `true` if something is misconfigured: an invalid rate, a duplicate uid, a missing backend.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         matches!(*self.0, Kind::Configuration(_))
@@ -119,7 +120,7 @@ enum Why {
     LeftAlone,
 }
 
-/// Why a [`Backend`](crate::Backend) could not decide.
+/// The reason why a [`Backend`](crate::Backend) could not decide.
 #[derive(Debug)]
 pub struct BackendError {
     message: String,
@@ -128,12 +129,13 @@ pub struct BackendError {
 }
 
 impl BackendError {
-    /// A failure with a sentence for the operator. It reaches logs, never clients.
+    /// Creates a failure with a message for the operator. The message reaches logs, never clients.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), why: Why::Failure, source: None }
     }
 
-    /// No answer within `deadline`; whether the hit was charged is unknown.
+    /// Creates the error for a call without an answer within `deadline`. Whether the hit was charged is
+    /// unknown.
     #[must_use]
     pub fn timeout(backend: &str, deadline: Duration) -> Self {
         Self {
@@ -143,35 +145,36 @@ impl BackendError {
         }
     }
 
-    /// The store answered, but others kept changing the same keys, for as long as there was time to try. Only for calls
-    /// that have surely charged nothing.
+    /// Creates the error for a store that is up, but whose keys others kept changing for as long as there
+    /// was time to try. Use it only for calls that are certain to have charged nothing.
     ///
-    /// That is no outage: the client is told to come back later whatever `on_error` says, no fallback is asked, the
-    /// call is not repeated, and a [`CircuitBreaker`](crate::CircuitBreaker) takes it for an answer. Otherwise
-    /// whoever hammers one key would pass uncounted, or turn the store off for everybody.
+    /// This is not an outage: whatever `on_error` says, the client is told to come back later, no fallback
+    /// is asked, the call is not retried, and a [`CircuitBreaker`](crate::CircuitBreaker) counts it as an
+    /// answer. Otherwise a client that hammers one key could pass uncounted, or make the breaker shut the
+    /// store off for everybody.
     pub fn contention(message: impl Into<String>) -> Self {
         Self { message: message.into(), why: Why::Contention, source: None }
     }
 
-    /// No call was made, since a circuit breaker is open.
+    /// The error for a call that was not made because a circuit breaker is open.
     pub(crate) fn left_alone(message: String) -> Self {
         Self { message, why: Why::LeftAlone, source: None }
     }
 
-    /// Adds the cause.
+    /// Adds the underlying cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// Whether the deadline passed.
+    /// Returns `true` if the deadline passed.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         self.why == Why::Timeout
     }
 
-    /// Whether others kept changing the same keys: see [`contention`](BackendError::contention).
+    /// Returns `true` if others kept changing the same keys; see [`contention`](BackendError::contention).
     #[must_use]
     pub fn is_contention(&self) -> bool {
         self.why == Why::Contention

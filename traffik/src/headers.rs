@@ -1,8 +1,8 @@
-//! [`Headers`]: what answers say about the limits.
+//! [`Headers`]: what responses say about the limits.
 //!
-//! Two families: `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10,
-//! structured fields by RFC 9651), and the older `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
-//! Both speak from the decision that was made anyway: writing them asks no backend.
+//! There are two families: `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10,
+//! structured fields as in RFC 9651), and the older `X-RateLimit-Limit`, `-Remaining` and `-Reset`. Both
+//! report the decision that was made anyway; writing them calls no backend.
 
 mod custom;
 mod member;
@@ -21,18 +21,19 @@ use crate::error::Error;
 use custom::Custom;
 pub(crate) use write::{Report, write};
 
-/// Which rate-limit headers an answer carries, and when.
+/// The rate-limit headers that a response carries, and when it carries them.
 ///
 /// | header | holds |
 /// |---|---|
-/// | `RateLimit-Policy` | `"uid";q=20;w=60`: 20 units per 60 seconds; of a bucket with a burst of its own, the burst and the time in which it fills; `w` only for whole seconds |
-/// | `RateLimit` | `"uid";r=7;t=31`: 7 left, and 31 seconds until there is room for a refused request, or until the account is full again |
-/// | `X-RateLimit-Limit`, `-Remaining`, `-Reset` | the same three numbers as plain ones |
+/// | `RateLimit-Policy` | `"uid";q=20;w=60`: 20 units per 60 seconds. For a bucket with its own burst, `q` is the burst and `w` the time in which it fills. `w` is only present if it is a whole number of seconds |
+/// | `RateLimit` | `"uid";r=7;t=31`: 7 units left, and 31 seconds until there is room for the refused request, or else until the account is full again |
+/// | `X-RateLimit-Limit`, `-Remaining`, `-Reset` | the same three numbers as plain integers |
 ///
-/// Where several throttles stand, on one handler or in layers around it, the first two are lists
-/// with one member for each, and the others belong to the throttle that refused, or else to the one
-/// nearest to its limit. No header ever comes twice. What a handler passes on of another service joins
-/// those lists, unless it is written as older drafts did (`limit=100, remaining=50`): then it is replaced.
+/// If several throttles apply, on one handler or in layers around it, the first two headers are lists with
+/// one member per throttle, and the others describe the throttle that refused, or else the one nearest to
+/// its limit. No header is ever repeated. If a handler forwards headers of another service, they join those
+/// lists, unless they are in the format of older drafts (`limit=100, remaining=50`): then they are
+/// replaced.
 ///
 /// ```
 /// use traffik::{Headers, Throttle};
@@ -54,7 +55,7 @@ pub struct Headers {
     when: When,
     draft: bool,
     legacy: bool,
-    /// Absent for most, so that a copy is cheap.
+    /// Absent in most cases, so that a clone is cheap.
     custom: Option<Arc<Custom>>,
 }
 
@@ -73,61 +74,61 @@ impl Headers {
         Self { when, draft, legacy, custom: None }
     }
 
-    /// Both families, on every answer. The default.
+    /// Sends both families on every response. The default.
     #[must_use]
     pub const fn always() -> Self {
         Self::new(When::Always, true, true)
     }
 
-    /// Both families, on refusals only.
+    /// Sends both families, on refusals only.
     #[must_use]
     pub const fn when_throttled() -> Self {
         Self::new(When::Throttled, true, true)
     }
 
-    /// None at all.
+    /// Sends no headers at all.
     #[must_use]
     pub const fn never() -> Self {
         Self::new(When::Never, false, false)
     }
 
-    /// `RateLimit-Policy` and `RateLimit` only.
+    /// Sends only `RateLimit-Policy` and `RateLimit`.
     #[must_use]
     pub const fn draft() -> Self {
         Self::new(When::Always, true, false)
     }
 
-    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset` only.
+    /// Sends only `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
     #[must_use]
     pub const fn legacy() -> Self {
         Self::new(When::Always, false, true)
     }
 
-    /// Neither family: the headers given [`with`](Headers::with) it, and no others.
+    /// Sends neither family, only the headers added [`with`](Headers::with) it.
     #[must_use]
     pub const fn custom() -> Self {
         Self::new(When::Always, false, false)
     }
 
-    /// Only on answers for which this holds, asked once the throttle has decided.
+    /// Sends the headers only if the predicate holds, which is called after the throttle has decided.
     #[must_use]
     pub fn when(mut self, predicate: impl Fn(&Parts, &Decision) -> bool + Send + Sync + 'static) -> Self {
         self.when = When::If(Arc::new(predicate));
         self
     }
 
-    /// Only on refusals.
+    /// Sends the headers on refusals only.
     #[must_use]
     pub fn only_throttled(mut self) -> Self {
         self.when = When::Throttled;
         self
     }
 
-    /// Calls the policy something other than the throttle's uid, in the draft's headers and in the
-    /// answer's `violated-policies`.
+    /// Sets a policy name other than the throttle's uid, for the draft's headers and for
+    /// `violated-policies` in the response body.
     ///
-    /// Quotes and backslashes are escaped as structured fields ask for. These hold ASCII alone, so
-    /// that what else is in the name, and `%`, is percent-encoded as UTF-8: `größe` becomes
+    /// Quotes and backslashes are escaped as structured fields require. Structured strings hold only ASCII,
+    /// so anything else in the name, and `%` itself, is percent-encoded as UTF-8: `größe` becomes
     /// `gr%C3%B6%C3%9Fe`.
     #[must_use]
     pub fn policy_name(mut self, name: &str) -> Self {
@@ -135,9 +136,9 @@ impl Headers {
         self
     }
 
-    /// Calls the legacy three something else, such as `x-quota-limit`, `x-quota-left` and
-    /// `x-quota-reset`. A name that can't be a header's, that two of them share, or that says something else already
-    /// (`ratelimit`, `content-length` and the like), is an error where the throttle is built.
+    /// Renames the three legacy headers, for example to `x-quota-limit`, `x-quota-left` and
+    /// `x-quota-reset`. Building the throttle fails if a name is not a valid header name, is used twice, or
+    /// already has another meaning (`ratelimit`, `content-length` and the like).
     #[must_use]
     pub fn names(mut self, limit: &str, remaining: &str, reset: &str) -> Self {
         let custom = self.customize();
@@ -148,11 +149,12 @@ impl Headers {
         self
     }
 
-    /// A header of one's own, made from the account: `.with("x-quota-used", |stat| stat.used)`. The
-    /// function gives a number, a string or a `HeaderValue`; what can't stand in a header is left out.
+    /// Adds a custom header with a value computed from the account: `.with("x-quota-used", |stat|
+    /// stat.used)`. The function returns a number, a string or a `HeaderValue`; a value that is not valid
+    /// in a header is left out.
     ///
-    /// A name that can't be a header's, or that says something else already (`ratelimit`, `content-length` and the like),
-    /// is an error where the throttle is built.
+    /// Building the throttle fails if the name is not a valid header name, or already has another meaning
+    /// (`ratelimit`, `content-length` and the like).
     #[must_use]
     pub fn with<F, V>(mut self, name: &str, value: F) -> Self
     where
@@ -166,8 +168,8 @@ impl Headers {
         self
     }
 
-    /// A header of one's own with the same text always. A name or a text that can't stand in a
-    /// header is an error where the throttle is built.
+    /// Adds a custom header with a constant value. Building the throttle fails if the name or the value is
+    /// not valid in a header.
     #[must_use]
     pub fn with_value(mut self, name: &str, value: &str) -> Self {
         let custom = self.customize();
@@ -183,20 +185,20 @@ impl Headers {
         Arc::make_mut(self.custom.get_or_insert_default())
     }
 
-    /// The first mistake in names and values.
+    /// The first mistake in the names and values.
     pub(crate) fn error(&self) -> Option<Error> {
         let mistake = self.custom.as_ref()?.mistake.as_ref()?;
         Some(Error::configuration(format!("headers: {mistake}")))
     }
 
-    /// Whether no answer carries any.
+    /// Whether no response carries any headers.
     #[inline]
     pub(crate) fn is_never(&self) -> bool {
         matches!(self.when, When::Never)
     }
 
-    /// Whether the answer to a request carries any. `refused` says whether it is turned away, by
-    /// this throttle or by another.
+    /// Whether the response to a request carries the headers. `refused` says whether the request is turned
+    /// away, by this throttle or by another.
     #[inline]
     pub(crate) fn wanted(&self, parts: &Parts, decision: &Decision, refused: bool) -> bool {
         match &self.when {
@@ -207,7 +209,7 @@ impl Headers {
         }
     }
 
-    /// The same for a request that passes.
+    /// Same as `wanted`, for a request that passes.
     #[inline]
     #[cfg(feature = "memory")]
     pub(crate) fn wanted_by_admitted(&self, parts: &Parts, stat: &Stat) -> bool {
@@ -218,7 +220,7 @@ impl Headers {
         }
     }
 
-    /// What the policy is called, encoded for a structured field's string.
+    /// The policy's name, encoded for the string of a structured field.
     pub(crate) fn policy<'a>(&'a self, uid: &'a str) -> &'a str {
         self.custom.as_ref().and_then(|custom| custom.policy.as_deref()).unwrap_or(uid)
     }

@@ -1,12 +1,12 @@
-//! [`Identity`]: on whose account a hit goes.
+//! [`Identity`]: the client that a hit is charged to.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The client that a hit is charged to.
 ///
-/// Identities of different kinds never meet: the address `10.0.0.1`, the string `"10.0.0.1"` and
-/// the number `10` are three clients.
+/// Identities of different kinds never collide: the address `10.0.0.1`, the string `"10.0.0.1"` and the
+/// number `10` are three different clients.
 ///
 /// ```
 /// use traffik::{ANONYMOUS, EXEMPTED, Identity, Parts};
@@ -36,24 +36,24 @@ pub(crate) enum Kind {
     Number(u64),
 }
 
-/// Not throttled: no key is built, no backend is called.
+/// An exempt client: it is not throttled, no key is built, and no backend is called.
 pub const EXEMPTED: Identity = Identity::of(Kind::Exempted);
 
-/// Nobody in particular: every client that cannot be told from another shares this bucket.
+/// An unidentified client. All clients that cannot be told apart share this one account.
 pub const ANONYMOUS: Identity = Identity::of(Kind::Anonymous);
 
-/// How much a hit matters, for [`PriorityReserve`](crate::strategy::PriorityReserve).
+/// The priority of a hit, for [`PriorityReserve`](crate::strategy::PriorityReserve).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Priority {
-    /// The first to wait.
+    /// Refused first.
     Low,
-    /// Everyone else.
+    /// The default.
     #[default]
     Normal,
-    /// Ahead of the others.
+    /// Ahead of the priorities below.
     High,
-    /// The last to be refused.
+    /// Refused last.
     Critical,
 }
 
@@ -62,26 +62,26 @@ impl Identity {
         Self { kind, tier: None, priority: Priority::Normal }
     }
 
-    /// A client known by a string: a user, an API key, a tenant.
+    /// Creates the identity of a client known by a string: a user, an API key, a tenant.
     pub fn key(key: impl Into<String>) -> Self {
         Self::of(Kind::Key(key.into().into_boxed_str()))
     }
 
-    /// Puts the client into a tier, for [`Tiered`](crate::strategy::Tiered).
+    /// Assigns the client to a tier, for [`Tiered`](crate::strategy::Tiered).
     #[must_use]
     pub fn tier(mut self, tier: impl Into<String>) -> Self {
         self.tier = Some(tier.into().into_boxed_str());
         self
     }
 
-    /// Gives the hit a priority, for [`PriorityReserve`](crate::strategy::PriorityReserve).
+    /// Sets the priority of the client's hits, for [`PriorityReserve`](crate::strategy::PriorityReserve).
     #[must_use]
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
         self
     }
 
-    /// Whether this is [`EXEMPTED`].
+    /// Returns `true` if this is [`EXEMPTED`].
     #[must_use]
     pub fn is_exempted(&self) -> bool {
         matches!(self.kind, Kind::Exempted)
@@ -100,7 +100,7 @@ impl Identity {
     }
 }
 
-/// A borrowed identity: what strategies and backends see of the client.
+/// A borrowed [`Identity`], as strategies and backends see it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Who<'a> {
     pub(crate) kind: KindRef<'a>,
@@ -113,9 +113,9 @@ pub(crate) enum KindRef<'a> {
     Exempted,
     Anonymous,
     Key(&'a str),
-    // As numbers, which stay in registers where 16 bytes would not.
+    // Integers stay in registers; the 16 bytes of an address would not.
     V4(u32),
-    /// The upper and the lower half.
+    /// The upper and lower halves.
     V6(u64, u64),
     Number(u64),
 }
@@ -130,7 +130,7 @@ impl From<IpAddr> for KindRef<'_> {
     }
 }
 
-/// The other way round, of both halves.
+/// Rebuilds an IPv6 address from its two halves.
 #[inline]
 pub(crate) fn ipv6(upper: u64, lower: u64) -> Ipv6Addr {
     Ipv6Addr::from_bits(u128::from(upper) << 64 | u128::from(lower))
@@ -146,13 +146,13 @@ impl<'a> Who<'a> {
         matches!(self.kind, KindRef::Exempted)
     }
 
-    /// The client's tier, if its identity names one.
+    /// Returns the client's tier, if its identity names one.
     #[must_use]
     pub fn tier(&self) -> Option<&'a str> {
         self.tier
     }
 
-    /// The hit's priority.
+    /// Returns the hit's priority.
     #[must_use]
     pub fn priority(&self) -> Priority {
         self.priority
@@ -183,7 +183,7 @@ impl fmt::Debug for Who<'_> {
     }
 }
 
-/// Shows the kind alone: identities are often secrets, and `Debug` output ends up in logs.
+/// Shows only the kind: identities are often secrets, and `Debug` output ends up in logs.
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
@@ -215,7 +215,8 @@ impl From<&String> for Identity {
 }
 
 impl From<IpAddr> for Identity {
-    /// The address as it stands: masking is [`client_ip`](crate::client_ip)'s business.
+    /// Uses the whole address, with an IPv4-mapped IPv6 address converted to IPv4. Masking is up to
+    /// [`client_ip`](crate::client_ip).
     fn from(ip: IpAddr) -> Self {
         Self::of(Kind::Ip(ip.to_canonical()))
     }
@@ -228,7 +229,7 @@ impl From<u64> for Identity {
 }
 
 impl<T: Into<Self>> From<Option<T>> for Identity {
-    /// `None` is [`ANONYMOUS`].
+    /// Converts `None` into [`ANONYMOUS`].
     fn from(identity: Option<T>) -> Self {
         identity.map_or(ANONYMOUS, Into::into)
     }

@@ -1,5 +1,5 @@
-//! Rate limiting for axum in one line: request costs, layered limits decided all-or-nothing,
-//! exemptions that cost nothing, counters in memory or on Redis, a backend chosen per request.
+//! Rate limiting for axum in one line: request costs, several limits decided all-or-nothing, free
+//! exemptions, counters in memory or in Redis, and a backend chosen per request.
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
@@ -17,13 +17,12 @@
 //! }
 //! ```
 //!
-//! Both limits must pass. Who is refused by either gets `429` with `Retry-After`, and has been
-//! charged by neither.
+//! Both limits must pass. A client that exceeds either of them gets `429` with `Retry-After` and is charged
+//! under neither.
 //!
-//! # The same as a value
+//! # Throttles as values
 //!
-//! The [attribute](throttle) expands to the [builder](Throttle::builder); whatever one says, the
-//! other does too.
+//! The [attribute](throttle) expands to the [builder](Throttle::builder): both offer the same options.
 //!
 //! ```
 //! use std::sync::LazyLock;
@@ -51,17 +50,17 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # Where to count
+//! # Backends
 //!
-//! In this process's memory, unless told otherwise. [`install`] sets a default for the process,
-//! [`Traffik::layer`] for a router, [`ThrottleBuilder::backend`] for one throttle. A throttle with
-//! [`dynamic_backend`](ThrottleBuilder::dynamic_backend) looks it up at every request, in the
-//! context that a [`BackendLayer`] or [`SharedBackend::scope`] sets.
+//! Hits are counted in this process's memory unless another backend is configured. [`install`] sets the
+//! default for the process, [`Traffik::layer`] for a router, and [`ThrottleBuilder::backend`] for a single
+//! throttle. A throttle with a [`dynamic_backend`](ThrottleBuilder::dynamic_backend) looks up its backend
+//! on every request, in the context set by a [`BackendLayer`] or by [`SharedBackend::scope`].
 //!
-//! # How to count
+//! # Strategies
 //!
-//! See [`strategy`]. Everything is an integer, and every backend gives the same answer to the
-//! microsecond.
+//! The [`strategy`] determines how hits are counted. All arithmetic uses integers, and every backend makes
+//! the same decision to the microsecond.
 //!
 #![cfg_attr(
     all(
@@ -72,24 +71,24 @@
         feature = "metrics",
         feature = "test-kit"
     ),
-    doc = "# Guide\n\nOne chapter an idea, with pictures, a checklist and every error: [the guide](docs).\n"
+    doc = "# Guide\n\nOne chapter per topic, with pictures, a production checklist and every error: [the guide](docs).\n"
 )]
 //! # Features
 //!
-//! | feature | brings | default |
+//! | feature | enables | default |
 //! |---|---|---|
 //! | `macros` | [`#[throttle]`](throttle) | yes |
 //! | `axum` | the gate, extractors, [`axum::serve`] | yes |
 //! | `memory` | [`MemoryBackend`] | yes |
 //! | `tower` | layers over any `http::Request` service | with `axum` |
 //! | `ws` | throttled messages on axum's WebSockets | no |
-//! | `aide` | throttled handlers in `aide`'s schemas, without the gate | no |
+//! | `aide` | throttled handlers in `aide`'s schemas; the gate itself does not appear in them | no |
 //! | `redis` | `RedisBackend` | no |
 //! | `redis-cluster` | `RedisBackendBuilder::cluster` | no |
 //! | `redis-sentinel` | `RedisBackendBuilder::sentinel` | no |
-//! | `metrics` | counters, gauges and histograms through the `metrics` facade, named in `traffik::metrics` | no |
-//! | `test-kit` | a clock moved by hand, a backend that fails on demand, the suite for backends | no |
-//! | `tokio` | deadlines around calls of a [`Backend`] of one's own, where no other feature needs a runtime | with `axum`, `tower` and `redis` |
+//! | `metrics` | counters, gauges and histograms through the `metrics` facade, listed in `traffik::metrics` | no |
+//! | `test-kit` | a manually advanced clock, a backend that fails on demand, a conformance suite for backends | no |
+//! | `tokio` | deadlines for calls to your own [`Backend`], if no other feature brings in a runtime | with `axum`, `tower` and `redis` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod app;
@@ -98,7 +97,7 @@ mod backend;
 mod client_ip;
 mod clock;
 mod decision;
-// Its samples use them all.
+// The guide's examples use all of these features.
 #[cfg(all(
     doc,
     feature = "macros",
@@ -115,7 +114,7 @@ mod key;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod observe;
-// Receipts and rulings throttle by throttle are what HTTP asks for; the bare engine does not.
+// Only HTTP needs receipts and per-throttle rulings; the bare engine does not.
 #[cfg_attr(not(feature = "tower"), allow(dead_code))]
 mod pipeline;
 mod policy;
@@ -186,6 +185,6 @@ pub use tower::{BackendLayer, Charge, Outcome, ThrottleLayer};
 #[cfg(feature = "macros")]
 pub use traffik_macros::throttle;
 
-/// The head of an HTTP request: method, uri, headers, extensions. What identifiers, costs and rules
-/// are functions of.
+/// The head of an HTTP request: method, URI, headers and extensions. Identifiers, costs and rules are
+/// functions of it.
 pub use http::request::Parts;

@@ -1,5 +1,4 @@
-//! [`Quota`] and [`QuotaContext`]: hits that are queued, and charged together in the end or not at
-//! all.
+//! [`Quota`] and [`QuotaContext`]: hits that are queued, and charged together at the end or not at all.
 
 mod error;
 mod paid;
@@ -20,80 +19,84 @@ use crate::throttle::Throttle;
 macro_rules! quota {
     ($name:ident) => {
         impl<'a> $name<'a> {
-            /// Would what is queued pass, with what is queued in the contexts outside? Charges nothing.
-            /// [`Decision::Exempt`] if nothing is queued.
+            /// Checks whether what is queued would pass, together with what is queued in the outer
+            /// contexts. Charges nothing. Returns [`Decision::Exempt`] if nothing is queued.
             ///
             /// # Errors
-            /// As [`Throttle::check`].
+            /// Same as [`Throttle::check`].
             pub async fn check(&self) -> Result<Decision, Error> {
                 self.0.check().await
             }
 
-            /// Charges what is queued, all of it or nothing, in one call. Queued afterwards is only what
-            /// is added afterwards, so that a second call charges nothing. A refusal leaves the queue as it
-            /// was; a failure empties it, since it may have been charged. Inside another context it is
-            /// added to that one instead, which decides in the end, and `Exempt` is returned.
+            /// Charges what is queued in one call, all or nothing.
+            ///
+            /// If it succeeds, the queue is empty afterwards, so a second call charges nothing. A refusal
+            /// leaves the queue unchanged; a failure empties it, since its hits may have been charged. In a
+            /// nested context, the queue is added to that of the outer context instead, which decides in
+            /// the end, and `Exempt` is returned.
             ///
             /// # Errors
-            /// As [`Throttle::hit`].
+            /// Same as [`Throttle::hit`].
             pub async fn apply(&self) -> Result<Decision, Error> {
                 self.0.apply().await
             }
 
-            /// Takes what is queued now, and holds it: [`apply`](Self::apply) lets it stand,
-            /// [`cancel`](Self::cancel) gives it back. A context that is dropped with it goes by the throttle's
-            /// [`OnCancel`](crate::OnCancel): it stays charged, unless that says otherwise. A lock would keep others
-            /// waiting instead.
+            /// Charges what is queued now, and holds it: [`apply`](Self::apply) makes the charge final,
+            /// [`cancel`](Self::cancel) gives it back. If the context is dropped while it holds a charge,
+            /// the throttle's [`OnCancel`](crate::OnCancel) applies; by default the charge stays. Unlike a
+            /// lock, this keeps nobody waiting.
             ///
             /// # Errors
-            /// As [`Throttle::hit`].
+            /// Same as [`Throttle::hit`].
             pub async fn reserve(&self) -> Result<Decision, Error> {
                 self.0.reserve().await
             }
 
-            /// Drops what is queued, and gives back what is held by [`reserve`](Self::reserve). What has
-            /// been applied stays.
+            /// Drops what is queued, and gives back what [`reserve`](Self::reserve) holds. What has been
+            /// applied stays charged.
             ///
             /// # Errors
-            /// When the backend of something held cannot be asked; whether it was given back is then
-            /// unknown.
+            /// Fails if the backend call for a held charge fails; it is then unknown whether the charge was
+            /// given back.
             pub async fn cancel(&self) -> Result<(), Error> {
                 self.0.cancel().await
             }
 
-            /// A context inside this one. What it applies joins the queue here; what it cancels does not.
+            /// Creates a context inside this one. What it applies joins this queue; what it cancels does
+            /// not.
             #[must_use]
             pub fn nested(&self) -> Self {
                 Self(self.0.nested(), self.1.clone())
             }
 
-            /// Units queued and not yet charged.
+            /// Returns the units that are queued and not yet charged.
             #[must_use]
             pub fn queued_cost(&self) -> u64 {
                 self.0.queued_cost()
             }
 
-            /// Units applied: charged, or handed to the outer context. Of a client who passes uncounted nothing is.
+            /// Returns the units applied: charged, or handed to the outer context. Hits that pass uncounted
+            /// are not included.
             #[must_use]
             pub fn applied_cost(&self) -> u64 {
                 self.0.applied_cost()
             }
 
-            /// Whether something is queued or held, and so still to be applied or cancelled.
+            /// Returns whether anything is queued or held, and so still to be applied or cancelled.
             #[must_use]
             pub fn active(&self) -> bool {
                 self.0.active()
             }
 
-            /// How many contexts this one is inside of.
+            /// Returns how many contexts this one is nested in.
             #[must_use]
             pub fn depth(&self) -> usize {
                 self.0.depth()
             }
 
-            /// Which errors of the work are [applied](Self::apply) for in the end of [`run`](Self::run) all
-            /// the same, since the work was done: `true` for all of them, or
-            /// `|error: &BoxError| error.is::<Timeout>()`.
+            /// Sets the errors of the work after which [`run`](Self::run) still [applies](Self::apply) the
+            /// queue, since the work was done: `true` for all of them, or `|error: &BoxError|
+            /// error.is::<Timeout>()`.
             #[must_use]
             pub fn apply_on_error(self, errors: impl PaidErrors + 'static) -> Self {
                 self.0.on_error(Box::new(errors));
@@ -103,9 +106,9 @@ macro_rules! quota {
             /// Runs the work, then [applies](Self::apply) on `Ok` and [cancels](Self::cancel) on `Err`.
             ///
             /// # Errors
-            /// The work's own as [`QuotaError::Work`]; [`QuotaError::Refused`] when its quota was refused,
-            /// in the end or (as [`Throttled`](crate::Throttled)) within the work;
-            /// [`QuotaError::Failed`] when no decision could be made.
+            /// Returns [`QuotaError::Work`] for the work's own error, [`QuotaError::Refused`] if its quota
+            /// was refused, at the end or (as [`Throttled`](crate::Throttled)) within the work, and
+            /// [`QuotaError::Failed`] if no decision could be made.
             pub async fn run<W, F, T>(self, work: W) -> Result<T, QuotaError>
             where
                 W: FnOnce(Self) -> F,
@@ -116,7 +119,7 @@ macro_rules! quota {
             }
         }
 
-        /// Shows uids and units, and nobody's identity.
+        /// Shows uids and units, but no identities.
         impl fmt::Debug for $name<'_> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_tuple(stringify!($name)).field(&self.0).finish()
@@ -125,7 +128,7 @@ macro_rules! quota {
     };
 }
 
-/// Hits of one throttle, queued; from [`Throttle::quota`].
+/// Queued hits of one throttle, from [`Throttle::quota`].
 ///
 /// ```
 /// # use traffik::{MemoryBackend, Throttle};
@@ -143,7 +146,7 @@ macro_rules! quota {
 /// ```
 pub struct Quota<'a>(Queue<'a>, Throttle);
 
-/// Hits of several throttles, queued, and decided as one.
+/// Queued hits of several throttles, decided as one.
 ///
 /// ```
 /// # use traffik::{MemoryBackend, QuotaContext, Throttle};
@@ -178,12 +181,12 @@ impl<'a> Quota<'a> {
 }
 
 impl<'a> QuotaContext<'a> {
-    /// An empty context about this subject.
+    /// Creates an empty context for this subject.
     pub fn new(subject: impl IntoSubject<'a>) -> Self {
         Self(Queue::new(subject.into_subject()), ())
     }
 
-    /// Queues units of a throttle. Neighbours of one throttle become one hit.
+    /// Queues units of a throttle. Consecutive units of the same throttle become one hit.
     pub fn add(&self, throttle: &Throttle, units: u64) {
         self.0.add(throttle, units);
     }

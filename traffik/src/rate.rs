@@ -1,4 +1,4 @@
-//! [`Rate`]: how much, per how long.
+//! [`Rate`]: a number of units per period.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,10 +9,10 @@ use traffik_grammar::rate::{self as grammar, RateSpec};
 use crate::clock::micros;
 use crate::error::Error;
 
-/// A limit per period, such as 20 per minute, or [`Rate::UNLIMITED`].
+/// A number of units per period, such as 20 per minute, or [`Rate::UNLIMITED`].
 ///
-/// The period is a whole number of microseconds. The fraction limit / period is kept in lowest
-/// terms as well, since buckets count in those units and stay exact that way.
+/// The period is a whole number of microseconds. The fraction limit / period is also kept in lowest terms;
+/// buckets count in those terms and thereby stay exact.
 ///
 /// ```
 /// use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::error::Error;
 pub struct Rate {
     limit: u64,
     period: u64,
-    /// `limit / gcd`: whole tokens that arrive in `ticks` microseconds.
+    /// `limit / gcd`: the whole tokens that arrive every `ticks` microseconds.
     tokens: u64,
     /// `period / gcd`, in microseconds.
     ticks: u64,
@@ -41,7 +41,7 @@ const fn gcd(mut a: u64, mut b: u64) -> u64 {
 }
 
 impl Rate {
-    /// No limit at all: a hit passes and no backend is called.
+    /// No limit: a hit passes, and no backend is called.
     pub const UNLIMITED: Self = Self { limit: u64::MAX, period: 0, tokens: u64::MAX, ticks: 0 };
 
     const fn reduced(limit: u64, period: u64) -> Self {
@@ -49,10 +49,11 @@ impl Rate {
         Self { limit, period, tokens: limit / divisor, ticks: period / divisor }
     }
 
-    /// Reads a rate such as `"20/min"`, `"10/30 seconds"`, `"4 per day"` or `"unlimited"`.
+    /// Parses a rate such as `"20/min"`, `"10/30 seconds"`, `"4 per day"` or `"unlimited"`.
     ///
     /// # Errors
-    /// Names the piece that cannot be read, the bound it breaks and the nearest valid spelling.
+    /// Fails if the text is not a valid rate. The error names the offending part, the bound it violates and
+    /// the nearest valid spelling.
     pub fn parse(text: &str) -> Result<Self, Error> {
         match grammar::parse(text) {
             Ok(RateSpec::Unlimited) => Ok(Self::UNLIMITED),
@@ -61,11 +62,11 @@ impl Rate {
         }
     }
 
-    /// `limit` units per `period`.
+    /// Creates a rate of `limit` units per `period`.
     ///
     /// # Errors
-    /// When the limit is zero or past 2^53 - 1, or the period is under a microsecond, not a whole
-    /// number of microseconds, or past 100 years.
+    /// Fails if the limit is zero or above 2^53 - 1, or if the period is shorter than a microsecond, not a
+    /// whole number of microseconds, or longer than 100 years.
     pub fn new(limit: u64, period: Duration) -> Result<Self, Error> {
         if !period.subsec_nanos().is_multiple_of(1000) {
             return Err(Error::configuration(format!(
@@ -77,68 +78,70 @@ impl Rate {
         Ok(Self::reduced(limit, micros(period)))
     }
 
-    /// `limit` units per second. A limit out of bounds is an error where the rate is used.
+    /// Creates a rate of `limit` units per second. A limit out of bounds is reported where the rate is
+    /// used.
     #[must_use]
     pub const fn per_second(limit: u64) -> Self {
         Self::reduced(limit, 1_000_000)
     }
 
-    /// `limit` units per minute. A limit out of bounds is an error where the rate is used.
+    /// Creates a rate of `limit` units per minute. A limit out of bounds is reported where the rate is
+    /// used.
     #[must_use]
     pub const fn per_minute(limit: u64) -> Self {
         Self::reduced(limit, 60_000_000)
     }
 
-    /// `limit` units per hour. A limit out of bounds is an error where the rate is used.
+    /// Creates a rate of `limit` units per hour. A limit out of bounds is reported where the rate is used.
     #[must_use]
     pub const fn per_hour(limit: u64) -> Self {
         Self::reduced(limit, 3_600_000_000)
     }
 
-    /// `limit` units per day. A limit out of bounds is an error where the rate is used.
+    /// Creates a rate of `limit` units per day. A limit out of bounds is reported where the rate is used.
     #[must_use]
     pub const fn per_day(limit: u64) -> Self {
         Self::reduced(limit, 86_400_000_000)
     }
 
-    /// Units per period; `u64::MAX` for [`Rate::UNLIMITED`].
+    /// Returns the units per period; `u64::MAX` for [`Rate::UNLIMITED`].
     #[must_use]
     pub const fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// The period; zero for [`Rate::UNLIMITED`].
+    /// Returns the period; zero for [`Rate::UNLIMITED`].
     #[must_use]
     pub const fn period(&self) -> Duration {
         Duration::from_micros(self.period)
     }
 
-    /// The period in microseconds.
+    /// Returns the period in microseconds.
     #[must_use]
     pub const fn period_micros(&self) -> u64 {
         self.period
     }
 
-    /// The rate in lowest terms: `(tokens, ticks)` stands for `tokens` units every `ticks`
+    /// Returns the rate in lowest terms: `(tokens, ticks)` stands for `tokens` units every `ticks`
     /// microseconds, with no common divisor.
     #[must_use]
     pub const fn reduced_terms(&self) -> (u64, u64) {
         (self.tokens, self.ticks)
     }
 
-    /// Whether this is [`Rate::UNLIMITED`].
+    /// Returns `true` if this is [`Rate::UNLIMITED`].
     #[must_use]
     pub const fn is_unlimited(&self) -> bool {
         self.period == 0
     }
 
-    /// The same period with another limit, for strategies that move the limit about.
+    /// Returns a rate with the same period and another limit, for strategies that vary the limit.
     #[must_use]
     pub const fn with_limit(&self, limit: u64) -> Self {
         if self.is_unlimited() { *self } else { Self::reduced(limit, self.period) }
     }
 
-    /// The constructors that cannot fail leave the bounds to be checked here, at first use.
+    /// Checks the bounds, which the infallible constructors leave unchecked until first use.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.is_unlimited() {
             return Ok(());
@@ -188,17 +191,17 @@ impl TryFrom<String> for Rate {
     }
 }
 
-/// What a rate may be written as: a [`Rate`], or a string that [`Rate::parse`] reads.
+/// A value that can be converted into a rate: a [`Rate`], or a string that [`Rate::parse`] accepts.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a rate",
     note = "write a string such as `\"20/min\"`, or a `traffik::Rate` such as `Rate::per_minute(20)`",
     note = "a rate that each request computes goes into `.rate_with(..)`"
 )]
 pub trait IntoRate {
-    /// The rate meant.
+    /// Converts the value into a rate.
     ///
     /// # Errors
-    /// When the string is not a valid rate.
+    /// Fails if the string is not a valid rate.
     fn into_rate(self) -> Result<Rate, Error>;
 }
 

@@ -1,4 +1,4 @@
-//! [`Registry`]: every throttle by its uid.
+//! [`Registry`]: all throttles, by uid.
 
 mod by_uid;
 mod orders;
@@ -15,11 +15,12 @@ use orders::{Orders, tell_dropped};
 
 /// The throttles of a process, or of one test.
 ///
-/// Holds them weakly: a throttle that is dropped is gone from here. No two living ones share a uid.
+/// It holds throttles weakly: a throttle that is dropped disappears from it. No two living throttles share
+/// a uid.
 ///
-/// A throttle enters when it is built; that of an attribute, at the first request of its handler.
-/// What is asked of a uid before that is kept (for up to 1024 uids) and done as it enters: a switch
-/// thrown early works.
+/// A throttle enters when it is built; an attribute's throttle, on the first request to its handler. Until
+/// then, switches and rules for its uid are kept (for up to 1024 uids) and applied when it enters: a
+/// throttle can be switched off in advance.
 ///
 /// ```
 /// use traffik::{Registry, Throttle};
@@ -28,7 +29,7 @@ use orders::{Orders, tell_dropped};
 /// let registry = Registry::new();
 /// let login = Throttle::builder("docs:login").rate("5/min").registry(&registry).build()?;
 ///
-/// // From an admin's endpoint, which knows nothing but the uid:
+/// // In an admin endpoint, which knows only the uid:
 /// registry.get("docs:login").expect("it lives").set_rate("50/min")?;
 /// assert_eq!(login.rate().expect("a fixed one").limit(), 50);
 ///
@@ -51,21 +52,22 @@ struct Entry {
 }
 
 impl Registry {
-    /// A registry of its own, for tests and for several applications in one process.
+    /// Creates an empty registry, for tests and for several applications in one process.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The registry that throttles enter unless told otherwise.
+    /// Returns the registry that throttles enter by default.
     #[must_use]
     pub fn global() -> &'static Self {
         static GLOBAL: OnceLock<Registry> = OnceLock::new();
         GLOBAL.get_or_init(Self::default)
     }
 
-    /// What is found under this lock is declared before it, and so dropped after it: if nobody else has the throttle any
-    /// more, functions of the user's go with it, and they may know the registry.
+    /// Locks the registry. Declare variables for the throttles found under this lock before taking it, so
+    /// that they are dropped after it: if nobody else holds a throttle any more, functions of the user's
+    /// are dropped with it, and their destructors may call back into the registry.
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // Nothing can panic half-way through a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -88,27 +90,27 @@ impl Registry {
         Ok(())
     }
 
-    /// All throttles of this moment, in the order of their uids.
+    /// Returns all current throttles, ordered by uid.
     pub fn iter(&self) -> impl Iterator<Item = Throttle> + use<> {
         let throttles: Vec<_> =
             self.inner().entries.values().filter_map(|entry| entry.throttle.upgrade()).collect();
         throttles.into_iter()
     }
 
-    /// The throttle of this uid.
+    /// Returns the throttle with this uid.
     #[must_use]
     pub fn get(&self, uid: &str) -> Option<Throttle> {
         self.inner().get(uid)
     }
 
-    /// Switches a throttle off: its hits pass uncounted. Says whether there is one; if there is none yet,
-    /// it starts switched off when it comes.
+    /// Switches a throttle off: its hits pass uncounted. Returns whether the throttle exists; if it does
+    /// not yet, it starts switched off when it enters.
     pub fn disable(&self, uid: &str) -> bool {
         self.switch(uid, false)
     }
 
-    /// Switches a throttle on again. Says whether there is one; if there is none yet, it starts switched
-    /// on when it comes.
+    /// Switches a throttle on again. Returns whether the throttle exists; if it does not yet, it starts
+    /// switched on when it enters.
     pub fn enable(&self, uid: &str) -> bool {
         self.switch(uid, true)
     }
@@ -131,11 +133,11 @@ impl Registry {
         found.is_some()
     }
 
-    /// Adds a rule to a throttle. Says whether there is one; if there is none yet, it has the rule when
-    /// it comes.
+    /// Adds a rule to a throttle. Returns whether the throttle exists; if it does not yet, it gets the rule
+    /// when it enters.
     ///
     /// # Errors
-    /// When the rule's path pattern is not valid; nothing is changed then.
+    /// Fails, and changes nothing, if the rule's path pattern is invalid.
     pub fn add_rule(&self, uid: &str, rule: Rule) -> Result<bool, Error> {
         if let Some(error) = rule.error() {
             return Err(error.clone());
@@ -158,12 +160,12 @@ impl Registry {
         Ok(found.is_some())
     }
 
-    /// Switches every throttle off, and those that come later.
+    /// Switches off all throttles, including those that enter later.
     pub fn disable_all(&self) {
         self.switch_all(false);
     }
 
-    /// Switches every throttle on again, and those that come later.
+    /// Switches all throttles on again, including those that enter later.
     pub fn enable_all(&self) {
         self.switch_all(true);
     }

@@ -1,7 +1,7 @@
-//! [`Reservation`]: a charge whose true cost is told afterwards.
+//! [`Reservation`]: a charge whose actual cost is known only afterwards.
 //!
-//! What is likely is charged up front, and corrected once what was used is known: less gives the
-//! difference back, more takes it. One call of the store either way.
+//! The likely cost is charged up front, and corrected once the actual cost is known: a lower one gives the
+//! difference back, a higher one takes it. Either way it is one call to the store.
 
 mod ask;
 mod settle;
@@ -17,36 +17,36 @@ pub(crate) use tab::give_back;
 
 use crate::error::Error;
 
-/// What becomes of a reservation that is dropped without [`settle`](Reservation::settle) or
-/// [`cancel`](Reservation::cancel): the client went away, the handler returned early or panicked.
+/// What happens to a reservation that is dropped without [`settle`](Reservation::settle) or
+/// [`cancel`](Reservation::cancel): the client went away, or the handler returned early or panicked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnCancel {
-    /// It stays charged. Work that was begun has cost something, and a client that hangs up early must
-    /// not work for free.
+    /// It stays charged. Work that has begun has a cost, and a client that hangs up early must not get it
+    /// for free.
     #[default]
     Keep,
-    /// It is given back, at once in memory, and by a task of the runtime elsewhere. For work that
-    /// stops with the client.
+    /// It is given back: at once in memory, and by a task on the runtime elsewhere. For work that stops
+    /// with the client.
     Refund,
 }
 
-/// What came of a settlement. Of several throttles the worst is told, in this order.
+/// The outcome of a settlement. With several throttles, it is the worst of theirs, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Settled {
-    /// There was nothing to settle: the client is exempt, or it has been settled before.
+    /// There was nothing to settle: the client is exempt, or the reservation has already been settled.
     Nothing,
-    /// What was used is charged, no more and no less.
+    /// Exactly what was used is charged.
     InFull,
-    /// What was used is charged, and the account has used this many units more than the limit that was
-    /// reserved under: where the strategy allows debt, or the limit has risen since.
+    /// What was used is charged, and the account now exceeds the limit that the reservation was made under:
+    /// the strategy allows debt, or the limit has risen since.
     InDebt {
         /// Units above that limit.
         units: u64,
     },
-    /// More was used than was left: the account is at its limit (at the end of its debt, where there
-    /// is any), and this many units are charged to nobody.
+    /// More was used than was left: the account is at its limit (at the end of its debt, if it has any),
+    /// and this many units are charged to nobody.
     AtLimit {
         /// Units that found no room.
         missing: u64,
@@ -54,7 +54,7 @@ pub enum Settled {
 }
 
 impl Settled {
-    /// Units that were used and are charged to nobody.
+    /// Returns the units that were used and are charged to nobody.
     #[must_use]
     pub fn missing(self) -> u64 {
         match self {
@@ -64,11 +64,11 @@ impl Settled {
     }
 }
 
-/// A charge whose true cost is still to be told.
+/// A charge whose actual cost is yet to be settled.
 ///
-/// From [`Throttle::reserve`](crate::Throttle::reserve), and in a handler from
-/// [`Charge::of`](crate::Charge::of). Dropped without a word it follows the throttle's
-/// [`OnCancel`]: what was reserved stays charged, unless that says otherwise.
+/// Created by [`Throttle::reserve`](crate::Throttle::reserve), and in a handler by
+/// [`Charge::of`](crate::Charge::of). If it is dropped unsettled, the throttle's [`OnCancel`] applies: by
+/// default, what was reserved stays charged.
 ///
 /// ```
 /// # use traffik::{MemoryBackend, Settled, Throttle};
@@ -95,50 +95,51 @@ impl Reservation {
         Self(reservations.into_iter().flat_map(|one| one.0).collect())
     }
 
-    /// Whether nothing was charged: the client is exempt, the throttle off, or a refusal was let
-    /// pass. There is nothing to settle then, and settling does no harm.
+    /// Returns `true` if nothing was charged: the client is exempt, the throttle is off, or a refusal was
+    /// let pass. There is nothing to settle then, and settling does no harm.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Units charged at present; the sum of all throttles.
+    /// Returns the units currently charged, summed over all throttles.
     #[must_use]
     pub fn charged(&self) -> u64 {
         self.0.iter().fold(0, |sum, tab| sum.saturating_add(tab.charged()))
     }
 
-    /// Tells what was used, in units of cost. What was reserved beyond is given back, into the
-    /// window it was charged in and no other; what was used beyond is charged now, as far as there
-    /// is room under the limit that held at the reservation. One call of the store. A second
-    /// settlement changes nothing.
+    /// Corrects the charge to what was used, in units of cost.
     ///
-    /// A future that is dropped before it is done may have settled or not.
+    /// Units reserved in excess are given back, but only into the window that they were charged in. Units
+    /// used in excess are charged now, as far as there is room under the limit that was in force at the
+    /// reservation. This is one call to the store. A second settlement changes nothing.
+    ///
+    /// A future that is dropped before it completes may or may not have settled.
     ///
     /// # Errors
-    /// When the backend cannot be asked; whether anything was corrected is then unknown. Being over
-    /// the limit is no error: see [`Settled`].
+    /// Fails if the backend call fails; it is then unknown whether anything was corrected. Being over the
+    /// limit is not an error: see [`Settled`].
     pub async fn settle(self, actual: u64) -> Result<Settled, Error> {
         settle::all(&self.0, actual).await
     }
 
-    /// Lets it stand as it is, whatever the throttle's [`OnCancel`] says.
+    /// Keeps the charge as it is, whatever the throttle's [`OnCancel`] says.
     pub fn keep(self) {
         for tab in &self.0 {
             tab.close();
         }
     }
 
-    /// Gives all of it back, into the window it was charged in: the work was not done.
+    /// Gives the whole charge back, into the window that it was made in: the work was not done.
     ///
     /// # Errors
-    /// As [`settle`](Self::settle).
+    /// Same as [`settle`](Self::settle).
     pub async fn cancel(self) -> Result<(), Error> {
         self.settle(0).await.map(drop)
     }
 }
 
-/// Shows uids and units, and nobody's identity.
+/// Shows uids and units, but no identities.
 impl fmt::Debug for Reservation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.0.iter().map(|tab| (tab.receipt.uid(), tab.charged()))).finish()

@@ -1,10 +1,10 @@
 //! What happens when a backend fails: never a refusal, always what [`OnError`] says.
 //!
-//! - `ask.rs`: one call within its deadline, with the tries that were asked for
+//! - `ask.rs`: one call within its deadline, with the retries that are configured
 //! - `retry.rs`: how long to wait between tries
 //! - `breaker.rs`: when not to call at all
 //!
-//! Which backend a hit goes to next is the pipeline's business (`pipeline/charge.rs`).
+//! The pipeline decides which backend a hit goes to next (`pipeline/charge.rs`).
 
 mod ask;
 mod breaker;
@@ -23,14 +23,14 @@ use crate::backend::SharedBackend;
 
 /// What to do when the backend cannot decide.
 ///
-/// A last word ([`allow`](Self::allow), [`throttle`](Self::throttle), [`raise`](Self::raise)), or
-/// first something that may still help, in this order:
+/// Either a final outcome ([`allow`](Self::allow), [`throttle`](Self::throttle), [`raise`](Self::raise)),
+/// or first something that may still help, in this order:
 ///
-/// 1. a [`breaker`](Self::breaker) leaves a backend alone that keeps failing: no call, no timeout;
+/// 1. a [`breaker`](Self::breaker) stops calling a backend that keeps failing: no call, no timeout;
 /// 2. [`retry`](Self::retry) asks the same backend again;
 /// 3. [`fallback`](Self::fallback) asks another one;
-/// 4. the last word holds when nothing has helped; [`throttle`](Self::throttle) unless
-///    [`or`](Self::or) says otherwise.
+/// 4. if nothing has helped, the final outcome applies: [`throttle`](Self::throttle), unless
+///    [`or`](Self::or) sets another.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -42,15 +42,16 @@ use crate::backend::SharedBackend;
 /// # let _ = policy;
 /// ```
 ///
-/// Clones share breaker and fallback, so one policy given to many throttles, or to the app
-/// ([`TraffikBuilder::on_error`](crate::TraffikBuilder::on_error)), opens for all of them at once.
+/// Clones share the breaker and the fallback. The breaker of a policy that is given to many throttles, or
+/// to the app ([`TraffikBuilder::on_error`](crate::TraffikBuilder::on_error)), therefore opens for all of
+/// them at once.
 ///
 /// # Stacked throttles
 ///
-/// Throttles that share a backend are one call, all or nothing. Where it fails, each goes on as its
-/// own policy says; those that then share a fallback are one call again, and a refusal there still
-/// charges none of them. Such a call is tried again only if every throttle in it asks for that, and
-/// as often as the one that asks for the fewest tries.
+/// Throttles that share a backend are decided in one call, all or nothing. If it fails, each of them
+/// continues as its own policy says. Those that then share a fallback are again decided in one call, and a
+/// refusal there still charges none of them. A shared call is retried only if every throttle in it asks for
+/// that, and only as often as the one with the fewest retries.
 #[derive(Clone)]
 pub struct OnError(Repr);
 
@@ -68,10 +69,10 @@ struct FailurePolicy {
     last: Outage,
 }
 
-/// What an outage means for the request.
+/// The effect of an outage on a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Outage {
-    /// Go ahead, uncounted.
+    /// It passes, uncounted.
     Pass,
     /// `503`, come back later.
     #[default]
@@ -81,26 +82,26 @@ pub(crate) enum Outage {
 }
 
 impl OnError {
-    /// Lets the request through uncounted (fail-open).
+    /// Lets the request pass uncounted (fail-open).
     #[must_use]
     pub const fn allow() -> Self {
         Self(Repr::Word(Outage::Pass))
     }
 
-    /// Turns the request away with `503` and `Retry-After` (fail-closed). The default.
+    /// Rejects the request with `503` and `Retry-After` (fail-closed). The default.
     #[must_use]
     pub const fn throttle() -> Self {
         Self(Repr::Word(Outage::Unavailable))
     }
 
-    /// Answers `500`.
+    /// Responds with `500`.
     #[must_use]
     pub const fn raise() -> Self {
         Self(Repr::Word(Outage::Raise))
     }
 
-    /// Decides the request on another backend, which counts by itself: a client can take its limit
-    /// once on either. As long as the first is down each request waits for it; see
+    /// Decides the request on another backend, which counts separately: a client can use its limit once on
+    /// each. As long as the first backend is down, each request waits for it to fail; see
     /// [`failover`](Self::failover).
     ///
     /// A hit that the first backend charged before it failed to answer is charged on both.
@@ -112,20 +113,20 @@ impl OnError {
         })
     }
 
-    /// [`fallback`](Self::fallback) behind a [`CircuitBreaker`] with its defaults: once the first
-    /// backend has failed often enough, requests go to the other at once, and one in a while tries
+    /// A [`fallback`](Self::fallback) behind a [`CircuitBreaker`] with default settings: once the first
+    /// backend has failed often enough, requests go straight to the other, and an occasional request tests
     /// whether the first is back.
     #[must_use]
     pub fn failover(backend: impl Into<SharedBackend>) -> Self {
         Self::fallback(backend).breaker(CircuitBreaker::new())
     }
 
-    /// Asks up to `times` more, after waits of random length that double on average (10 ms at most
-    /// before the first; see [`backoff`](Self::backoff)).
+    /// Retries up to `times` times, after random waits that double on average (10 ms at most before the
+    /// first retry; see [`backoff`](Self::backoff)).
     ///
-    /// All of it together stays within the backend's deadline, so a call that timed out is not
-    /// repeated. **A call that failed may have been carried out: a repeated hit can be charged
-    /// twice.** Nothing is ever repeated where this is not asked for, and a refund not even then.
+    /// All tries together stay within the backend's deadline, so a call that timed out is not repeated. **A
+    /// failed call may have been carried out: a repeated hit can be charged twice.** Nothing is repeated
+    /// without this setting, and refunds are never repeated.
     #[must_use]
     pub fn retry(times: u32) -> Self {
         Self::policy(FailurePolicy {
@@ -134,7 +135,7 @@ impl OnError {
         })
     }
 
-    /// The longest wait before the first repetition; every further one may be twice as long.
+    /// Sets the longest wait before the first retry; each further wait may be twice as long.
     #[must_use]
     pub fn backoff(self, first: Duration) -> Self {
         let mut policy = self.into_policy();
@@ -144,17 +145,17 @@ impl OnError {
         Self::policy(policy)
     }
 
-    /// Leaves the backend alone while this breaker is open. For one backend each: the failures of
-    /// one are no reason to avoid another.
+    /// Stops calling the backend while this breaker is open. Use a breaker for one backend only: the
+    /// failures of one are no reason to avoid another.
     #[must_use]
     pub fn breaker(self, breaker: CircuitBreaker) -> Self {
         Self::policy(FailurePolicy { breaker: Some(breaker), ..self.into_policy() })
     }
 
-    /// What to do when all of this has not helped.
+    /// Sets what to do if all of this has not helped.
     ///
-    /// Tries add up and fallbacks are asked in turn. Of two breakers the first is kept, and of two
-    /// last words the second.
+    /// Retries add up, and fallbacks are asked in turn. Of two breakers the first is kept, and of two final
+    /// outcomes the second.
     #[must_use]
     pub fn or(self, next: Self) -> Self {
         let (first, next) = (self.into_policy(), next.into_policy());
@@ -193,12 +194,12 @@ impl OnError {
         }
     }
 
-    /// Whether a failure is answered without another call.
+    /// Whether a failure is handled without another call.
     pub(crate) fn is_word(&self) -> bool {
         self.get().is_none()
     }
 
-    /// The last word.
+    /// The final outcome.
     pub(crate) fn outage(&self) -> Outage {
         match &self.0 {
             Repr::Word(outage) => *outage,
@@ -214,7 +215,7 @@ impl OnError {
         self.get()?.breaker.as_ref()
     }
 
-    /// The backend to ask when `failed` of the fallbacks have failed as well.
+    /// The backend to ask once `failed` of the fallbacks have failed as well.
     pub(crate) fn next(&self, failed: usize) -> Option<&SharedBackend> {
         self.get()?.fallbacks.get(failed)
     }
@@ -226,7 +227,7 @@ impl Default for OnError {
     }
 }
 
-/// Equal are policies that do the same with the same backends and the same breaker.
+/// Policies are equal if they do the same with the same backends and the same breaker.
 impl PartialEq for OnError {
     fn eq(&self, other: &Self) -> bool {
         let (one, two) = match (self.get(), other.get()) {

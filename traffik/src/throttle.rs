@@ -1,4 +1,4 @@
-//! [`Throttle`]: one limit under one uid, and what can be asked of it.
+//! [`Throttle`]: one rate limit under one uid, and the operations on it.
 
 #[cfg(feature = "tower")]
 mod answers;
@@ -25,10 +25,10 @@ use crate::strategy::{IntoStrategy, Strategy};
 use crate::subject::IntoSubject;
 use crate::{pipeline, resilience::OnError};
 
-/// One limit: a uid, a rate, a strategy, and on whose account hits go.
+/// A rate limit: a uid, a rate, a strategy, and a way to tell which client a hit is charged to.
 ///
-/// A cheap handle; clones are the same throttle. Made by [`Throttle::builder`], usually once, in a
-/// `static LazyLock<Throttle>`.
+/// A cheap handle: clones refer to the same throttle. Create one with [`Throttle::builder`], usually once,
+/// in a `static LazyLock<Throttle>`.
 ///
 /// ```
 /// use std::sync::LazyLock;
@@ -45,7 +45,7 @@ use crate::{pipeline, resilience::OnError};
 /// assert!(!MAIL.check("ann").cost(2).await?.is_allowed(), "asks, and charges nothing");
 /// assert!(MAIL.hit("ann").await?.is_allowed());
 ///
-/// // With `?`, a refusal is an error that axum answers with 429.
+/// // With `?`, a refusal becomes an error, which axum turns into a 429 response.
 /// let refused = MAIL.hit("ann").await?.into_result().unwrap_err();
 /// assert!(refused.retry_after().is_some_and(|wait| wait.as_secs() <= 3600));
 ///
@@ -77,7 +77,8 @@ impl WeakThrottle {
 }
 
 impl Throttle {
-    /// Starts a throttle of this unique id: ASCII letters, digits and `: . _ - / @`, at most 64.
+    /// Starts building a throttle with this unique id: ASCII letters, digits and `: . _ - / @`, at most 64
+    /// characters.
     #[track_caller]
     pub fn builder(uid: impl Into<String>) -> ThrottleBuilder {
         ThrottleBuilder::new(uid.into(), std::panic::Location::caller())
@@ -97,7 +98,7 @@ impl Throttle {
         WeakThrottle(Arc::downgrade(&self.0))
     }
 
-    /// Whether both handles are one throttle.
+    /// Whether both handles refer to the same throttle.
     pub(crate) fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -112,31 +113,32 @@ impl Throttle {
         self.0.settings.load()
     }
 
-    /// The settings, if they were never changed.
+    /// The settings, if they have never been changed.
     #[inline]
     #[cfg(feature = "memory")]
     pub(crate) fn built(&self) -> Option<&Settings> {
         self.0.settings.built()
     }
 
-    /// The unique id.
+    /// Returns the unique id.
     #[must_use]
     pub fn uid(&self) -> &'static str {
         self.0.uid
     }
 
-    /// Whether hits are counted at all; see [`Registry::disable`](crate::Registry::disable).
+    /// Returns `true` unless the throttle has been switched off; see
+    /// [`Registry::disable`](crate::Registry::disable).
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.0.enabled.load(Ordering::Relaxed)
     }
 
-    /// Switches the throttle off or on. While off, every hit passes uncounted.
+    /// Switches the throttle on or off. While it is off, every hit passes uncounted.
     pub fn set_enabled(&self, enabled: bool) {
         self.0.enabled.store(enabled, Ordering::Relaxed);
     }
 
-    /// The rate, unless it is computed from each request.
+    /// Returns the rate, or `None` if it is computed from each request.
     #[must_use]
     pub fn rate(&self) -> Option<Rate> {
         match &self.settings().rate {
@@ -145,7 +147,7 @@ impl Throttle {
         }
     }
 
-    /// The default cost, unless it is computed from each request.
+    /// Returns the default cost, or `None` if it is computed from each request.
     #[must_use]
     pub fn cost(&self) -> Option<u64> {
         match self.settings().cost {
@@ -154,13 +156,14 @@ impl Throttle {
         }
     }
 
-    /// The strategy.
+    /// Returns the strategy.
     #[must_use]
     pub fn strategy(&self) -> Arc<dyn Strategy> {
         self.settings().strategy().clone()
     }
 
-    /// The backend of its own, if it has one; otherwise the router, the process or the context says.
+    /// Returns the throttle's own backend, if it has one. Otherwise the router, the process or the context
+    /// provides the backend.
     #[must_use]
     pub fn backend(&self) -> Option<SharedBackend> {
         match &self.settings().backend {
@@ -169,54 +172,55 @@ impl Throttle {
         }
     }
 
-    // ---- asking -------------------------------------------------------------------------------
+    // // ---- operations on accounts -----------------------------------------------------------------
 
     /// Charges one hit, all or nothing.
     ///
-    /// A subject that is a request (`&Parts`) brings its own identity, cost and rules; any other is
-    /// the identity itself. Await it, or set a [`cost`](Attempt::cost) first.
+    /// If the subject is a request (`&Parts`), its identity, cost and rules are evaluated; any other
+    /// subject is the identity itself. Await the returned value, optionally after setting a
+    /// [`cost`](Attempt::cost).
     ///
     /// # Errors
-    /// When the backend cannot be asked, or the throttle cannot be used as it is set up. Never
-    /// because the client is over its limit: that is a [`Decision`](crate::Decision).
+    /// Fails if the backend cannot decide, or if the throttle is misconfigured. Being over the limit is not
+    /// an error: that is a [`Decision`](crate::Decision).
     pub fn hit<'a>(&'a self, subject: impl IntoSubject<'a>) -> Attempt<'a> {
         Attempt::new(self, subject.into_subject())
     }
 
-    /// Says what [`hit`](Throttle::hit) would, and charges nothing.
+    /// Returns what [`hit`](Throttle::hit) would return, without charging anything.
     ///
     /// # Errors
-    /// As [`hit`](Throttle::hit).
+    /// Same as [`hit`](Throttle::hit).
     pub fn check<'a>(&'a self, subject: impl IntoSubject<'a>) -> Check<'a> {
         Check::new(self, subject.into_subject())
     }
 
-    /// The state of the subject's account; `None` if it is exempt.
+    /// Returns the state of the subject's account, or `None` if the subject is exempt.
     ///
     /// # Errors
-    /// As [`hit`](Throttle::hit).
+    /// Same as [`hit`](Throttle::hit).
     pub fn stat<'a>(&'a self, subject: impl IntoSubject<'a>) -> StatOf<'a> {
         StatOf::new(self, subject.into_subject())
     }
 
-    /// Charges a cost that is not known yet: what is likely, or the most that it can be. What was
-    /// used is told to the [`Reservation`](crate::Reservation) in the end.
+    /// Charges a cost that is not known yet: an estimate, or the maximum. Settle the returned
+    /// [`Reservation`](crate::Reservation) once the actual cost is known.
     ///
     /// # Errors
-    /// When the subject is over its limit, and as [`hit`](Throttle::hit).
+    /// Fails if the subject is over its limit, and otherwise in the same cases as [`hit`](Throttle::hit).
     pub fn reserve<'a>(&'a self, subject: impl IntoSubject<'a>) -> Reserve<'a> {
         Reserve::new(self, subject.into_subject())
     }
 
-    /// Queues hits about one subject, to be charged together in the end, or not at all.
+    /// Creates a queue of hits for one subject, to be charged together at the end or not at all.
     pub fn quota<'a>(&self, subject: impl IntoSubject<'a>) -> Quota<'a> {
         Quota::new(self, subject)
     }
 
-    /// Gives units back: never above a full account, and only into the present window.
+    /// Gives units back, but never beyond a full account, and only into the current window.
     ///
     /// # Errors
-    /// When the backend cannot be asked; whether anything was given back is then unknown.
+    /// Fails if the backend call fails; it is then unknown whether anything was given back.
     pub async fn refund<'a>(&'a self, subject: impl IntoSubject<'a>, units: u64) -> Result<(), Error> {
         let entries = [pipeline::Entry::account(self)];
         pipeline::decide(&entries, subject.into_subject(), Op::Refund { at: None }, Some(units)).await?;
@@ -226,22 +230,23 @@ impl Throttle {
     /// Forgets what the subject has used.
     ///
     /// # Errors
-    /// When the backend cannot be asked.
+    /// Fails if the backend call fails.
     pub async fn reset<'a>(&'a self, subject: impl IntoSubject<'a>) -> Result<(), Error> {
         let entries = [pipeline::Entry::account(self)];
         pipeline::decide(&entries, subject.into_subject(), Op::Reset, Some(1)).await?;
         Ok(())
     }
 
-    // ---- changing at run time -----------------------------------------------------------------
+    // // ---- changes at run time --------------------------------------------------------------------
 
-    /// Changes the settings as a whole: a hit sees all of the change or none of it. What is the user's goes in as a clone,
-    /// so that it is let go of after the lock if it is refused: it may know the throttle.
+    /// Changes the settings as a whole: a hit sees all of the change or none of it. Pass in clones of
+    /// user-provided values: if the change is rejected, the caller's original is dropped only after the
+    /// lock is released, and its destructor may call back into the throttle.
     fn change(&self, change: impl FnOnce(&mut Settings) -> Result<(), Error>) -> Result<(), Error> {
         self.0.settings.change(change)
     }
 
-    /// The same of a change that cannot fail.
+    /// Same as `change`, for changes that cannot fail.
     fn adjust(&self, change: impl FnOnce(&mut Settings)) {
         let Ok(()) = self.0.settings.change(|settings| {
             change(settings);
@@ -249,11 +254,11 @@ impl Throttle {
         });
     }
 
-    /// Changes the rate. Whether what clients have used carries over is each strategy's to say.
+    /// Changes the rate. Whether clients keep what they have used depends on the strategy.
     ///
     /// # Errors
-    /// When the rate is not valid, the strategy cannot count it, or the default cost could never pass under it; nothing is
-    /// changed then.
+    /// Fails, and changes nothing, if the rate is invalid, if the strategy cannot count it, or if the
+    /// default cost could never pass under it.
     pub fn set_rate(&self, rate: impl IntoRate) -> Result<(), Error> {
         let rate = rate.into_rate()?;
         self.change(|settings| {
@@ -263,23 +268,25 @@ impl Throttle {
         })
     }
 
-    /// Changes the default cost. One that can never pass refuses everybody, and is logged as an error.
+    /// Changes the default cost. A cost that can never pass refuses every hit, and is logged as an error.
     pub fn set_cost(&self, cost: u64) {
         let mut checked = Ok(());
         self.adjust(|settings| {
             settings.cost = Source::Fixed(cost);
             checked = settings.check_cost(self.uid());
         });
-        // Not under the lock: whoever listens may know the throttle.
+        // After the lock is released: the subscriber may call back into the throttle.
         if let Err(error) = checked {
             tracing::error!(target: "traffik", %error, "a cost was set that refuses every request");
         }
     }
 
-    /// Changes the strategy; clients start afresh unless it counts as the old one did.
+    /// Changes the strategy. Clients start afresh unless the new strategy counts the same way as the old
+    /// one.
     ///
     /// # Errors
-    /// When it cannot count the rate, or the default cost could never pass under it; nothing is changed then.
+    /// Fails, and changes nothing, if the strategy cannot count the rate, or if the default cost could
+    /// never pass under it.
     pub fn set_strategy(&self, strategy: impl IntoStrategy) -> Result<(), Error> {
         let strategy = strategy.into_strategy();
         self.change(|settings| {
@@ -296,7 +303,7 @@ impl Throttle {
     /// Changes the backend. Counters are not carried over.
     ///
     /// # Errors
-    /// On a throttle with a dynamic backend: it has none of its own to change.
+    /// Fails if the throttle has a dynamic backend, since it then has no backend of its own to change.
     pub fn set_backend(&self, backend: impl Into<SharedBackend>) -> Result<(), Error> {
         let backend = backend.into();
         self.change(|settings| {
@@ -313,8 +320,8 @@ impl Throttle {
         self.adjust(|settings| settings.on_error = Some(on_error));
     }
 
-    /// Changes what becomes of reservations that are dropped unsettled; those made before go by what
-    /// was said then.
+    /// Changes what happens to reservations that are dropped unsettled. Reservations made earlier keep the
+    /// previous rule.
     pub fn set_on_cancel(&self, rule: OnCancel) {
         self.adjust(|settings| settings.on_cancel = rule);
     }
@@ -322,7 +329,7 @@ impl Throttle {
     /// Adds a rule.
     ///
     /// # Errors
-    /// When its path pattern is not valid; nothing is changed then.
+    /// Fails, and changes nothing, if the rule's path pattern is invalid.
     pub fn add_rule(&self, rule: Rule) -> Result<(), Error> {
         if let Some(error) = rule.error() {
             return Err(error.clone());

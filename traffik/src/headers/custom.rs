@@ -1,4 +1,4 @@
-//! What was asked for beyond the two families: other names, and headers of one's own.
+//! Custom names for the two families, and custom headers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, header};
 
 use crate::decision::Stat;
 
-/// What the draft's own headers are called, and what tells where a message ends.
+/// Names that already have a meaning: the draft's own headers, and the headers that frame a message.
 const TAKEN: [HeaderName; 5] = [
     HeaderName::from_static("ratelimit"),
     HeaderName::from_static("ratelimit-policy"),
@@ -16,7 +16,7 @@ const TAKEN: [HeaderName; 5] = [
     header::TRANSFER_ENCODING,
 ];
 
-/// Makes a header's value from an account.
+/// Computes a header's value from an account.
 pub(super) type Make = Arc<dyn Fn(&Stat) -> Option<HeaderValue> + Send + Sync>;
 
 #[derive(Clone, Default)]
@@ -26,12 +26,12 @@ pub(super) struct Custom {
     /// Names for limit, remaining and reset.
     pub(super) names: Option<[HeaderName; 3]>,
     pub(super) more: Vec<(HeaderName, Make)>,
-    /// The first mistake, reported where a throttle or an app is given the headers.
+    /// The first mistake, reported when a throttle or an app is given the headers.
     pub(super) mistake: Option<String>,
 }
 
 impl Custom {
-    /// Reads a header's name. A bad one is noted, and its header left out.
+    /// Parses a header's name. An invalid one is recorded as a mistake, and its header left out.
     pub(super) fn name(&mut self, name: &str) -> Option<HeaderName> {
         let read: Option<HeaderName> = name.parse().ok();
         match &read {
@@ -48,7 +48,7 @@ impl Custom {
         None
     }
 
-    /// Reads the names of limit, remaining and reset.
+    /// Parses the names of limit, remaining and reset.
     pub(super) fn three(&mut self, names: [&str; 3]) -> Option<[HeaderName; 3]> {
         let [Some(limit), Some(remaining), Some(reset)] = names.map(|name| self.name(name)) else {
             return None;

@@ -1,12 +1,12 @@
-//! Members of the draft's lists: `"name";q=20;w=60`, as RFC 9651 writes strings and integers.
+//! Members of the draft's lists, `"name";q=20;w=60`, with strings and integers as in RFC 9651.
 
 use std::fmt::Write;
 
 /// The largest integer of a structured field (RFC 9651 §3.3.1).
 pub(super) const MOST: u64 = 999_999_999_999_999;
 
-/// A policy's name as it stands between the quotes: quotes and backslashes escaped, everything that
-/// a string can't hold percent-encoded, and `%` too, so that no two names become one.
+/// Encodes a policy's name for use between quotes: quotes and backslashes are escaped, and characters that
+/// a string cannot hold are percent-encoded. So is `%`, so that no two names become the same.
 pub(super) fn encode(name: &str) -> Box<str> {
     let mut encoded = String::with_capacity(name.len());
     for byte in name.bytes() {
@@ -16,14 +16,14 @@ pub(super) fn encode(name: &str) -> Box<str> {
                 encoded.push(char::from(byte));
             }
             b' '..=b'~' if byte != b'%' => encoded.push(char::from(byte)),
-            // Writing to a string doesn't fail.
+            // Writing to a string cannot fail.
             _ => drop(write!(encoded, "%{byte:02X}")),
         }
     }
     encoded.into()
 }
 
-/// Several header values in one buffer, each from where the one before ended.
+/// Several header values in one buffer, one after the other.
 pub(super) struct Text(Vec<u8>);
 
 impl Text {
@@ -43,7 +43,8 @@ impl Text {
         self.0.extend_from_slice(bytes);
     }
 
-    /// Starts a member named so, unless the list that began at `start` has one; says whether.
+    /// Starts a member with this name, unless the list that began at `start` already has one; returns
+    /// whether it did.
     pub(super) fn member(&mut self, start: usize, name: &str) -> bool {
         let there = &self.0[start..];
         if has(there, name.as_bytes()) {
@@ -75,7 +76,7 @@ impl Text {
         let mut start = digits.len();
         loop {
             start -= 1;
-            // A remainder of ten is a digit.
+            // A remainder modulo ten is a digit.
             digits[start] = b'0' + (left % 10) as u8;
             left /= 10;
             if left == 0 || start == 0 {
@@ -86,8 +87,8 @@ impl Text {
     }
 }
 
-/// Whether a line holds members as the present draft has them, strings with parameters, and nothing else. Those of older
-/// drafts (`limit=100, remaining=50`) would make the whole list one that no parser reads.
+/// Whether a line holds only members as in the current draft: strings with parameters. Members of older
+/// drafts (`limit=100, remaining=50`) would make the whole list unparsable.
 pub(super) fn is_list(line: &[u8]) -> bool {
     let mut rest = line;
     loop {
@@ -102,8 +103,8 @@ pub(super) fn is_list(line: &[u8]) -> bool {
     }
 }
 
-/// What stands before the next comma outside of strings, and what behind it, if there is one; `None` if a string has no
-/// end.
+/// The text before the next comma outside strings, and the text after it if there is a comma; `None` if a
+/// string is not terminated.
 fn to_comma(text: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let mut at = 0;
     while let Some(byte) = text.get(at) {
@@ -116,7 +117,7 @@ fn to_comma(text: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     Some((text, None))
 }
 
-/// Whether a list has a member of this encoded name. A parameter's string names none.
+/// Whether a list has a member with this encoded name. Strings in parameters do not count.
 fn has(list: &[u8], name: &[u8]) -> bool {
     let mut rest = Some(list);
     while let Some(text) = rest.and_then(|list| list.trim_ascii_start().strip_prefix(b"\"")) {
@@ -129,7 +130,7 @@ fn has(list: &[u8], name: &[u8]) -> bool {
     false
 }
 
-/// Where the string ends whose opening quote has just been read.
+/// The end of a string whose opening quote has just been read.
 fn string_end(text: &[u8]) -> Option<usize> {
     let mut escaped = false;
     text.iter().position(|byte| {

@@ -5,8 +5,8 @@ use http::HeaderValue;
 
 use super::member::MOST;
 
-/// Numbers below this stand ready, four digits each: limits are seldom larger, and an answer carries
-/// several.
+/// Numbers below this are precomputed with four digits each: limits are seldom larger, and a response
+/// carries several numbers.
 const READY: usize = 10_000;
 
 static DIGITS: [[u8; 4]; READY] = {
@@ -24,7 +24,7 @@ static DIGITS: [[u8; 4]; READY] = {
     digits
 };
 
-/// The number's digits, where they stand ready.
+/// The number's digits, if they are precomputed.
 #[inline]
 pub(super) fn ready(number: u64) -> Option<&'static [u8]> {
     let digits = DIGITS.get(usize::try_from(number).ok()?)?;
@@ -32,7 +32,7 @@ pub(super) fn ready(number: u64) -> Option<&'static [u8]> {
     digits.get(zeros..)
 }
 
-/// The number as a header's value, or the largest that a structured field can hold.
+/// The number as a header value, capped at the largest that a structured field can hold.
 pub(super) fn value(number: u64) -> HeaderValue {
     let digits = ready(number).map(|digits| HeaderValue::from_maybe_shared(Bytes::from_static(digits)));
     match digits {

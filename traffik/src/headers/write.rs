@@ -1,5 +1,5 @@
-//! Writing the headers of one place, a handler's gate or a layer, onto an answer that may carry
-//! those of an inner one.
+//! Writes the headers of one place, a handler's gate or a layer, to a response that may already carry those
+//! of an inner one.
 
 use std::ops::Range;
 
@@ -19,20 +19,20 @@ static LEGACY: [HeaderName; 3] = [
     HeaderName::from_static("x-ratelimit-reset"),
 ];
 
-/// What one throttle has to say on an answer.
+/// What one throttle reports on a response.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) headers: Headers,
     pub(crate) stat: Stat,
-    /// Its policy's window in microseconds, 0 if it has none.
+    /// The policy's window in microseconds, 0 if it has none.
     pub(crate) window: u64,
     pub(crate) refused: bool,
-    /// What the throttle charged for the request: left after all if it is given back.
+    /// What the throttle charged for the request; it is available again if the charge is given back.
     pub(crate) charged: u64,
 }
 
 impl Report {
-    /// Whether the first speaks for both: it refused, or else less is left of it.
+    /// Whether `self` takes precedence: it refused, or else it has fewer units left.
     fn nearer(&self, other: &Self) -> bool {
         let rank = |report: &Self| (!report.refused, report.stat.remaining);
         rank(self) < rank(other)
@@ -46,15 +46,15 @@ impl Report {
         self.headers.policy(self.stat.uid)
     }
 
-    /// Whether all that it writes has the usual names.
+    /// Whether it only writes headers with the standard names.
     fn is_plain(&self) -> bool {
         self.headers.custom.is_none()
     }
 
-    /// Whether an answer carries something of what it would write.
+    /// Whether a response already carries some of the headers that this report would write.
     fn meets_others(&self, headers: &HeaderMap) -> bool {
         let Headers { draft, legacy, .. } = self.headers;
-        // An answer has few headers: looking at them is quicker than hashing three names.
+        // A response has few headers: comparing them all is faster than hashing three names.
         headers
             .keys()
             .any(|name| (draft && (*name == POLICY || *name == LIMIT)) || (legacy && *name == LEGACY[1]))
@@ -62,7 +62,7 @@ impl Report {
 }
 
 impl Text {
-    /// Adds to a list of policies.
+    /// Adds a member to a list of policies.
     fn policy(&mut self, start: usize, report: &Report) {
         if self.member(start, report.policy()) {
             self.parameter("q", report.stat.limit);
@@ -72,7 +72,7 @@ impl Text {
         }
     }
 
-    /// Adds to a list of what is left.
+    /// Adds a member to a list of remaining units.
     fn limit(&mut self, start: usize, report: &Report) {
         if self.member(start, report.policy()) {
             self.parameter("r", report.stat.remaining);
@@ -81,11 +81,11 @@ impl Text {
     }
 }
 
-/// Values that go into the map once all of them are written, into one buffer.
+/// Values in one shared buffer, which go into the map once all of them are written.
 type Written<'a> = SmallVec<[(&'a HeaderName, Range<usize>); 5]>;
 
-/// Writes what the throttles of one place report. `settled` says that the answer is another place's
-/// refusal, whose legacy headers stand.
+/// Writes what the throttles of one place report. `settled` says that the response is a refusal by another
+/// place, whose legacy headers take precedence.
 pub(crate) fn write(reports: &[Report], headers: &mut HeaderMap, settled: bool) {
     match reports {
         [report] if report.is_plain() && !report.meets_others(headers) => write_one(report, headers),
@@ -93,13 +93,13 @@ pub(crate) fn write(reports: &[Report], headers: &mut HeaderMap, settled: bool) 
     }
 }
 
-/// The most frequent answer: one report, under the usual names, on an answer that carries none yet.
+/// The most common case: one report, under the standard names, on a response that carries none of them yet.
 fn write_one(report: &Report, headers: &mut HeaderMap) {
     let Stat { limit, remaining, .. } = report.stat;
     let wait = seconds(&report.stat);
     if report.headers.draft && report.headers.legacy {
-        // A map has room for six at first. These are five, the answer's type and its length, which axum adds at the
-        // end, make seven: growing then would move all the others.
+        // A new map has room for six. These five make seven with the response's content type and with its
+        // length, which axum adds at the end; growing then would move all the others.
         headers.reserve(6);
     }
     if report.headers.draft {
@@ -119,14 +119,14 @@ fn write_one(report: &Report, headers: &mut HeaderMap) {
 }
 
 fn insert(headers: &mut HeaderMap, name: &HeaderName, text: Bytes) {
-    // Names are encoded and the rest are digits, so this never fails; if it did, no header would be
-    // better than no answer.
+    // Names are encoded and the rest are digits, so this never fails. If it did, sending no header would be
+    // better than sending no response.
     if let Ok(value) = HeaderValue::from_maybe_shared(text) {
         headers.insert(name, value);
     }
 }
 
-/// Any number of reports, on an answer that may carry others.
+/// The general case: any number of reports, on a response that may carry others.
 fn write_all(reports: &[Report], headers: &mut HeaderMap, settled: bool) {
     let mut text = Text::with_capacity(96 * reports.len() + 32);
     let mut written = Written::new();
@@ -160,13 +160,14 @@ fn write_all(reports: &[Report], headers: &mut HeaderMap, settled: bool) {
     own(reports, headers);
 }
 
-/// Whether none of the others is nearer to its limit; of equals the first speaks.
+/// Whether no other report takes precedence; among equals, the first does.
 fn speaks<'a>(at: usize, report: &Report, mut others: impl Iterator<Item = (usize, &'a Report)>) -> bool {
     !others.any(|(place, other)| other.nearer(report) || (place < at && !report.nearer(other)))
 }
 
-/// Starts a list with what the answer carries of it, on however many lines, and says where. A line of another draft,
-/// such as a service further in may send, goes: beside ours it would have clients ignore both.
+/// Starts a list with the members that the response already carries, on however many lines, and returns
+/// where it starts. A line in another draft's format, such as an inner service may send, is dropped: next
+/// to ours it would make clients ignore both.
 fn list(text: &mut Text, headers: &HeaderMap, name: &HeaderName) -> usize {
     let start = text.len();
     for line in headers.get_all(name).iter().filter(|line| is_list(line.as_bytes())) {
@@ -178,8 +179,9 @@ fn list(text: &mut Text, headers: &HeaderMap, name: &HeaderName) -> usize {
     start
 }
 
-/// Whether the answer's own legacy headers stay: an account nearer to its limit wrote them, or, on a
-/// refusal, whoever wrote the answer. Two lines of one of them are two accounts', and no reader knows which.
+/// Whether the response's own legacy headers stay: because an account nearer to its limit wrote them, or
+/// because the response is a refusal and whoever wrote it knows best. If one of them occurs twice, the
+/// lines stem from two accounts, and no reader could tell which.
 fn stands(headers: &HeaderMap, names: &[HeaderName; 3], report: &Report, settled: bool) -> bool {
     let Some(there) = headers.get(&names[1]) else { return false };
     if names.iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
@@ -189,7 +191,8 @@ fn stands(headers: &HeaderMap, names: &[HeaderName; 3], report: &Report, settled
     settled || report.refused || there.is_some_and(|there| there <= report.stat.remaining)
 }
 
-/// Headers of the user's own. One that the answer carries already stays: its author is nearer.
+/// Writes the user's custom headers. One that the response already carries stays, since its author is
+/// nearer.
 fn own(reports: &[Report], headers: &mut HeaderMap) {
     for (at, report) in reports.iter().enumerate() {
         for (name, make) in report.headers.more() {
@@ -207,9 +210,9 @@ fn own(reports: &[Report], headers: &mut HeaderMap) {
     }
 }
 
-/// Whole seconds until there is room again for what was asked, or until the account is full.
+/// Whole seconds until there is room for what was requested, or else until the account is full.
 fn seconds(stat: &Stat) -> u64 {
     let wait = stat.retry_after.unwrap_or(stat.reset_after);
-    // Nanoseconds below a microsecond are none of a limit's.
+    // Limits have no resolution below a microsecond, so nanoseconds are ignored.
     wait.as_secs().saturating_add(u64::from(wait.subsec_micros() > 0))
 }

@@ -1,4 +1,4 @@
-//! [`QuotaError`]: why work under a quota came to nothing.
+//! [`QuotaError`]: why work under a quota failed.
 
 use std::fmt;
 
@@ -6,25 +6,25 @@ use crate::decision::Throttled;
 use crate::error::Error;
 use crate::reserve::ReserveError;
 
-/// Any error, as work returns it.
+/// Any error, as returned by the work.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a `run` failed. In axum a response: `429` for a refusal, `503` or `500` for a failure, `500` for
-/// the work's own error.
+/// The reason why a `run` failed. In axum it is also a response: `429` for a refusal, `503` or `500` for a
+/// failure, `500` for the work's own error.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum QuotaError {
-    /// A quota refused, and nothing of it is charged: in the end, or already while the work asked.
+    /// The quota was refused, at the end or already within the work, and nothing of it is charged.
     Refused(Throttled),
     /// No decision could be made.
     Failed(Error),
-    /// The work failed by itself.
+    /// The work itself failed.
     Work(BoxError),
 }
 
 impl QuotaError {
-    /// An error of the work, told for what it is: a refusal or a failure that the work met itself, or
-    /// that of a context inside it.
+    /// Classifies an error of the work: it may be a refusal or a failure that the work ran into, or the
+    /// error of a nested context.
     pub(super) fn of(error: BoxError) -> Self {
         let error = match error.downcast::<Self>() {
             Ok(inside) => return *inside,
@@ -43,7 +43,7 @@ impl QuotaError {
         }
     }
 
-    /// The refusal, if it is one.
+    /// Returns the refusal, if it is one.
     #[must_use]
     pub fn throttled(&self) -> Option<&Throttled> {
         match self {

@@ -1,15 +1,15 @@
-//! [`PaidErrors`]: which errors of the work are paid for all the same.
+//! [`PaidErrors`]: the errors of the work after which it is still paid for.
 
 use super::BoxError;
 
-/// What [`apply_on_error`](super::Quota::apply_on_error) takes: `true` for all errors, `false` for none
-/// (the default), or a function that says of each.
+/// The argument of [`apply_on_error`](super::Quota::apply_on_error): `true` for all errors, `false` for
+/// none (the default), or a function that decides for each error.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say which errors are paid for",
     note = "pass `true` for all of them, or a closure that names its argument's type: `|error: &BoxError| error.is::<Timeout>()`"
 )]
 pub trait PaidErrors: Send + Sync {
-    /// Whether work that ended with this error is paid for.
+    /// Returns whether work that ended with this error is paid for.
     fn pays(&self, error: &BoxError) -> bool;
 }
 

@@ -13,7 +13,7 @@ use crate::reserve::{Reservation, Tab};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
-/// One hit to be. Its throttle may stand there again further on, after others.
+/// A pending hit. Its throttle may occur again further on, after others.
 #[derive(Clone)]
 struct Item {
     throttle: Throttle,
@@ -36,7 +36,7 @@ struct Inner<'a> {
     state: Mutex<State>,
 }
 
-/// A cheap handle; clones are the same queue.
+/// A cheap handle: clones refer to the same queue.
 #[derive(Clone)]
 pub(super) struct Queue<'a>(Arc<Inner<'a>>);
 
@@ -55,7 +55,7 @@ impl<'a> Queue<'a> {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change leaves a whole state behind.
+        // Every change leaves a consistent state behind.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -150,7 +150,7 @@ impl<'a> Queue<'a> {
             }
             Err(error) => error,
         };
-        // Called without the lock: it is somebody else's code.
+        // Called without the lock, since it is the user's code.
         let errors = self.state().on_error.take();
         let pays = errors.is_some_and(|errors| errors.pays(&error));
         let applied = if pays { Some(self.apply().await) } else { None };
@@ -175,14 +175,14 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// What is queued here and in the contexts outside: it is decided together in the end.
+    /// What is queued here and in the outer contexts; it is decided together in the end.
     fn waiting(&self) -> Vec<Item> {
         let mut all = self.0.parent.as_ref().map_or_else(Vec::new, Self::waiting);
         all.extend_from_slice(&self.state().queued);
         all
     }
 
-    /// All that is here, for the outer context.
+    /// Everything in this context, for the outer one.
     fn hand_over(&self) -> (Vec<Item>, Vec<Reservation>, u64) {
         let mut state = self.state();
         let queued = std::mem::take(&mut state.queued);
@@ -191,15 +191,15 @@ impl<'a> Queue<'a> {
         (queued, std::mem::take(&mut state.held), held_cost)
     }
 
-    /// Charges what is queued. It leaves the queue first, so that nothing is charged twice by two
-    /// calls at once, and comes back if it is refused. After a failure it may have been charged.
+    /// Charges what is queued. It leaves the queue first, so that two concurrent calls don't charge
+    /// anything twice, and returns if it is refused. After a failure it may have been charged.
     async fn charge(&self) -> Result<(Decision, Reservation, u64), Error> {
         let taken = std::mem::take(&mut self.state().queued);
         let outcome = self.decide(Op::Hit, &taken).await;
         if outcome.as_ref().is_ok_and(|(decision, _)| !decision.is_allowed()) {
             self.state().queued.splice(0..0, taken);
         }
-        // Of the exempt, and where a shadow refuses, nothing is.
+        // Nothing for exempt clients, and where shadow mode lets a refusal pass.
         outcome.map(|(decision, reservation)| {
             let units = reservation.charged();
             (decision, reservation, units)
@@ -207,7 +207,7 @@ impl<'a> Queue<'a> {
     }
 
     async fn decide(&self, op: Op, items: &[Item]) -> Result<(Decision, Reservation), Error> {
-        // One hit a throttle: a stack decides each once.
+        // One hit per throttle: a stack decides each throttle once.
         let mut all: Vec<(&Throttle, Overrides)> = Vec::new();
         for Item { throttle, units } in items {
             match all.iter_mut().find(|(other, _)| other.same(throttle)) {

@@ -1,7 +1,7 @@
-//! [`ByUid`]: a map of the few that have a uid, in the order of their uids.
+//! [`ByUid`]: a small map, ordered by uid.
 //!
-//! A sorted list: throttles are some hundreds at most, and enter once. The standard map of trees is a
-//! twentieth of what there is to compile in this crate, for each kind of value.
+//! A sorted list: there are a few hundred throttles at most, and each enters once. For each type of value,
+//! the standard `BTreeMap` would add a twentieth to the code that this crate has to compile.
 
 pub(super) struct ByUid<V>(Vec<(Box<str>, V)>);
 
@@ -24,7 +24,7 @@ impl<V> ByUid<V> {
         self.find(uid).ok().map(|place| &self.0[place].1)
     }
 
-    /// The value of this uid, made if there is none.
+    /// Returns the value of this uid, inserting one if there is none.
     pub(super) fn get_or_insert(&mut self, uid: &str, make: impl FnOnce() -> V) -> &mut V {
         let place = self.find(uid).unwrap_or_else(|place| {
             self.0.insert(place, (uid.into(), make()));

@@ -1,13 +1,14 @@
-//! [`Orders`]: what was asked of throttles before they were there.
+//! [`Orders`]: switches and rules for throttles that do not exist yet.
 
 use super::by_uid::ByUid;
 use crate::rules::Rule;
 use crate::throttle::Throttle;
 
-/// The most uids that orders are kept for: names come from operators, and those misspell.
+/// The most uids that orders are kept for: operators enter the uids, and may misspell them.
 pub(super) const MOST: usize = 1024;
 
-/// Tells of an order that there was no room for. Not under the registry's lock: whoever listens may know it.
+/// Logs an order that there was no room for. Don't hold the registry's lock: the subscriber may call back
+/// into the registry.
 pub(super) fn tell_dropped(uid: &str) {
     tracing::warn!(
         target: "traffik", uid,
@@ -18,7 +19,7 @@ pub(super) fn tell_dropped(uid: &str) {
 /// Switches and rules for throttles that have not entered the registry yet.
 #[derive(Default)]
 pub(super) struct Orders {
-    /// Whether newcomers start switched off.
+    /// Whether new throttles start switched off.
     all_off: bool,
     by_uid: ByUid<Order>,
 }
@@ -32,19 +33,19 @@ struct Order {
 impl Orders {
     pub(super) fn switch_all(&mut self, enabled: bool) {
         self.all_off = !enabled;
-        // The later word holds, as it does for throttles that are there.
+        // The later order wins, as it does for throttles that exist.
         self.by_uid.values_mut().for_each(|order| order.enabled = None);
         self.by_uid.retain(|order| !order.rules.is_empty());
     }
 
-    /// Says whether there was room for it.
+    /// Returns whether there was room for it.
     pub(super) fn switch(&mut self, uid: &str, enabled: bool) -> bool {
         let Some(order) = self.order(uid) else { return false };
         order.enabled = Some(enabled);
         true
     }
 
-    /// Keeps a rule, or gives it back where there is no room for it.
+    /// Keeps a rule, or returns it if there is no room for it.
     pub(super) fn add_rule(&mut self, uid: &str, rule: Rule) -> Option<Rule> {
         let Some(order) = self.order(uid) else { return Some(rule) };
         order.rules.push(rule);
@@ -58,7 +59,7 @@ impl Orders {
         Some(self.by_uid.get_or_insert(uid, Order::default))
     }
 
-    /// Carries out what was asked of a throttle that enters now.
+    /// Applies the pending orders to a throttle that enters now.
     pub(super) fn carry_out(&mut self, throttle: &Throttle) {
         let order = self.by_uid.remove(throttle.uid()).unwrap_or_default();
         if !order.enabled.unwrap_or(!self.all_off) {

@@ -1,4 +1,4 @@
-//! [`Reserve`]: a reservation that can still be told its cost, and is made when awaited.
+//! [`Reserve`]: a reservation that can still be given a cost, and is made when awaited.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -12,7 +12,7 @@ use crate::pipeline::{self, Entry, Overrides};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
-/// A reservation about to be made. Await it.
+/// A reservation, made when awaited.
 #[must_use = "nothing is reserved until this is awaited"]
 pub struct Reserve<'a> {
     throttle: &'a Throttle,
@@ -25,8 +25,8 @@ impl<'a> Reserve<'a> {
         Self { throttle, subject, units: None }
     }
 
-    /// What to charge up front, whatever the throttle says. 0 passes uncounted, as ever, and leaves
-    /// nothing to settle.
+    /// Sets the units to charge up front, overriding the throttle's cost. A cost of 0 passes uncounted, as
+    /// always, and leaves nothing to settle.
     pub fn cost(mut self, units: u64) -> Self {
         self.units = Some(units);
         self
@@ -63,7 +63,8 @@ impl fmt::Debug for Reserve<'_> {
     }
 }
 
-/// Why nothing was reserved. In axum a response: `429` for the one, `503` or `500` for the other.
+/// The reason why nothing was reserved. In axum it is also a response: `429` for a refusal, `503` or `500`
+/// for a failure.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ReserveError {
@@ -74,7 +75,7 @@ pub enum ReserveError {
 }
 
 impl ReserveError {
-    /// The refusal, if it is one.
+    /// Returns the refusal, if it is one.
     #[must_use]
     pub fn throttled(&self) -> Option<&Throttled> {
         match self {

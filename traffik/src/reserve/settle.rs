@@ -1,4 +1,4 @@
-//! Settling: all charges on one backend in one call.
+//! Settlement: all charges on one backend in one call.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::pipeline;
 use crate::resilience;
 use crate::strategy::EXACT;
 
-/// A charge, and what is to become of it.
+/// A charge, and the correction it needs.
 struct Correction<'a> {
     tab: &'a Tab,
     actual: u64,
@@ -21,14 +21,14 @@ impl<'a> Correction<'a> {
     fn new(tab: &'a Tab, actual: u64) -> Self {
         let charged = tab.charged();
         let (back, cost) = match actual.checked_sub(charged) {
-            // No account holds 2^53, so what is more finds no room in any store.
+            // No account holds 2^53 units, so more than that finds no room in any store.
             Some(more) => (false, more.min(EXACT)),
             None => (true, charged - actual),
         };
         Self { tab, actual, hit: Hit { back, ..tab.hit(cost) } }
     }
 
-    /// No more is given back than a refund of the whole response, meanwhile, has left.
+    /// Gives back no more than is still charged, in case the whole response has been refunded meanwhile.
     fn begin(&mut self) {
         if self.hit.back {
             self.hit.cost = self.tab.sink(self.hit.cost);
@@ -71,7 +71,7 @@ pub(super) async fn all(tabs: &[Arc<Tab>], actual: u64) -> Result<Settled, Error
         match together(backend, &mut batch).await {
             Ok(settled) => worst = worst.max(settled),
             Err(error) => {
-                // Told here, since most who settle have an answer to give whatever comes of it.
+                // Logged here, since most callers have a response to send regardless of the outcome.
                 tracing::warn!(target: "traffik", uid, outcome = "error", %error, "the backend could not make a correction");
                 failed = failed.or(Some(error));
                 words.extend(batch.iter().map(|one| one.tab.receipt.outage));
@@ -81,7 +81,7 @@ pub(super) async fn all(tabs: &[Arc<Tab>], actual: u64) -> Result<Settled, Error
     failed.map_or(Ok(worst), |error| Err(pipeline::unmade(error, words.into_iter()).into()))
 }
 
-/// Several charges on one account share what was used: the last pays whatever exceeds the others.
+/// Several charges on one account share what was used: the last pays whatever the others don't cover.
 fn share(corrections: &mut [Correction<'_>]) {
     for place in 1..corrections.len() {
         let (before, rest) = corrections.split_at_mut(place);
@@ -97,8 +97,8 @@ fn share(corrections: &mut [Correction<'_>]) {
 async fn together(backend: &SharedBackend, batch: &mut [Correction<'_>]) -> Result<Settled, BackendError> {
     batch.iter_mut().for_each(Correction::begin);
     let hits: Vec<Hit<'_>> = batch.iter().map(|one| one.hit).collect();
-    // Each hit knows its own; for stores that look at the operation alone, the earliest of them: a refund into a window
-    // that has ended gives nothing, and so never too much.
+    // Each hit carries its own instant. For stores that only look at the operation, take the earliest: a
+    // refund into a window that has ended gives nothing back, and so never too much.
     let at = batch.iter().map(|one| one.tab.receipt.at).min().unwrap_or_default();
     let verdicts = resilience::call(backend, Op::Settle { at }, &hits).await?;
     let settled = batch.iter().zip(&verdicts.each).enumerate();

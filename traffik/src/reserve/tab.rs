@@ -11,10 +11,10 @@ use crate::resilience;
 #[cfg(feature = "tokio")]
 use crate::unstopped::Undone;
 
-/// One charge, and what has become of it.
+/// A charge, and what has become of it.
 ///
-/// Whoever settles it closes it first, so that it is settled once; a refund of the whole response
-/// takes what is charged by then.
+/// Whoever settles it closes it first, so that it is settled only once. A refund of the whole response
+/// takes back what is charged by then.
 #[derive(Debug)]
 pub(crate) struct Tab {
     pub(crate) receipt: Receipt,
@@ -25,12 +25,13 @@ pub(crate) struct Tab {
     on_cancel: OnCancel,
 }
 
-/// What is charged, and never more than that: it sinks before units are given back, and rises after
-/// they were taken.
+/// The units that are charged, and never more than that: they are reduced before units are given back, and
+/// increased after units were taken.
 #[derive(Debug)]
 struct Portions {
     first: Portion,
-    /// What a settlement took beyond. It has an age of its own, and goes back into its own window.
+    /// What a settlement took in addition. It was charged at another time, and goes back into its own
+    /// window.
     more: Portion,
 }
 
@@ -38,13 +39,13 @@ struct Portions {
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(
     not(feature = "tower"),
-    expect(dead_code, reason = "what is settled goes back with an answer, if at all")
+    expect(dead_code, reason = "only responses give back what has been settled")
 )]
 pub(super) struct Portion {
     pub(super) units: u64,
     /// When, by the backend's clock.
     pub(super) at: u64,
-    /// From when on nothing is left of it.
+    /// From when on nothing is left of the charge.
     pub(super) gone_at: u64,
 }
 
@@ -60,7 +61,7 @@ impl Tab {
         }
     }
 
-    /// From now on a drop means that nobody will settle it.
+    /// Marks it as held: from now on, dropping it means that nobody will settle it.
     pub(crate) fn hold(&self) {
         self.held.store(true, Ordering::Relaxed);
     }
@@ -70,13 +71,13 @@ impl Tab {
         portions.first.units.saturating_add(portions.more.units)
     }
 
-    /// Closes it; says whether it was open.
+    /// Closes it; returns whether it was open.
     pub(super) fn close(&self) -> bool {
         self.open.swap(false, Ordering::AcqRel)
     }
 
-    /// As many of these units are about to be given back as are charged still. Before any
-    /// [`rise`](Self::rise): a charge is settled once.
+    /// Deducts units that are about to be given back, as far as they are still charged; returns how many.
+    /// This comes before any [`rise`](Self::rise), since a charge is settled once.
     pub(super) fn sink(&self, units: u64) -> u64 {
         let first = &mut self.portions().first;
         let back = units.min(first.units);
@@ -84,17 +85,17 @@ impl Tab {
         back
     }
 
-    /// These were taken beyond.
+    /// Records units that were taken in addition.
     pub(super) fn rise(&self, more: Portion) {
         self.portions().more = more;
     }
 
-    /// The account, and units that are to be corrected.
+    /// A hit on the account, with the units to correct.
     pub(super) fn hit(&self, units: u64) -> Hit<'_> {
         self.receipt.hit(units)
     }
 
-    /// Takes all of it out, settled or not, for giving it back. Nobody can settle it afterwards.
+    /// Empties the tab in order to give everything back, settled or not. Nobody can settle it afterwards.
     #[cfg(feature = "tower")]
     fn empty(&self) -> [Portion; 2] {
         self.close();
@@ -105,12 +106,12 @@ impl Tab {
     }
 
     fn portions(&self) -> MutexGuard<'_, Portions> {
-        // No code that runs under it can panic, and a number is whole whatever happened.
+        // No code under the lock can panic, and a number is always consistent.
         self.portions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Gives all of these back, in one call of each store.
+/// Gives all of these back, with one call to each store.
 #[cfg(feature = "tower")]
 pub(crate) async fn give_back(tabs: &[&Tab]) {
     let portions = tabs.iter().flat_map(|tab| tab.empty().map(|portion| (*tab, portion)));
@@ -131,7 +132,7 @@ pub(crate) async fn give_back(tabs: &[&Tab]) {
             }
         }
         left = later;
-        // As in a settlement, the earliest for stores that look at the operation alone.
+        // As in a settlement, the earliest, for stores that only look at the operation.
         let at = hits.iter().filter_map(Hit::charged_at).min();
         if let Err(error) = resilience::call(backend, Op::Refund { at }, &hits).await {
             for uid in uids {
@@ -158,7 +159,7 @@ impl Drop for Tab {
 
 impl Tab {
     fn give_back_dropped(&self) {
-        // Open, and so it has never risen.
+        // The tab is open, so it has never risen.
         let (receipt, units) = (&self.receipt, self.charged());
         let uid = receipt.uid();
         let refund = Op::Refund { at: Some(receipt.at) };
@@ -181,7 +182,7 @@ fn give_back_later(receipt: Receipt, units: u64) {
     let uid = receipt.uid();
     let undone = Undone::new(move || tell_kept(uid, &"no runtime is there to give it back"));
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-    // Boxed, so that the runtime's tasks are compiled once.
+    // Boxed, so that the runtime's task code is compiled only once.
     let rest: crate::backend::BoxFuture<'static, ()> = Box::pin(async move {
         match receipt.give_back(units).await {
             Ok(()) => {

@@ -1,5 +1,5 @@
-//! Changing at run time what answers say. Every attribute and layer that uses the throttle, and
-//! says nothing else of its own, follows with the next request.
+//! Changes to a throttle's responses at run time. Every attribute and layer that uses the throttle follows
+//! from the next request on, unless it overrides the setting.
 
 use super::Throttle;
 use crate::error::Error;
@@ -7,10 +7,10 @@ use crate::headers::Headers;
 use crate::response::{IntoAnswer, OnThrottled};
 
 impl Throttle {
-    /// Changes which rate-limit headers answers carry.
+    /// Changes which rate-limit headers responses carry.
     ///
     /// # Errors
-    /// When a name or a value among them can't stand in a header; nothing is changed then.
+    /// Fails, and changes nothing, if a header's name or value is invalid.
     pub fn set_headers(&self, headers: Headers) -> Result<(), Error> {
         if let Some(error) = headers.error() {
             return Err(error);
@@ -21,13 +21,14 @@ impl Throttle {
         })
     }
 
-    /// Changes what refused requests are answered.
+    /// Changes the response to refused requests.
     pub fn set_on_throttled<K>(&self, answer: impl IntoAnswer<K>) {
         let answer = OnThrottled::Answer(answer.into_answer());
         self.adjust(|settings| settings.answers.on_throttled = Some(answer));
     }
 
-    /// Runs the handler from now on even when refused; it reads the [`Outcome`](crate::Outcome).
+    /// Lets the handler run even for refused requests from now on; it can read the
+    /// [`Outcome`](crate::Outcome).
     pub fn set_continue_when_throttled(&self) {
         self.adjust(|settings| settings.answers.on_throttled = Some(OnThrottled::Continue));
     }

@@ -1,4 +1,4 @@
-//! [`ThrottleBuilder`]: everything a throttle can be told, checked together at the end.
+//! [`ThrottleBuilder`]: all options of a throttle, checked together in `build`.
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::rules::Rule;
 use crate::settings::{BackendSetting, RateSetting, Settings};
 use crate::strategy::{FixedWindow, IntoStrategy, Strategy};
 
-/// Builds a [`Throttle`]. A mistake in any part is reported by [`build`](ThrottleBuilder::build).
+/// Builds a [`Throttle`]. [`build`](ThrottleBuilder::build) reports a mistake in any of the options.
 ///
 /// ```
 /// use traffik::strategy::TokenBucket;
@@ -37,7 +37,7 @@ use crate::strategy::{FixedWindow, IntoStrategy, Strategy};
 ///     .on_error(OnError::allow())
 ///     .build()?;
 ///
-/// // A mistake is an error that says where and what.
+/// // The error names the throttle and the mistake.
 /// let mistake = Throttle::builder("docs:mistake").rate("100/fortnight").build().unwrap_err();
 /// assert!(mistake.to_string().contains("fortnight"), "{mistake}");
 /// # Ok::<(), traffik::Error>(())
@@ -91,119 +91,123 @@ impl ThrottleBuilder {
         }
     }
 
-    /// The rate: a [`Rate`], or a string such as `"20/min"`.
+    /// Sets the rate: a [`Rate`], or a string such as `"20/min"`.
     pub fn rate(mut self, rate: impl IntoRate) -> Self {
         self.rate = Some(RateChoice::Fixed(rate.into_rate()));
         self
     }
 
-    /// A rate computed from each request, sync or async. Other subjects than requests have none.
+    /// Sets a rate that is computed from each request, sync or async. A hit for any other subject fails
+    /// with a configuration error.
     pub fn rate_with<K>(mut self, rate: impl IntoRequestFn<Rate, K>) -> Self {
         self.rate = Some(RateChoice::Of(rate.into_request_fn()));
         self
     }
 
-    /// What a hit costs, in units of the limit. By default 1. A cost of 0 is not counted, and the identifier not run.
+    /// Sets the cost of a hit, in units of the limit; 1 by default. A hit that costs 0 is not counted, and
+    /// its identifier does not run.
     pub fn cost(mut self, units: u64) -> Self {
         self.cost = Source::Fixed(units);
         self
     }
 
-    /// A cost computed from each request, sync or async; other subjects cost 1.
+    /// Sets a cost that is computed from each request, sync or async. Other subjects cost 1.
     pub fn cost_with<K>(mut self, cost: impl IntoRequestFn<u64, K>) -> Self {
         self.cost = Source::Of(cost.into_request_fn());
         self
     }
 
-    /// On whose account a request goes, sync or async. The client's address if not said.
+    /// Sets the function that identifies the client of a request, sync or async. By default, a client is
+    /// identified by its IP address.
     pub fn identifier<K>(mut self, identifier: impl IntoRequestFn<Identity, K>) -> Self {
         self.identifier = Some(identifier.into_request_fn());
         self
     }
 
-    /// How hits are counted. [`FixedWindow`] if not said.
+    /// Sets the strategy that counts hits; [`FixedWindow`] by default.
     pub fn strategy(mut self, strategy: impl IntoStrategy) -> Self {
         self.strategy = strategy.into_strategy();
         self
     }
 
-    /// An extra part of the key: one uid, counted apart per scope.
+    /// Adds a scope to the key: hits under the same uid are counted separately for each scope.
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scope = Some(Source::Fixed(scope.into()));
         self
     }
 
-    /// A scope computed from each request; other subjects have the empty one.
+    /// Adds a scope that is computed from each request. Other subjects have the empty scope.
     pub fn scope_with<K>(mut self, scope: impl IntoRequestFn<String, K>) -> Self {
         self.scope = Some(Source::Of(scope.into_request_fn()));
         self
     }
 
-    /// Where to count, whatever the router or the process says.
+    /// Sets the backend, whatever the router or the process uses.
     pub fn backend(mut self, backend: impl Into<SharedBackend>) -> Self {
         self.backend = Some(backend.into());
         self
     }
 
-    /// Counts on the backend of the current context, looked up at every hit: the innermost
-    /// `BackendLayer` or [`scope`](SharedBackend::scope), then the router's layer, then the
-    /// installed default. Without any, a hit is a configuration error.
+    /// Counts on the backend of the current context, looked up on every hit: the innermost `BackendLayer`
+    /// or [`scope`](SharedBackend::scope), then the router's layer, then the installed default. If there is
+    /// none, a hit fails with a configuration error.
     pub fn dynamic_backend(mut self) -> Self {
         self.dynamic.get_or_insert(None);
         self
     }
 
-    /// As [`dynamic_backend`](Self::dynamic_backend), asking this function first.
+    /// Same as [`dynamic_backend`](Self::dynamic_backend), but calls this function first.
     pub fn dynamic_backend_with<K>(mut self, resolve: impl IntoRequestFn<Option<SharedBackend>, K>) -> Self {
         self.dynamic = Some(Some(resolve.into_request_fn()));
         self
     }
 
-    /// What to do when the backend fails. By default what the app says, or else
+    /// Sets what to do when the backend fails. Defaults to the app's setting, or else
     /// [`OnError::throttle`].
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.on_error = Some(on_error);
         self
     }
 
-    /// Restricts which requests are counted. Any bypass that matches skips the throttle; of several `throttle_if`, all must
-    /// match.
+    /// Restricts which requests are counted. If any bypass rule matches, the throttle is skipped; if there
+    /// are several `throttle_if` rules, all of them must match.
     pub fn rule(mut self, rule: Rule) -> Self {
         self.rules.push(rule);
         self
     }
 
-    /// Counts and reports, and refuses nobody.
+    /// Enables shadow mode: the throttle counts and reports, but refuses nobody.
     pub fn shadow(mut self) -> Self {
         self.shadow = true;
         self
     }
 
-    /// Refuses what is over the limit: the default, and what takes [`shadow`](Self::shadow) back.
+    /// Refuses hits over the limit. This is the default, and undoes [`shadow`](Self::shadow).
     pub fn enforce(mut self) -> Self {
         self.shadow = false;
         self
     }
 
-    /// What becomes of a [`Reservation`](crate::Reservation) that is dropped unsettled, such as when
-    /// the client goes away. [`OnCancel::Keep`] if not said.
+    /// Sets what happens to a [`Reservation`](crate::Reservation) that is dropped unsettled, for example
+    /// because the client went away. Defaults to [`OnCancel::Keep`].
     pub fn on_cancel(mut self, rule: OnCancel) -> Self {
         self.on_cancel = rule;
         self
     }
 
-    /// Enters another registry than the process's, for tests and for several apps in one process.
+    /// Registers the throttle in this registry instead of the process's, for tests and for several apps in
+    /// one process.
     pub fn registry(mut self, registry: &Registry) -> Self {
         self.registry = Some(registry.clone());
         self
     }
 
-    /// Checks everything and makes the throttle.
+    /// Checks all options and creates the throttle.
     ///
     /// # Errors
-    /// When the uid is malformed or taken, the rate missing, malformed or not countable by the
-    /// strategy, the cost more than a full account holds, a path pattern or a header malformed, or both
-    /// `backend` and `dynamic_backend` are set.
+    /// Fails if the uid is malformed or taken; if the rate is missing, malformed or not countable by the
+    /// strategy; if the cost exceeds what a full account holds; if a path pattern or a header is malformed;
+    /// or if both `backend` and `dynamic_backend` are set.
     pub fn build(self) -> Result<Throttle, Error> {
         let uid = crate::uid::intern(&self.uid)?;
         let backend = match (self.backend, self.dynamic) {
@@ -264,27 +268,27 @@ pub(super) fn both_backends(uid: &str) -> Error {
 
 #[cfg(feature = "tower")]
 impl ThrottleBuilder {
-    /// Which rate-limit headers answers carry. By default the app's, or else both families.
+    /// Sets which rate-limit headers responses carry. Defaults to the app's setting, or else both families.
     pub fn headers(mut self, headers: crate::Headers) -> Self {
         self.answers.headers = Some(headers);
         self
     }
 
-    /// What refused requests are answered: `Fn(&Parts, &Throttled) -> impl IntoResponse`, sync or
-    /// async. `429` with problem+json if not said. It is told of the first refusal; rate-limit headers, and
-    /// to a `429` or `503` `Retry-After`, are added to its answer.
+    /// Sets the response to refused requests: `Fn(&Parts, &Throttled) -> impl IntoResponse`, sync or async.
+    /// Defaults to `429` with problem+json. The function receives the first refusal. Rate-limit headers are
+    /// added to its response, and `Retry-After` too if the status is `429` or `503`.
     pub fn on_throttled<K>(mut self, answer: impl crate::response::IntoAnswer<K>) -> Self {
         self.answers.on_throttled = Some(crate::response::OnThrottled::Answer(answer.into_answer()));
         self
     }
 
-    /// Runs the handler even when refused; it reads the [`Outcome`](crate::Outcome).
+    /// Runs the handler even for refused requests; it can read the [`Outcome`](crate::Outcome).
     pub fn continue_when_throttled(mut self) -> Self {
         self.answers.on_throttled = Some(crate::response::OnThrottled::Continue);
         self
     }
 
-    /// Gives the cost back when the response's status matches.
+    /// Gives the cost back if the response's status matches.
     pub fn refund_on_status(mut self, matches: fn(http::StatusCode) -> bool) -> Self {
         self.answers.refund_on = Some(matches);
         self
