@@ -1,32 +1,32 @@
 //! Strategies: the arithmetic of counting, as pure steps over a small state.
 //!
-//! A strategy knows no store, no clock and no async. [`Strategy::step`] takes a client's state, the
-//! present instant and a cost, and says whether that passes and what the state is then. Every
-//! backend runs that same step: in memory under the key's own lock, on Redis as a Lua twin, on any
-//! other store by compare-and-swap over [`State::encode`].
+//! A strategy is independent of stores, clocks and async. [`Strategy::step`] takes a client's state, the
+//! current time and a cost, decides whether the cost passes, and updates the state. Every backend runs the
+//! same step: in memory under the key's own lock, on Redis as an equivalent Lua script (its Lua twin), and
+//! on any other store by compare-and-swap over [`State::encode`].
 //!
-//! The core, each with a Lua twin (one round trip on Redis):
+//! The core strategies, each with a Lua twin (one round trip on Redis):
 //!
 //! | strategy | in one sentence |
 //! |---|---|
-//! | [`FixedWindow`] | so many per calendar window; the default |
-//! | [`SlidingWindow`] | so many per window, the last one fading out: two counters, no double burst |
-//! | [`SlidingLog`] | so many in any period whatsoever, to the microsecond, at 16 bytes a hit |
+//! | [`FixedWindow`] | so many units per calendar window; the default |
+//! | [`SlidingWindow`] | so many units per window, with the previous window fading out: two counters, no double burst |
+//! | [`SlidingLog`] | so many units in any period whatsoever, exact to the microsecond, at 16 bytes per hit |
 //! | [`TokenBucket`] | tokens drip in, bursts spend them, optionally on credit |
 //! | [`LeakyBucket`] | a level that rises with hits and leaks evenly |
-//! | [`LeakyQueue`] | a strict queue whose entries leave whole, each at its turn |
+//! | [`LeakyQueue`] | a strict queue whose entries leave whole, each in its turn |
 //! | [`Gcra`] | evenly spaced hits, with room for a small burst |
 //!
-//! For narrower problems (compare-and-swap on Redis, two round trips):
+//! For more specific problems (compare-and-swap on Redis, two round trips):
 //!
 //! | strategy | in one sentence |
 //! |---|---|
-//! | [`Tiered`] | the limit times what the client's tier is worth |
-//! | [`PriorityReserve`] | the last part of the limit is kept for hits of higher priority |
-//! | [`Rollover`] | a part of the last period's unused quota is added |
-//! | [`TimeOfDay`] | other hours, other limits |
-//! | [`Adaptive`] | the limit shrinks under load and recovers after it |
-//! | [`CostAdaptive`] | the refill slows for clients whose hits are expensive |
+//! | [`Tiered`] | the limit is multiplied according to the client's tier |
+//! | [`PriorityReserve`] | the last part of the limit is reserved for hits of higher priority |
+//! | [`Rollover`] | part of the last period's unused quota is added |
+//! | [`TimeOfDay`] | different limits at different hours |
+//! | [`Adaptive`] | the limit shrinks under load and recovers afterwards |
+//! | [`CostAdaptive`] | the refill slows down for clients whose hits are expensive |
 
 mod account;
 mod adaptive;
@@ -83,54 +83,55 @@ use crate::rate::Rate;
 
 pub use crate::backend::{Op, Verdict};
 
-/// The largest integer below which every integer is exact in an IEEE double, and so in Lua: 2^53.
+/// 2^53: below it, every integer is exact in an IEEE double, and so in Lua.
 pub const EXACT: u64 = 1 << 53;
 
 /// A way of counting, as a pure step.
 ///
-/// Implement it for a rule of your own: it then runs unchanged on every backend. The step must be
-/// deterministic and must use integers only, since several processes may take it for one client.
+/// Implement it for a counting rule of your own, which then runs unchanged on every backend. The step must
+/// be deterministic and must use integers only, since several processes may take it for the same client.
 ///
-/// The guide writes one step by step, in `docs::writing_a_strategy`.
+/// The guide builds a strategy step by step, in `docs::writing_a_strategy`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a strategy",
     note = "pass one of `traffik::strategy::*`, such as `TokenBucket::new().burst(50)`, or implement `Strategy`"
 )]
 pub trait Strategy: fmt::Debug + Send + Sync + 'static {
-    /// A short word (`a-z 0-9 _ -`, at most 24) that names the strategy and its state's layout.
+    /// Returns a short name (`a-z 0-9 _ -`, at most 24 characters) for the strategy and the layout of its
+    /// state.
     fn name(&self) -> &str;
 
-    /// Whether this strategy can count this rate exactly.
+    /// Checks that this strategy can count this rate exactly.
     ///
     /// # Errors
-    /// A sentence that names the value, the bound and the mend.
+    /// Fails with a message that names the value, the bound and the fix.
     fn validate(&self, rate: &Rate) -> Result<(), String>;
 
-    /// The most one client can hold under `rate`: a cost above it can never pass.
+    /// Returns the most that one client can hold under `rate`: a cost above it can never pass.
     fn capacity(&self, rate: &Rate) -> u64;
 
-    /// Names the meaning of a state; equal tags share it. By default the name and the period: a
-    /// changed limit keeps what was used.
+    /// Returns a tag for the meaning of a state; equal tags share it. By default, it consists of the name
+    /// and the period, so that a changed limit keeps what was used.
     fn tag(&self, rate: &Rate) -> String {
         format!("{}~{}", self.name(), rate.period_micros())
     }
 
-    /// Takes one step. The state may be changed only where [`Op`] says so, and never by a refusal.
+    /// Takes one step. It may change the state only if the [`Op`] does, and never when it refuses.
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict;
 
-    /// Whether a refused cost stays refused until time has passed, or units are given back: what a
-    /// [`DenialCache`](crate::DenialCache) goes by. `false` where another hit can make room.
+    /// Returns whether a refused cost stays refused until time has passed or units are given back, which a
+    /// [`DenialCache`](crate::DenialCache) relies on. Return `false` if another hit can make room.
     fn refusals_stand(&self) -> bool {
         true
     }
 
-    /// Whether [`Ask::phase`] is read; computing it costs a hash.
+    /// Returns whether [`Ask::phase`] is read; computing it costs a hash.
     fn staggered(&self) -> bool {
         false
     }
 
-    /// The strategy's Lua twin, for those this crate brings. Others leave it at `None` and run by
-    /// compare-and-swap.
+    /// Returns the strategy's Lua twin, for the strategies of this crate. Others leave it at `None` and run
+    /// by compare-and-swap.
     #[doc(hidden)]
     fn twin(&self) -> Option<Twin> {
         None
@@ -141,28 +142,28 @@ pub trait Strategy: fmt::Debug + Send + Sync + 'static {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Ask<'a> {
-    /// What to do.
+    /// The operation.
     pub op: Op,
-    /// The present instant, in microseconds since the Unix epoch.
+    /// The current time, in microseconds since the Unix epoch.
     pub now: u64,
-    /// The rate: one that [`Strategy::validate`] has agreed to, and never the unlimited one.
+    /// The rate, which [`Strategy::validate`] has accepted and which is never unlimited.
     pub rate: &'a Rate,
-    /// Units asked for (or given back).
+    /// The units requested, or given back.
     pub cost: u64,
-    /// The client: its tier and priority.
+    /// The client, with its tier and priority.
     pub who: Who<'a>,
     /// A hash of the client, the same in every process, for strategies that are
-    /// [`staggered`](Strategy::staggered); else 0.
+    /// [`staggered`](Strategy::staggered); otherwise 0.
     pub phase: u64,
-    /// In a refund: when the account, as the charge left it, would have been full again, in
-    /// microseconds since the Unix epoch. From then on nothing is left of the charge that could be
-    /// given back; `u64::MAX` where that is not known. What leaks away needs it, as windows need
-    /// [`Op::Refund`]'s `at`.
+    /// For refunds: when the account, as the charge left it, would have been full again, in microseconds
+    /// since the Unix epoch; `u64::MAX` if that is not known. From then on, nothing is left of the charge
+    /// that could be given back. Strategies whose units leak away need this, just as windows need the `at`
+    /// of [`Op::Refund`].
     pub gone_at: u64,
 }
 
 impl<'a> Ask<'a> {
-    /// A question about an anonymous client, for trying a strategy out by hand.
+    /// Creates a question about an anonymous client, for trying a strategy out by hand.
     #[must_use]
     pub fn new(op: Op, now: u64, rate: &'a Rate, cost: u64) -> Self {
         Self {
@@ -177,7 +178,7 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// Which Lua twin runs a strategy, and with which numbers.
+/// The Lua twin that runs a strategy, with its parameters.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -201,7 +202,7 @@ pub enum Twin {
     note = "pass one of `traffik::strategy::*`, such as `TokenBucket::new().burst(50)`, or implement `Strategy`"
 )]
 pub trait IntoStrategy {
-    /// The shared form.
+    /// Converts the value into a shared strategy.
     fn into_strategy(self) -> std::sync::Arc<dyn Strategy>;
 }
 

@@ -1,31 +1,32 @@
-//! [`Account`]: what a hit does to a client's state, with everything worked out that is the same for all hits.
+//! [`Account`]: what a hit does to a client's state, with everything precomputed that is the same for all
+//! hits.
 
 use super::bucket::BucketAccount;
 use super::window::WindowAccount;
 use super::{Bucket, Op, State, Twin, Verdict};
 use crate::rate::Rate;
 
-/// The strategies that most throttles have, at a rate. What they do is known here, so that no strategy has
-/// to be asked through its vtable, and nothing is put together that nobody reads.
+/// The strategies that most throttles use, at a given rate. Their steps are known here, so that no strategy
+/// is called through its vtable, and nothing is computed that nobody reads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Account {
     Bucket(BucketAccount),
     Window(WindowAccount),
 }
 
-/// What came of a hit on an account, as far as it takes to charge it; the rest is worked out for whoever
-/// asks.
+/// The outcome of a hit on an account, as far as it takes to charge the hit. The rest is only computed if
+/// somebody asks.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Balance {
-    /// What is used now, in the account's own units.
+    /// What is in use now, in the account's own units.
     pub(super) used: u64,
-    /// How far an instant is ahead of the clock: a bucket's own, a window's end.
+    /// How far an instant is ahead of the clock: the bucket's own instant, or the window's end.
     pub(super) ahead: u64,
-    /// 0 where it passed.
+    /// 0 if the hit passed.
     pub(super) wait: u64,
 }
 
-/// What came of a hit that passed, and what is to be kept from now on.
+/// The outcome of a hit that passed, and the state to keep from now on.
 #[derive(Debug, Clone, Copy)]
 #[cfg(feature = "memory")]
 pub(crate) struct Taken {
@@ -36,7 +37,7 @@ pub(crate) struct Taken {
 }
 
 impl Account {
-    /// That of a strategy at a rate which it has agreed to, if it is one of them.
+    /// The account of a strategy at a rate that it accepts, if it is one of these strategies.
     pub(crate) fn of(twin: Option<Twin>, rate: &Rate) -> Option<Self> {
         match twin? {
             Twin::Bucket { burst, debt } => {
@@ -59,7 +60,7 @@ impl Account {
 
 #[cfg(feature = "memory")]
 impl Account {
-    /// The most that can be used, in [`Balance`]'s units.
+    /// The most that can be in use, in [`Balance`]'s units.
     pub(crate) fn total(&self) -> u64 {
         match self {
             Self::Bucket(bucket) => bucket.total(),
@@ -67,8 +68,8 @@ impl Account {
         }
     }
 
-    /// How long an account of which so much is used matters from its first word on, which is an instant, in
-    /// microseconds.
+    /// How long an account with this much in use matters, in microseconds from its first word, which is an
+    /// instant.
     pub(crate) fn keep_for(&self, used: u64) -> u64 {
         match self {
             Self::Bucket(bucket) => bucket.keep_for(used),
@@ -76,7 +77,7 @@ impl Account {
         }
     }
 
-    /// The same as a straight line: microseconds where nothing is used, and those that each unit adds.
+    /// The same as a straight line: the microseconds if nothing is in use, and those that each unit adds.
     pub(crate) fn pace(&self) -> [f64; 2] {
         match self {
             Self::Bucket(bucket) => [0.0, bucket.pace()],
@@ -84,7 +85,7 @@ impl Account {
         }
     }
 
-    /// A hit on an account that is kept already; `Err` where it is refused, and all stays as it is.
+    /// Makes a hit on an existing account; `Err` if it is refused, in which case nothing changes.
     #[inline(always)]
     pub(crate) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Result<Taken, Balance> {
         match self {
@@ -93,7 +94,7 @@ impl Account {
         }
     }
 
-    /// All there is to say of it.
+    /// The full verdict.
     #[inline(always)]
     pub(crate) fn tell(&self, balance: &Balance) -> Verdict {
         match self {
@@ -123,7 +124,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Whatever is kept, and whenever it was written.
+        /// Whatever the state is, and whenever it was written.
         #[test]
         fn a_hit_does_what_the_strategy_does(
             limit in 1..50_u64,

@@ -4,18 +4,20 @@ use super::exact::percent;
 use super::{Ask, Op, Pair, State, Strategy, Verdict, pair, skew};
 use crate::rate::Rate;
 
-/// A calendar window whose limit follows the load of the windows before: `used + c ≤ L · f / 100`,
-/// at least 1. The factor `f` begins at 100. After a window in which more than `threshold` percent
-/// of the limit in force was used it becomes `reduction` percent of itself, but never less than
-/// `floor`; after any other it grows by `recovery`, up to 100.
+/// A calendar window whose limit follows the load of the previous windows: `used + c ≤ L · f / 100`, at
+/// least 1. The factor `f` starts at 100. After a window that used more than `threshold` percent of the
+/// limit in force, it drops to `reduction` percent of its value, but never below `floor`; after any other
+/// window it grows by `recovery`, up to 100.
 ///
-/// State, 16 bytes a client: the factor, what was used and how that was judged, in two words. Round trips: 0 in memory, 2 on Redis.
+/// State, 16 bytes a client: the factor, the units used and whether they were too many, in two words. Round
+/// trips: 0 in memory, 2 on Redis.
 ///
-/// **When:** clients that keep hammering at their limit should be slowed until they calm down.
-/// **When not:** to react to the load of the *server*: this sees nothing but the client's own hits.
+/// **When:** clients that keep hammering at their limit should be slowed until they calm down. **When
+/// not:** to react to the load of the *server*: this strategy sees only the client's own hits.
 ///
-/// A changed limit or knob keeps factor and use; a window is judged by those under which it was last
-/// used. A changed period starts afresh. A refund counts in the running window alone.
+/// A changed limit or knob keeps the factor and the units used; a window is judged by the limit and knobs
+/// under which it was last used. A changed period starts afresh. A refund only counts in the current
+/// window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Adaptive {
     threshold: u64,
@@ -34,34 +36,34 @@ impl Default for Adaptive {
 const FULL: u64 = 100;
 
 impl Adaptive {
-    /// Above 80 % load the limit halves, never under 10 %; each quieter window gives 10 % back.
+    /// Above 80 % load the limit halves, but never below 10 %; each quieter window gives 10 % back.
     #[must_use]
     pub const fn new() -> Self {
         Self { threshold: 80, reduction: 50, recovery: 10, floor: 10 }
     }
 
-    /// The load of a window above which the limit shrinks: 1 to 99 percent of the limit in force.
+    /// Sets the load of a window above which the limit shrinks: 1 to 99 percent of the limit in force.
     #[must_use]
     pub const fn threshold(mut self, percent: u64) -> Self {
         self.threshold = percent;
         self
     }
 
-    /// What the limit shrinks to: 1 to 99 percent of the limit in force.
+    /// Sets what the limit shrinks to: 1 to 99 percent of the limit in force.
     #[must_use]
     pub const fn reduction(mut self, percent: u64) -> Self {
         self.reduction = percent;
         self
     }
 
-    /// What a window without too much load gives back: 1 to 100 percent of the full limit.
+    /// Sets what a window without too much load gives back: 1 to 100 percent of the full limit.
     #[must_use]
     pub const fn recovery(mut self, percent: u64) -> Self {
         self.recovery = percent;
         self
     }
 
-    /// Under which the limit never shrinks: 1 to 100 percent of the full limit.
+    /// Sets the limit below which it never shrinks: 1 to 100 percent of the full limit.
     #[must_use]
     pub const fn floor(mut self, percent: u64) -> Self {
         self.floor = percent;
@@ -72,12 +74,12 @@ impl Adaptive {
         percent(limit, factor).max(1)
     }
 
-    /// Whether so much use makes the limit shrink.
+    /// Whether this much use makes the limit shrink.
     fn overloads(&self, limit: u64, factor: u64, used: u64) -> bool {
         u128::from(used) * 100 > u128::from(Self::limit(limit, factor)) * u128::from(self.threshold)
     }
 
-    /// The factor after a window.
+    /// The factor after this window.
     fn next(&self, account: Account) -> u64 {
         if account.loaded {
             percent(account.factor, self.reduction).max(self.floor)
@@ -86,12 +88,13 @@ impl Adaptive {
         }
     }
 
-    /// The factor after so many quiet windows.
+    /// The factor after this many quiet windows.
     fn recover(&self, factor: u64, windows: u64) -> u64 {
         factor.saturating_add(self.recovery.saturating_mul(windows)).min(FULL)
     }
 
-    /// How many windows from this one on until the factor has reached `target`, with no more use.
+    /// The number of windows, counted from this one, until the factor has reached `target` without further
+    /// use.
     fn windows_until(&self, account: Account, target: u64) -> u64 {
         1 + target.saturating_sub(self.next(account)).div_ceil(self.recovery)
     }
@@ -110,8 +113,8 @@ impl Adaptive {
     }
 }
 
-/// One client's window: the factor in force, what was used, and whether that is too much. The latter is
-/// kept, so that how long the factor takes to recover does not hang on the limits to come.
+/// One client's window: the factor in force, the units used, and whether they are too many. The latter is
+/// stored so that later changes of the limit don't affect how long the factor takes to recover.
 #[derive(Debug, Clone, Copy)]
 struct Account {
     index: u64,
@@ -120,7 +123,7 @@ struct Account {
     loaded: bool,
 }
 
-/// Above the factor, in the place of a pair's older count.
+/// Marks an overloaded window. Stored above the factor, in a pair's older count.
 const LOADED: u64 = FULL.next_power_of_two();
 
 impl Account {
@@ -170,7 +173,7 @@ impl Strategy for Adaptive {
         let (admitted, wait) = match ask.op {
             Op::Hit | Op::Check if ask.cost > full => (false, Verdict::NEVER),
             Op::Hit | Op::Check if account.used.saturating_add(ask.cost) > limit => {
-                // The least factor whose limit holds the cost; any holds 1.
+                // The smallest factor whose limit holds the cost; any factor holds 1.
                 let target =
                     if ask.cost <= 1 { 0 } else { (u128::from(ask.cost) * 100).div_ceil(u128::from(full)) };
                 (false, after(self.windows_until(account, target as u64)))
@@ -197,7 +200,7 @@ impl Strategy for Adaptive {
         }
         let limit = Self::limit(full, factor);
         let keep = if (used, factor) == (0, FULL) { 0 } else { after(self.windows_until(account, FULL)) };
-        // Even the smallest factor leaves a limit of 1 whole.
+        // Even the smallest factor leaves a limit of 1 unchanged.
         let full_at = if full > 1 || keep == 0 {
             keep
         } else if used > 0 {

@@ -1,11 +1,11 @@
-//! [`Bucket`]: the arithmetic that token bucket, leaky bucket and GCRA share.
+//! [`Bucket`]: the arithmetic shared by token bucket, leaky bucket and GCRA.
 //!
-//! The three are one rule seen from three sides: what is used leaks away at `L / P`, and a cost
-//! passes if it still fits under the capacity. (Tokens left = capacity − used; GCRA's theoretical
-//! arrival time = now + used · P / L.)
+//! The three are views of the same rule: what is used leaks away at `L / P`, and a cost passes if it still
+//! fits under the capacity. (Tokens left = capacity − used; GCRA's theoretical arrival time = now + used ·
+//! P / L.)
 //!
-//! With `L / P` in lowest terms `l / p`, `used` counts in units of `1 / p`, and each microsecond
-//! takes `l` of them: integers all the way, and nothing ever drifts.
+//! With `L / P` in lowest terms `l / p`, `used` counts in units of `1 / p`, and each microsecond takes `l`
+//! of them: everything is an integer, and nothing ever drifts.
 
 use super::account::Balance;
 #[cfg(feature = "memory")]
@@ -38,18 +38,19 @@ impl Bucket {
         }
     }
 
-    /// A state in units of one rate means nothing under another, so the whole rate is in the tag.
+    /// The tag contains the whole rate, since a state in units of one rate means nothing under another.
     pub(crate) fn tag(name: &str, rate: &Rate) -> String {
         format!("{name}~{}~{}", rate.limit(), rate.period_micros())
     }
 
-    /// The same where burst and debt are chosen: two processes that count by different ones, as they do while a new
-    /// one is rolled out, would each let the other's clients forget what they owe.
+    /// The tag if burst and debt are configurable. Two processes may use different values while a new
+    /// version is rolled out; with a shared state, each would make the other's clients forget what they
+    /// owe.
     pub(crate) fn chosen_tag(self, name: &str, rate: &Rate) -> String {
         format!("{}~{}~{}", Self::tag(name, rate), self.capacity, self.debt)
     }
 
-    /// The account at a rate that it can count.
+    /// The account at a rate that the bucket can count.
     #[inline]
     pub(crate) fn at(self, rate: &Rate) -> BucketAccount {
         let (leak, unit) = rate.reduced_terms();
@@ -64,32 +65,32 @@ impl Bucket {
     }
 }
 
-/// A bucket at a rate, worked out once: what a step needs and nothing else.
+/// A bucket at a rate, precomputed: what a step needs and nothing else.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BucketAccount {
     limit: u64,
     /// Units that can be taken, debt included.
     most: u64,
-    /// The same in `1 / p` of a unit.
+    /// `most` in `1 / p` of a unit.
     total: u64,
-    /// What a microsecond takes, in `1 / p` of a unit.
+    /// What leaks per microsecond, in `1 / p` of a unit.
     leak: Divisor,
     /// `p`.
     unit: Divisor,
 }
 
-/// How full an account is at an instant.
+/// The level of an account at an instant.
 struct Level {
-    /// The instant: a clock that stepped back stands still for this client.
+    /// The instant. If the clock stepped back, time stands still for this client.
     now: u64,
-    /// How far that is ahead of the clock.
+    /// How far the instant is ahead of the clock.
     ahead: u64,
     /// In `1 / p` of a unit.
     used: u64,
 }
 
 impl BucketAccount {
-    /// The most that can be used, in [`Balance`]'s units.
+    /// The most that can be in use, in [`Balance`]'s units.
     #[cfg(feature = "memory")]
     pub(crate) fn total(&self) -> u64 {
         self.total
@@ -111,29 +112,29 @@ impl BucketAccount {
         skew::believable(last, asked_at, || self.leak.ceil(self.total))
     }
 
-    /// What is used after a hit of this cost, if that passes.
+    /// What is in use after a hit of this cost, if it passes.
     #[inline(always)]
     fn take(&self, used: u64, cost: u64) -> Option<u64> {
         if cost > self.most {
             return None;
         }
-        // Nothing wraps: neither exceeds `total`, which is below 2^53 at a rate that was agreed to.
+        // Cannot wrap: neither exceeds `total`, which is below 2^53 at a rate that was validated.
         let wanted = used.wrapping_add(cost.wrapping_mul(self.unit.get()));
         if wanted <= self.total { Some(wanted) } else { None }
     }
 
-    /// How long a hit of this cost has to wait that does not pass.
+    /// How long a hit of this cost has to wait, given that it does not pass now.
     #[cold]
     fn wait(&self, used: u64, ahead: u64, cost: u64) -> u64 {
         if cost > self.most {
             return Verdict::NEVER;
         }
-        // Nothing wraps, as above.
+        // Cannot wrap, as above.
         let wanted = used.wrapping_add(cost.wrapping_mul(self.unit.get()));
         self.leak.ceil(wanted - self.total) + ahead
     }
 
-    /// All there is to say of it.
+    /// The full verdict.
     #[inline(always)]
     pub(crate) fn tell(&self, balance: &Balance) -> Verdict {
         let Balance { used, ahead, wait } = *balance;
@@ -163,7 +164,7 @@ impl BucketAccount {
                 None => (false, self.wait(level.used, level.ahead, cost)),
             },
             Op::Refund { .. } => {
-                // What has leaked of the charge is gone; the rest of the level is newer.
+                // The part of the charge that has leaked is gone; the rest of the level is newer.
                 let left = gone_at.saturating_sub(level.now).saturating_mul(self.leak.get());
                 after = level.used.saturating_sub(cost.saturating_mul(self.unit.get()).min(left));
                 (true, 0)
@@ -184,7 +185,7 @@ impl BucketAccount {
 
 #[cfg(feature = "memory")]
 impl BucketAccount {
-    /// How long it takes until so much has leaked.
+    /// How long it takes until this much has leaked.
     pub(super) fn keep_for(&self, used: u64) -> u64 {
         self.leak.ceil(used)
     }
@@ -194,7 +195,7 @@ impl BucketAccount {
         1.0 / self.leak.get() as f64
     }
 
-    /// A hit on an account that is kept already.
+    /// Makes a hit on an existing account.
     #[inline(always)]
     pub(super) fn hit(&self, words: [u64; 2], asked_at: u64, cost: u64) -> Result<Taken, Balance> {
         let Level { now, ahead, used } = self.level(Some(words), asked_at);

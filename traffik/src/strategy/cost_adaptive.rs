@@ -1,23 +1,22 @@
-//! [`CostAdaptive`]: clients that ask for expensive things wait longer.
+//! [`CostAdaptive`]: clients that make expensive requests wait longer.
 
 use super::exact::muldiv;
 use super::{Ask, Op, State, Strategy, Verdict, skew};
 use crate::rate::Rate;
 
-/// A token bucket of `L` tokens whose refill slows with what the client's hits cost on average:
-/// tokens arrive at `L / P · f / 100` with `f = normal · 100 / mean`, rounded down, at most 100 and
-/// at least `floor`. The mean is that of the last `n` admitted hits since the bucket was last full.
+/// A token bucket of `L` tokens whose refill slows down with the average cost of the client's hits: tokens
+/// arrive at `L / P · f / 100` with `f = normal · 100 / mean`, rounded down, at most 100 and at least
+/// `floor`. The mean covers the last `n` admitted hits since the bucket was last full.
 ///
 /// State, 16 + 8 · `n` bytes a client: an instant, a balance, and the last `n` costs. Round trips: 0 in memory, 2
 /// on Redis.
 ///
-/// **When:** few clients send the expensive requests, and should feel it beyond the cost itself.
-/// **When not:** where a fair price is enough: costs with [`TokenBucket`](super::TokenBucket) are
-/// that.
+/// **When:** few clients send the expensive requests, and should feel it beyond the cost itself. **When
+/// not:** a fair price is enough; costs with [`TokenBucket`](super::TokenBucket) provide that.
 ///
-/// A changed rate starts afresh. A refund gives back that share of its tokens for which there is
-/// still time until the charge would have come back by itself; the mean keeps what was asked for. What a
-/// settlement takes besides counts as another hit.
+/// A changed rate starts afresh. A refund gives back its tokens in proportion to the time that is left
+/// until the charge would have been refilled anyway; the mean keeps the cost that was requested. What a
+/// settlement takes in addition counts as another hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CostAdaptive {
     last: usize,
@@ -31,34 +30,34 @@ impl Default for CostAdaptive {
     }
 }
 
-/// The longest memory: half a kilobyte a client.
+/// The longest memory: half a kilobyte per client.
 const LONGEST: usize = 64;
 
-/// Tokens are counted in these and in the rate's own fraction.
+/// Tokens are counted in hundredths of the rate's own fraction.
 const PERCENT: u64 = 100;
 
 impl CostAdaptive {
-    /// The mean of 10 hits; a cost of 1 is normal; never under 10 % of the refill.
+    /// A mean over 10 hits; a cost of 1 is normal; the refill never drops below 10 %.
     #[must_use]
     pub const fn new() -> Self {
         Self { last: 10, normal: 1, floor: 10 }
     }
 
-    /// Over how many hits the mean is taken: 1 to 64.
+    /// Sets how many hits the mean covers: 1 to 64.
     #[must_use]
     pub const fn last(mut self, hits: usize) -> Self {
         self.last = hits;
         self
     }
 
-    /// The mean cost up to which the refill is not slowed; at least 1.
+    /// Sets the mean cost up to which the refill is not slowed; at least 1.
     #[must_use]
     pub const fn normal(mut self, cost: u64) -> Self {
         self.normal = cost;
         self
     }
 
-    /// Under which the refill never slows: 1 to 100 percent.
+    /// Sets the refill below which it never slows down: 1 to 100 percent.
     #[must_use]
     pub const fn floor(mut self, percent: u64) -> Self {
         self.floor = percent;
@@ -72,7 +71,7 @@ impl CostAdaptive {
         hits.checked_div(sum).map_or(PERCENT, |factor| factor.clamp(u128::from(self.floor), 100) as u64)
     }
 
-    /// The account in a state, or a full one.
+    /// The account in a state, or a full one if there is none.
     fn read(&self, state: &State, now: u64, total: u64, leak: u64) -> Account {
         let full = || Account { last: now, used: 0, costs: Vec::new() };
         let State::Bytes(bytes) = state else { return full() };
@@ -87,7 +86,7 @@ impl CostAdaptive {
         }
         let account = Account { last, used, costs: costs.collect() };
         let gone = now.saturating_sub(last).saturating_mul(leak.saturating_mul(self.factor(&account.costs)));
-        // Full again: nothing is held against the client any more.
+        // Full again: the client's past no longer counts.
         if account.used <= gone { full() } else { Account { used: account.used - gone, ..account } }
     }
 }
@@ -143,7 +142,7 @@ impl Strategy for CostAdaptive {
         super::Bucket::tag(self.name(), rate)
     }
 
-    /// Cheap hits make it refill faster.
+    /// Cheap hits speed up the refill.
     fn refusals_stand(&self) -> bool {
         false
     }
@@ -154,7 +153,7 @@ impl Strategy for CostAdaptive {
         let unit = ticks.saturating_mul(PERCENT);
         let total = limit.saturating_mul(unit);
         let mut account = self.read(state, ask.now, total, leak);
-        // A clock that stepped back stands still for this client.
+        // If the clock stepped back, time stands still for this client.
         let now = account.last.max(ask.now);
         let ahead = now - ask.now;
         let time_for = |used: u64, costs: &[u64]| {
@@ -179,7 +178,7 @@ impl Strategy for CostAdaptive {
                 (true, 0)
             }
             Op::Refund { at } => {
-                // The pace has changed since, so a charge counts as shrinking evenly until it is gone.
+                // The pace has changed since, so the charge is taken to shrink evenly until it is gone.
                 let back = ask.cost.saturating_mul(unit).min(total);
                 let until_gone = |from: u64| ask.gone_at.saturating_sub(from);
                 account.used =

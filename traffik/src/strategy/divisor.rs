@@ -1,16 +1,16 @@
-//! [`Divisor`]: division by what does not change, as one multiplication and a correction.
+//! [`Divisor`]: division by a constant, as one multiplication and a correction.
 
 /// A number to divide by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Divisor {
     /// Never 0.
     number: u64,
-    /// Its share of 2^64, rounded down; 2^64 - 1 for 1.
+    /// 2^64 divided by the number, rounded down; 2^64 - 1 for 1.
     share: u64,
 }
 
 impl Divisor {
-    /// That of 0, which no rate has, is 1: some answer, and no panic.
+    /// A divisor of 0, which no rate has, becomes 1: any result rather than a panic.
     pub(super) fn new(number: u64) -> Self {
         let number = number.max(1);
         let share = (1_u128 << 64) / u128::from(number);
@@ -22,7 +22,8 @@ impl Divisor {
         self.number
     }
 
-    /// The quotient or one less: the share is too small by 1 at most, and so the product by less than 2^64.
+    /// The quotient, or one less: the share is at most 1 too small, so the product is less than 2^64 too
+    /// small.
     #[inline(always)]
     pub(super) fn about(self, dividend: u64) -> u64 {
         ((u128::from(dividend) * u128::from(self.share)) >> 64) as u64
@@ -32,11 +33,11 @@ impl Divisor {
     #[inline(always)]
     pub(super) fn floor(self, dividend: u64) -> u64 {
         let about = self.about(dividend);
-        // Does not wrap: `about` is no more than the quotient.
+        // Cannot wrap: `about` is at most the quotient.
         about + u64::from(dividend.wrapping_sub(about.wrapping_mul(self.number)) >= self.number)
     }
 
-    /// The same, rounded up.
+    /// The quotient, rounded up.
     #[inline(always)]
     pub(super) fn ceil(self, dividend: u64) -> u64 {
         let floor = self.floor(dividend);

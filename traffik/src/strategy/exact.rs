@@ -1,7 +1,6 @@
-//! Products past 64 bits.
+//! Products beyond 64 bits.
 
-/// `floor(a · b / c)`, and whether something was left over. A quotient past 64 bits is cut to the
-/// largest there is.
+/// `floor(a · b / c)`, and whether there was a remainder. A quotient beyond 64 bits saturates.
 #[inline]
 pub(super) fn muldiv(a: u64, b: u64, c: u64) -> (u64, bool) {
     match a.checked_mul(b) {
@@ -23,7 +22,7 @@ pub(super) fn muldiv_up(a: u64, b: u64, c: u64) -> u64 {
     quotient.saturating_add(u64::from(rest))
 }
 
-/// So many hundredths of `units`, rounded down.
+/// This many hundredths of `units`, rounded down.
 #[inline]
 pub(super) fn percent(units: u64, hundredths: u64) -> u64 {
     muldiv(units, hundredths, 100).0

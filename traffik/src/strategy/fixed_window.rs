@@ -1,14 +1,14 @@
-//! [`FixedWindow`]: so many per calendar window.
+//! [`FixedWindow`]: so many units per calendar window.
 
 use super::{Ask, EXACT, State, Strategy, Twin, Verdict, Window};
 use crate::rate::Rate;
 
-/// So many per window `floor(now / P)` of the calendar: `used + c ≤ L`.
+/// At most `L` units per calendar window `floor(now / P)`: `used + c ≤ L`.
 ///
 /// State, 16 bytes a client: the window's start and what was used in it. Round trips: 0 in memory, 1 on Redis.
 ///
-/// **When:** quotas that people understand ("1000 per hour"), and as a default. **When not:** where
-/// twice the limit around a window's edge would hurt; take [`Gcra`](super::Gcra) or
+/// **When:** quotas that people understand ("1000 per hour"), and as a default. **When not:** twice the
+/// limit around the edge of a window would hurt; use [`Gcra`](super::Gcra) or
 /// [`TokenBucket`](super::TokenBucket) there.
 ///
 /// A changed limit keeps what was used; a changed period starts afresh.
@@ -18,7 +18,7 @@ pub struct FixedWindow {
 }
 
 impl FixedWindow {
-    /// Windows that begin at multiples of the period since the Unix epoch.
+    /// Windows start at multiples of the period since the Unix epoch.
     #[must_use]
     pub const fn new() -> Self {
         Self { staggered: false }

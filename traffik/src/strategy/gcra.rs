@@ -3,15 +3,14 @@
 use super::{Ask, Bucket, State, Strategy, Twin, Verdict};
 use crate::rate::Rate;
 
-/// The generic cell rate algorithm: with `T = P / L`, a hit of cost `c` passes if
-/// `now ≥ TAT + c·T − b·T`, and moves the theoretical arrival time `TAT` (never behind now) on by
-/// `c·T`.
+/// The generic cell rate algorithm: with `T = P / L`, a hit of cost `c` passes if `now ≥ TAT + c·T − b·T`,
+/// and advances the theoretical arrival time `TAT` (never earlier than now) by `c·T`.
 ///
-/// State, 16 bytes a client: one instant and the distance of `TAT` from it, as an exact fraction. Round trips: 0 in memory, 1 on Redis.
-/// Source: ITU-T I.371, annex A.
+/// State, 16 bytes a client: one instant and the distance of `TAT` from it, as an exact fraction. Round
+/// trips: 0 in memory, 1 on Redis. Source: ITU-T I.371, annex A.
 ///
-/// **When:** to pace clients evenly. **When not:** where clients send several requests at once: the
-/// default burst is 1, so that `"20/min"` means one every three seconds.
+/// **When:** to pace clients evenly. **When not:** clients send several requests at once: the default burst
+/// is 1, so `"20/min"` means one every three seconds.
 ///
 /// A changed rate or burst starts afresh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +31,7 @@ impl Gcra {
         Self { burst: 1 }
     }
 
-    /// How many units may come at once.
+    /// Sets how many units may come at once.
     #[must_use]
     pub const fn burst(mut self, units: u64) -> Self {
         self.burst = units;

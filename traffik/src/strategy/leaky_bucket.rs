@@ -3,23 +3,23 @@
 use super::{Ask, Bucket, State, Strategy, Twin, Verdict};
 use crate::rate::Rate;
 
-/// The leaky bucket as a meter: a level that leaks at `L / P`; a hit of cost `c` passes if
-/// `level + c ≤ L`, and raises it by `c`.
+/// The leaky bucket as a meter: the level leaks at `L / P`; a hit of cost `c` passes if `level + c ≤ L`,
+/// and raises it by `c`.
 ///
-/// State, 16 bytes a client: one instant and one level, as an exact fraction. Round trips: 0 in memory, 1 on Redis. Source: Turner,
-/// "New directions in communications" (1986).
+/// State, 16 bytes a client: one instant and one level, as an exact fraction. Round trips: 0 in memory, 1
+/// on Redis. Source: Turner, "New directions in communications" (1986).
 ///
-/// **When:** the load on something behind you must be even on average, whatever the clients do.
-/// **When not:** where a burst other than the limit is wanted; [`TokenBucket`](super::TokenBucket)
-/// is the same rule seen from the other side, with that knob. [`LeakyQueue`](super::LeakyQueue)
-/// counts whole requests rather than a level.
+/// **When:** the load on something behind you must be even on average, whatever the clients do. **When
+/// not:** you need a burst other than the limit; [`TokenBucket`](super::TokenBucket) is the same rule seen
+/// from the other side, with that knob. [`LeakyQueue`](super::LeakyQueue) counts whole requests rather than
+/// a level.
 ///
 /// A changed rate starts afresh.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LeakyBucket;
 
 impl LeakyBucket {
-    /// A bucket that holds the rate's limit.
+    /// Creates a bucket that holds the rate's limit.
     #[must_use]
     pub const fn new() -> Self {
         Self

@@ -1,28 +1,29 @@
-//! [`LeakyQueue`]: a strict queue from which each entry leaves whole, at its turn.
+//! [`LeakyQueue`]: a strict queue that each entry leaves whole, in its turn.
 
 use super::queue::{self, Queue};
 use super::{Ask, Bucket, Op, State, Strategy, Twin, Verdict};
 use crate::rate::Rate;
 
-/// The leaky bucket as a queue: an entry of cost `c` leaves, whole, `c · P / L` after the later of
-/// its own arrival and its predecessor's leaving. A hit of cost `c` passes if the costs in the
-/// queue plus `c` are at most `L`.
+/// The leaky bucket as a queue: an entry of cost `c` leaves as a whole, `c · P / L` after its own arrival
+/// or after its predecessor left, whichever is later. A hit of cost `c` passes if the costs in the queue
+/// plus `c` are at most `L`.
 ///
-/// State, up to 16 · `L` bytes a client: when the queue began to move, and a running sum for each entry, of at most `L`
-/// in it and at most as many that have left. A hit finds the head of the queue in `O(log n)` and
-/// joins at the end in amortised `O(1)`. Leaving times are exact fractions. Round trips: 0 in memory, 1 on Redis.
+/// State, up to 16 · `L` bytes a client: the time since when the queue has been moving, and a running sum
+/// for each entry: at most `L` entries in the queue, and at most as many that have left. A hit finds the
+/// head of the queue in `O(log n)` and joins at the end in amortised `O(1)`. Leaving times are exact
+/// fractions. Round trips: 0 in memory, 1 on Redis.
 ///
-/// **When:** work is really done one piece after another, so that a large piece holds the place it
-/// takes until it is finished. **When not:** otherwise: [`LeakyBucket`](super::LeakyBucket) gives
-/// room back bit by bit, at 16 bytes in all.
+/// **When:** work is really done one piece after another, so that a large piece holds its place until it is
+/// finished. **When not:** in all other cases: [`LeakyBucket`](super::LeakyBucket) gives room back bit by
+/// bit, and takes only 16 bytes.
 ///
-/// A changed rate starts afresh. A refund shortens the queue from its end, unless the charge's
-/// own entry has left.
+/// A changed rate starts afresh. A refund shortens the queue from its end, unless the charge's own entry
+/// has already left.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LeakyQueue;
 
 impl LeakyQueue {
-    /// A queue that holds the rate's limit.
+    /// Creates a queue that holds the rate's limit.
     #[must_use]
     pub const fn new() -> Self {
         Self
@@ -56,7 +57,7 @@ impl Strategy for LeakyQueue {
 
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
         let limit = ask.rate.limit();
-        // A clock that stepped back stands still for this client.
+        // If the clock stepped back, time stands still for this client.
         let queue = Queue::read(state, ask.now, ask.rate);
         let now = queue.last.max(ask.now);
         let first = queue.first_at(now, ask.rate);
@@ -117,7 +118,7 @@ impl Strategy for LeakyQueue {
     }
 }
 
-/// The bytes to go on with: none of a queue that is empty or could not be read.
+/// The bytes to continue with: none if the queue is empty or could not be read.
 fn take(state: &mut State, level: u64) -> Vec<u8> {
     match std::mem::take(state) {
         State::Bytes(bytes) if level > 0 => bytes,

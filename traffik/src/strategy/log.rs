@@ -1,16 +1,16 @@
-//! [`Log`]: charges in the order of their instants, with running sums, as bytes.
+//! [`Log`]: charges in chronological order, with running sums, as bytes.
 //!
-//! Little-endian words of 64 bits: the sum before the first entry, then `(instant, sum)` for each.
-//! Sums count modulo 2^53, so that they may grow for ever and stay exact in Lua; what lies between
-//! two entries is at most the limit, which is less. Entries that no longer count stay until they
+//! Little-endian 64-bit words: the sum before the first entry, then `(instant, sum)` for each entry. Sums
+//! count modulo 2^53, so that they can grow forever and stay exact in Lua; the difference between two
+//! entries is at most the limit, which is less than that. Entries that no longer count are kept until they
 //! are as many as those that do, and are then dropped together.
 
 use super::{EXACT, State, skew};
 
-/// What sums are counted modulo.
+/// The modulus of the sums.
 pub(super) const SUMS: u64 = EXACT;
 
-/// A log as it lies in a state. Anything that is no log reads as an empty one.
+/// A log, as stored in a state. Anything that is not a log reads as an empty one.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Log<'a> {
     before: u64,
@@ -21,7 +21,7 @@ fn word(bytes: [u8; 8]) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// The difference of two sums.
+/// The difference between two sums.
 fn between(older: u64, newer: u64) -> u64 {
     newer.wrapping_sub(older) % SUMS
 }
@@ -62,7 +62,8 @@ impl<'a> Log<'a> {
 
     /// The first entry that still counts at `now`.
     pub(super) fn first_after(self, now: u64, period: u64) -> usize {
-        // In an orderly log everything has gone once the newest has; in a garbled one as well.
+        // Once the newest entry has expired, all have. In a garbled log, all entries are then taken to have
+        // expired as well.
         match self.newest() {
             Some(newest) if newest.saturating_add(period) > now => {
                 self.entries.partition_point(|entry| word(entry[0]).saturating_add(period) <= now)
@@ -71,12 +72,12 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// What the entries from `first` on add up to.
+    /// The sum of the entries from `first` on.
     pub(super) fn sum_from(self, first: usize) -> u64 {
         self.sum_between(first, self.entries.len())
     }
 
-    /// The instant of the entry with which `units`, counted from `first` on, are complete.
+    /// The instant of the entry that completes `units`, counted from `first` on.
     pub(super) fn when_gone(self, first: usize, units: u64) -> u64 {
         let start = self.sum_before(first);
         let counting = &self.entries[first..];
@@ -85,23 +86,23 @@ impl<'a> Log<'a> {
         if entry < self.entries.len() { self.time(entry).min(newest) } else { newest }
     }
 
-    /// The first entry that is later than `at`, of those from `first` on.
+    /// The first entry later than `at`, among those from `first` on.
     pub(super) fn first_later(self, first: usize, at: u64) -> usize {
         first + self.entries[first..].partition_point(|entry| word(entry[0]) <= at)
     }
 
-    /// What the entries from `first` up to `past`, which is not among them, add up to.
+    /// The sum of the entries from `first` up to `past`, which is excluded.
     pub(super) fn sum_between(self, first: usize, past: usize) -> u64 {
         between(self.sum_before(first), self.sum_before(past))
     }
 
-    /// Whether there is no entry at all, or nothing that could be read as one.
+    /// Whether there is no entry, or none that could be read.
     pub(super) fn is_empty(self) -> bool {
         self.entries.is_empty()
     }
 }
 
-/// Adds a charge to an orderly log (or to no bytes) whose entries before `first` no longer count.
+/// Appends a charge to an orderly log (or to an empty one) whose entries before `first` no longer count.
 pub(super) fn append(bytes: &mut Vec<u8>, time: u64, cost: u64, first: usize) {
     if bytes.is_empty() {
         bytes.resize(8, 0);
@@ -111,8 +112,8 @@ pub(super) fn append(bytes: &mut Vec<u8>, time: u64, cost: u64, first: usize) {
     let sum = (log.sum_before(log.entries.len()) % SUMS + cost) % SUMS;
     let again = kept > 0 && log.newest() == Some(time);
     if first >= kept {
-        // As many go as are moved, so every entry pays for one move. The last eight bytes of what
-        // goes stay, as the sum before the rest.
+        // At least as many entries are dropped as are moved, so every entry pays for one move. The last
+        // eight bytes of what is dropped stay, as the sum before the rest.
         bytes.drain(..16 * first);
         if bytes.capacity() > 4 * bytes.len().max(64) {
             bytes.shrink_to(2 * bytes.len());
@@ -125,8 +126,8 @@ pub(super) fn append(bytes: &mut Vec<u8>, time: u64, cost: u64, first: usize) {
     bytes.extend_from_slice(&sum.to_le_bytes());
 }
 
-/// Takes `units`, or as many as there are, off the newest entries of `first..past`. Only what was
-/// charged later is moved, to close the gap.
+/// Removes `units`, or as many as there are, from the newest entries of `first..past`. Only later charges
+/// are moved, to close the gap.
 pub(super) fn take_newest(bytes: &mut Vec<u8>, first: usize, past: usize, units: u64) {
     let log = Log::of(bytes);
     let there = log.sum_between(first, past);

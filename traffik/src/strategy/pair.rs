@@ -1,18 +1,19 @@
 //! [`Pair`]: two counters and the window they belong to, in two words below 2^53.
 //!
-//! The first word is the window's start, and the second the low 22 bits of either count, so that most pairs
-//! are an instant and a small number, as other states are, which stores may keep in less. The next 4 bits of
-//! either go above those. The highest bits of the counts are added to the start of the window: a `period ≥ 2^f` leaves
-//! room for `f` bits there before the next window begins, and so each counter has `26 + f / 2`.
+//! The first word is the window's start. The second holds the low 22 bits of both counts, so that most
+//! pairs are an instant and a small number, like other states, which stores may be able to keep in less
+//! space. The next 4 bits of each count go above those. The highest bits of the counts are added to the
+//! window's start: a `period ≥ 2^f` leaves room for `f` bits there before the next window begins, so each
+//! counter has `26 + f / 2` bits.
 
 use super::{Ask, Op, State, skew};
 
-/// Bits of either count at the low end of the second word.
+/// Bits of each count at the low end of the second word.
 const LOW: u32 = 22;
-/// Those that follow.
+/// The bits of each count that follow.
 const MIDDLE: u32 = 4;
 
-/// What was counted in one calendar window, and in the window before.
+/// The counts of a calendar window and of the window before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pair {
     pub(super) index: u64,
@@ -20,7 +21,7 @@ pub(super) struct Pair {
     pub(super) newer: u64,
 }
 
-/// Bits of either count that are added to the window's start.
+/// Bits of each count that are added to the window's start.
 #[inline]
 pub(super) const fn high(period: u64) -> u32 {
     period.ilog2() / 2
@@ -69,7 +70,7 @@ impl Pair {
         State::Words([index * period + join(LOW + MIDDLE, high(period)), second])
     }
 
-    /// The state as it was written, unless it lies too far ahead to be one.
+    /// The stored state, unless it lies too far in the future to be genuine.
     #[inline]
     pub(super) fn read(state: &State, now: u64, period: u64) -> Option<Self> {
         let pair = Self::unpack(state.words()?, period);
@@ -77,7 +78,7 @@ impl Pair {
         skew::believable(start, now, || period).then_some(pair)
     }
 
-    /// The two counts as they stand at `now`: an older window is left behind, a later one stays.
+    /// The two counts as of `now`: an older window moves on, a later one stays.
     #[inline]
     pub(super) fn at(state: &State, now: u64, period: u64) -> Self {
         let index = now / period;
@@ -94,7 +95,7 @@ impl Pair {
         self.index * period
     }
 
-    /// When neither count matters any more: 0 if both are nothing.
+    /// When neither count matters any more; 0 if both are zero.
     #[inline]
     pub(super) fn until(self, period: u64) -> u64 {
         match self {
@@ -104,7 +105,7 @@ impl Pair {
         }
     }
 
-    /// Does what was asked and admitted, and keeps it.
+    /// Carries out an operation that was admitted, and stores the result.
     #[inline]
     pub(super) fn take(&mut self, ask: &Ask<'_>, state: &mut State) {
         match ask.op {
@@ -119,7 +120,7 @@ impl Pair {
         }
     }
 
-    /// Gives units back to the window they were taken from, if it still counts.
+    /// Gives units back to the window that they were taken from, if it still counts.
     fn refund(&mut self, at: Option<u64>, ask: &Ask<'_>) {
         let window = at.map_or(self.index, |at| at / ask.rate.period_micros());
         if window >= self.index {
@@ -136,7 +137,7 @@ mod tests {
     use crate::strategy::EXACT;
     use proptest::prelude::*;
 
-    /// Until the year 2112.
+    /// Up to the year 2112.
     const HORIZON: u64 = 1 << 52;
 
     proptest! {

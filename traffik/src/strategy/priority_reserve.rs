@@ -1,18 +1,18 @@
-//! [`PriorityReserve`]: the last part of a limit is kept for what matters most.
+//! [`PriorityReserve`]: the last part of a limit is reserved for what matters most.
 
 use super::exact::percent;
 use super::{Ask, State, Strategy, Verdict, Window};
 use crate::identity::Priority;
 use crate::rate::Rate;
 
-/// Gives each [`Priority`] a share of the limit. A hit passes if what is used plus its cost stays
-/// within its own share and the shares below it: when low ones are refused already, higher ones
-/// still pass. Critical hits may use the whole limit. Counted per calendar window.
+/// Gives each [`Priority`] a share of the limit. A hit passes if the units in use plus its cost stay within
+/// its own share and the shares below it: when low hits are already refused, higher ones still pass.
+/// Critical hits may use the whole limit. Counts per calendar window.
 ///
 /// State, 16 bytes a client: the window's start and what was used in it. Round trips: 0 in memory, 2 on Redis.
 ///
-/// **When:** background jobs and people share one quota. **When not:** where a low hit must get its
-/// share even if higher ones have used everything; two throttles do that.
+/// **When:** background jobs and people share one quota. **When not:** a low hit must get its share even if
+/// higher ones have used everything; use two throttles for that.
 ///
 /// A changed limit or share keeps what was used; a changed period starts afresh.
 ///
@@ -51,15 +51,15 @@ const fn rank(priority: Priority) -> usize {
 }
 
 impl PriorityReserve {
-    /// 50 % for low hits, 30 % more for normal ones, 15 % more for high ones, the rest for critical
-    /// ones alone.
+    /// 50 % for low hits, 30 % more for normal ones, 15 % more for high ones, and the rest only for
+    /// critical ones.
     #[must_use]
     pub const fn new() -> Self {
         Self { shares: [50, 30, 15, 0] }
     }
 
-    /// The share of a priority, in percent of the limit. Together at most 100; what is left is for
-    /// critical hits.
+    /// Sets the share of a priority, in percent of the limit. The shares add up to at most 100; the rest is
+    /// for critical hits.
     #[must_use]
     pub const fn share(mut self, priority: Priority, percent: u64) -> Self {
         self.shares[rank(priority)] = percent;

@@ -1,23 +1,24 @@
 //! [`Queue`]: entries that leave whole, at exact fractions of a microsecond, as bytes.
 //!
-//! While the queue is never empty, the entries leave one behind the other: with `L / P` in lowest
-//! terms `l / p`, an entry up to which the costs add up to `s` leaves at `start + s · p / l`. So
-//! one instant and the running sums say everything. Little-endian words of 64 bits: `run` (since
-//! when the queue has not been empty), `start`, `last` (the last change), `base` (the sum before
-//! the first entry), then one sum an entry.
+//! While the queue is never empty, the entries leave one after the other: with `L / P` in lowest terms `l /
+//! p`, an entry up to which the costs add up to `s` leaves at `start + s · p / l`. One instant and the
+//! running sums are therefore enough. Little-endian 64-bit words: `run` (since when the queue has not been
+//! empty), `start`, `last` (the last change), `base` (the sum before the first entry), then one sum per
+//! entry.
 //!
-//! Sums stay below 2^53: `start` may move on by whole `p` while all sums sink by `l`.
+//! Sums stay below 2^53: `start` can advance by multiples of `p` while all sums decrease by the same
+//! multiple of `l`.
 
 use super::exact::{muldiv, muldiv_up};
 use super::{EXACT, State, skew};
 use crate::rate::Rate;
 
-/// The highest limit: two of them, a queue's rest and its level, must add up below 2^53.
+/// The highest limit: two of them, what is left of a queue and its level, must add up to less than 2^53.
 pub(super) const MOST: u64 = EXACT / 2 - 1;
 
 const HEAD: usize = 4;
 
-/// A queue as it lies in a state. Anything that is no queue reads as an empty one.
+/// A queue, as stored in a state. Anything that is not a queue reads as an empty one.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Queue<'a> {
     pub(super) run: u64,
@@ -31,7 +32,7 @@ impl<'a> Queue<'a> {
     pub(super) fn read(state: &'a State, now: u64, rate: &Rate) -> Self {
         let State::Bytes(bytes) = state else { return Self::default() };
         let queue = Self::of(bytes);
-        // A full queue is the most that can have been left at the last change.
+        // At the last change, at most a full queue can have been left.
         let orderly = queue.run <= queue.start
             && queue.start <= queue.last
             && queue.base <= queue.drained(queue.last, rate)
@@ -65,13 +66,13 @@ impl<'a> Queue<'a> {
         self.before(self.sums.len())
     }
 
-    /// Up to which sum the entries have left at `now`.
+    /// The sum up to which entries have left at `now`.
     fn drained(self, now: u64, rate: &Rate) -> u64 {
         let (tokens, ticks) = rate.reduced_terms();
         muldiv(now.saturating_sub(self.start), tokens, ticks).0
     }
 
-    /// The entry at the head at `now`; all have left if it is none.
+    /// The entry at the head at `now`, or the number of entries if all have left.
     pub(super) fn first_at(self, now: u64, rate: &Rate) -> usize {
         let drained = self.drained(now, rate);
         if self.total() <= drained {
@@ -80,18 +81,18 @@ impl<'a> Queue<'a> {
         self.sums.partition_point(|sum| u64::from_le_bytes(*sum) <= drained)
     }
 
-    /// What the entries from `first` on add up to.
+    /// The sum of the entries from `first` on.
     pub(super) fn level(self, first: usize) -> u64 {
         self.total().saturating_sub(self.before(first))
     }
 
-    /// When an entry leaves, rounded up to the microsecond from which it is gone.
+    /// When the entry with this sum leaves, rounded up to the microsecond from which it is gone.
     pub(super) fn leaves(self, sum: u64, rate: &Rate) -> u64 {
         let (tokens, ticks) = rate.reduced_terms();
         self.start.saturating_add(muldiv_up(sum, ticks, tokens))
     }
 
-    /// The sum of the entry with which `units`, counted from `first` on, are complete.
+    /// The sum of the entry that completes `units`, counted from `first` on.
     pub(super) fn end_of(self, first: usize, units: u64) -> u64 {
         let before = self.before(first);
         let queued = &self.sums[first..];
@@ -111,7 +112,7 @@ fn put_head(bytes: &mut [u8], head: [u64; HEAD]) {
     }
 }
 
-/// Puts an entry at the end of an orderly queue whose entries before `first` have left.
+/// Appends an entry to an orderly queue whose entries before `first` have left.
 pub(super) fn join(bytes: &mut Vec<u8>, now: u64, cost: u64, first: usize, rate: &Rate) {
     let queue = Queue::of(bytes);
     let queued = queue.sums.len().saturating_sub(first);
@@ -126,7 +127,7 @@ pub(super) fn join(bytes: &mut Vec<u8>, now: u64, cost: u64, first: usize, rate:
     let mut head = [run, start, now, base];
     let mut sum = queue.total().saturating_add(cost);
     if first >= queued || sum >= EXACT {
-        // As many go as are moved, so every entry pays for one move.
+        // At least as many entries are dropped as are moved, so every entry pays for one move.
         head[3] = queue.before(first);
         bytes.drain(8 * HEAD..8 * (HEAD + first));
         if bytes.capacity() > 4 * bytes.len().max(64) {
@@ -147,7 +148,7 @@ pub(super) fn join(bytes: &mut Vec<u8>, now: u64, cost: u64, first: usize, rate:
     bytes.extend_from_slice(&sum.to_le_bytes());
 }
 
-/// Takes `units` from the end of an orderly queue whose entries before `first` have left.
+/// Removes `units` from the end of an orderly queue whose entries before `first` have left.
 pub(super) fn shorten(bytes: &mut Vec<u8>, now: u64, units: u64, first: usize) {
     let queue = Queue::of(bytes);
     let total = queue.total().saturating_sub(units).max(queue.before(first));

@@ -1,23 +1,23 @@
-//! [`Rollover`]: a part of what was left last period is added to this one.
+//! [`Rollover`]: part of what was left of the last period is added to this one.
 
 use super::exact::percent;
 use super::{Ask, EXACT, Op, Pair, State, Strategy, Verdict, pair};
 use crate::rate::Rate;
 
-/// A calendar window whose limit grows by a part of what the window before left unused:
-/// `used + c ≤ L + min(cap, (L − used before) · percent / 100)`. Only the plain limit rolls over,
-/// never what was itself carried.
+/// A calendar window whose limit grows by part of what the previous window left unused: `used + c ≤ L +
+/// min(cap, (L − used before) · percent / 100)`. Only the plain limit rolls over, never what was itself
+/// carried over.
 ///
-/// A client without a past has left its last period unused, so it begins with the full bonus.
+/// A client without a past has left its last period unused, so it starts with the full bonus.
 ///
-/// State, 16 bytes a client: this window's count and the last one's, in two words. Round trips: 0 in memory, 2
-/// on Redis.
+/// State, 16 bytes a client: the counts of this window and of the previous one, in two words. Round trips:
+/// 0 in memory, 2 on Redis.
 ///
-/// **When:** monthly or daily quotas that should not be lost by a quiet day. **When not:** where the
-/// limit protects something that cannot take more than `L` in any period.
+/// **When:** monthly or daily quotas should not be lost through a quiet day. **When not:** the limit
+/// protects something that cannot take more than `L` in any period.
 ///
-/// A changed limit, percentage or cap keeps what was used; a changed period starts afresh. A refund
-/// goes to the window of the charge, this one or the one before.
+/// A changed limit, percentage or cap keeps what was used; a changed period starts afresh. A refund goes to
+/// the window of the charge, if that is the current or the previous one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rollover {
     percent: u64,
@@ -31,20 +31,20 @@ impl Default for Rollover {
 }
 
 impl Rollover {
-    /// Half of what was left unused, without a cap.
+    /// Carries over half of what was left unused, without a cap.
     #[must_use]
     pub const fn new() -> Self {
         Self { percent: 50, cap: None }
     }
 
-    /// Which part of the unused quota is carried over: 1 to 100 percent.
+    /// Sets how much of the unused quota is carried over: 1 to 100 percent.
     #[must_use]
     pub const fn percent(mut self, percent: u64) -> Self {
         self.percent = percent;
         self
     }
 
-    /// The most that is carried over, in units of cost.
+    /// Sets the most that is carried over, in units of cost.
     #[must_use]
     pub const fn cap(mut self, units: u64) -> Self {
         self.cap = Some(units);
@@ -106,7 +106,7 @@ impl Strategy for Rollover {
             }
         };
         let quota = limit + self.bonus(limit, pair.older);
-        // The bonus may be full again while the counts still matter to another limit.
+        // The bonus may already be full again while the counts still matter under another limit.
         let dents = |used| self.bonus(limit, used) < self.bonus(limit, 0);
         let full = Pair { older: u64::from(dents(pair.older)), ..pair };
         let full_at = if pair.newer == 0 || dents(pair.newer) {

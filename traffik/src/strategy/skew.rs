@@ -1,14 +1,14 @@
-//! Clocks that disagree: how far a state may be ahead of the present.
+//! Disagreeing clocks: how far a state may be ahead of the present.
 
-/// How far ahead of the clock a state is believed, where its own span is not longer yet: one day.
+/// How far ahead of the clock a state is still believed, unless its own span is longer: one day.
 ///
-/// Servers differ by seconds and operators' mistakes by hours. Such a client's time stands still
-/// until the clock has caught up, so that a step back gains nobody anything. What lies further
-/// ahead was never written by this library, and counts as if it were not there.
+/// Servers' clocks differ by seconds, operators' mistakes by hours. Time stands still for such a client
+/// until the clock has caught up, so that nobody gains from a clock that steps back. A state further ahead
+/// was never written by this library, and is ignored.
 const FAR: u64 = 86_400_000_000;
 
-/// Whether a state written at `last` may be genuine at `now`. `span` is how long the strategy
-/// remembers at most.
+/// Whether a state written at `last` may be genuine at `now`. `span` is the longest time that the strategy
+/// remembers.
 #[inline]
 pub(super) fn believable(last: u64, now: u64, span: impl FnOnce() -> u64) -> bool {
     last <= now || last - now <= FAR || last - now <= span()

@@ -1,4 +1,4 @@
-//! [`SlidingLog`]: every hit of the last period, remembered one by one.
+//! [`SlidingLog`]: remembers every hit of the last period.
 
 use super::log::{self, Log, SUMS};
 use super::{Ask, EXACT, Op, State, Strategy, Twin, Verdict};
@@ -6,22 +6,23 @@ use crate::rate::Rate;
 
 /// The exact sliding window: the costs of all hits with `t > now − P`, plus `c`, are at most `L`.
 ///
-/// State, up to 32 · `L` bytes a client: the instant and the running sum of each hit, of at most `L` that count
-/// (hits at one microsecond share an entry) and at most as many that no longer do. A hit looks for
-/// the oldest entry that counts in `O(log n)`, appends in amortised `O(1)`, and never rewrites the
-/// log. Round trips: 0 in memory, 1 on Redis.
+/// State, up to 32 · `L` bytes a client: the instant and the running sum of each hit: at most `L` hits that
+/// count (hits in the same microsecond share an entry), and at most as many that no longer do. A hit finds
+/// the oldest entry that counts in `O(log n)`, appends in amortised `O(1)`, and never rewrites the log.
+/// Round trips: 0 in memory, 1 on Redis.
 ///
-/// **When:** small limits that must hold over any period whatsoever: logins, payments. **When not:**
-/// large limits, where each client may cost `32 · L` bytes; [`SlidingWindow`](super::SlidingWindow)
-/// is near at 16 bytes in all.
+/// **When:** small limits must hold over any period whatsoever: logins, payments. **When not:** the limit
+/// is large, since each client may take `32 · L` bytes; [`SlidingWindow`](super::SlidingWindow) comes close
+/// with only 16 bytes.
 ///
-/// A changed limit keeps what was used; a changed period starts afresh. A refund takes the newest
-/// charges back, of those made no later than the one that is refunded, and moves what was charged later.
+/// A changed limit keeps what was used; a changed period starts afresh. A refund takes back the newest
+/// charges among those made no later than the one that is refunded, and shifts the later ones to close the
+/// gap.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SlidingLog;
 
 impl SlidingLog {
-    /// The log.
+    /// Creates the strategy.
     #[must_use]
     pub const fn new() -> Self {
         Self
@@ -34,7 +35,7 @@ impl Strategy for SlidingLog {
     }
 
     fn validate(&self, _: &Rate) -> Result<(), String> {
-        // Sums are told apart modulo 2^53.
+        // Sums are compared modulo 2^53.
         const { assert!(traffik_grammar::rate::MAX_LIMIT < EXACT && SUMS == EXACT) };
         Ok(())
     }
@@ -45,7 +46,7 @@ impl Strategy for SlidingLog {
 
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
         let (limit, period) = (ask.rate.limit(), ask.rate.period_micros());
-        // A clock that stepped back stands still for this client.
+        // If the clock stepped back, time stands still for this client.
         let log = Log::read(state, ask.now, period);
         let now = log.newest().unwrap_or(0).max(ask.now);
         let first = log.first_after(now, period);

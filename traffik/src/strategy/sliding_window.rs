@@ -1,33 +1,35 @@
-//! [`SlidingWindow`]: a window that slides, from two counters.
+//! [`SlidingWindow`]: a sliding window made of two counters.
 
 use super::exact::{muldiv, muldiv_up};
 use super::{Ask, Op, Pair, State, Strategy, Twin, Verdict, pair};
 use crate::rate::Rate;
 
-/// The sliding window counter: `ceil(prev · (P − e) / P) + cur + c ≤ L`, where `cur` and `prev`
-/// count the calendar window `e` old and the one before. What the previous window counts fades
-/// evenly as the present one grows old.
+/// The sliding window counter: `ceil(prev · (P − e) / P) + cur + c ≤ L`, where `cur` and `prev` are the
+/// counts of the current calendar window, which is `e` old, and of the previous one. The previous count
+/// fades out evenly as the current window ages.
 ///
-/// State, 16 bytes a client: two counts and a time in two words. Round trips: 0 in memory, 1 on Redis. Source: Cloudflare, "How we
-/// built rate limiting capable of scaling to millions of domains" (2017); here without its floats.
+/// State, 16 bytes a client: two counts and a time, in two words. Round trips: 0 in memory, 1 on Redis.
+/// Source: Cloudflare, "How we built rate limiting capable of scaling to millions of domains" (2017); here
+/// without its floats.
 ///
-/// **When:** as [`FixedWindow`](super::FixedWindow), without the double burst around a window's
-/// edge. **When not:** where the count over any period must hold to the unit
-/// ([`SlidingLog`](super::SlidingLog)): hits are taken as spread evenly over their window.
+/// **When:** as [`FixedWindow`](super::FixedWindow), but without the double burst around the edge of a
+/// window. **When not:** the count over any period must be exact to the unit
+/// ([`SlidingLog`](super::SlidingLog)): this strategy assumes that hits are spread evenly over their
+/// window.
 ///
-/// A changed limit keeps what was used; a changed period starts afresh. A refund goes to the window
-/// of the charge, this one or the one before.
+/// A changed limit keeps what was used; a changed period starts afresh. A refund goes to the window of the
+/// charge, if that is the current or the previous one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SlidingWindow;
 
 impl SlidingWindow {
-    /// Windows that begin at multiples of the period since the Unix epoch.
+    /// Windows start at multiples of the period since the Unix epoch.
     #[must_use]
     pub const fn new() -> Self {
         Self
     }
 
-    /// Bits of either count that are added to a window's start in the packed state, for the Lua twin.
+    /// Bits of each count that are added to a window's start in the packed state, for the Lua twin.
     #[cfg(feature = "redis")]
     pub(crate) const fn high(period: u64) -> u32 {
         pair::high(period)
@@ -42,13 +44,13 @@ fn age_when_gone(need: u64, fading: u64, period: u64) -> u64 {
     muldiv_up(need, period, fading)
 }
 
-/// The first instant at which a refused `cost ≤ limit` passes, if nothing else does before.
+/// The first instant at which a refused `cost ≤ limit` passes, if nothing else passes before.
 fn first_room(pair: Pair, cost: u64, limit: u64, period: u64) -> u64 {
-    // In this window the older count must fade; in the next one the newer, and nothing is added.
+    // In this window the older count has to fade; in the next one the newer count, with nothing added.
     let taken = pair.newer.saturating_add(cost);
     let this = pair.older.saturating_add(taken) - limit;
     if this <= pair.older {
-        // A full period from the start is the next window's first instant, and there it holds too.
+        // A full period from the start is the next window's first instant, where the result holds as well.
         return pair.start(period) + age_when_gone(this, pair.older, period);
     }
     pair.start(period) + period + age_when_gone(taken - limit, pair.newer, period)
@@ -71,7 +73,7 @@ impl Strategy for SlidingWindow {
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
         let (limit, period) = (ask.rate.limit(), ask.rate.period_micros());
         let mut pair = Pair::at(state, ask.now, period);
-        // A window ahead of the clock has only begun.
+        // A window ahead of the clock has only just begun.
         let age = ask.now.saturating_sub(pair.start(period));
         let weigh = |pair: Pair| pair.older - muldiv(pair.older, age, period).0 + pair.newer;
         let before = weigh(pair);

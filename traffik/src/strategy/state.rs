@@ -2,23 +2,23 @@
 
 /// What is remembered of one client under one policy.
 ///
-/// Two words are short in every store, and need no allocation in memory where the first is an instant in
-/// microseconds and the second below 2^44; a log takes bytes. A key that is not there is `Empty`, and a
-/// strategy treats a state it cannot read in the same way, so that garbage neither refuses anyone
-/// for ever nor panics.
+/// Two words are compact in every store, and take no allocation in memory if the first is an instant in
+/// microseconds and the second is below 2^44; a log takes bytes. A key that does not exist is `Empty`. A
+/// strategy treats a state that it cannot read in the same way, so that garbage neither refuses anyone
+/// forever nor causes a panic.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum State {
     /// Nothing: the account is full.
     #[default]
     Empty,
-    /// Two integers. Below 2^53 where the strategy has a Lua twin.
+    /// Two integers, below 2^53 if the strategy has a Lua twin.
     Words([u64; 2]),
     /// Anything longer, in the strategy's own layout.
     Bytes(Vec<u8>),
 }
 
 impl State {
-    /// The two words, or `None` for anything else.
+    /// Returns the two words, or `None` for anything else.
     #[must_use]
     pub fn words(&self) -> Option<[u64; 2]> {
         match self {
@@ -27,7 +27,7 @@ impl State {
         }
     }
 
-    /// As bytes, for stores that keep bytes. [`State::decode`] reads them back.
+    /// Encodes the state for stores that keep bytes. [`State::decode`] reads it back.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         match self {
@@ -37,7 +37,7 @@ impl State {
         }
     }
 
-    /// Reads what [`State::encode`] wrote; `None` when these bytes are nothing it ever writes.
+    /// Decodes what [`State::encode`] wrote; `None` if it could not have written these bytes.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         match bytes {

@@ -1,18 +1,18 @@
-//! [`Tiered`]: better customers get more of the same.
+//! [`Tiered`]: higher tiers get a multiple of the limit.
 
 use super::{Ask, EXACT, State, Strategy, Verdict, Window};
 use crate::rate::Rate;
 
-/// Multiplies the limit by what the client's tier is worth, and counts per calendar window:
-/// `used + c ≤ L · m`. The tier is the identity's: `Identity::key(..).tier("premium")`.
+/// Multiplies the limit by the factor of the client's tier, and counts per calendar window: `used + c ≤ L ·
+/// m`. The tier comes from the identity: `Identity::key(..).tier("premium")`.
 ///
 /// State, 16 bytes a client: the window's start and what was used in it. Round trips: 0 in memory, 2 on Redis.
 ///
-/// **When:** one throttle, several subscriptions. **When not:** where tiers differ in more than the
-/// limit; make a throttle for each then.
+/// **When:** one throttle serves several subscriptions. **When not:** tiers differ in more than the limit;
+/// use a throttle for each then.
 ///
-/// A client that changes tier keeps what it used; so does a changed limit or multiplier. A changed
-/// period starts afresh.
+/// A client that changes its tier keeps what it used. A changed limit or multiplier keeps it as well; a
+/// changed period starts afresh.
 ///
 /// ```
 /// use traffik::{Identity, Throttle, strategy::Tiered};
@@ -38,13 +38,13 @@ impl Default for Tiered {
 }
 
 impl Tiered {
-    /// No tiers yet: everybody gets the limit as it is.
+    /// Without any tiers: every client gets the limit as it is.
     #[must_use]
     pub const fn new() -> Self {
         Self { others: 1, tiers: Vec::new() }
     }
 
-    /// What a tier's limit is multiplied by, at least 1. The last word on a tier counts.
+    /// Sets the multiplier of a tier's limit, at least 1. The last one set for a tier counts.
     #[must_use]
     pub fn tier(mut self, name: impl Into<String>, multiplier: u64) -> Self {
         let name = name.into().into_boxed_str();
@@ -53,8 +53,7 @@ impl Tiered {
         self
     }
 
-    /// The multiplier of clients without a tier, or with one that was not named here. 1 if not
-    /// said.
+    /// Sets the multiplier of clients without a tier, or with one that has no multiplier; 1 by default.
     #[must_use]
     pub const fn others(mut self, multiplier: u64) -> Self {
         self.others = multiplier;

@@ -1,4 +1,4 @@
-//! [`TimeOfDay`]: other hours, other limits.
+//! [`TimeOfDay`]: different limits at different hours.
 
 use super::exact::percent;
 use super::{Ask, EXACT, State, Strategy, Verdict, Window};
@@ -8,20 +8,20 @@ const HOUR: u64 = 3_600_000_000;
 const DAY: u64 = 24 * HOUR;
 const MINUTE: u64 = 60_000_000;
 
-/// The longest distance from UTC: under a day.
+/// The longest offset from UTC: less than a day.
 const FAR: u32 = 24 * 60 - 1;
 
 /// The highest percentage: a thousandfold.
 const MOST: u64 = 100_000;
 
-/// Counts per calendar window, under a limit that depends on the hour of the day:
-/// `used + c ≤ L · percent(hour) / 100`. The hour is that of the hit, so within a long window the
-/// limit rises and falls while the count goes on.
+/// Counts per calendar window, under a limit that depends on the hour of the day: `used + c ≤ L ·
+/// percent(hour) / 100`. The hour is that of the hit, so within a long window the limit rises and falls
+/// while the count continues.
 ///
 /// State, 16 bytes a client: the last change and what was used in its window. Round trips: 0 in memory, 2 on Redis.
 ///
-/// **When:** batch clients should work at night. **When not:** where clocks are put forward in
-/// spring: the offset from UTC is fixed.
+/// **When:** batch clients should work at night. **When not:** local time observes daylight saving: the
+/// offset from UTC is fixed.
 ///
 /// A changed limit, range or offset keeps what was used; a changed period starts afresh.
 ///
@@ -49,16 +49,16 @@ impl TimeOfDay {
         Self { ranges: Vec::new(), offset: 0 }
     }
 
-    /// The limit from one hour to another (the end excluded; 24 and 0 are both midnight), in percent
-    /// of the rate's. `hours(22, 6, ..)` spans midnight; 0 percent closes those hours. Where ranges
-    /// overlap, the last one given counts; where there is none, 100 percent.
+    /// Sets the limit from one hour to another (the end is excluded; 24 and 0 both mean midnight), in
+    /// percent of the rate's limit. `hours(22, 6, ..)` spans midnight; 0 percent closes those hours. If
+    /// ranges overlap, the last one set counts; outside all ranges, it is 100 percent.
     #[must_use]
     pub fn hours(mut self, from: u8, to: u8, percent: u64) -> Self {
         self.ranges.push((from, to, percent));
         self
     }
 
-    /// How far local time is ahead of UTC, in minutes: 60 for Berlin in winter, −300 for New York.
+    /// Sets how far local time is ahead of UTC, in minutes: 60 for Berlin in winter, −300 for New York.
     #[must_use]
     pub const fn utc_offset(mut self, minutes: i32) -> Self {
         self.offset = minutes;
@@ -84,8 +84,7 @@ impl TimeOfDay {
         self.limit_in(limit, self.local(now) / HOUR)
     }
 
-    /// The first instant from `from` on, and before `until`, whose hour has a limit of at least
-    /// `units`.
+    /// The first instant from `from` on, and before `until`, whose hour has a limit of at least `units`.
     fn first_with(&self, limit: u64, units: u64, from: u64, until: u64) -> Option<u64> {
         let next_hour = from + (HOUR - self.local(from) % HOUR);
         let starts = std::iter::once(from).chain((0..24).map(|hours| next_hour + hours * HOUR));
@@ -135,7 +134,8 @@ impl Strategy for TimeOfDay {
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
         let (full, period) = (ask.rate.limit(), ask.rate.period_micros());
         let window = Window::open(state, ask.now, period, 0);
-        // A clock that stepped back stands still for this client, on this side of the hour.
+        // If the clock stepped back, time stands still for this client, so that it stays on this side of
+        // the hour.
         let seen = state.words().map_or(0, |[last, _]| last);
         let now = if (window.start..window.end).contains(&seen) { seen.max(ask.now) } else { ask.now };
         let mut verdict = window.step(state, ask, self.limit_at(full, now));
@@ -146,7 +146,7 @@ impl Strategy for TimeOfDay {
             *last = now;
         }
         if !verdict.admitted {
-            // A better hour of this window, or a good one once the window is over.
+            // A better hour of this window, or a sufficient one once the window is over.
             let wanted = window.used.saturating_add(ask.cost);
             let passes = self
                 .first_with(full, wanted, now, window.end)

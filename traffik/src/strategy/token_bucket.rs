@@ -3,14 +3,15 @@
 use super::{Ask, Bucket, State, Strategy, Twin, Verdict};
 use crate::rate::Rate;
 
-/// Tokens arrive at `L / P` up to a burst `B`; a hit of cost `c` passes if `tokens ≥ c` and takes
-/// them. With a debt `D` it passes if `tokens + D ≥ c`, and the balance may sink to `−D`.
+/// Tokens arrive at `L / P` up to a burst `B`; a hit of cost `c` passes if `tokens ≥ c`, and takes that
+/// many. With a debt `D` it passes if `tokens + D ≥ c`, and the balance may drop to `−D`.
 ///
-/// State, 16 bytes a client: one instant and one balance. Round trips: 0 in memory, 1 on Redis. Exact: tokens are counted in fractions
-/// whose denominator is the rate's own (Turner 1986; RFC 2697 calls it a meter).
+/// State, 16 bytes a client: one instant and one balance. Round trips: 0 in memory, 1 on Redis. Exact:
+/// tokens are counted in fractions with the rate's own denominator. Sources: Turner (1986); RFC 2697, which
+/// calls it a meter.
 ///
-/// **When:** APIs whose clients work in bursts. **When not:** where each client should be evenly
-/// paced ([`Gcra`](super::Gcra)), or where people expect a number per calendar hour
+/// **When:** the clients of an API work in bursts. **When not:** each client should be paced evenly
+/// ([`Gcra`](super::Gcra)), or people expect a number per calendar hour
 /// ([`FixedWindow`](super::FixedWindow)).
 ///
 /// A changed rate, burst or debt starts afresh.
@@ -21,20 +22,20 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// A bucket that holds the rate's limit, without credit.
+    /// Creates a bucket that holds the rate's limit, without credit.
     #[must_use]
     pub const fn new() -> Self {
         Self { burst: None, debt: 0 }
     }
 
-    /// How many tokens a full bucket holds. The default is the rate's limit.
+    /// Sets how many tokens a full bucket holds. The default is the rate's limit.
     #[must_use]
     pub const fn burst(mut self, tokens: u64) -> Self {
         self.burst = Some(tokens);
         self
     }
 
-    /// How far under zero the balance may sink.
+    /// Sets how far below zero the balance may drop.
     #[must_use]
     pub const fn debt(mut self, tokens: u64) -> Self {
         self.debt = tokens;

@@ -1,4 +1,4 @@
-//! [`Window`]: counting per calendar window, for every strategy that does.
+//! [`Window`]: counting per calendar window, for every strategy that does so.
 
 #[cfg(feature = "memory")]
 use super::account::{Balance, Taken};
@@ -7,7 +7,7 @@ use super::{Ask, Op, State, Verdict, skew};
 use crate::identity::{KindRef, Who};
 use crate::rate::Rate;
 
-/// The window that a client is in, and what was used in it.
+/// A client's current window, and what was used in it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
     pub(super) start: u64,
@@ -19,13 +19,13 @@ impl Window {
     /// The empty window around `now` on a grid of `period`, moved forward by `shift < period`.
     #[inline]
     fn around(now: u64, period: u64, shift: u64) -> Self {
-        // Adding a period first keeps the difference positive.
+        // Adding a period first keeps the difference from going negative.
         let into = (now + period - shift) % period;
-        // A shifted grid's first window begins before the epoch, and is cut there.
+        // The first window of a shifted grid begins before the epoch, and is cut off there.
         Self { start: now.saturating_sub(into), end: now + (period - into), used: 0 }
     }
 
-    /// The window that counts at `now`: the present one, or a later one that the state has seen.
+    /// The window that counts at `now`: the current one, or a later one that the state has seen.
     #[inline]
     pub(super) fn open(state: &State, now: u64, period: u64, shift: u64) -> Self {
         let present = Self::around(now, period, shift);
@@ -82,7 +82,7 @@ impl Window {
     }
 }
 
-/// Windows of the calendar at a rate, worked out once.
+/// The calendar windows of a rate, precomputed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WindowAccount {
     rate: Rate,
@@ -95,7 +95,7 @@ impl WindowAccount {
     }
 
     pub(super) fn step(&self, state: &mut State, op: Op, now: u64, cost: u64) -> Verdict {
-        // Whose account it is and how long it would have mattered is of no concern to a window.
+        // A window depends neither on the client nor on how long a charge would have mattered.
         let who = Who::of(KindRef::Anonymous);
         let ask = Ask { op, now, rate: &self.rate, cost, who, phase: 0, gone_at: u64::MAX };
         self.window(state.words(), now).step(state, &ask, self.rate.limit())
@@ -119,7 +119,7 @@ impl WindowAccount {
         }
     }
 
-    /// A window that the clock has not come to yet.
+    /// A window that the clock has not reached yet.
     #[cold]
     fn later(&self, kept: u64, used: u64, now: u64) -> Option<Window> {
         let period = self.period.get();
@@ -133,7 +133,7 @@ impl WindowAccount {
         self.rate.limit()
     }
 
-    /// Until the window's end, from its start on.
+    /// The time from the window's start to its end.
     pub(super) fn keep_for(&self) -> u64 {
         self.period.get()
     }
