@@ -1,5 +1,5 @@
-//! What `hit`, `check` and `stat` return: a question that can still be told its cost, and is asked
-//! when awaited.
+//! The return types of `hit`, `check` and `stat`: operations that can still be given a cost, and run when
+//! awaited.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -56,7 +56,7 @@ macro_rules! question {
         impl Future for $future<'_> {
             type Output = Result<$answer, Error>;
 
-            // Where it is awaited it is known what the subject is, and that it was not asked before.
+            // Inlined into the caller, which knows what the subject is and that this is the first poll.
             #[inline(always)]
             fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
                 self.0.$poll(cx)
@@ -72,22 +72,22 @@ macro_rules! question {
 }
 
 question! {
-    /// A hit about to be charged. Await it.
+    /// A hit, charged when awaited.
     Attempt, None, Decision, AttemptFuture, hit
 }
 
 question! {
-    /// A hit that is only asked about. Await it.
+    /// A check of a hit, made when awaited. It charges nothing.
     Check, None, Decision, CheckFuture, check
 }
 
 question! {
-    /// A question about an account. Await it.
+    /// A query for the state of an account, made when awaited.
     StatOf, Some(1), Option<Stat>, StatFuture, stat
 }
 
 impl Attempt<'_> {
-    /// What this hit costs, whatever the throttle says.
+    /// Sets the cost of this hit, overriding the throttle's.
     pub fn cost(mut self, units: u64) -> Self {
         self.units = Some(units);
         self
@@ -95,14 +95,15 @@ impl Attempt<'_> {
 }
 
 impl Check<'_> {
-    /// The cost to ask about, whatever the throttle says. 0 passes uncounted, as it would.
+    /// Sets the cost to check, overriding the throttle's. A cost of 0 passes uncounted, as it would in a
+    /// hit.
     pub fn cost(mut self, units: u64) -> Self {
         self.units = Some(units);
         self
     }
 }
 
-/// Answers at once.
+/// Turns an outcome into a ready result.
 #[cfg(feature = "memory")]
 struct Answer;
 
@@ -121,14 +122,14 @@ impl Then for Answer {
     }
 }
 
-/// A question on its way to an answer.
+/// An operation in progress.
 struct Asking<'a> {
-    /// The most frequent one by itself, until it is asked.
+    /// The most common kind, kept apart until its first poll.
     plain: Option<Plain<'a>>,
     other: Seldom<Other<'a>>,
 }
 
-/// A question about a client that is nothing but a word, an address or a number.
+/// An operation on a client that is just a string, an address or a number.
 #[derive(Clone, Copy)]
 struct Plain<'a> {
     throttle: &'a Throttle,
@@ -170,8 +171,8 @@ impl<'a> Asking<'a> {
         self.ask(Op::Check, Entry::account, cx).map_ok(|decision| decision.stat().cloned())
     }
 
-    // Part of whoever asks, and what is asked goes on by value: a future whose address nobody is given is no
-    // more than the registers it is in.
+    // Inlined into its callers, and everything is passed on by value: a future whose address is never taken
+    // can live in registers.
     #[inline(always)]
     fn ask(
         &mut self,
@@ -183,7 +184,7 @@ impl<'a> Asking<'a> {
             Some(Plain { throttle, client, units }) => Some(Other::New(throttle, client.into(), units)),
             None => self.other.take(),
         };
-        // Polled again after it was ready: never, rather than a panic in a library.
+        // Polled again after completion: stay pending, rather than panic in a library.
         let Some(other) = other else { return Poll::Pending };
         match go_on(other, op, entry, cx) {
             Asked::Decided(decision) => Poll::Ready(decision),
@@ -195,7 +196,7 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// How far a question has come.
+/// The progress of an operation.
 enum Asked<'a> {
     Decided(Result<Decision, Error>),
     Waiting(BoxFuture<'a, Result<Decision, Error>>),

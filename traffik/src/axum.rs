@@ -1,26 +1,26 @@
-//! axum: the gate that `#[throttle]` puts in front of a handler, its extractors, `serve`, and
+//! axum integration: the gate that `#[throttle]` puts in front of a handler, its extractors, `serve`, and
 //! guarded WebSockets.
 //!
-//! # The attribute and its neighbours
+//! # Combining `#[throttle]` with other attributes
 //!
 //! | attribute | above `#[throttle]` | below it |
 //! |---|---|---|
-//! | `#[axum::debug_handler]` | no: it checks the signature from before the gate (E0061) | yes |
-//! | `#[tracing::instrument]` | yes | yes; its fields then name the gate, unless `skip_all` |
-//! | the same with `err` | yes | no: the output is a `Response` by then (E0308) |
+//! | `#[axum::debug_handler]` | no: it checks the signature without the gate (E0061) | yes |
+//! | `#[tracing::instrument]` | yes | yes; the span's fields then include the gate, unless `skip_all` |
+//! | `#[tracing::instrument(err)]` | yes | no: the output is already a `Response` (E0308) |
 //! | `#[utoipa::path]` | yes | yes |
 //!
-//! A refused request enters no span of `instrument` in either order: the gate is an extractor, and
-//! turns it away before the handler is called. The gate shows in no OpenAPI schema, neither utoipa's
-//! nor, with the feature `aide`, that of `aide`.
+//! In either order, a refused request does not enter the span of `instrument`: the gate is an extractor,
+//! and rejects the request before the handler is called. The gate does not appear in OpenAPI schemas: not
+//! in utoipa's and, with the feature `aide`, not in those of `aide`.
 //!
-//! The gate is the handler's first argument. Where something else insists on that place, such as
-//! the typed paths of `axum-extra` under `typed_get`, register the handler by
-//! `.route(Users::PATH, get(users))`, where a typed path may stand anywhere, or put a
-//! [`ThrottleLayer`](crate::ThrottleLayer) around the route. The gate of a handler without parameters takes the
-//! request as a whole, and so cannot stand on the left of `axum-extra`'s `or`; with any parameter it can.
+//! The gate is the handler's first argument. If something else requires that position, such as the typed
+//! paths of `axum-extra` under `typed_get`, register the handler with `.route(Users::PATH, get(users))`,
+//! where a typed path may be at any position, or put a [`ThrottleLayer`](crate::ThrottleLayer) around the
+//! route. The gate of a handler without parameters takes the request as a whole, and therefore cannot be on
+//! the left of `axum-extra`'s `or`; with any parameter it can.
 //!
-//! A unit test calls a throttled handler directly with an open gate, from the feature `test-kit`:
+//! A unit test can call a throttled handler directly with an open gate, from the feature `test-kit`:
 //! `users(open_gate(), State(state)).await`.
 
 pub(crate) mod gate;

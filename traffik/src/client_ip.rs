@@ -1,7 +1,7 @@
-//! [`client_ip`]: the address of whoever sent a request.
+//! [`client_ip`]: the address of the client that sent a request.
 //!
-//! The socket's peer is the only address that nobody can make up. [`ClientIp::behind`] names the
-//! proxies whose word about theirs is taken:
+//! The socket's peer is the only address that cannot be made up. [`ClientIp::behind`] names the proxies
+//! that are trusted to report their own peers:
 //!
 //! ```
 //! use traffik::{ClientIp, ForwardedHeader, Traffik};
@@ -36,28 +36,30 @@ use crate::identity::{Identity, KindRef, Who};
 #[cfg(all(feature = "memory", feature = "tower"))]
 use crate::key;
 
-/// The socket's peer, put among a request's extensions by hand on servers that bring no
+/// The address of the socket's peer, as a request extension for servers that don't provide a
 /// `ConnectInfo<SocketAddr>`.
 ///
-/// Three are looked for, in this order: axum's `ConnectInfo<SocketAddr>`, which
-/// [`traffik::axum::serve`](crate::axum::serve) brings; this; and axum's `MockConnectInfo`, for tests. So
-/// where there is a `ConnectInfo` this one is not looked at: no layer replaces the socket's own word. Proxies
-/// are named by [`ClientIp::behind`], and any other address is an
-/// [`identifier`](crate::ThrottleBuilder::identifier)'s to give.
+/// Three extensions are looked up, in this order: axum's `ConnectInfo<SocketAddr>`, which
+/// [`traffik::axum::serve`](crate::axum::serve) provides; this one; and axum's `MockConnectInfo`, for
+/// tests. If there is a `ConnectInfo`, `Peer` is ignored: no layer can override the socket's address. To
+/// trust proxies, use [`ClientIp::behind`]; to use any other address, write an
+/// [`identifier`](crate::ThrottleBuilder::identifier).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
 
-/// The client's address, as an identity: the socket's peer, or what trusted proxies say of it.
+/// Returns the client's address as an identity: the socket's peer, or the address that trusted proxies
+/// report.
 ///
-/// IPv4-mapped IPv6 addresses are unmapped, and so are those of a translator (`64:ff9b::/96`, RFC 6052);
-/// other IPv6 ones are masked to their /64. Without a peer it is
-/// [`ANONYMOUS`](crate::ANONYMOUS), one bucket for all, and a warning tells once how to mend that.
+/// IPv4-mapped IPv6 addresses are converted to IPv4, as are those of a NAT64 translator (`64:ff9b::/96`,
+/// RFC 6052). Other IPv6 addresses are masked to their prefix, /64 by default. Without a peer, the result
+/// is [`ANONYMOUS`](crate::ANONYMOUS), one account for all clients, and a warning that is logged once tells
+/// how to fix that.
 #[must_use]
 pub fn client_ip(parts: &Parts) -> Identity {
     Who::of(kind(parts, Traffik::of(Some(parts)))).to_identity()
 }
 
-/// The same, found as `app` says.
+/// Same as `client_ip`, with the settings of `app`.
 #[inline(always)]
 pub(crate) fn kind(parts: &Parts, app: Option<&Traffik>) -> KindRef<'static> {
     found_by(app).kind(parts)
@@ -69,7 +71,7 @@ fn found_by(app: Option<&Traffik>) -> &ClientIp {
     app.and_then(Traffik::client_ip).unwrap_or(&DEFAULT)
 }
 
-/// The hash of the client, as [`key::client`] makes it.
+/// The hash of the client, as computed by [`key::client`].
 #[inline]
 #[cfg(all(feature = "memory", feature = "tower"))]
 pub(crate) fn hash(parts: &Parts, app: Option<&Traffik>) -> u64 {
@@ -80,26 +82,26 @@ pub(crate) fn hash(parts: &Parts, app: Option<&Traffik>) -> u64 {
     }
 }
 
-/// How a client's address is found. The default is the socket's peer, and no header.
+/// How a client's address is found. By default, it is the socket's peer, and no header is read.
 ///
-/// With [`behind`](ClientIp::behind) a header counts, and only where the socket's peer is one of the
-/// named proxies. The header is read from the right, which is where the nearest proxy wrote, over
-/// all its lines: each address that is a proxy's vouches for the one to its left, and the first
-/// that is not is the client's. What stands further left is the client's own writing and is never
-/// looked at. Where every address is a proxy's, the leftmost is taken: the request began there.
+/// With [`behind`](ClientIp::behind) a header is read, but only if the socket's peer is one of the named
+/// proxies. The header is read from the right, where the nearest proxy wrote, across all its lines: each
+/// address that belongs to a proxy vouches for the one to its left, and the first that does not is the
+/// client's. Whatever is further left was written by the client and is ignored. If every address belongs to
+/// a proxy, the leftmost is used, since the request began there.
 ///
-/// An entry on the way that is no address (empty, `unknown`, an obfuscated `_name`, not UTF-8) ends
-/// the walk, and the request goes on the account of the socket's peer. So does a header with more
-/// than 32 proxies in a row.
+/// An entry on the way that is not an address (empty, `unknown`, an obfuscated `_name`, not UTF-8) ends the
+/// walk, and the request is charged to the socket's peer. So does a header with more than 32 proxies in a
+/// row.
 ///
-/// Name proxies by the narrowest networks that hold: a client inside a trusted network is taken for
-/// a proxy, and can then say what it likes.
+/// Name proxies by the narrowest networks possible: a client inside a trusted network is taken for a proxy,
+/// and can then claim any address.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientIp {
     proxies: Vec<Network>,
     header: ForwardedHeader,
     ipv6_prefix: u8,
-    /// The first mistake. It takes the trust in all proxies away, not only in the misspelt one.
+    /// The first mistake. It revokes the trust in all proxies, not only in the misspelt one.
     mistake: Option<String>,
 }
 
@@ -107,13 +109,13 @@ impl ClientIp {
     const DEFAULT: Self =
         Self { proxies: Vec::new(), header: ForwardedHeader::XForwardedFor, ipv6_prefix: 64, mistake: None };
 
-    /// Takes the word of these proxies, named by their networks (`"10.0.0.0/8"`, `"fd00::/8"`) or
-    /// addresses (`"192.0.2.1"`). The header is `X-Forwarded-For` unless
-    /// [`header`](ClientIp::header) names another.
+    /// Trusts these proxies, named by their networks (`"10.0.0.0/8"`, `"fd00::/8"`) or addresses
+    /// (`"192.0.2.1"`). They report in `X-Forwarded-For`, unless [`header`](ClientIp::header) names another
+    /// header.
     ///
-    /// A network that can't be read, or whose address has bits beyond its prefix, makes
-    /// [`install`](crate::install) fail. A [`layer`](Traffik::layer) can't fail: it logs the mistake
-    /// as an error, and no proxy is trusted.
+    /// A network that cannot be parsed, or whose address has bits beyond its prefix, makes
+    /// [`install`](crate::install) fail. A [`layer`](Traffik::layer) cannot fail: it logs the mistake as an
+    /// error and trusts no proxy.
     #[must_use]
     pub fn behind(proxies: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let mut client_ip = Self::DEFAULT;
@@ -126,15 +128,16 @@ impl ClientIp {
         client_ip
     }
 
-    /// The header in which the proxies report.
+    /// Sets the header in which the proxies report.
     #[must_use]
     pub fn header(mut self, header: ForwardedHeader) -> Self {
         self.header = header;
         self
     }
 
-    /// How many leading bits of an IPv6 address make one client, 1 to 128. 64 if not said: what one
-    /// customer usually holds, whole. Anything else is a mistake as in [`behind`](ClientIp::behind).
+    /// Sets how many leading bits of an IPv6 address identify one client, 1 to 128. The default is 64, the
+    /// network that one customer usually holds. Any other value is a mistake, handled as in
+    /// [`behind`](ClientIp::behind).
     #[must_use]
     pub fn ipv6_prefix(mut self, bits: u8) -> Self {
         match bits {
@@ -148,7 +151,7 @@ impl ClientIp {
         self.mistake.get_or_insert(mistake);
     }
 
-    /// What is wrong with it.
+    /// The first mistake in the settings.
     pub(crate) fn error(&self) -> Option<Error> {
         self.mistake.as_ref().map(|mistake| Error::configuration(format!("client_ip: {mistake}")))
     }
@@ -161,7 +164,7 @@ impl ClientIp {
         }
     }
 
-    /// The most frequent client, who needs neither a proxy's word nor a mask.
+    /// The peer in the most common case, which needs neither a proxy's report nor a mask.
     #[inline]
     fn plain_peer(&self, parts: &Parts) -> Option<u32> {
         #[cfg(feature = "axum")]
@@ -192,7 +195,7 @@ impl ClientIp {
         }
     }
 
-    /// The client behind a peer, addresses in canonical form.
+    /// The client behind a peer, with addresses in canonical form.
     fn client(&self, peer: IpAddr, parts: &Parts) -> IpAddr {
         if self.mistake.is_some() || !self.trusts(peer) {
             return peer;
@@ -204,8 +207,9 @@ impl ClientIp {
         self.proxies.iter().any(|network| network.contains(ip))
     }
 
-    /// One customer usually holds a whole IPv6 network, and could walk through its addresses. Behind a translator, all of
-    /// IPv4 is one such network, and who is who stands in its last 32 bits.
+    /// Masks IPv6 addresses, since one customer usually holds a whole network and could walk through its
+    /// addresses. Behind a NAT64 translator, all of IPv4 is one such network, and the last 32 bits tell
+    /// clients apart.
     fn mask(&self, ip: IpAddr) -> IpAddr {
         match ip {
             IpAddr::V4(_) => ip,
@@ -241,7 +245,7 @@ fn peer(parts: &Parts) -> Option<IpAddr> {
     if let Some(Peer(peer)) = parts.extensions.get() {
         return Some(*peer);
     }
-    // What axum's own extractor falls back to, for tests of routers without a server.
+    // The same fallback as in axum's own extractor, for tests of routers without a server.
     #[cfg(feature = "axum")]
     if let Some(MockConnectInfo(peer)) = parts.extensions.get::<MockConnectInfo<SocketAddr>>() {
         return Some(peer.ip());

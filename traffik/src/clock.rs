@@ -1,4 +1,4 @@
-//! Where the time comes from: one injected [`Clock`], integer microseconds.
+//! Time: an injected [`Clock`], in integer microseconds.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of time.
 ///
-/// Microseconds since the Unix epoch, as an integer: nothing that decides is ever a float. A clock
-/// should not run backwards; a strategy that sees it happen takes the latest instant it knew.
+/// Time is an integer number of microseconds since the Unix epoch: no decision depends on a float. A clock
+/// should not run backwards; if it does, a strategy uses the latest instant that it has seen.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The present instant, in microseconds since the Unix epoch.
+    /// Returns the current time, in microseconds since the Unix epoch.
     fn now(&self) -> u64;
 }
 
@@ -21,7 +21,7 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
 
 /// The operating system's monotonic clock, anchored to wall time once per process.
 ///
-/// Steps of the wall clock (NTP, a suspended laptop, an operator) never reach it.
+/// Changes of the wall clock (NTP, a suspended laptop, an operator) never affect it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -34,7 +34,7 @@ fn anchor() -> &'static Anchor {
     static ANCHOR: OnceLock<Anchor> = OnceLock::new();
     ANCHOR.get_or_init(|| Anchor {
         instant: Instant::now(),
-        // A machine whose wall clock stands before 1970 counts from 1970.
+        // If the wall clock is set before 1970, counting starts from 1970.
         micros: micros(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
     })
 }
@@ -47,7 +47,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Whole microseconds of a duration, saturating.
+/// The whole microseconds of a duration, saturating.
 #[inline]
 pub(crate) fn micros(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(duration.subsec_micros()))

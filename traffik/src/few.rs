@@ -1,7 +1,7 @@
-//! Sorting a few: the throttles of a request, or their buckets.
+//! Sorting short lists: the throttles of a request, or their buckets.
 
-/// Sorts by insertion, equal ones in their order. The standard sorts are a thousand lines to compile for
-/// each type, and made for more than a handful.
+/// A stable insertion sort. The standard sorts are a thousand lines to compile for each type, and are made
+/// for longer lists.
 #[inline]
 pub(crate) fn sort_by_key<T, K: Ord>(few: &mut [T], key: impl Fn(&T) -> K) {
     for end in 1..few.len() {

@@ -1,8 +1,8 @@
-//! Keys: what a store knows a client by.
+//! Keys: how a store identifies a client.
 //!
-//! In memory they are hashed: 64 bits under a secret of this process, so that nobody can choose two identities that
-//! share a counter, and chance does it to one of a million clients once in 37 million processes. Nothing is formatted
-//! and nothing allocated.
+//! In memory, keys are hashed to 64 bits under a secret of this process. Nobody can choose two identities
+//! that share a counter; and among a million clients, chance makes two of them share one in one of 37
+//! million processes. Nothing is formatted or allocated.
 
 mod multilinear;
 
@@ -13,7 +13,7 @@ use crate::identity::{KindRef, Who};
 use crate::policy::Policy;
 use multilinear::Multilinear;
 
-/// What a hash is of. Equal words in different domains are different keys.
+/// What is hashed. Equal values in different domains are different keys.
 #[derive(Clone, Copy)]
 enum Domain {
     Policy,
@@ -25,12 +25,12 @@ enum Domain {
     Number,
 }
 
-// There is a summand for each.
+// There is a summand for each domain.
 const _: () = assert!((Domain::Number as usize) < multilinear::KINDS);
 
 static SECRET: OnceLock<Multilinear> = OnceLock::new();
 
-/// This process's keys: what makes one of a client.
+/// This process's secret, which turns clients into keys.
 #[derive(Clone, Copy)]
 pub(crate) struct Keys(&'static Multilinear);
 
@@ -43,13 +43,13 @@ impl fmt::Debug for Keys {
 /// The whole key.
 #[inline]
 pub(crate) fn of(policy: &Policy, identity: u64, scope: Option<&str>) -> u64 {
-    // Sums of independent hashes under a secret key: as hard to steer as each of them.
+    // The exclusive or of independent hashes under a secret is as hard to steer as each of them.
     policy.seed() ^ identity ^ scope.map_or(0, self::scope)
 }
 
-/// The part of a key that the throttle contributes. `parts` are hashed apart from each other.
+/// The throttle's part of a key. The two `parts` are hashed so that they cannot run together.
 pub(crate) fn policy(parts: [&str; 2]) -> u64 {
-    // Injective: the length of the first part says where the second begins.
+    // Injective: the length of the first part tells where the second begins.
     let mut bytes = Vec::with_capacity(8 + parts[0].len() + parts[1].len());
     bytes.extend((parts[0].len() as u64).to_le_bytes());
     bytes.extend(parts[0].as_bytes());
@@ -57,18 +57,18 @@ pub(crate) fn policy(parts: [&str; 2]) -> u64 {
     Keys::get().0.of_bytes(Domain::Policy as usize, &bytes)
 }
 
-/// The part of a key that the scope contributes.
+/// The scope's part of a key.
 pub(crate) fn scope(scope: &str) -> u64 {
     Keys::get().0.of_bytes(Domain::Scope as usize, scope.as_bytes())
 }
 
-/// The part of a key that the client contributes.
+/// The client's part of a key.
 #[inline]
 pub(crate) fn identity(who: &Who<'_>) -> u64 {
     client(who.kind)
 }
 
-/// The same, where nothing else is known of the client.
+/// Same as `identity`, if nothing but the kind of client matters.
 #[inline(always)]
 pub(crate) fn client(kind: KindRef<'_>) -> u64 {
     Keys::get().client(kind)
@@ -77,7 +77,7 @@ pub(crate) fn client(kind: KindRef<'_>) -> u64 {
 impl Keys {
     #[inline(always)]
     pub(crate) fn get() -> Self {
-        // Not `get_or_init`, nor a `LazyLock`, both of which are a call.
+        // Neither `get_or_init` nor a `LazyLock`: both are a call.
         Self(SECRET.get().unwrap_or_else(Self::first))
     }
 
@@ -86,7 +86,7 @@ impl Keys {
         SECRET.get_or_init(Multilinear::random)
     }
 
-    /// The part of a key that the client contributes.
+    /// The client's part of a key.
     #[inline(always)]
     pub(crate) fn client(self, kind: KindRef<'_>) -> u64 {
         let Self(secret) = self;
@@ -100,10 +100,10 @@ impl Keys {
     }
 }
 
-/// The whole key in plain, the same in every process: for stores that share it.
+/// The whole key in plain bytes, the same in every process, for stores that processes share.
 pub(crate) fn bytes(policy: &Policy, who: &Who<'_>, scope: Option<&str>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // Injective: each part but the last tells its length, or that it is absent.
+    // Injective: each part but the last is preceded by its length, or marked as absent.
     for part in [Some(policy.uid()), Some(policy.tag()), scope] {
         bytes.extend(part.map_or(u64::MAX, |part| part.len() as u64).to_be_bytes());
         bytes.extend(part.unwrap_or_default().as_bytes());
@@ -120,11 +120,11 @@ pub(crate) fn bytes(policy: &Policy, who: &Who<'_>, scope: Option<&str>) -> Vec<
     bytes
 }
 
-/// A hash that is the same in every process and on every machine, for what all of them must agree
-/// on (the phase of a staggered window). Not for keys: anyone can compute it.
+/// A hash that is the same in every process and on every machine, for what all of them must agree on (the
+/// phase of a staggered window). Not for keys: anyone can compute it.
 ///
-/// FNV-1a of 64 bits (Fowler, Noll and Vo; draft-eastlake-fnv), and the finalizer of SplitMix64 (Steele, Lea and
-/// Flood, OOPSLA 2014) to spread what its last bytes did over all bits.
+/// 64-bit FNV-1a (Fowler, Noll and Vo; draft-eastlake-fnv), followed by the finalizer of SplitMix64
+/// (Steele, Lea and Flood, OOPSLA 2014), which spreads the effect of the last bytes over all bits.
 pub(crate) fn stable(uid: &str, who: &Who<'_>) -> u64 {
     let identity = match &who.kind {
         KindRef::Key(key) => fnv(b'k', key.as_bytes()),
@@ -206,7 +206,7 @@ mod tests {
             for identity in &identities {
                 for scope in scopes {
                     assert!(seen.insert(Hit::new(policy, identity.as_ref(), 0, scope, 1).key()));
-                    // Whatever is counted under the same account.
+                    // Tier and cost make no difference to the account.
                     let dear = identity.clone().tier("t");
                     assert!(!seen.insert(Hit::new(policy, dear.as_ref(), 0, scope, 9).key()));
                 }
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(key, [&expected.concat()[..], b"\0\0\0\0\0\0\0\x01s", b"ka"].concat());
     }
 
-    /// What the authors' own list says of "a" and of "foobar".
+    /// The values that the authors list for "a" and for "foobar".
     #[test]
     fn the_stable_hash_is_fnv_and_stays() {
         assert_eq!(fnv(b'a', b""), 0xaf63_dc4c_8601_ec8c);

@@ -1,39 +1,39 @@
-//! Numbers for operators, by way of the [`metrics`] facade: whichever recorder the
-//! program installs (Prometheus, StatsD, …) receives them.
+//! Metrics for operators, through the [`metrics`] facade: they go to whichever recorder the program
+//! installs (Prometheus, StatsD, …).
 //!
-//! | name | kind | labels | what |
+//! | name | kind | labels | meaning |
 //! |---|---|---|---|
-//! | `traffik_hits_total` | counter | `uid`, `backend`, `outcome` | hits, one a throttle and decision |
+//! | `traffik_hits_total` | counter | `uid`, `backend`, `outcome` | hits, one per throttle and decision |
 //! | `traffik_units_total` | counter | `uid`, `backend` | units of cost that hits charged |
-//! | `traffik_retry_after_seconds` | histogram | `uid`, `backend` | how long the refused are told to wait |
-//! | `traffik_backend_seconds` | histogram | `backend`, `outcome` | how long calls of a backend took |
-//! | `traffik_backend_calls` | gauge | `backend` | calls of a backend that are under way |
+//! | `traffik_retry_after_seconds` | histogram | `uid`, `backend` | how long refused clients are told to wait |
+//! | `traffik_backend_seconds` | histogram | `backend`, `outcome` | duration of backend calls |
+//! | `traffik_backend_calls` | gauge | `backend` | backend calls in progress |
 //!
-//! Every label is bounded by what the program itself declares: `uid` by its throttles, `backend` by
-//! the kinds of stores ([`Backend::name`](crate::Backend::name)), and `outcome` by these words.
+//! Every label is bounded by what the program itself declares: `uid` by its throttles, `backend` by the
+//! kinds of stores ([`Backend::name`](crate::Backend::name)), and `outcome` by these values:
 //!
 //! | `outcome` of a hit | meaning |
 //! |---|---|
 //! | `allowed` | charged |
 //! | `denied` | over the limit; nothing was charged |
-//! | `shadowed` | over the limit in shadow mode: it passed all the same |
-//! | `uncharged` | not charged, since another throttle of the request refused, or its backend failed; if a refusal lets the handler run all the same, the hit is decided and counted once more |
-//! | `error` | the backend could not decide; `on_error` said what became of the request |
-//! | `exempt` | passed uncounted: exempted, free, skipped by a rule, unlimited, disabled; `backend` is `none` |
+//! | `shadowed` | over the limit in shadow mode; the request was not refused |
+//! | `uncharged` | not charged, because another throttle of the request refused, or its backend failed; if a refusal lets the handler run anyway, the hit is decided and counted once more |
+//! | `error` | the backend could not decide; `on_error` determined what happened to the request |
+//! | `exempt` | passed uncounted: exempt, free, skipped by a rule, unlimited or disabled; `backend` is `none` |
 //!
-//! The outcome of a backend's call is `ok`, `timeout`, `error`, `contention` where too many changed
-//! [the same keys](crate::BackendError::contention), or `dropped` where the client went away first. Calls that never
-//! wait, as those of the in-memory store, are not timed: two readings of the clock would cost more than they do. Refunds
-//! and questions count as calls, not as hits.
+//! The outcome of a backend call is `ok`, `timeout`, `error`, `contention` if too many callers changed [the
+//! same keys](crate::BackendError::contention), or `dropped` if the client went away first. Calls that
+//! never wait, such as those of the in-memory store, are not timed: reading the clock twice would take
+//! longer than the call. Refunds and checks count as calls, not as hits.
 //!
-//! A reservation is a hit of what it reserves; what a settlement takes besides or gives back is not in the units. A
-//! request that passes a throttle which refuses and lets the handler run anyway is decided once more under the others:
-//! they count it as `uncharged`, and again as what came of it. A hit whose client goes away before it is decided is
-//! not counted, though it may be charged.
+//! A reservation counts as a hit with the units that it reserves; what a settlement takes in addition or
+//! gives back is not included in the units. If a throttle refuses a request but lets the handler run, the
+//! other throttles decide the request once more: they count it as `uncharged` first, and again with its
+//! final outcome. A hit whose client goes away before it is decided is not counted, although it may be
+//! charged.
 //!
-//! A hit costs one look-up in the recorder for each of its counters, no allocation after a throttle's
-//! first, and next to nothing while no recorder is installed. Without the feature none of it is
-//! compiled.
+//! A hit costs one lookup in the recorder for each of its counters, no allocation after a throttle's first
+//! hit, and next to nothing while no recorder is installed. Without the feature, none of this is compiled.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,8 +51,8 @@ const CALLS: &str = "traffik_backend_calls";
 
 static METADATA: Metadata<'static> = Metadata::new("traffik", Level::INFO, Some("traffik"));
 
-/// Tells the recorder what each metric means and is counted in. Call it once, after the recorder is
-/// installed; exporters show it as help texts.
+/// Describes each metric and its unit to the recorder. Call it once, after the recorder is installed;
+/// exporters show the descriptions as help texts.
 pub fn describe() {
     with_recorder(|recorder| {
         recorder.describe_counter(HITS.into(), Some(Unit::Count), "Hits, one a throttle and decision".into());
@@ -71,7 +71,7 @@ pub fn describe() {
     });
 }
 
-/// The keys of one throttle's metrics, made once for each kind of backend it meets.
+/// The keys of one throttle's metrics, created once for each kind of backend that it uses.
 #[derive(Debug, Default)]
 pub(crate) struct Meter(ArcSwap<Vec<Arc<Keys>>>);
 
@@ -84,7 +84,7 @@ struct Keys {
     retry_after: Key,
 }
 
-/// The backend of hits that never came to one.
+/// The backend of hits that never reached one.
 const NONE: &str = "none";
 
 impl Keys {
@@ -149,7 +149,7 @@ impl Meter {
     }
 }
 
-/// Times one call of a backend; a call that is dropped half-way has ended too.
+/// Times one backend call; a call that is dropped half-way has ended, too.
 pub(crate) struct Watch {
     backend: &'static str,
     started: Instant,

@@ -1,7 +1,8 @@
-//! What is told of decisions: `tracing` events always, metrics where the feature is on.
+//! Reporting of decisions: `tracing` events always, metrics if the feature is enabled.
 //!
-//! Events carry the throttle's uid and the outcome, never whom they are about. Passing is `trace`,
-//! refusing `debug` (a flood must not become a flood of lines), failing `warn`.
+//! Events carry the throttle's uid and the outcome, never the client's identity. Allowed hits are logged at
+//! `trace`, refused ones at `debug` (a flood of requests must not become a flood of log lines), and
+//! failures at `warn`.
 
 use std::time::Duration;
 
@@ -10,28 +11,28 @@ use tracing::level_filters::LevelFilter;
 use crate::backend::{BackendError, Op, Verdict};
 use crate::throttle::Throttle;
 
-/// What came of one throttle's hit.
+/// The outcome of one throttle's hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HitOutcome {
     /// Charged.
     Allowed,
-    /// Refused, and so was the request.
+    /// Refused, and the whole request with it.
     Denied,
-    /// Over the limit in shadow mode: refused nobody.
+    /// Over the limit in shadow mode; the request is not refused.
     Shadowed,
-    /// Not charged, since another throttle of the request refused, or its backend failed.
+    /// Not charged, since another throttle of the request refused or failed to get a decision.
     Uncharged,
     /// The backend could not decide.
     Failed,
 }
 
 impl HitOutcome {
-    /// Each at the place that `as usize` gives.
+    /// Each at the index that `as usize` gives.
     #[cfg(feature = "metrics")]
     pub(crate) const ALL: [Self; 5] =
         [Self::Allowed, Self::Denied, Self::Shadowed, Self::Uncharged, Self::Failed];
 
-    /// The word in events and labels.
+    /// The name in events and labels.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
@@ -42,7 +43,7 @@ impl HitOutcome {
         }
     }
 
-    /// What a verdict came to, in a request that was admitted as a whole or not.
+    /// The outcome of a verdict, given whether the request was admitted as a whole.
     #[inline]
     pub(crate) const fn of(verdict: &Verdict, admitted: bool, shadow: bool) -> Self {
         match (verdict.admitted, shadow) {
@@ -54,8 +55,8 @@ impl HitOutcome {
     }
 }
 
-/// A hit that was counted, or was to be, on the backend of this name. Questions, refunds and resets are
-/// not told.
+/// Reports a hit that was counted, or should have been, on the named backend. Checks, refunds and resets
+/// are not reported.
 #[inline(always)]
 pub(crate) fn hit(
     op: Op,
@@ -78,7 +79,8 @@ pub(crate) fn hit(
     let _ = backend;
 }
 
-/// Whether anybody may want to be told of single hits: one load, ahead of all that it takes to tell.
+/// Whether a subscriber may want events of single hits: one load, before any of the work that an event
+/// takes.
 #[inline]
 fn is_listened_to() -> bool {
     LevelFilter::current() >= LevelFilter::DEBUG
@@ -94,12 +96,12 @@ fn event(uid: &str, outcome: HitOutcome, cost: u64, remaining: u64, wait: Option
         HitOutcome::Allowed | HitOutcome::Uncharged => {
             tracing::trace!(target: "traffik", uid, outcome = word, cost, remaining, "decided");
         }
-        // Told with its cause where it happened.
+        // Logged where it happened, together with its cause.
         HitOutcome::Failed => {}
     }
 }
 
-/// A hit that passed uncounted.
+/// Reports a hit that passed uncounted.
 #[inline(always)]
 pub(crate) fn exempt(op: Op, throttle: &Throttle) {
     if op != Op::Hit {
@@ -117,8 +119,8 @@ fn exempt_event(uid: &str) {
     tracing::trace!(target: "traffik", uid, outcome = "exempt", "decided");
 }
 
-/// One call of a backend that may wait: a span that nests under the request's, and the time it
-/// took.
+/// Instruments a backend call that may wait: with a span nested under the request's, and with a measurement
+/// of its duration.
 pub(crate) async fn call<T>(
     backend: &'static str,
     op: Op,

@@ -1,6 +1,6 @@
-//! The pipeline of one request, and the order of its steps:
+//! The pipeline of a request, step by step:
 //!
-//! 1. disabled, or a rule skips it → passes, nothing touched
+//! 1. disabled, or skipped by a rule → passes, nothing is touched
 //! 2. the cost; 0 → passes, before the identifier runs
 //! 3. the identifier; exempted → passes *that* throttle: no key, no lock, no backend
 //! 4. the rate; unlimited → passes
@@ -8,9 +8,10 @@
 //! 6. all hits on one backend: one call, decided together
 //! 7. the decisions
 //!
-//! Attribute, layer, socket and direct calls all come through [`decide`], or one of the short ways beside it, which take
-//! the same steps for the most frequent cases: `immediate` where nothing has to wait, `lane` for one to five throttles in
-//! memory, `recall` for remembered refusals. `traffik/tests/http/short_ways.rs` compares each with [`decide`].
+//! The attribute, layers, sockets and direct calls all go through [`decide`], or through one of the fast
+//! paths next to it, which take the same steps for the most common cases: `immediate` if nothing has to
+//! wait, `lane` for one to five throttles in memory, `recall` for remembered refusals.
+//! `traffik/tests/http/short_ways.rs` compares each of them with [`decide`].
 
 mod backends;
 mod charge;
@@ -51,14 +52,14 @@ pub(crate) use recall::hit as recall;
 pub(crate) use receipt::Receipt;
 pub(crate) use ruling::{Ruled, Ruling};
 
-/// One throttle of a request, with what the place of its use says otherwise.
+/// One throttle of a request, with the overrides of the place where it is used.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry<'a> {
     pub(crate) throttle: &'a Throttle,
     pub(crate) overrides: Option<&'a Overrides>,
 }
 
-/// What a use of a shared throttle may say differently from its declaration.
+/// The settings of a shared throttle that a use of it may override.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Overrides {
     pub(crate) cost: Option<Source<u64>>,
@@ -69,7 +70,8 @@ pub(crate) struct Overrides {
 }
 
 impl Overrides {
-    /// Whether nothing of it has to wait, and all of it counts for real.
+    /// Whether the overrides allow the fast path: none of them has to wait, sets a scope or turns on shadow
+    /// mode.
     fn is_immediate(&self) -> bool {
         self.cost.as_ref().is_none_or(Source::is_sync) && self.scope.is_none() && self.shadow != Some(true)
     }
@@ -80,7 +82,7 @@ impl<'a> Entry<'a> {
         Self { throttle, overrides: None }
     }
 
-    /// For whoever asks about an account or corrects it: one in shadow mode is like any other there.
+    /// For queries and corrections of an account, where shadow mode makes no difference.
     pub(crate) fn account(throttle: &'a Throttle) -> Self {
         static ACCOUNT: Overrides =
             Overrides { cost: None, scope: None, shadow: Some(false), receipt: false };
@@ -88,7 +90,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Why there is no ruling.
+/// The reason why there is no ruling.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: Error,
@@ -108,7 +110,7 @@ impl From<Failure> for Error {
     }
 }
 
-/// One throttle's decision, where nothing has to wait for it.
+/// Decides one throttle, if nothing has to wait.
 #[inline]
 pub(crate) fn decide_one_now(
     throttle: &Throttle,
@@ -125,7 +127,7 @@ pub(crate) fn decide_one_now(
     Some(decided.map_err(Error::from))
 }
 
-/// One throttle's decision on a hit by one of the shortest ways, if they lead anywhere.
+/// Decides a hit under one throttle by one of the fastest paths, if any of them applies.
 #[inline]
 fn short(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
     #[cfg(feature = "memory")]
@@ -137,7 +139,8 @@ fn short(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Opti
 
 /// Decides a request under all its throttles: all or nothing.
 ///
-/// `units` replaces the cost of every throttle. Boxed, so that all who wait for it share one piece of code.
+/// `units` replaces the cost of every throttle. The future is boxed, so that all callers share one piece of
+/// code.
 pub(crate) fn decide<'a>(
     entries: &'a [Entry<'a>],
     subject: Subject<'a>,
@@ -147,7 +150,7 @@ pub(crate) fn decide<'a>(
     Box::pin(decide_in_steps(entries, subject, op, units))
 }
 
-/// What is asked, of all throttles alike.
+/// What is asked of all throttles alike.
 #[derive(Clone, Copy)]
 struct Request<'a> {
     subject: &'a Subject<'a>,
@@ -181,7 +184,7 @@ async fn decide_in_steps(
     done.map(|()| ruling)
 }
 
-/// Tells what came of each throttle of a request that was admitted as a whole or not.
+/// Reports the outcome of each throttle, given whether the request was admitted as a whole.
 fn tell(op: Op, entries: &[Entry<'_>], candidates: &[Candidate<'_>], ruling: &Ruling, admitted: bool) {
     let mut candidates = candidates.iter().peekable();
     for (index, (entry, ruled)) in entries.iter().zip(&ruling.each).enumerate() {
@@ -203,8 +206,8 @@ fn tell(op: Op, entries: &[Entry<'_>], candidates: &[Candidate<'_>], ruling: &Ru
 /// The hits of one request on one backend.
 type Hits<'a> = SmallVec<[Hit<'a>; 2]>;
 
-/// Adds a hit, and gives its place: a key is named once, at the sum of its costs, and at the lowest limit that a uid
-/// has in several registries.
+/// Adds a hit and returns its position. Each key is named only once: hits on the same key are merged, at
+/// the sum of their costs and, if a uid has different limits in several registries, at the lowest limit.
 fn join<'a>(hits: &mut Hits<'a>, hit: Hit<'a>) -> usize {
     if let Some(place) = hits.iter().position(|other| other.hash == hit.hash) {
         let joint = &mut hits[place];
@@ -219,10 +222,10 @@ fn join<'a>(hits: &mut Hits<'a>, hit: Hit<'a>) -> usize {
     hits.len() - 1
 }
 
-/// Decides several throttles as one: all are charged, or none.
+/// Decides several throttles as one: either all of them are charged, or none.
 ///
 /// # Errors
-/// As [`Throttle::hit`].
+/// Same as [`Throttle::hit`].
 ///
 /// ```
 /// # use traffik::{MemoryBackend, Throttle, hit_all};
@@ -233,7 +236,7 @@ fn join<'a>(hits: &mut Hits<'a>, hit: Hit<'a>) -> usize {
 /// for expected in [true, true, false] {
 ///     assert_eq!(hit_all([&burst, &sustained], "ann").await?.is_allowed(), expected);
 /// }
-/// // What the burst refused took nothing from the hour.
+/// // The hit that the burst limit refused took nothing from the hourly limit.
 /// assert_eq!(sustained.stat("ann").await?.map(|stat| stat.used), Some(2));
 /// # Ok(()) }
 /// ```

@@ -1,4 +1,4 @@
-//! [`Policy`]: one throttle's counting rule, ready to be applied to any client.
+//! [`Policy`]: the counting rule of one throttle, ready to be applied to any client.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use crate::strategy::{Account, Strategy, Twin};
 
 /// A throttle's uid, strategy and rate, checked against each other.
 ///
-/// Immutable. A change at run time makes a new policy; whether a client's state carries over is
-/// told by [`Policy::tag`], which is part of its key.
+/// Immutable: a change at run time creates a new policy. Whether a client's state carries over depends on
+/// [`Policy::tag`], which is part of its key.
 #[derive(Clone)]
 pub struct Policy {
     uid: &'static str,
     rate: Rate,
     strategy: Arc<dyn Strategy>,
-    /// Asked of the strategy once.
+    /// Queried from the strategy once.
     staggered: bool,
-    /// Where the strategy is one of the most frequent: its step with everything worked out.
+    /// For the most common strategies: their step, with everything precomputed.
     account: Option<Account>,
     window: u64,
-    /// Shared, so that a copy of the policy is cheap.
+    /// Shared, so that cloning the policy is cheap.
     tag: Arc<str>,
     seed: u64,
 }
@@ -42,19 +42,19 @@ impl Policy {
         Ok(Self { uid, rate, staggered: strategy.staggered(), account, strategy, window, tag, seed })
     }
 
-    /// The throttle's unique id.
+    /// Returns the throttle's unique id.
     #[must_use]
     pub fn uid(&self) -> &'static str {
         self.uid
     }
 
-    /// The rate.
+    /// Returns the rate.
     #[must_use]
     pub fn rate(&self) -> &Rate {
         &self.rate
     }
 
-    /// The strategy.
+    /// Returns the strategy.
     #[must_use]
     pub fn strategy(&self) -> &dyn Strategy {
         &*self.strategy
@@ -64,8 +64,8 @@ impl Policy {
         &self.strategy
     }
 
-    /// Names the meaning of a client's state: equal tags can share it, others start afresh.
-    /// ASCII letters, digits and `~ _ -`.
+    /// Returns the tag that stands for the meaning of a client's state: policies with equal tags can share
+    /// it, others start afresh. It consists of ASCII letters, digits and `~ _ -`.
     #[must_use]
     pub fn tag(&self) -> &str {
         &self.tag
@@ -81,8 +81,8 @@ impl Policy {
         self.account.as_ref()
     }
 
-    /// The time in which a client may take as much as a full account holds, in microseconds: what headers tell beside
-    /// the limit. 0 where it is not a whole number.
+    /// The time in which a client may use as much as a full account holds, in microseconds; headers report
+    /// it next to the limit. 0 if it is not a whole number.
     pub(crate) fn window(&self) -> u64 {
         self.window
     }
@@ -93,7 +93,7 @@ impl Policy {
     }
 }
 
-/// The rate's period; for a bucket that holds more or less than the rate's limit, the time in which it fills.
+/// The rate's period, or the time in which the bucket fills if it holds more or less than the rate's limit.
 fn window(twin: Option<Twin>, rate: &Rate) -> u64 {
     let (limit, period) = (rate.limit(), rate.period_micros());
     let Some(Twin::Bucket { burst: Some(burst), .. }) = twin else { return period };

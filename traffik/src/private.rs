@@ -1,4 +1,5 @@
-//! What expansions of `#[throttle]` name. No part of the public interface; changes without notice.
+//! Items that expansions of `#[throttle]` refer to. Not part of the public API; they may change without
+//! notice.
 
 pub use axum_core::response::Response;
 pub use http::StatusCode;

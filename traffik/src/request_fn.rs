@@ -1,4 +1,4 @@
-//! Functions of a request, sync or async: where costs, identities, rates and scopes come from.
+//! Functions of a request, sync or async, that compute costs, identities, rates and scopes.
 
 use std::any::TypeId;
 use std::fmt;
@@ -10,9 +10,9 @@ use crate::backend::{BoxFuture, SharedBackend};
 use crate::identity::Identity;
 use crate::rate::Rate;
 
-/// A function of the request that gives a `T`: `Fn(&Parts) -> T`, or one whose future does.
+/// A function of the request that returns a `T`: `Fn(&Parts) -> T`, or one that returns a future of a `T`.
 ///
-/// Implemented for closures and functions; `Kind` is found by the compiler and tells the two apart.
+/// Implemented for closures and functions. The compiler infers `Kind`, which tells the two forms apart.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function of the request that gives `{T}`",
     note = "write `fn(req: &traffik::Parts) -> …`, an `async fn` of the same shape, or a closure `|req: &traffik::Parts| …`",
@@ -20,16 +20,17 @@ use crate::rate::Rate;
     note = "for a constant rate write `rate = const PATH` in the attribute, or `.rate(VALUE)` on the builder"
 )]
 pub trait IntoRequestFn<T, Kind>: Send + Sync + 'static {
-    /// The stored form.
+    /// Converts the function into its stored form.
     fn into_request_fn(self) -> RequestFn<T>;
 }
 
-/// What a function of the request may give where a `T` is wanted.
+/// A type that a function of the request may return where a `T` is expected.
 ///
-/// Not `Into`: where only one type will do, a literal takes that type (`|_| 1` is a cost).
+/// Not `Into`: where only one type is possible, a literal is inferred to be of that type (`|_| 1` is a
+/// cost).
 #[diagnostic::on_unimplemented(message = "a function that should give `{T}` gives `{Self}`")]
 pub trait Yields<T> {
-    /// The `T`.
+    /// Converts the value into a `T`.
     fn yields(self) -> T;
 }
 
@@ -75,10 +76,10 @@ impl Yields<Self> for Option<SharedBackend> {
     }
 }
 
-/// Marks functions that answer at once.
+/// Marks functions that return their result.
 #[derive(Debug)]
 pub enum Sync_ {}
-/// Marks functions that answer with a future.
+/// Marks functions that return a future of their result.
 #[derive(Debug)]
 pub enum Async_ {}
 
@@ -93,14 +94,14 @@ where
     }
 }
 
-/// One call of an async function of the request, for one lifetime of the request.
+/// An async function of the request, for one lifetime of the request.
 ///
-/// `for<'a> F: AsyncRequestFn<'a>` is how an `async fn(&Parts)`, whose future borrows from its
-/// argument, is written down with a `Send` future.
+/// `for<'a> F: AsyncRequestFn<'a>` expresses that an `async fn(&Parts)`, whose future borrows from its
+/// argument, has a `Send` future.
 pub trait AsyncRequestFn<'a>: Fn(&'a Parts) -> <Self as AsyncRequestFn<'a>>::Future {
-    /// What the function gives.
+    /// The result of the function's future.
     type Answer;
-    /// Its future.
+    /// The function's future.
     type Future: Future<Output = Self::Answer> + Send + 'a;
 }
 
@@ -134,7 +135,7 @@ where
 
 /// A stored function of the request.
 pub struct RequestFn<T> {
-    /// The function's type, if that alone tells which function it is.
+    /// The function's type, if the type alone determines the function.
     identity: Option<TypeId>,
     call: Call<T>,
 }
@@ -147,8 +148,8 @@ enum Call<T> {
     Async(Arc<AsyncFn<T>>),
 }
 
-/// Functions without captures are one value a type; a closure that captures may differ from its
-/// twin in what it captured.
+/// The type of a function without captures, which has only one value. A closure that captures may differ
+/// from another one of its type in what it captured.
 fn same<F: 'static>() -> Option<TypeId> {
     (size_of::<F>() == 0).then(TypeId::of::<F>)
 }
@@ -172,7 +173,7 @@ impl<T> RequestFn<T> {
         }
     }
 
-    /// The function, if it takes no waiting: its answer need not be wrapped, for which it would be copied.
+    /// The function, if it is sync: its result then need not be wrapped, which would copy it.
     #[inline]
     pub(crate) fn immediate(&self) -> Option<&SyncFn<T>> {
         match &self.call {
@@ -185,7 +186,8 @@ impl<T> RequestFn<T> {
         matches!(self.call, Call::Sync(_))
     }
 
-    /// Whether both surely give the same answer to the same request; where there is no function, the crate's own does.
+    /// Whether both are certain to give the same result for the same request. An absent function stands for
+    /// the crate's default.
     #[inline]
     pub(crate) fn agree(one: Option<&Self>, other: Option<&Self>) -> bool {
         match (one, other) {
@@ -195,7 +197,7 @@ impl<T> RequestFn<T> {
         }
     }
 
-    /// Whether both surely give the same answer to the same request.
+    /// Whether both are certain to give the same result for the same request.
     pub(crate) fn same(&self, other: &Self) -> bool {
         if self.identity.is_some() && self.identity == other.identity {
             return true;
@@ -224,7 +226,7 @@ impl<T> fmt::Debug for RequestFn<T> {
     }
 }
 
-/// A value that stands, or one computed from each request.
+/// A fixed value, or one computed from each request.
 #[derive(Debug, Clone)]
 pub(crate) enum Source<T> {
     Fixed(T),

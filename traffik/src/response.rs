@@ -1,9 +1,9 @@
-//! Answers to requests that do not get through: `429`, `503`, `500`.
+//! Responses to requests that do not get through: `429`, `503`, `500`.
 //!
-//! RFC 6585 (429), RFC 9110 §10.2.3 (`Retry-After`), RFC 9457 (problem details), and the problem
-//! types of draft-ietf-httpapi-ratelimit-headers-10. Clients that list what they accept, and JSON is
-//! not of it, get the same in plain text; gRPC clients get a status (`RESOURCE_EXHAUSTED`,
-//! `UNAVAILABLE`, `INTERNAL`) with the time to wait.
+//! They follow RFC 6585 (429), RFC 9110 §10.2.3 (`Retry-After`), RFC 9457 (problem details), and the
+//! problem types of draft-ietf-httpapi-ratelimit-headers-10. Clients that list what they accept without
+//! listing JSON get plain text instead; gRPC clients get a status (`RESOURCE_EXHAUSTED`, `UNAVAILABLE`,
+//! `INTERNAL`) with the time to wait.
 
 mod accept;
 mod answer;
@@ -28,12 +28,12 @@ use crate::resilience::Outage;
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 const REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
 
-/// Seconds as `Retry-After` wants them: whole, rounded up, at least 1.
+/// Seconds as `Retry-After` requires them: whole, rounded up, at least 1.
 pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     u64::try_from(wait.as_micros().div_ceil(1_000_000)).unwrap_or(u64::MAX).max(1)
 }
 
-/// Of several refusals of one request the one that yields last, if ever: before that, no other try is of use.
+/// Of several refusals of one request, the one that lasts longest: a retry before it ends is useless.
 pub(crate) fn last<'a>(
     first: &'a Throttled,
     others: impl IntoIterator<Item = &'a Throttled>,
@@ -42,9 +42,9 @@ pub(crate) fn last<'a>(
     others.into_iter().fold(first, |last, other| if yields(other) > yields(last) { other } else { last })
 }
 
-/// `429`, without rate-limit headers. `last` is the refusal that tells how long to wait, and `policies`
-/// are the names of all that were violated, encoded as [`Headers::policy`] does, which is as JSON wants
-/// them too.
+/// The `429` response, without rate-limit headers. `last` is the refusal that tells how long to wait.
+/// `policies` are the names of all violated policies, encoded as by [`Headers::policy`], which is valid in
+/// JSON as well.
 pub(crate) fn refusal(request: Option<&Parts>, last: &Throttled, policies: &[&str]) -> Response {
     let wait = last.retry_after();
     let detail = match wait.map(whole_seconds) {
@@ -67,8 +67,8 @@ pub(crate) fn refusal(request: Option<&Parts>, last: &Throttled, policies: &[&st
     told(request, codes, &detail, wait, json)
 }
 
-/// Tells a client whose answer is the user's own how long to wait, where the answer's status has a place for
-/// that and its author said nothing of it.
+/// Adds `Retry-After` to a user-defined response, if its status allows for that and its author did not set
+/// it.
 pub(crate) fn complete(response: &mut Response, last: &Throttled) {
     if let (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, Some(wait)) =
         (response.status(), last.retry_after())
@@ -77,7 +77,7 @@ pub(crate) fn complete(response: &mut Response, last: &Throttled) {
     }
 }
 
-/// `503` or `500`, and never a word about the cause.
+/// The `503` or `500` response, which never mentions the cause.
 pub(crate) fn outage(outage: Outage, request: Option<&Parts>) -> Response {
     const SHORT: &str = "The service is short of capacity. Retry in a moment.";
     const WAIT: Duration = Duration::from_secs(1);
@@ -101,7 +101,7 @@ pub(crate) fn outage(outage: Outage, request: Option<&Parts>) -> Response {
     }
 }
 
-/// An answer in the form that the client reads: a status of gRPC, plain text, or else problem+json.
+/// A response in the form that the client reads: a gRPC status, plain text, or else problem+json.
 fn told(
     request: Option<&Parts>,
     (status, code): (StatusCode, grpc::Code),
@@ -127,7 +127,7 @@ fn typed(status: StatusCode, content_type: &'static str, body: String) -> Respon
 }
 
 impl IntoResponse for Throttled {
-    /// `429` with `Retry-After`, problem+json, and both families of rate-limit headers.
+    /// Responds with `429`, `Retry-After`, problem+json, and both families of rate-limit headers.
     fn into_response(self) -> Response {
         let mut response = refusal(None, &self, &[self.uid()]);
         let report = Report {
@@ -143,12 +143,12 @@ impl IntoResponse for Throttled {
 }
 
 impl IntoResponse for Error {
-    /// `503` when the backend could not be asked, `500` where the throttle's `on_error` is `"raise"` and where it is set
-    /// up wrongly; the cause goes to the log.
+    /// Responds with `503` if the backend could not decide, and with `500` if the throttle's `on_error` is
+    /// `"raise"` or if the throttle is misconfigured. The cause is logged.
     fn into_response(self) -> Response {
         const GAVE_UP: &str = "a handler gave up for want of a decision";
         if self.is_left_alone() {
-            // The breaker has told that it opened; a line a request would be a flood.
+            // The breaker has already logged that it opened; one line per request would flood the log.
             tracing::debug!(target: "traffik", error = %self, "{GAVE_UP}");
         } else {
             tracing::error!(target: "traffik", error = %self, "{GAVE_UP}");

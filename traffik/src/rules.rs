@@ -1,7 +1,7 @@
-//! Rules: which requests a throttle is about.
+//! Rules: which requests a throttle applies to.
 //!
-//! Any matching [`bypass_if`] skips the throttle; where there is one or more [`throttle_if`], all
-//! of them must match. Methods and paths are looked at before any predicate runs.
+//! If any [`bypass_if`] matches, the throttle is skipped; if there are [`throttle_if`] rules, all of them
+//! must match. Methods and paths are compared before any predicate runs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,17 +13,17 @@ use crate::Parts;
 use crate::error::Error;
 use crate::request_fn::{Async_, IntoRequestFn, RequestFn, Sync_};
 
-/// Skips the throttle for requests that match.
+/// Creates a rule that skips the throttle for matching requests.
 pub fn bypass_if() -> Rule {
     Rule::new(Kind::Bypass)
 }
 
-/// Limits the throttle to requests that match.
+/// Creates a rule that restricts the throttle to matching requests.
 pub fn throttle_if() -> Rule {
     Rule::new(Kind::Only)
 }
 
-/// One condition on a request: path, methods and a predicate, all of which must hold.
+/// A condition on requests: path, method and predicates, all of which must match.
 ///
 /// ```
 /// use http::Method;
@@ -43,7 +43,7 @@ pub fn throttle_if() -> Rule {
 pub struct Rule {
     kind: Kind,
     paths: Vec<PathPattern>,
-    /// `None`: any.
+    /// `None` means any.
     methods: Option<Vec<Method>>,
     when: Vec<RequestFn<bool>>,
     /// The first mistake, reported when the throttle is built.
@@ -61,14 +61,15 @@ impl Rule {
         Self { kind, paths: Vec::new(), methods: None, when: Vec::new(), error: None }
     }
 
-    /// Paths that match: `*` is one segment, `**` any number, and a pattern without wildcards is
-    /// that path and everything below it. Called again, any of the patterns will do.
+    /// Adds a path pattern: `*` is one segment, `**` any number of them, and a pattern without wildcards
+    /// matches that path and everything below it. If this is called several times, one matching pattern is
+    /// enough.
     ///
-    /// What is matched is the whole path that the client asked for, inside a nested router too. Where it can be
-    /// read in several ways (`/users//posts`, `/%75sers`), a [`throttle_if`] matches if any of them does, and a
-    /// [`bypass_if`] if all of them do.
+    /// Patterns are matched against the whole path that the client requested, inside a nested router too.
+    /// If the path can be read in several ways (`/users//posts`, `/%75sers`), a [`throttle_if`] matches if
+    /// any of them does, and a [`bypass_if`] if all of them do.
     ///
-    /// A bad pattern is an error of the throttle's `build`, with the place marked.
+    /// An invalid pattern makes the throttle's `build` fail, with an error that marks the position.
     pub fn path(mut self, pattern: &str) -> Self {
         match PathPattern::from_str(pattern) {
             Ok(pattern) => self.paths.push(pattern),
@@ -80,22 +81,22 @@ impl Rule {
         self
     }
 
-    /// A method that matches. Called again, any of the methods will do. A [`throttle_if`] of `GET` matches
-    /// `HEAD` as well, which the same handlers answer.
+    /// Adds a method. If this is called several times, one matching method is enough. A [`throttle_if`]
+    /// with `GET` also matches `HEAD`, which the same handlers answer.
     pub fn method(mut self, method: Method) -> Self {
         self.methods.get_or_insert_default().push(method);
         self
     }
 
-    /// Methods, any of which will do. An empty list matches no request.
+    /// Adds methods, one of which must match. An empty list matches no request.
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.methods.get_or_insert_default().extend(methods);
         self
     }
 
-    /// A predicate, sync or async (`|req| …` or `|req| { …; async move { … } }`), asked only where
-    /// path and method match. Called again, all of the predicates must hold. An `async fn` that borrows the request goes
-    /// into [`when_async`](Rule::when_async).
+    /// Adds a predicate, sync or async (`|req| …` or `|req| { …; async move { … } }`), which is only called
+    /// if path and method match. If this is called several times, all predicates must hold. An `async fn`
+    /// that borrows the request goes into [`when_async`](Rule::when_async).
     pub fn when<F, R, K>(mut self, predicate: F) -> Self
     where
         F: Fn(&Parts) -> R + Send + Sync + 'static,
@@ -105,7 +106,8 @@ impl Rule {
         self
     }
 
-    /// A predicate that may borrow the request across its awaits, such as an `async fn(&Parts) -> bool`.
+    /// Adds a predicate that may borrow the request across its awaits, such as an `async fn(&Parts) ->
+    /// bool`.
     pub fn when_async<K>(mut self, predicate: impl IntoRequestFn<bool, K>) -> Self {
         self.when.push(predicate.into_request_fn());
         self
@@ -115,8 +117,9 @@ impl Rule {
         self.error.as_ref()
     }
 
-    /// The cheap half: path and method. In doubt a request is counted: what a path can be read as differs by the
-    /// service behind it, and a `GET` handler is what answers `HEAD` (RFC 9110, section 9.3.2).
+    /// Compares path and method, the cheap part of a rule. In doubt a request is counted: how a path is
+    /// read depends on the service behind the throttle, and `GET` handlers also answer `HEAD` (RFC 9110,
+    /// section 9.3.2).
     fn fits(&self, parts: &Parts) -> bool {
         let counts = self.kind == Kind::Only;
         let method = |method: &Method| {
@@ -143,7 +146,7 @@ impl Rule {
     }
 }
 
-/// The path that the client asked for: a nested router cuts its own part off the uri.
+/// The path that the client requested: a nested router strips its own part from the URI.
 fn whole_path(parts: &Parts) -> &str {
     #[cfg(feature = "axum")]
     if let Some(original) = parts.extensions.get::<axum::extract::OriginalUri>() {
@@ -152,14 +155,14 @@ fn whole_path(parts: &Parts) -> &str {
     parts.uri.path()
 }
 
-/// What a predicate gives: a `bool`, or a future of one.
+/// The result of a predicate: a `bool`, or a future of one.
 #[diagnostic::on_unimplemented(
     message = "a predicate that should give a `bool` gives `{Self}`",
     note = "give a `bool`, or a future of one that borrows nothing of the request",
     note = "an `async fn` that borrows the request goes into `.when_async(..)`"
 )]
 pub trait Condition<Kind>: Sized {
-    /// Stores a predicate that answers so.
+    /// Stores a predicate with this kind of result.
     fn store(predicate: impl Fn(&Parts) -> Self + Send + Sync + 'static) -> RequestFn<bool>;
 }
 
@@ -177,7 +180,7 @@ impl<F: Future<Output = bool> + Send + 'static> Condition<Async_> for F {
 
 /// Whether a throttle with these rules skips the request.
 pub(crate) async fn skip(rules: &[Rule], parts: &Parts) -> bool {
-    // Whatever can be told without asking a predicate is told first.
+    // First everything that can be decided without a predicate.
     let settles = |rule: &Rule| match rule.kind {
         Kind::Bypass => rule.when.is_empty() && rule.fits(parts),
         Kind::Only => !rule.fits(parts),

@@ -1,14 +1,14 @@
-//! [`Seldom`]: an option that is seldom there.
+//! [`Seldom`]: an option that is rarely set.
 
 use std::mem::ManuallyDrop;
 
-/// What only few requests have. It is dropped out of line, so that whatever holds one is dropped in line: a
-/// handler's future is made up of several, and each call of a drop takes as long as a tenth of an exemption. It
-/// is dropped by value, too: nobody is given the address of whoever holds it, so that a hit's future may be no
-/// more than registers.
+/// A value that only few requests have. It is dropped out of line, so that its holder can be dropped
+/// inline: a handler's future consists of several such holders, and each call of a drop takes a tenth of
+/// the time of an exemption. It is also dropped by value: nobody takes the address of the holder, so that a
+/// hit's future can live entirely in registers.
 #[derive(Debug)]
 pub(crate) struct Seldom<T>(
-    // Taken by the drop below: nothing is left to be looked at after it.
+    // Taken by the drop below, after which nothing reads it.
     ManuallyDrop<Option<T>>,
 );
 

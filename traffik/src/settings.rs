@@ -1,4 +1,4 @@
-//! [`Settings`]: all that a throttle is set to at one instant. Replaced as a whole at run time.
+//! [`Settings`]: the settings of a throttle at one instant. Replaced as a whole at run time.
 
 mod current;
 
@@ -20,23 +20,23 @@ use crate::resilience::OnError;
 use crate::rules::Rule;
 use crate::strategy::Strategy;
 
-/// One immutable configuration. A hit reads it once and sees all of it or nothing.
+/// An immutable configuration. A hit reads it once, and sees all of it or nothing.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) rate: RateSetting,
     pub(crate) cost: Source<u64>,
-    /// `None`: the client's address.
+    /// `None` means the client's address.
     pub(crate) identifier: Option<RequestFn<Identity>>,
     pub(crate) scope: Option<Source<String>>,
     pub(crate) backend: BackendSetting,
-    /// `None`: whatever the app says.
+    /// `None` means the app's setting.
     pub(crate) on_error: Option<OnError>,
     pub(crate) rules: Arc<[Rule]>,
     pub(crate) shadow: bool,
     pub(crate) on_cancel: OnCancel,
-    /// Whether nothing up to the backend has to wait. Kept up by [`Settings::seal`].
+    /// Whether no step before the backend has to wait. Maintained by [`Settings::seal`].
     pub(crate) is_immediate: bool,
-    /// The shortest way to a decision, if these settings allow it. Kept up likewise.
+    /// The fastest path to a decision, if these settings allow it. Maintained by [`Settings::seal`].
     #[cfg(feature = "memory")]
     pub(crate) lane: Option<Lane>,
     #[cfg(feature = "tower")]
@@ -45,23 +45,23 @@ pub(crate) struct Settings {
 
 #[derive(Debug, Clone)]
 pub(crate) enum RateSetting {
-    /// Checked and ready.
+    /// Checked, and ready to use.
     Fixed(Policy),
-    /// The rate comes with the request; the policy is made then.
+    /// The rate is computed from each request, and the policy created then.
     Of(RequestFn<Rate>, Arc<dyn Strategy>),
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum BackendSetting {
-    /// The router's, the installed one, or the process's own memory.
+    /// The router's backend, the installed one, or the process's own memory.
     Inherit,
     Own(SharedBackend),
-    /// The current context's, resolved on every request.
+    /// The backend of the current context, resolved on every request.
     Dynamic(Option<RequestFn<Option<SharedBackend>>>),
 }
 
 impl Settings {
-    /// Works out what follows from the rest. Whoever makes or changes settings ends with it.
+    /// Computes the derived fields. This is the last step whenever settings are created or changed.
     pub(crate) fn seal(mut self) -> Self {
         self.is_immediate = self.takes_no_waiting();
         #[cfg(feature = "memory")]
@@ -71,15 +71,15 @@ impl Settings {
         self
     }
 
-    /// Looks whether the cost is one that can pass.
+    /// Checks that the cost can pass.
     ///
     /// # Errors
-    /// When a full account holds less.
+    /// Fails if the cost exceeds what a full account holds.
     pub(crate) fn check_cost(&self, uid: &str) -> Result<(), Error> {
         self.check(uid, &self.cost)
     }
 
-    /// The same of a cost that a place of use names.
+    /// Same as `check_cost`, for a cost that is set where the throttle is used.
     pub(crate) fn check(&self, uid: &str, cost: &Source<u64>) -> Result<(), Error> {
         let (RateSetting::Fixed(policy), Source::Fixed(cost)) = (&self.rate, cost) else {
             return Ok(());
@@ -96,7 +96,7 @@ impl Settings {
         )))
     }
 
-    /// The policy, where it does not come with the request.
+    /// The policy, unless the rate is computed from each request.
     pub(crate) fn fixed_policy(&self) -> Option<&Policy> {
         match &self.rate {
             RateSetting::Fixed(policy) => Some(policy),
@@ -104,7 +104,7 @@ impl Settings {
         }
     }
 
-    /// The scope, where there is one that does not come with the request.
+    /// The scope, if there is one that is not computed from each request.
     pub(crate) fn fixed_scope(&self) -> Option<&str> {
         match &self.scope {
             Some(Source::Fixed(scope)) => Some(scope),
@@ -112,7 +112,7 @@ impl Settings {
         }
     }
 
-    /// What is said of outages here, or else by its app.
+    /// What to do in an outage: the setting of the throttle, or else of its app.
     pub(crate) fn on_error_under<'a>(&'a self, app: Option<&'a Traffik>) -> Option<&'a OnError> {
         self.on_error.as_ref().or_else(|| app?.on_error())
     }
@@ -124,7 +124,7 @@ impl Settings {
         }
     }
 
-    /// Its policy's window in microseconds; 0 where each request has its own.
+    /// The policy's window in microseconds; 0 if each request has its own policy.
     #[cfg(feature = "tower")]
     pub(crate) fn window(&self) -> u64 {
         self.fixed_policy().map_or(0, Policy::window)

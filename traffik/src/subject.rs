@@ -1,31 +1,31 @@
-//! [`Subject`]: what a hit is about, a request or an identity.
+//! [`Subject`]: the request or the identity that a hit is about.
 
 use std::net::IpAddr;
 
 use crate::Parts;
 use crate::identity::{Identity, KindRef, Who};
 
-/// What a hit is about.
+/// The request or the identity that a hit is about.
 #[derive(Debug)]
 pub struct Subject<'a>(Repr<'a>);
 
 #[derive(Debug)]
 enum Repr<'a> {
     Request(&'a Parts),
-    /// Nothing but a word, an address or a number. Borrowed, so that a hit on a `&str` allocates nothing.
+    /// Just a string, an address or a number. Borrowed, so that a hit on a `&str` does not allocate.
     Plain(KindRef<'a>),
     Identity(Identity),
 }
 
-/// What a subject is.
+/// What a subject consists of.
 pub(crate) enum View<'a> {
-    /// Somebody who is found by looking.
+    /// A request, whose client is yet to be identified.
     Request(&'a Parts),
     Client(Who<'a>),
 }
 
 impl<'a> Subject<'a> {
-    /// The client, where it is nothing but a word, an address or a number.
+    /// The client, if it is just a string, an address or a number.
     #[inline]
     pub(crate) fn into_plain(self) -> Result<KindRef<'a>, Self> {
         match self.0 {
@@ -42,7 +42,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Either of the two.
+    /// The request or the client.
     #[inline]
     pub(crate) fn view(&self) -> View<'_> {
         match &self.0 {
@@ -52,7 +52,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// The identity, unless it is a request's to tell.
+    /// The identity, unless it has to be computed from a request.
     #[inline]
     pub(crate) fn who(&self) -> Option<Who<'_>> {
         match &self.0 {
@@ -69,13 +69,13 @@ impl<'a> From<KindRef<'a>> for Subject<'a> {
     }
 }
 
-/// What can be the subject of a hit: `&Parts`, `&str`, `String`, `IpAddr`, `u64` or [`Identity`].
+/// A value that can be the subject of a hit: `&Parts`, `&str`, `String`, `IpAddr`, `u64` or [`Identity`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the subject of a hit",
     note = "pass the request as `&traffik::Parts`, or an identity: `&str`, `String`, `IpAddr`, `u64`, `traffik::Identity`"
 )]
 pub trait IntoSubject<'a> {
-    /// The subject.
+    /// Converts the value into a subject.
     fn into_subject(self) -> Subject<'a>;
 }
 
@@ -156,7 +156,7 @@ impl<'a, T: Into<Identity>> IntoSubject<'a> for Option<T> {
 }
 
 impl Subject<'_> {
-    /// The same subject once more.
+    /// Another copy of the subject.
     pub(crate) fn again(&self) -> Self {
         Self(match &self.0 {
             Repr::Request(parts) => Repr::Request(parts),

@@ -1,14 +1,14 @@
 //! `tower` layers: the pipeline around any service over `http::Request`.
 //!
-//! | layer | does |
+//! | layer | purpose |
 //! |---|---|
-//! | [`ThrottleLayer`] | applies throttles to every request that passes |
-//! | [`TraffikLayer`] | gives a [`Traffik`](crate::Traffik) to every request: backend, client address, answers |
-//! | [`BackendLayer`] | says where the dynamic throttles inside count |
+//! | [`ThrottleLayer`] | applies throttles to every request that passes through it |
+//! | [`TraffikLayer`] | gives every request the settings of a [`Traffik`](crate::Traffik): backend, client address, responses |
+//! | [`BackendLayer`] | sets where the dynamic throttles inside it count |
 //!
 //! # Order
 //!
-//! With axum's `Router::layer` the layer added last is the outermost, the first to see a request:
+//! With axum's `Router::layer`, the layer added last is the outermost, and the first to see a request:
 //!
 //! ```
 //! # use axum::{Router, routing::get};
@@ -20,16 +20,15 @@
 //! let app: Router = Router::new()
 //!     .route("/", get(async || "hello"))
 //!     .layer(ThrottleLayer::new([&global]))
-//!     .layer(Traffik::builder().build().layer())   // outside of what it speaks to
-//!     .layer(cors);                                // outside of what refuses
+//!     .layer(Traffik::builder().build().layer())   // outside the throttles that it configures
+//!     .layer(cors);                                // outside everything that refuses
 //! # Ok::<(), traffik::Error>(())
 //! ```
 //!
-//! A CORS layer stands outside the throttles. It then answers preflights itself, so that they are
-//! not counted, and adds its headers to a `429`, without which the browser would show the script a
-//! network error. Name the headers that scripts may read: `expose_headers([RETRY_AFTER, …])`. Where
-//! the order can't be had, let preflights pass:
-//! [`bypass_if().method(Method::OPTIONS)`](crate::bypass_if).
+//! A CORS layer belongs outside the throttles. It then answers preflights itself, so that they are not
+//! counted, and adds its headers to a `429`; without them, the browser would show the script a network
+//! error. Name the headers that scripts may read: `expose_headers([RETRY_AFTER, …])`. If that order is
+//! impossible, let preflights pass: [`bypass_if().method(Method::OPTIONS)`](crate::bypass_if).
 
 mod admission;
 mod around;

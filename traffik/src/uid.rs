@@ -1,14 +1,14 @@
-//! Unique ids of throttles, interned: a decision names its throttle without counting references.
+//! Unique ids of throttles, interned: a decision names its throttle without reference counting.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::error::Error;
 
-/// The one copy of a valid uid.
+/// Returns the only copy of a valid uid.
 ///
-/// Kept for the life of the process. Uids are written in source code and few; a program that makes
-/// them up from user input would leak them, and should put that part into the scope instead.
+/// It is kept for the life of the process. Uids are few and written in source code; a program that builds
+/// them from user input would leak them, and should put that part into the scope instead.
 pub(crate) fn intern(uid: &str) -> Result<&'static str, Error> {
     static UIDS: OnceLock<Mutex<HashSet<&'static str>>> = OnceLock::new();
     traffik_grammar::uid::check(uid).map_err(|error| Error::configuration(error.to_string()))?;

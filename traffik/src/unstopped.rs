@@ -1,23 +1,23 @@
-//! [`Unstopped`]: work that is done to its end even if whoever waits for it goes away.
+//! [`Unstopped`]: work that is carried to its end even if its caller goes away.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::backend::BoxFuture;
 
-/// A future that is polled by whoever awaits it, and by the runtime once that one has gone.
+/// A future that is polled by its caller, and by the runtime once the caller has gone.
 ///
-/// For calls of a store that must not be left half-way: whether they charged is known only when they
-/// are answered.
+/// For store calls that must not be abandoned half-way: whether they charged is only known once they are
+/// answered.
 pub(crate) struct Unstopped<T: Send + 'static> {
     work: Option<BoxFuture<'static, T>>,
     left: fn(T) -> BoxFuture<'static, ()>,
-    /// What it means if no runtime is there to go on.
+    /// Called if no runtime carries the work to its end.
     cut: fn(),
 }
 
 impl<T: Send + 'static> Unstopped<T> {
-    /// `left` is what to do with the outcome if nobody waits for it any more.
+    /// `left` handles the outcome if nobody waits for it any more.
     pub(crate) fn new(
         work: impl Future<Output = T> + Send + 'static,
         left: fn(T) -> BoxFuture<'static, ()>,
@@ -31,7 +31,7 @@ impl<T: Send + 'static> Future for Unstopped<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        // Polled again after its end it never wakes, as futures may.
+        // Polled again after its end, it never wakes, as is allowed for futures.
         let Some(work) = &mut self.work else { return Poll::Pending };
         let outcome = std::task::ready!(work.as_mut().poll(context));
         self.work = None;
@@ -46,7 +46,7 @@ impl<T: Send + 'static> Drop for Unstopped<T> {
         #[cfg(feature = "tokio")]
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let undone = Undone::new(self.cut);
-            // Boxed, so that the runtime's tasks are compiled once.
+            // Boxed, so that the runtime's task code is compiled only once.
             let rest: BoxFuture<'static, ()> = Box::pin(async move {
                 left(work.await).await;
                 undone.done();
@@ -54,13 +54,13 @@ impl<T: Send + 'static> Drop for Unstopped<T> {
             runtime.spawn(rest);
             return;
         }
-        // Without a runtime there is nobody to go on.
+        // Without a runtime, nobody can carry on.
         drop((work, left));
         (self.cut)();
     }
 }
 
-/// Tells of work that is left to a runtime and ends with it, rather than by itself.
+/// Reports work that was left to a runtime and was dropped with it, before it was done.
 #[cfg(feature = "tokio")]
 pub(crate) struct Undone<F: Fn()>(Option<F>);
 

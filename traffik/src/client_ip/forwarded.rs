@@ -1,38 +1,38 @@
-//! [`ForwardedHeader`]: what proxies say about whom they speak for, read from the right.
+//! [`ForwardedHeader`]: what proxies report about their clients, read from the right.
 
 use std::net::IpAddr;
 use std::str;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-/// The most proxies that a header may lead through.
+/// The most proxies that are followed in a header.
 const MOST_HOPS: usize = 32;
 
 /// The longest text that can still be an address with a port.
 const LONGEST: usize = 64;
 
-/// The header in which proxies report for whom they speak.
+/// The header in which proxies report their clients.
 ///
-/// Choose the one that *your* proxies write. One that they pass on unwritten is the client's own
-/// words.
+/// Choose the one that *your* proxies write. A header that they pass on unchanged contains whatever the
+/// client wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ForwardedHeader {
-    /// `X-Forwarded-For: client, proxy, proxy`. Each proxy appends the address that it was called
-    /// from.
+    /// `X-Forwarded-For: client, proxy, proxy`. Each proxy appends the address that it was called from.
     XForwardedFor,
     /// `Forwarded: for=client;proto=https, for=proxy` (RFC 7239). Each proxy appends an element.
     Forwarded,
-    /// `X-Real-IP: client`. The proxy replaces whatever came.
+    /// `X-Real-IP: client`. The proxy replaces any value that it receives.
     XRealIp,
-    /// `True-Client-IP: client`, as of Akamai and Cloudflare. The proxy replaces whatever came.
+    /// `True-Client-IP: client`, used by Akamai and Cloudflare. The proxy replaces any value that it
+    /// receives.
     TrueClientIp,
-    /// `CF-Connecting-IP: client`, of Cloudflare. The proxy replaces whatever came.
+    /// `CF-Connecting-IP: client`, used by Cloudflare. The proxy replaces any value that it receives.
     CfConnectingIp,
 }
 
 impl ForwardedHeader {
-    /// The client that a trusted peer's header names; `None` where it names none.
+    /// The client that a trusted peer's header names; `None` if it names none.
     pub(super) fn client(self, headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
         match self {
             Self::XForwardedFor => walk(entries(headers, "x-forwarded-for").map(address), trusted),
@@ -62,14 +62,15 @@ fn walk(
     furthest
 }
 
-/// A header that names one address. Two lines of it name none: one may be the client's.
+/// The address in a header that holds a single one. A header on two lines names none, since one of them may
+/// be the client's.
 fn only(headers: &HeaderMap, name: &'static str) -> Option<IpAddr> {
     let mut lines = headers.get_all(HeaderName::from_static(name)).iter();
     let line = lines.next()?;
     if lines.next().is_some() { None } else { address(line.as_bytes()) }
 }
 
-/// The entries of a plain list, from the right. Several lines are one list (RFC 9110 §5.3).
+/// The entries of a plain list, from the right. Several lines form one list (RFC 9110 §5.3).
 fn entries<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
     lines(headers, HeaderName::from_static(name)).flat_map(|line| line.rsplit(|byte| *byte == b','))
 }
@@ -83,8 +84,8 @@ fn lines(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
     headers.get_all(name).iter().rev().map(HeaderValue::as_bytes)
 }
 
-/// Cuts at commas that stand outside quotes, from the right: whatever quotes the client left open
-/// further left can't swallow what a proxy wrote behind them.
+/// Splits at commas outside quotes, from the right: quotes that the client left open further left cannot
+/// swallow what a proxy wrote after them.
 struct FromRight<'a>(Option<&'a [u8]>);
 
 impl<'a> Iterator for FromRight<'a> {
@@ -102,11 +103,11 @@ impl<'a> Iterator for FromRight<'a> {
     }
 }
 
-/// The bytes outside quotes, from the right, each with its place.
+/// The bytes outside quotes, from the right, each with its position.
 fn unquoted_from_right(text: &[u8]) -> impl Iterator<Item = (usize, u8)> {
     let mut quoted = false;
     text.iter().copied().enumerate().rev().filter(move |(at, byte)| {
-        // A quote behind an odd number of backslashes is data of a quoted string.
+        // A quote after an odd number of backslashes is part of a quoted string.
         let backslashes = || text[..*at].iter().rev().take_while(|byte| **byte == b'\\').count();
         if *byte == b'"' && !(quoted && backslashes() % 2 == 1) {
             quoted = !quoted;
@@ -116,7 +117,7 @@ fn unquoted_from_right(text: &[u8]) -> impl Iterator<Item = (usize, u8)> {
     })
 }
 
-/// The value of an element's one `for`, unquoted. `None` where there is none, or more than one.
+/// The value of an element's only `for` parameter, unquoted; `None` if there is none, or more than one.
 fn for_parameter(element: &[u8]) -> Option<&[u8]> {
     let mut found = None;
     let mut rest = element;
@@ -136,7 +137,7 @@ fn for_parameter(element: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// A quoted string's content. No address holds an escape, so that none is undone.
+/// The content of a quoted string. Escapes are not resolved, since no address contains one.
 fn unquote(value: &[u8]) -> &[u8] {
     match value {
         [b'"', inside @ .., b'"'] => inside,
@@ -144,7 +145,8 @@ fn unquote(value: &[u8]) -> &[u8] {
     }
 }
 
-/// An address with or without port, an IPv6 one with or without brackets (which the port asks for).
+/// Parses an address with or without a port. An IPv6 address may be in brackets, and must be if a port
+/// follows.
 fn address(entry: &[u8]) -> Option<IpAddr> {
     let entry = entry.trim_ascii();
     if entry.len() > LONGEST {
@@ -159,7 +161,7 @@ fn address(entry: &[u8]) -> Option<IpAddr> {
             }
             inside
         }
-        // One colon stands before a port; an IPv6 address has more.
+        // A single colon precedes a port; an IPv6 address has more of them.
         None => match text.split_once(':') {
             Some((host, port)) if !port.contains(':') => Some(host).filter(|_| is_port(port))?,
             _ => text,
@@ -168,7 +170,7 @@ fn address(entry: &[u8]) -> Option<IpAddr> {
     bare.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
 }
 
-/// Digits, or an obfuscated port (RFC 7239 §6.2): the address is known without it.
+/// Accepts digits, or an obfuscated port (RFC 7239 §6.2): the address is known without it.
 fn is_port(port: &str) -> bool {
     let obfuscated = |name: &str| {
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))

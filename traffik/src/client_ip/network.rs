@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A network. IPv4-mapped IPv6 ones are kept as the IPv4 networks that they are.
+/// A network. IPv4-mapped IPv6 networks are stored as the IPv4 networks that they are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Network {
     address: IpAddr,
@@ -15,14 +15,14 @@ pub(super) fn mask(prefix: u8) -> u128 {
     u128::MAX.checked_shl(128 - u32::from(prefix.min(128))).unwrap_or(0)
 }
 
-/// The IPv4 address that a translator of protocols (NAT64, SIIT) writes as this one, under the prefix that all of them
-/// know: RFC 6052 §2.1, `64:ff9b::/96`.
+/// The IPv4 address that a protocol translator (NAT64, SIIT) embeds in this one, under the well-known
+/// prefix `64:ff9b::/96` (RFC 6052 §2.1).
 pub(super) fn translated(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     const WELL_KNOWN: u128 = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0).to_bits();
     (ip.to_bits() & mask(96) == WELL_KNOWN).then(|| Ipv4Addr::from_bits(ip.to_bits() as u32))
 }
 
-/// The address as 128 bits, IPv4 in its mapped form, so that one arithmetic serves both.
+/// The address as 128 bits, IPv4 in its mapped form, so that the same arithmetic serves both.
 fn bits(ip: IpAddr) -> u128 {
     match ip {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
@@ -31,10 +31,10 @@ fn bits(ip: IpAddr) -> u128 {
 }
 
 impl Network {
-    /// Reads an address, or one with a prefix length.
+    /// Parses an address, with or without a prefix length.
     ///
     /// # Errors
-    /// A sentence with the culprit and the mend.
+    /// Fails with a message that names the mistake and the fix.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
@@ -83,8 +83,8 @@ impl Network {
         }
     }
 
-    /// Whether an address, in canonical form, lies inside. Families never mix: `::/0` holds no IPv4
-    /// address.
+    /// Whether the network contains an address in canonical form. Families never mix: `::/0` contains no
+    /// IPv4 address.
     pub(super) fn contains(&self, ip: IpAddr) -> bool {
         let offset = if self.address.is_ipv4() { 96 } else { 0 };
         self.address.is_ipv4() == ip.is_ipv4()

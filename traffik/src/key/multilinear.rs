@@ -1,12 +1,12 @@
 //! Multilinear hashing: a sum of products under secret multipliers.
 //!
-//! The words of a message, each times a secret 128-bit multiplier, are added up modulo 2^128, and the upper
-//! half of the sum is the hash. For any two different messages chosen without knowing the multipliers the
-//! chance that they meet is 2^-64, and that is proven, not assumed: the family is strongly universal. (Not
-//! so for messages of 128 bytes and more, of which the standard library's SipHash makes a word first.)
-//! Nobody ever sees a hash, so nobody learns of the multipliers, and no more is needed to keep clients
-//! apart. It takes one multiplication in two parts for eight bytes, where a pseudo-random function like
-//! SipHash takes some twenty steps that wait for each other.
+//! The words of a message are each multiplied by a secret 128-bit multiplier, the products are added up
+//! modulo 2^128, and the upper half of the sum is the hash. For any two different messages, chosen without
+//! knowing the multipliers, the probability of a collision is 2^-64. That is proven, not assumed: the
+//! family is strongly universal. (It does not hold for messages of 128 bytes and more, which the standard
+//! library's SipHash first reduces to a word.) Hashes are never shown, so nobody learns anything about the
+//! multipliers, and this is all it takes to keep clients apart. Eight bytes cost one multiplication in two
+//! parts, where a pseudo-random function like SipHash takes some twenty dependent steps.
 //!
 //! Sources: Dietzfelbinger, "Universal hashing and k-wise independent random variables via integer
 //! arithmetic without primes", STACS 1996; Lemire and Kaser, "Strongly universal string hashing is fast",
@@ -17,28 +17,28 @@ use std::hash::{BuildHasher, RandomState};
 /// Words of eight bytes that have a multiplier.
 const WORDS: usize = 16;
 
-/// The bytes from which on a message is too long to be hashed here alone.
+/// From this many bytes on, a message is too long to be hashed with the multipliers alone.
 const LONG: usize = 8 * WORDS;
 
-/// Different kinds of message: each has its own summand, as a message's first word would give it.
+/// The number of kinds of messages. Each has its own summand, as if the kind were a message's first word.
 pub(super) const KINDS: usize = 8;
 
-/// One function of the family.
+/// A function of the family.
 pub(super) struct Multilinear {
     summands: [u128; KINDS],
-    /// What each length comes to under a multiplier of its own.
+    /// Each length times a multiplier of its own.
     lengths: [u128; LONG],
     words: [u128; WORDS],
-    /// Mixes the upper bits of a sum into the lower and these into all: see [`Self::mixed`].
+    /// Mixes the upper bits of a sum into the lower ones, and these into all: see [`Self::mixed`].
     mixer: u64,
-    /// For messages longer than there are multipliers.
+    /// For messages that are longer than there are multipliers.
     long: RandomState,
 }
 
 impl Multilinear {
-    /// A function that nobody knows.
+    /// Creates a function that nobody knows.
     pub(super) fn random() -> Self {
-        // SipHash under random keys, asked for one number after another.
+        // A random source: SipHash under random keys, applied to a counter.
         let (source, mut count) = (RandomState::new(), 0_u64);
         let mut word = || {
             count += 1;
@@ -54,7 +54,7 @@ impl Multilinear {
         }
     }
 
-    /// The hash of a kind that says all there is to say.
+    /// The hash of a kind that has no content.
     #[inline(always)]
     pub(super) fn of_nothing(&self, kind: usize) -> u64 {
         self.mixed(self.summands[kind])
@@ -76,7 +76,7 @@ impl Multilinear {
     /// The hash of bytes.
     #[inline(always)]
     pub(super) fn of_bytes(&self, kind: usize, bytes: &[u8]) -> u64 {
-        // Most names of clients, and what follows with fewer steps.
+        // Covers the names of most clients: the same as below, in fewer steps.
         if let (8..16, Some(first), Some(last)) = (bytes.len(), bytes.first_chunk(), bytes.last_chunk()) {
             let sum = add(self.start(kind, bytes), &self.words[0], u64::from_le_bytes(*last));
             return self.mixed(add(sum, &self.words[1], u64::from_le_bytes(*first)));
@@ -95,7 +95,7 @@ impl Multilinear {
         self.mixed(sum)
     }
 
-    /// What a message of this length is added to; it is shorter than [`LONG`].
+    /// The initial sum for a message of this length, which is below [`LONG`].
     #[inline(always)]
     fn start(&self, kind: usize, bytes: &[u8]) -> u128 {
         self.summands[kind].wrapping_add(self.lengths[bytes.len() % LONG])
@@ -109,10 +109,11 @@ impl Multilinear {
         self.mixed(add(sum, &self.words[0], self.long.hash_one(bytes)))
     }
 
-    /// The upper half of a sum, one to one but in no order.
+    /// The upper half of a sum, permuted.
     ///
-    /// Messages in a row (addresses of one network, numbers counted up) have sums in a row, and those of
-    /// some functions crowd. The table places keys by their upper bits, and wants them anywhere.
+    /// Consecutive messages (addresses of one network, numbers counted up) have evenly spaced sums, which
+    /// some functions of the family place close together. The table places keys by their upper bits, and
+    /// needs those spread out.
     #[inline(always)]
     fn mixed(&self, sum: u128) -> u64 {
         let half = (sum >> 64) as u64;
@@ -130,10 +131,10 @@ fn add(sum: u128, multiplier: &u128, word: u64) -> u128 {
     sum.wrapping_add(multiplier.wrapping_mul(u128::from(word)))
 }
 
-/// The last word of a message, and whole words that hold what is before it; `None` if there are too many.
+/// The last word of a message, and whole words that hold what precedes it; `None` if there are too many.
 ///
-/// The last overlaps with the whole ones, where there are any: together with the length they still
-/// tell every byte.
+/// The last word overlaps with the whole ones, if there are any: together with the length they still
+/// determine every byte.
 #[inline(always)]
 fn words(bytes: &[u8]) -> Option<(u64, &[[u8; 8]])> {
     if bytes.len() >= LONG {
@@ -158,7 +159,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashSet;
 
-    /// The same, byte by byte: length, last eight bytes, then eight by eight.
+    /// The same computation, byte by byte: the length, the last eight bytes, then eight at a time.
     fn reference(of: &Multilinear, kind: usize, bytes: &[u8]) -> u64 {
         let word = |bytes: &[u8]| bytes.iter().rev().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
         let last = match bytes.len() {
@@ -213,7 +214,7 @@ mod tests {
         }
     }
 
-    /// Clients in a row crowd nowhere, whichever function it is and however far apart they are.
+    /// Consecutive clients crowd nowhere, whatever the function and whatever their distance.
     #[test]
     fn messages_in_a_row_are_spread() {
         const BUCKETS: usize = 1024;
@@ -227,7 +228,8 @@ mod tests {
             }
             most = most.max(loads.into_iter().max().unwrap_or(0));
         }
-        // Four a bucket: of half a million at random, one holds more than 24 once in a million runs.
+        // Four per bucket on average. Of half a million random buckets, one holds more than 24 once in a
+        // million runs.
         assert!(most <= 24, "{most} in a bucket");
     }
 }

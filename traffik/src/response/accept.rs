@@ -1,17 +1,17 @@
-//! What the client would rather read.
+//! Which format the client prefers.
 
 use http::HeaderMap;
 use http::header::ACCEPT;
 
-/// Media ranges that problem+json falls into. Of several that are listed the first one here counts, which says most
-/// about it (RFC 9110 §12.5.1).
+/// The media ranges that problem+json matches, most specific first. Of several that a client lists, the
+/// most specific counts (RFC 9110 §12.5.1).
 const JSON: [&str; 4] = ["application/problem+json", "application/json", "application/*", "*/*"];
 
-/// Whether the client would rather not have JSON: it lists what it accepts, and nothing there fits.
+/// Whether the client prefers not to get JSON: it lists what it accepts, and nothing there matches.
 pub(super) fn prefers_text(headers: &HeaderMap) -> bool {
     let lines = || headers.get_all(ACCEPT).iter();
     let ranges = || lines().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
-    // Whether it is accepted, where it is listed.
+    // Whether the range is accepted, if it is listed.
     let said = |json: &str| {
         ranges().find_map(|range| {
             let mut pieces = range.split(';').map(str::trim);
@@ -22,7 +22,7 @@ pub(super) fn prefers_text(headers: &HeaderMap) -> bool {
     lines().next().is_some() && !JSON.iter().find_map(|json| said(json)).unwrap_or(false)
 }
 
-/// `q=0`, `q=0.0` and so on: anything but this.
+/// Whether the parameter rules its range out: `q=0`, `q=0.0` and so on.
 fn is_zero_weight(parameter: &str) -> bool {
     let Some((key, weight)) = parameter.split_once('=') else { return false };
     key.trim().eq_ignore_ascii_case("q") && weight.trim().parse() == Ok(0.0)

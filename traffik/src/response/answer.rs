@@ -1,4 +1,4 @@
-//! How a throttle, or an app, answers: headers, refusals, refunds.
+//! How a throttle or an app responds: headers, refusals, refunds.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::decision::Throttled;
 use crate::headers::Headers;
 use crate::request_fn::{Async_, Sync_};
 
-/// What is said of answers in one place; what is not said there is said further out.
+/// The response settings of one place. What is unset there is taken from further out.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Answers {
     pub(crate) headers: Option<Headers>,
@@ -22,24 +22,24 @@ pub(crate) struct Answers {
 
 #[cfg(feature = "memory")]
 impl Answers {
-    /// Whether they leave nothing to do for a request that passes, and nothing to tell.
+    /// Whether nothing is left to do or to report for a request that passes.
     pub(crate) fn are_silent(&self) -> bool {
         self.leave_nothing_to_do() && self.headers.as_ref().is_some_and(Headers::is_never)
     }
 
-    /// Whether all that may be left for a request that passes is headers.
+    /// Whether at most headers are left to write for a request that passes.
     #[inline]
     pub(crate) fn leave_nothing_to_do(&self) -> bool {
         self.refund_on.is_none() && !matches!(self.on_throttled, Some(OnThrottled::Continue))
     }
 }
 
-/// What a refused request gets.
+/// What happens to a refused request.
 #[derive(Clone)]
 pub(crate) enum OnThrottled {
-    /// This function's answer.
+    /// This function responds.
     Answer(Answer),
-    /// The handler runs anyway, and reads the [`Outcome`](crate::Outcome).
+    /// The handler runs anyway, and can read the [`Outcome`](crate::Outcome).
     Continue,
 }
 
@@ -52,16 +52,17 @@ impl fmt::Debug for OnThrottled {
     }
 }
 
-/// A stored answer to refusals.
+/// A stored function that responds to refusals.
 pub type Answer = Arc<dyn for<'a> Fn(&'a Parts, &'a Throttled) -> BoxFuture<'a, Response> + Send + Sync>;
 
-/// A function `Fn(&Parts, &Throttled) -> impl IntoResponse + use<>`, or `async fn` of a type with a name, such as `Response`.
+/// A function `Fn(&Parts, &Throttled) -> impl IntoResponse + use<>`, or an `async fn` that returns a type
+/// with a name, such as `Response`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot answer a refused request",
     note = "write `fn(req: &traffik::Parts, refused: &traffik::Throttled) -> impl IntoResponse + use<>`, or `async fn` of a type with a name, such as `Response`"
 )]
 pub trait IntoAnswer<Kind> {
-    /// The stored form.
+    /// Converts the function into its stored form.
     fn into_answer(self) -> Answer;
 }
 
@@ -78,11 +79,11 @@ where
     }
 }
 
-/// One call of an async answer, for one lifetime of its arguments.
+/// An async function that responds to refusals, for one lifetime of its arguments.
 pub trait AsyncAnswer<'a>: Fn(&'a Parts, &'a Throttled) -> <Self as AsyncAnswer<'a>>::Future {
-    /// What the function gives.
+    /// The result of the function's future.
     type Answer;
-    /// Its future.
+    /// The function's future.
     type Future: Future<Output = Self::Answer> + Send + 'a;
 }
 

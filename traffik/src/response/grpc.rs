@@ -1,7 +1,7 @@
-//! Answers for gRPC: trailers-only responses, whose status stands in the headers.
+//! Responses to gRPC requests: trailers-only, with the status in the headers.
 //!
-//! When to come back is said three times, for whoever listens: `google.rpc.RetryInfo` among the
-//! details of the status, `grpc-retry-pushback-ms` (gRFC A6), and `Retry-After` for proxies.
+//! The time to wait is given in three places: in `google.rpc.RetryInfo` among the details of the status, in
+//! `grpc-retry-pushback-ms` (gRFC A6), and in `Retry-After` for proxies.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ static MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 static DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 static PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
-/// Codes of gRPC.
+/// gRPC status codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
     ResourceExhausted = 8,
@@ -25,8 +25,9 @@ pub(super) enum Code {
     Unavailable = 14,
 }
 
-/// The content type of a gRPC request, or gRPC-Web; `None` for other requests. Those are all `POST`, which no cache
-/// keeps: whoever says `GET` would have the refusal of another kind of request kept as its answer, a `200`.
+/// The content type of a gRPC or gRPC-Web request; `None` for other requests. gRPC requests are all `POST`,
+/// which no cache stores. If a `GET` could pass for one, a cache would store its refusal, which is a `200`,
+/// as the response to an ordinary request.
 pub(super) fn content_type(request: &Parts) -> Option<&HeaderValue> {
     request.headers.get(CONTENT_TYPE).filter(|_| request.method == Method::POST).filter(|value| {
         let rest = value.as_bytes().strip_prefix(b"application/grpc");
@@ -34,8 +35,8 @@ pub(super) fn content_type(request: &Parts) -> Option<&HeaderValue> {
     })
 }
 
-/// A status without any message of the service. `message` is visible ASCII without `%`. A wait of
-/// `None` says that another try is of no use.
+/// A response with a status, and without any message of the service. `message` is visible ASCII without
+/// `%`. A wait of `None` says that retrying is useless.
 pub(super) fn status(
     content_type: &HeaderValue,
     code: Code,
@@ -81,7 +82,7 @@ fn details(code: Code, message: &str, wait: Duration) -> Vec<u8> {
     status
 }
 
-/// A field of the wire type VARINT.
+/// Writes a field of the wire type VARINT.
 fn number(out: &mut Vec<u8>, field: u8, value: u64) {
     if value != 0 {
         out.push(field << 3);
@@ -89,7 +90,7 @@ fn number(out: &mut Vec<u8>, field: u8, value: u64) {
     }
 }
 
-/// A field of the wire type LEN.
+/// Writes a field of the wire type LEN.
 fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {
     out.push(field << 3 | 2);
     varint(out, value.len() as u64);
@@ -98,14 +99,14 @@ fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {
 
 fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        // The low seven bits, and the mark that more follow.
+        // The low seven bits, with the mark that more follow.
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
     }
     out.push(value as u8);
 }
 
-/// Base64 without padding, as binary metadata is written.
+/// Base64 without padding, as in binary metadata.
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);

@@ -1,4 +1,4 @@
-//! [`Current`]: the settings that a throttle goes by at present.
+//! [`Current`]: the settings currently in force for a throttle.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -7,20 +7,20 @@ use arc_swap::{ArcSwap, Guard};
 
 use super::Settings;
 
-/// Settings that are read at every hit and hardly ever changed.
+/// Settings that are read by every hit and hardly ever changed.
 ///
-/// Those that a throttle was built with stay in place as long as it does, so that reading them is a
-/// plain reference. Only a throttle that was changed at run time counts its readers, which costs
-/// two atomic exchanges a hit.
+/// The settings that a throttle was built with stay in place for its lifetime, so that reading them is a
+/// plain reference. Only a throttle that was changed at run time counts its readers, which costs two atomic
+/// exchanges per hit.
 #[derive(Debug)]
 pub(crate) struct Current {
     built: Settings,
     changed: OnceLock<ArcSwap<Settings>>,
-    /// Held while settings are changed, so that no change is lost to another.
+    /// Held while settings are changed, so that no concurrent change is lost.
     changing: Mutex<()>,
 }
 
-/// Settings as they stood when they were read.
+/// Settings as of the moment they were read.
 pub(crate) enum Present<'a> {
     Built(&'a Settings),
     Changed(Guard<Arc<Settings>>),
@@ -39,7 +39,7 @@ impl Current {
         }
     }
 
-    /// Those that the throttle was built with, if they are still in force.
+    /// The settings that the throttle was built with, if they are still in force.
     #[inline]
     #[cfg(feature = "memory")]
     pub(crate) fn built(&self) -> Option<&Settings> {
@@ -48,10 +48,10 @@ impl Current {
 
     /// Changes the settings as a whole: a hit sees all of the change or none of it.
     pub(crate) fn change<E>(&self, change: impl FnOnce(&mut Settings) -> Result<(), E>) -> Result<(), E> {
-        // Declared before the lock, and so dropped after it: with old settings go functions and stores of the user's, and
-        // those may know the throttle.
+        // Declared before the lock, and therefore dropped after it: the old settings own functions and
+        // stores of the user's, whose destructors may call back into the throttle.
         let _old: Option<Arc<Settings>>;
-        // Settings are replaced, never edited: a panic in `change` leaves the old ones standing.
+        // Settings are replaced, never edited: if `change` panics, the old ones remain in force.
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut settings = self.load().clone();
         change(&mut settings)?;
