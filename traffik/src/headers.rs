@@ -149,9 +149,9 @@ impl Headers {
         self
     }
 
-    /// Adds a custom header with a value computed from the account: `.with("x-quota-used", |stat|
-    /// stat.used)`. The function returns a number, a string or a `HeaderValue`; a value that is not valid
-    /// in a header is left out.
+    /// Adds a custom header with a value computed from the account:
+    /// `.with("x-quota-used", |stat| stat.used)`. The function returns a number, a string or a
+    /// `HeaderValue`; a value that is not valid in a header is left out.
     ///
     /// Building the throttle fails if the name is not a valid header name, or already has another meaning
     /// (`ratelimit`, `content-length` and the like).

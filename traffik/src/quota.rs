@@ -95,8 +95,8 @@ macro_rules! quota {
             }
 
             /// Sets the errors of the work after which [`run`](Self::run) still [applies](Self::apply) the
-            /// queue, since the work was done: `true` for all of them, or `|error: &BoxError|
-            /// error.is::<Timeout>()`.
+            /// queue, since the work was done: `true` for all of them, or
+            /// `|error: &BoxError| error.is::<Timeout>()`.
             #[must_use]
             pub fn apply_on_error(self, errors: impl PaidErrors + 'static) -> Self {
                 self.0.on_error(Box::new(errors));

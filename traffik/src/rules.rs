@@ -106,8 +106,8 @@ impl Rule {
         self
     }
 
-    /// Adds a predicate that may borrow the request across its awaits, such as an `async fn(&Parts) ->
-    /// bool`.
+    /// Adds a predicate that may borrow the request across its awaits, such as an
+    /// `async fn(&Parts) -> bool`.
     pub fn when_async<K>(mut self, predicate: impl IntoRequestFn<bool, K>) -> Self {
         self.when.push(predicate.into_request_fn());
         self

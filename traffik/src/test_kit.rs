@@ -9,8 +9,8 @@ pub use clock::ManualClock;
 pub use conformance::conformance;
 pub use faulty::FaultyBackend;
 
-/// Returns an open gate, for calling a throttled handler directly in a unit test: `export(open_gate(),
-/// State(state)).await`.
+/// Returns an open gate, for calling a throttled handler directly in a unit test:
+/// `export(open_gate(), State(state)).await`.
 #[cfg(feature = "axum")]
 #[must_use]
 pub fn open_gate<G, P>() -> crate::axum::Gate<G, P> {

@@ -172,7 +172,7 @@ impl Throttle {
         }
     }
 
-    // // ---- operations on accounts -----------------------------------------------------------------
+    // ---- operations on accounts -----------------------------------------------------------------
 
     /// Charges one hit, all or nothing.
     ///
@@ -237,7 +237,7 @@ impl Throttle {
         Ok(())
     }
 
-    // // ---- changes at run time --------------------------------------------------------------------
+    // ---- changes at run time --------------------------------------------------------------------
 
     /// Changes the settings as a whole: a hit sees all of the change or none of it. Pass in clones of
     /// user-provided values: if the change is rejected, the caller's original is dropped only after the

@@ -1,7 +1,7 @@
 //! [`Queue`]: entries that leave whole, at exact fractions of a microsecond, as bytes.
 //!
-//! While the queue is never empty, the entries leave one after the other: with `L / P` in lowest terms `l /
-//! p`, an entry up to which the costs add up to `s` leaves at `start + s · p / l`. One instant and the
+//! While the queue is never empty, the entries leave one after the other: with `L / P` in lowest terms
+//! `l / p`, an entry up to which the costs add up to `s` leaves at `start + s · p / l`. One instant and the
 //! running sums are therefore enough. Little-endian 64-bit words: `run` (since when the queue has not been
 //! empty), `start`, `last` (the last change), `base` (the sum before the first entry), then one sum per
 //! entry.

@@ -4,9 +4,9 @@ use super::exact::percent;
 use super::{Ask, EXACT, Op, Pair, State, Strategy, Verdict, pair};
 use crate::rate::Rate;
 
-/// A calendar window whose limit grows by part of what the previous window left unused: `used + c ≤ L +
-/// min(cap, (L − used before) · percent / 100)`. Only the plain limit rolls over, never what was itself
-/// carried over.
+/// A calendar window whose limit grows by part of what the previous window left unused:
+/// `used + c ≤ L + min(cap, (L − used before) · percent / 100)`. Only the plain limit rolls over, never
+/// what was itself carried over.
 ///
 /// A client without a past has left its last period unused, so it starts with the full bonus.
 ///

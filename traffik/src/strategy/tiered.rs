@@ -3,8 +3,8 @@
 use super::{Ask, EXACT, State, Strategy, Verdict, Window};
 use crate::rate::Rate;
 
-/// Multiplies the limit by the factor of the client's tier, and counts per calendar window: `used + c ≤ L ·
-/// m`. The tier comes from the identity: `Identity::key(..).tier("premium")`.
+/// Multiplies the limit by the factor of the client's tier, and counts per calendar window:
+/// `used + c ≤ L · m`. The tier comes from the identity: `Identity::key(..).tier("premium")`.
 ///
 /// State, 16 bytes a client: the window's start and what was used in it. Round trips: 0 in memory, 2 on Redis.
 ///

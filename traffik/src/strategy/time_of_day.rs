@@ -14,9 +14,9 @@ const FAR: u32 = 24 * 60 - 1;
 /// The highest percentage: a thousandfold.
 const MOST: u64 = 100_000;
 
-/// Counts per calendar window, under a limit that depends on the hour of the day: `used + c ≤ L ·
-/// percent(hour) / 100`. The hour is that of the hit, so within a long window the limit rises and falls
-/// while the count continues.
+/// Counts per calendar window, under a limit that depends on the hour of the day:
+/// `used + c ≤ L · percent(hour) / 100`. The hour is that of the hit, so within a long window the limit
+/// rises and falls while the count continues.
 ///
 /// State, 16 bytes a client: the last change and what was used in its window. Round trips: 0 in memory, 2 on Redis.
 ///
