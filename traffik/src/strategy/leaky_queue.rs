@@ -1,4 +1,4 @@
-//! [`LeakyQueue`]: a strict queue that each entry leaves whole, in its turn.
+//! [`LeakyQueue`]: a strict queue that entries leave whole, each in its turn.
 
 use super::queue::{self, Queue};
 use super::{Ask, Bucket, Op, State, Strategy, Twin, Verdict};
