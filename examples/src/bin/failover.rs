@@ -104,7 +104,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = own.as_ref().map_or_else(|| std::env::var("REDIS_URL"), |(_, url, _)| Ok(url.clone()))?;
 
     // Connect lazily, so that the service starts whether Redis is up or not.
-    let redis = RedisBackend::builder(url).timeout(Duration::from_millis(250)).connect_lazy().await?;
+    let redis = RedisBackend::builder(url).timeout(Duration::from_millis(250)).connect_lazy()?;
     let policy = OnError::failover(MemoryBackend::new()).breaker(BREAKER.clone());
     traffik::install(Traffik::builder().backend(redis).on_error(policy).build())?;
 

@@ -122,7 +122,7 @@ async fn refused_at_start() -> Row {
     let began = Instant::now();
     let error = RedisBackend::builder(proxy.url()).timeout(DEADLINE).connect().await.unwrap_err();
     assert!(error.is_backend() && began.elapsed() < Duration::from_millis(500), "{error}");
-    let lazy = RedisBackend::builder(proxy.url()).timeout(DEADLINE).connect_lazy().await.unwrap();
+    let lazy = RedisBackend::builder(proxy.url()).timeout(DEADLINE).connect_lazy().unwrap();
     let backend = SharedBackend::from(lazy);
     let load = Load::start(&backend, Phase::Between);
     let name = "connection refused at start";

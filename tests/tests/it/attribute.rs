@@ -1,5 +1,8 @@
 //! The four features through the attribute, over a real socket and on a real Redis.
 
+use std::sync::OnceLock;
+use std::time::Duration;
+
 use axum::Router;
 use axum::routing::get;
 use traffik::{
@@ -65,6 +68,25 @@ async fn costs_limits_and_exemptions() {
     assert_eq!(server.decisions(), before + 1, "two throttles, one call");
 }
 
+static URL: OnceLock<String> = OnceLock::new();
+
+/// The attribute's expression is evaluated at the first request, where nothing can be awaited.
+#[throttle("redis:own", rate = "2/36500 days", backend = {
+    RedisBackend::builder(URL.get().unwrap()).timeout(Duration::from_secs(10)).connect_lazy().unwrap()
+})]
+async fn own() {}
+
+#[tokio::test]
+async fn a_backend_of_the_attributes_own_connects_lazily() {
+    let server = RedisServer::start();
+    URL.set(server.url()).unwrap();
+    let app = Served::start(Router::new().route("/own", get(own))).await;
+    assert_eq!(app.statuses("/own", "ann", 1).await, [200]);
+    let before = server.decisions();
+    assert_eq!(app.statuses("/own", "ann", 2).await, [200, 429]);
+    assert_eq!(server.decisions(), before + 2, "it is this server that counts");
+}
+
 #[throttle("redis:quota", rate = "2/36500 days", dynamic_backend)]
 async fn quota() -> &'static str {
     "ok"
@@ -80,7 +102,7 @@ async fn three_tenants_behind_one_throttle() {
     let server = RedisServer::start();
     let namespaced = async |namespace: &str| -> SharedBackend {
         let builder = RedisBackend::builder(server.url()).namespace(namespace);
-        builder.timeout(std::time::Duration::from_secs(10)).connect().await.unwrap().into()
+        builder.timeout(Duration::from_secs(10)).connect().await.unwrap().into()
     };
     let (enterprise, premium) = (namespaced("enterprise").await, namespaced("premium").await);
     let memory = MemoryBackend::new();

@@ -130,7 +130,7 @@ async fn killed_and_started_again() {
 async fn closed_while_idle() {
     let server = RedisServer::start();
     let builder = || RedisBackend::builder(server.url());
-    for (name, redis) in [("connect", builder().connect().await), ("lazy", builder().connect_lazy().await)] {
+    for (name, redis) in [("connect", builder().connect().await), ("lazy", builder().connect_lazy())] {
         let throttle = throttle(name, &format!("1000000/{FOREVER}")).backend(redis.unwrap()).build().unwrap();
         let mut failed = Vec::new();
         assert!(timed(&throttle).await.unwrap().is_allowed());
@@ -146,7 +146,7 @@ async fn closed_while_idle() {
 #[tokio::test]
 async fn a_lazy_connection_falls_back_to_the_older_protocol() {
     let server = RedisServer::start_with(&["--rename-command", "HELLO", ""]);
-    let redis = RedisBackend::builder(server.url()).connect_lazy().await.unwrap();
+    let redis = RedisBackend::builder(server.url()).connect_lazy().unwrap();
     let throttle = throttle("a", &format!("1000000/{FOREVER}")).backend(redis).build().unwrap();
     for used in 1..4 {
         assert!(timed(&throttle).await.unwrap().is_allowed());
@@ -160,7 +160,7 @@ async fn a_lazy_connection_falls_back_to_the_older_protocol() {
 #[tokio::test]
 async fn a_lazy_connection_chooses_once_it_is_let_in() {
     let server = RedisServer::start_with(&["--requirepass", "s3cret"]);
-    let redis = RedisBackend::builder(server.url()).connect_lazy().await.unwrap();
+    let redis = RedisBackend::builder(server.url()).connect_lazy().unwrap();
     let throttle = throttle("a", &format!("1000000/{FOREVER}")).backend(redis).build().unwrap();
     for _ in 0..3 {
         let error = timed(&throttle).await.unwrap_err();

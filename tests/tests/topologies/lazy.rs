@@ -40,7 +40,7 @@ async fn a_service_starts_before_its_cluster() {
     let builder = || RedisBackend::builder(&urls[0]).cluster(&urls[1..]).timeout(DEADLINE);
     let error = builder().connect().await.unwrap_err();
     assert!(error.is_backend(), "{error}");
-    let backend = builder().connect_lazy().await.unwrap().into();
+    let backend = builder().connect_lazy().unwrap().into();
     let mend = || {
         (0..6).for_each(|node| cluster.resurrect(node));
         cluster.wait_until_whole();
@@ -58,7 +58,7 @@ async fn a_service_starts_before_its_sentinels() {
     };
     let error = builder().connect().await.unwrap_err();
     assert!(error.is_backend(), "{error}");
-    let backend = builder().connect_lazy().await.unwrap().into();
+    let backend = builder().connect_lazy().unwrap().into();
     let mend = || {
         sentinels.resurrect_all();
         sentinels.wait_until_whole();
@@ -101,7 +101,7 @@ async fn a_node_may_close_idle_connections() {
     let teller = Teller::start(server.port()).await;
     let none: [&str; 0] = [];
     let builder = RedisBackend::builder(teller.url()).cluster(none).timeout(Duration::from_secs(2));
-    let throttle = throttle("idle", 50, &builder.connect_lazy().await.unwrap().into());
+    let throttle = throttle("idle", 50, &builder.connect_lazy().unwrap().into());
     let mut failed = Vec::new();
     assert!(throttle.hit(1).await.unwrap().is_allowed());
     for _ in 0..10 {
@@ -120,7 +120,7 @@ async fn looks_and_connections_are_bounded() {
     let teller = Teller::start(0).await;
     let none: [&str; 0] = [];
     let builder = RedisBackend::builder(teller.url()).cluster(none).timeout(DEADLINE);
-    let backend = SharedBackend::from(builder.connect_lazy().await.unwrap());
+    let backend = SharedBackend::from(builder.connect_lazy().unwrap());
     let load = Load::start(&stack(&backend), &(0..50).collect::<Vec<_>>(), DEADLINE);
     let began = Instant::now();
     eventually(Duration::from_secs(10), async || teller.asked() >= 5).await;

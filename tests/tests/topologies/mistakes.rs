@@ -38,7 +38,7 @@ async fn a_wrong_password_of_a_cluster_is_an_error_that_does_not_tell_it() {
     let error = RedisBackend::builder(&url).cluster(none).connect().await.unwrap_err();
     let shown = format!("{error} {error:?}");
     assert!(error.is_backend() && !shown.contains("wr0ng") && !shown.contains("s3cret"), "{shown}");
-    let lazy = RedisBackend::builder(&url).cluster(none).timeout(DEADLINE).connect_lazy().await.unwrap();
+    let lazy = RedisBackend::builder(&url).cluster(none).timeout(DEADLINE).connect_lazy().unwrap();
     let throttle = throttle("wrong", 5, &lazy.into());
     let (result, _) = timed(DEADLINE, throttle.hit(1)).await;
     assert!(result.is_err_and(|error| error.is_backend()));

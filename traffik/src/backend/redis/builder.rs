@@ -128,9 +128,24 @@ impl RedisBackendBuilder {
     /// Redis, its cluster or its Sentinels are down: decisions fail until they are available. A wrong password shows
     /// only at the first decision, which also chooses the protocol as `connect` does.
     ///
+    /// Since nothing is awaited, the backend can be a static, which is built on first use:
+    ///
+    /// ```no_run
+    /// use std::sync::LazyLock;
+    /// use traffik::{RedisBackend, SharedBackend, throttle};
+    ///
+    /// static REDIS: LazyLock<SharedBackend> = LazyLock::new(|| {
+    ///     let redis = RedisBackend::builder("redis://127.0.0.1:6379").connect_lazy();
+    ///     redis.expect("a valid URL").into()
+    /// });
+    ///
+    /// #[throttle("docs:lazy", rate = "20/min", backend = REDIS.clone())]
+    /// async fn handler() {}
+    /// ```
+    ///
     /// # Errors
-    /// The configuration errors of `connect`.
-    pub async fn connect_lazy(self) -> Result<RedisBackend, Error> {
+    /// The configuration errors of `connect`, of which one is a call from outside a tokio runtime.
+    pub fn connect_lazy(self) -> Result<RedisBackend, Error> {
         let client = self.checked()?;
         let address = client.get_connection_info().addr().to_string();
         let connection = Reach::new(&self.servers, &self.url, client)?
