@@ -206,15 +206,18 @@ impl GuardedSocket {
     }
 
     /// Sends a close frame, and reads from the client for a moment: a connection that is dropped with messages
-    /// unread is reset, and the client may never learn why.
+    /// unread is reset, and the client may never learn why. A client that reads nothing leaves no room for the frame,
+    /// so sending it counts towards that moment.
     async fn close(&mut self, code: u16, reason: &'static str) {
         self.closed = true;
         let frame = CloseFrame { code, reason: reason.into() };
-        if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
-            let rest = async { while let Some(Ok(_)) = self.socket.recv().await {} };
-            // Whether the client finished or timed out, the connection is over.
-            let _ = tokio::time::timeout(FAREWELL, rest).await;
-        }
+        let farewell = async {
+            if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.recv().await {}
+            }
+        };
+        // Whether the client finished or timed out, the connection is over.
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
     }
 }
 

@@ -1,15 +1,16 @@
 //! WebSockets, with real clients.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::any;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use http::StatusCode;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::{self, protocol::frame::coding::CloseCode};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use traffik::test_kit::{FaultyBackend, ManualClock};
@@ -114,6 +115,31 @@ async fn a_message_over_the_limit_may_go_on() {
     assert_eq!(say(&mut peer, "b").await, "over: b");
     clock.advance(Duration::from_secs(60));
     assert_eq!(say(&mut peer, "c").await, "in: c");
+}
+
+/// A client that floods and reads nothing does not keep the handler waiting for room to send the close frame.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_nothing_is_closed_on_all_the_same() {
+    let (one, _clock) = timed("1/min");
+    let ended = Arc::new(Notify::new());
+    let told = ended.clone();
+    let handler = async move |upgrade: WebSocketUpgrade, parts: Parts| -> Response {
+        upgrade.on_upgrade(async move |socket| {
+            let mut socket = one.guard_socket(socket, parts).on_throttled(SocketAction::Close);
+            while let Some(Ok(_)) = socket.recv().await {
+                // More than there is room for on the way.
+                let long = Message::Binary(vec![0; 64 << 20].into());
+                assert!(socket.send(long).now_or_never().is_none());
+            }
+            told.notify_one();
+        })
+    };
+    let mut peer = connect(Router::new().route("/", any(handler)).layer(app().build().layer())).await;
+    for _ in 0..2 {
+        peer.send("a".into()).await.unwrap();
+    }
+    let waited = tokio::time::timeout(Duration::from_secs(60), ended.notified()).await;
+    assert!(waited.is_ok(), "the handler still waits for the client to read");
 }
 
 /// A refusal concerns a single message and none that follow it.
