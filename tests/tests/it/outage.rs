@@ -2,6 +2,8 @@
 //! counting again soon after.
 
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use traffik::{Decision, Error, RedisBackend, Throttle};
@@ -283,4 +285,40 @@ async fn a_server_that_cannot_write_refuses_nobody() {
     server.command::<()>(&["REPLICAOF", "NO", "ONE"]);
     assert!(timed(&throttle).await.unwrap().is_allowed());
     assert_eq!(throttle.stat("ann").await.unwrap().unwrap().used, 4, "what failed was not charged");
+}
+
+/// A proxy with nobody behind it accepts connections and closes them at once. It is not asked for one by every hit.
+#[tokio::test]
+async fn hung_up_on_for_a_while() {
+    for stood in [false, true] {
+        let (server, nobody) = (RedisServer::start(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let port = nobody.local_addr().unwrap().port();
+        let proxy = Proxy::start(if stood { server.port() } else { port }).await;
+        let redis = RedisBackend::builder(proxy.url()).connect_lazy().await.unwrap();
+        let throttle = throttle("a", &format!("1000000/{FOREVER}")).backend(redis).build().unwrap();
+        if stood {
+            assert!(timed(&throttle).await.unwrap().is_allowed());
+            proxy.lead_to(port);
+            server.command::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]);
+        }
+        let hung_up = Arc::new(AtomicU64::new(0));
+        let count = hung_up.clone();
+        std::thread::spawn(move || {
+            while let Ok(connection) = nobody.accept() {
+                drop(connection);
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let (began, mut failed) = (Instant::now(), 0_u64);
+        while began.elapsed() < Duration::from_millis(500) {
+            failed += u64::from(timed(&throttle).await.is_err());
+        }
+        // A hit's and the manager's own each 50 ms, and some until it is known.
+        let most = 30 + 2 * began.elapsed().as_millis() as u64 / 50;
+        let connections = hung_up.load(Ordering::SeqCst);
+        assert!(connections > 2 && connections <= most, "{connections} connections for {failed} hits");
+        assert!(failed > 10 * most, "{failed}");
+        proxy.lead_to(server.port());
+        recovered(&throttle).await;
+    }
 }

@@ -45,7 +45,8 @@ impl Connection {
 /// How long an attempt to connect may take, including attempts in the background.
 const CONNECTING: Duration = Duration::from_secs(1);
 
-/// After a refused attempt, how long commands fail immediately instead of trying again.
+/// After an attempt that was refused, or closed by the peer at once, how long commands fail immediately instead of
+/// trying again.
 const QUIET: u64 = 50;
 
 /// How long a connection may stay silent before it is considered dead. A peer that vanished without a word would
@@ -65,6 +66,9 @@ const SILENT: u64 = 500;
 /// - It stays with a server that has become a replica. A fresh manager looks its name up again.
 /// - After an attempt that failed for any reason but I/O (a wrong password, too many clients) it never tries again,
 ///   and it never gives up on a silent peer. A fresh manager does.
+/// - If connections are accepted and closed at once, as by a proxy with no server behind it, the manager makes one for
+///   each command. Here, a command that finds the connection lost again, with nothing answered since the last time,
+///   ends such attempts for a moment.
 /// - Its own limit on responses (500 ms) is off: the backend's deadline takes its place.
 ///
 /// RESP3 is tried first if the URL has not chosen, because it reports a lost connection before the next command runs
@@ -85,6 +89,8 @@ pub(super) struct Link {
     refused: AtomicBool,
     /// In ms since `born`: since when no command has been answered; 0 while they are.
     silent_since: AtomicU64,
+    /// In ms since `born`: when a command last found its connection lost; 0 once one is answered.
+    lost_at: AtomicU64,
     /// In ms since `born`: from when on a server that says it is a replica is reconnected to.
     reconnect_at: AtomicU64,
 }
@@ -167,6 +173,7 @@ impl Link {
             quiet_until: AtomicU64::new(0),
             refused: AtomicBool::new(false),
             silent_since: AtomicU64::new(0),
+            lost_at: AtomicU64::new(0),
             reconnect_at: AtomicU64::new(0),
         })
     }
@@ -250,7 +257,7 @@ impl Link {
                 if result.as_ref().is_err_and(unsent) {
                     self.be_quiet(true);
                 }
-            } else if !error.is_io_error() {
+            } else if !error.is_io_error() || self.is_lost_again(waiting.since) {
                 self.replace(&slot)?;
                 self.be_quiet(false);
             }
@@ -277,6 +284,14 @@ impl Link {
     /// Milliseconds since the link was created, at least 1.
     fn elapsed(&self) -> u64 {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// Records that a command that began at `since` has found its connection lost. Returns whether another one had
+    /// before it began, with none answered in between: commands that are in flight together are lost together, which
+    /// says nothing about the next connection.
+    fn is_lost_again(&self, since: u64) -> bool {
+        let lost_at = self.lost_at.swap(self.elapsed(), Ordering::Relaxed);
+        lost_at != 0 && lost_at < since
     }
 
     fn be_quiet(&self, refused: bool) {
@@ -322,8 +337,13 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if !self.answered {
             self.link.unanswered(self.slot, self.since);
-        } else if self.link.silent_since.load(Ordering::Relaxed) != 0 {
-            self.link.silent_since.store(0, Ordering::Relaxed);
+            return;
+        }
+        // Looked at first: most find nothing to change, and share the cache line.
+        for trouble in [&self.link.silent_since, &self.link.lost_at] {
+            if trouble.load(Ordering::Relaxed) != 0 {
+                trouble.store(0, Ordering::Relaxed);
+            }
         }
     }
 }
