@@ -287,14 +287,14 @@ async fn a_server_that_cannot_write_refuses_nobody() {
     assert_eq!(throttle.stat("ann").await.unwrap().unwrap().used, 4, "what failed was not charged");
 }
 
-/// A proxy with nobody behind it accepts connections and closes them at once. It is not asked for one by every hit.
+/// A proxy with no server behind it accepts connections and closes them at once. Not every hit makes a connection.
 #[tokio::test]
 async fn hung_up_on_for_a_while() {
     for stood in [false, true] {
         let (server, nobody) = (RedisServer::start(), TcpListener::bind("127.0.0.1:0").unwrap());
         let port = nobody.local_addr().unwrap().port();
         let proxy = Proxy::start(if stood { server.port() } else { port }).await;
-        let redis = RedisBackend::builder(proxy.url()).connect_lazy().await.unwrap();
+        let redis = RedisBackend::builder(proxy.url()).connect_lazy().unwrap();
         let throttle = throttle("a", &format!("1000000/{FOREVER}")).backend(redis).build().unwrap();
         if stood {
             assert!(timed(&throttle).await.unwrap().is_allowed());
@@ -313,7 +313,7 @@ async fn hung_up_on_for_a_while() {
         while began.elapsed() < Duration::from_millis(500) {
             failed += u64::from(timed(&throttle).await.is_err());
         }
-        // A hit's and the manager's own each 50 ms, and some until it is known.
+        // One for a hit and one of the manager's own every 50 ms, and a few before that.
         let most = 30 + 2 * began.elapsed().as_millis() as u64 / 50;
         let connections = hung_up.load(Ordering::SeqCst);
         assert!(connections > 2 && connections <= most, "{connections} connections for {failed} hits");
