@@ -174,7 +174,7 @@ pub use policy::Policy;
 pub use quota::{BoxError, PaidErrors, Quota, QuotaContext, QuotaError};
 pub use rate::{IntoRate, Rate};
 pub use registry::Registry;
-pub use request_fn::{AsyncRequestFn, IntoRequestFn, RequestFn, Yields};
+pub use request_fn::{AsyncRequestFn, IntoRequestFn, RequestFn, SyncRequestFn, Yields};
 pub use reserve::{OnCancel, Reservation, Reserve, ReserveError, Settled};
 pub use resilience::{BreakerState, CircuitBreaker, CircuitBreakerBuilder, OnError};
 pub use rules::{Rule, bypass_if, throttle_if};

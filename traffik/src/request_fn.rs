@@ -16,7 +16,7 @@ use crate::rate::Rate;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function of the request that gives `{T}`",
     note = "write `fn(req: &traffik::Parts) -> …`, an `async fn` of the same shape, or a closure `|req: &traffik::Parts| …`",
-    note = "an identifier gives an `Identity`, or what becomes one: `String`, `&'static str`, `IpAddr`, `u64`, an `Option` of them; a cost gives a `u64`",
+    note = "an identifier gives an `Identity`, or what becomes one: `String`, `&str`, `IpAddr`, `u64`, an `Option` of them; a cost gives a `u64`",
     note = "for a constant rate write `rate = const PATH` in the attribute, or `.rate(VALUE)` on the builder"
 )]
 pub trait IntoRequestFn<T, Kind>: Send + Sync + 'static {
@@ -83,10 +83,26 @@ pub enum Sync_ {}
 #[derive(Debug)]
 pub enum Async_ {}
 
-impl<T, R, F> IntoRequestFn<T, (Sync_, R)> for F
+/// A sync function of the request, for one lifetime of the request.
+///
+/// `for<'a> F: SyncRequestFn<'a, T>` lets the result borrow from the request, as a `&str` or a plain
+/// `impl Into<Identity>` does.
+pub trait SyncRequestFn<'a, T>: Fn(&'a Parts) -> <Self as SyncRequestFn<'a, T>>::Answer {
+    /// The function's result.
+    type Answer: Yields<T>;
+}
+
+impl<'a, T, R, F> SyncRequestFn<'a, T> for F
 where
-    F: Fn(&Parts) -> R + Send + Sync + 'static,
+    F: Fn(&'a Parts) -> R,
     R: Yields<T>,
+{
+    type Answer = R;
+}
+
+impl<T, F> IntoRequestFn<T, Sync_> for F
+where
+    F: for<'a> SyncRequestFn<'a, T> + Send + Sync + 'static,
     T: 'static,
 {
     fn into_request_fn(self) -> RequestFn<T> {
@@ -96,28 +112,28 @@ where
 
 /// An async function of the request, for one lifetime of the request.
 ///
-/// `for<'a> F: AsyncRequestFn<'a>` expresses that an `async fn(&Parts)`, whose future borrows from its
+/// `for<'a> F: AsyncRequestFn<'a, T>` expresses that an `async fn(&Parts)`, whose future borrows from its
 /// argument, has a `Send` future.
-pub trait AsyncRequestFn<'a>: Fn(&'a Parts) -> <Self as AsyncRequestFn<'a>>::Future {
+pub trait AsyncRequestFn<'a, T>: Fn(&'a Parts) -> <Self as AsyncRequestFn<'a, T>>::Future {
     /// The result of the function's future.
-    type Answer;
+    type Answer: Yields<T>;
     /// The function's future.
     type Future: Future<Output = Self::Answer> + Send + 'a;
 }
 
-impl<'a, F, Fut> AsyncRequestFn<'a> for F
+impl<'a, T, F, Fut> AsyncRequestFn<'a, T> for F
 where
     F: Fn(&'a Parts) -> Fut,
     Fut: Future + Send + 'a,
+    Fut::Output: Yields<T>,
 {
     type Answer = Fut::Output;
     type Future = Fut;
 }
 
-impl<T, R, F> IntoRequestFn<T, (Async_, R)> for F
+impl<T, F> IntoRequestFn<T, Async_> for F
 where
-    F: for<'a> AsyncRequestFn<'a, Answer = R> + Send + Sync + 'static,
-    R: Yields<T> + Send,
+    F: for<'a> AsyncRequestFn<'a, T> + Send + Sync + 'static,
     T: 'static,
 {
     fn into_request_fn(self) -> RequestFn<T> {

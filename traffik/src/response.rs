@@ -16,7 +16,7 @@ use axum_core::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 
-pub use answer::{Answer, AsyncAnswer, IntoAnswer};
+pub use answer::{Answer, AsyncAnswer, IntoAnswer, SyncAnswer};
 pub(crate) use answer::{Answers, OnThrottled};
 
 use crate::Parts;

@@ -55,21 +55,37 @@ impl fmt::Debug for OnThrottled {
 /// A stored function that responds to refusals.
 pub type Answer = Arc<dyn for<'a> Fn(&'a Parts, &'a Throttled) -> BoxFuture<'a, Response> + Send + Sync>;
 
-/// A function `Fn(&Parts, &Throttled) -> impl IntoResponse + use<>`, or an `async fn` that returns a type
-/// with a name, such as `Response`.
+/// A function `Fn(&Parts, &Throttled) -> impl IntoResponse`, or one whose future returns that.
+///
+/// Implemented for closures and functions. The compiler infers `Kind`, which tells the two apart.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot answer a refused request",
-    note = "write `fn(req: &traffik::Parts, refused: &traffik::Throttled) -> impl IntoResponse + use<>`, or `async fn` of a type with a name, such as `Response`"
+    note = "write `fn(req: &traffik::Parts, refused: &traffik::Throttled) -> impl IntoResponse`, or an `async fn` of the same shape"
 )]
 pub trait IntoAnswer<Kind> {
     /// Converts the function into its stored form.
     fn into_answer(self) -> Answer;
 }
 
-impl<F, R> IntoAnswer<(Sync_, R)> for F
+/// A sync function that responds to refusals, for one lifetime of its arguments.
+///
+/// `for<'a> F: SyncAnswer<'a>` lets the result borrow from them, as a plain `impl IntoResponse` does.
+pub trait SyncAnswer<'a>: Fn(&'a Parts, &'a Throttled) -> <Self as SyncAnswer<'a>>::Answer {
+    /// The function's result.
+    type Answer: IntoResponse;
+}
+
+impl<'a, F, R> SyncAnswer<'a> for F
 where
-    F: Fn(&Parts, &Throttled) -> R + Send + Sync + 'static,
+    F: Fn(&'a Parts, &'a Throttled) -> R,
     R: IntoResponse,
+{
+    type Answer = R;
+}
+
+impl<F> IntoAnswer<Sync_> for F
+where
+    F: for<'a> SyncAnswer<'a> + Send + Sync + 'static,
 {
     fn into_answer(self) -> Answer {
         Arc::new(move |parts, throttled| {
@@ -82,7 +98,7 @@ where
 /// An async function that responds to refusals, for one lifetime of its arguments.
 pub trait AsyncAnswer<'a>: Fn(&'a Parts, &'a Throttled) -> <Self as AsyncAnswer<'a>>::Future {
     /// The result of the function's future.
-    type Answer;
+    type Answer: IntoResponse;
     /// The function's future.
     type Future: Future<Output = Self::Answer> + Send + 'a;
 }
@@ -91,15 +107,15 @@ impl<'a, F, Fut> AsyncAnswer<'a> for F
 where
     F: Fn(&'a Parts, &'a Throttled) -> Fut,
     Fut: Future + Send + 'a,
+    Fut::Output: IntoResponse,
 {
     type Answer = Fut::Output;
     type Future = Fut;
 }
 
-impl<F, R> IntoAnswer<(Async_, R)> for F
+impl<F> IntoAnswer<Async_> for F
 where
-    F: for<'a> AsyncAnswer<'a, Answer = R> + Send + Sync + 'static,
-    R: IntoResponse,
+    F: for<'a> AsyncAnswer<'a> + Send + Sync + 'static,
 {
     fn into_answer(self) -> Answer {
         Arc::new(move |parts, throttled| {
