@@ -47,5 +47,11 @@ async fn handler() -> &'static str {
 fn main() {
     let _: Router = Router::new().route("/", get(handler));
     let rate = Rate::per_minute(20);
-    Throttle::builder("b:built").rate(rate).identifier(key_later).scope_with(path).on_throttled(refuse).build().unwrap();
+    Throttle::builder("b:built")
+        .rate(rate)
+        .identifier(key_later)
+        .scope_with(path)
+        .on_throttled(refuse)
+        .build()
+        .unwrap();
 }
