@@ -238,7 +238,7 @@ impl FromStr for PathPattern {
 fn validate(pattern: &str) -> Result<(), PathError> {
     if !pattern.starts_with('/') {
         let mend = match pattern {
-            "" => "write \"/\" for every path".to_owned(),
+            "" => "write \"/\" to match every path".to_owned(),
             _ => format!("write {}", Quoted(&format!("/{pattern}"))),
         };
         let fault = "the path pattern does not start with \"/\"";
@@ -252,15 +252,15 @@ fn validate(pattern: &str) -> Result<(), PathError> {
             }
             '?' | '#' => (
                 PathErrorKind::Character,
-                format!("{c:?} in a path pattern"),
+                format!("unexpected {c:?} in a path pattern"),
                 format!(
-                    "patterns match the path alone, so end it there, or write {} for a literal {c:?}",
+                    "patterns match only the path, so end it there, or write {} for a literal {c:?}",
                     Escaped(c)
                 ),
             ),
             '{' | '}' => (
                 PathErrorKind::Character,
-                format!("{c:?} in a path pattern"),
+                format!("unexpected {c:?} in a path pattern"),
                 format!("write \"*\" for one segment, or {} for a literal {c:?}", Escaped(c)),
             ),
             '%' if !Bytes::of(rest).escape_digits() => (
@@ -271,7 +271,7 @@ fn validate(pattern: &str) -> Result<(), PathError> {
             '!'..='~' => continue,
             _ => (
                 PathErrorKind::Character,
-                format!("{c:?} in a path pattern"),
+                format!("unexpected {c:?} in a path pattern"),
                 format!("write it as {}", Escaped(c)),
             ),
         };
@@ -280,13 +280,13 @@ fn validate(pattern: &str) -> Result<(), PathError> {
     let mut at = 0;
     for segment in pattern.split('/') {
         if segment.starts_with(':') {
-            let fault = format!("the segment {}, which is no parameter here", Quoted(segment));
+            let fault = format!("unsupported path parameter {}", Quoted(segment));
             let mend = format!("write \"*\" for one segment, or {} for a literal {:?}", Escaped(':'), ':');
             return Err(refuse(PathErrorKind::Character, pattern, at, &fault, &mend));
         }
         if segment.contains('*') && segment != "*" && segment != "**" {
-            let fault = format!("wildcard within the segment {}", Quoted(segment));
-            let mend = "wildcards stand for whole segments, so write \"*\" or \"**\" alone, or %2A for a literal \"*\"";
+            let fault = format!("wildcard inside the segment {}", Quoted(segment));
+            let mend = "a wildcard must be a whole segment: write \"*\" or \"**\" on its own, or %2A for a literal \"*\"";
             return Err(refuse(PathErrorKind::Wildcard, pattern, at, &fault, mend));
         }
         at += segment.len() + 1;

@@ -58,7 +58,7 @@ impl UidError {
 /// assert!(uid::check("api:burst").is_ok());
 /// assert_eq!(
 ///     uid::check("api burst").unwrap_err().to_string(),
-///     r#"the throttle id "api burst" holds ' ' at byte 3; use ASCII letters, digits and : . _ - / @, such as "api-burst""#,
+///     r#"the throttle id "api burst" contains ' ' at byte 3; use only ASCII letters, digits and : . _ - / @, for example "api-burst""#,
 /// );
 /// ```
 pub fn check(uid: &str) -> Result<(), UidError> {
@@ -67,7 +67,7 @@ pub fn check(uid: &str) -> Result<(), UidError> {
     }
     if let Some((at, bad)) = uid.char_indices().find(|&(_, c)| !allowed(c)) {
         let fault = format!(
-            "the throttle id {} holds {bad:?} at byte {at}; use ASCII letters, digits and : . _ - / @",
+            "the throttle id {} contains {bad:?} at byte {at}; use only ASCII letters, digits and : . _ - / @",
             Quoted(uid)
         );
         return Err(refuse(UidErrorKind::Character, uid, &fault));
@@ -75,7 +75,7 @@ pub fn check(uid: &str) -> Result<(), UidError> {
     // From here on every character is ASCII, so bytes and characters are the same.
     if uid.len() > MAX_LEN {
         let fault = format!(
-            "the throttle id {} has {} bytes, more than the {MAX_LEN} allowed; shorten it",
+            "the throttle id {} is {} bytes long, but at most {MAX_LEN} are allowed; use a shorter one",
             Quoted(uid),
             uid.len()
         );
@@ -104,7 +104,7 @@ fn refuse(kind: UidErrorKind, uid: &str, fault: &str) -> UidError {
     let example = suggestion.as_deref().unwrap_or("api:burst");
     UidError {
         kind,
-        message: format!("{fault}, such as \"{example}\"").into(),
+        message: format!("{fault}, for example \"{example}\"").into(),
         suggestion: suggestion.map(Into::into),
     }
 }
@@ -167,15 +167,15 @@ mod tests {
     fn messages_name_character_place_and_mend() {
         assert_eq!(
             check("").unwrap_err().to_string(),
-            r#"the throttle id is empty; name what it protects, such as "api:burst""#
+            r#"the throttle id is empty; name what it protects, for example "api:burst""#
         );
         assert_eq!(
             check("api:").unwrap_err().to_string(),
-            r#"the throttle id "api:" ends with ':' (byte 3); begin and end it with a letter or a digit, such as "api""#
+            r#"the throttle id "api:" ends with ':' (byte 3); begin and end it with a letter or a digit, for example "api""#
         );
         let long = check(&"ab-".repeat(30)).unwrap_err();
         assert_eq!(long.kind(), UidErrorKind::TooLong);
-        assert!(long.to_string().contains("has 90 bytes, more than the 64 allowed"), "{long}");
+        assert!(long.to_string().contains("is 90 bytes long, but at most 64 are allowed"), "{long}");
         assert_eq!(long.suggestion().map(check), Some(Ok(())));
     }
 }

@@ -46,8 +46,9 @@ pub(crate) const KEYS: [Key; 14] = [
 ];
 
 /// The message when no throttle is named.
-pub(crate) const WHICH: &str = "which throttle? Begin with its uid, `#[throttle(\"api:burst\", rate = \"20/min\")]`, \
-                                or with the path of a `static` one, `#[throttle(UPLOADS)]`";
+pub(crate) const WHICH: &str = "expected a throttle: start with its uid, \
+                                `#[throttle(\"api:burst\", rate = \"20/min\")]`, \
+                                or with the path of a `static`, `#[throttle(UPLOADS)]`";
 
 /// Other libraries' names for our keys, if they are too different to be caught as misspellings.
 const ELSEWHERE: [(&str, &str); 14] = [
@@ -161,7 +162,7 @@ impl Args {
             } else if let Some(known) = known
                 && (ahead.peek(token::Paren) || ahead.peek(Token![:]) && !ahead.peek(Token![::]))
             {
-                let message = format!("a value follows `=`: write `{}`", known.example);
+                let message = format!("expected `=` after the key: write `{}`", known.example);
                 return Err(Error::new(key.span(), message));
             }
         }
@@ -176,19 +177,19 @@ impl Args {
 
     fn uid(&mut self, literal: &Lit, first: bool) -> Result<()> {
         let Lit::Str(uid) = literal else {
-            let message = "a throttle's uid is a string: write `#[throttle(\"api:burst\", …)]`";
+            let message = "the throttle's uid must be a string: write `#[throttle(\"api:burst\", …)]`";
             return Err(Error::new(literal.span(), message));
         };
         let message = match self.which {
             Some(_) => {
-                "the throttle is already named: one attribute is one throttle, \
-                 and its settings are written `key = value`"
+                "this attribute already names a throttle: write settings as `key = value`, \
+                 and add an attribute for each other throttle"
             }
             None if first => {
                 self.which = Some(Which::Uid(uid.clone()));
                 return Ok(());
             }
-            None => "the uid stands first: write `#[throttle(\"uid\", key = value, …)]`",
+            None => "the uid must come first: write `#[throttle(\"uid\", key = value, …)]`",
         };
         Err(Error::new(uid.span(), message))
     }

@@ -66,7 +66,8 @@ impl Parse for Handler {
         let unsafety = input.parse()?;
         let abi = input.parse()?;
         if !input.peek(Token![fn]) {
-            let message = "`#[throttle]` stands on a handler, an `async fn`, and this is no function";
+            let message = "`#[throttle]` can only be applied to a function: \
+                           put it on a handler, which is an `async fn`";
             return Err(Error::new(start, message));
         }
         let fn_token = input.parse()?;

@@ -78,7 +78,7 @@ pub(crate) fn call(setting: &Setting) -> Result<Option<Call>> {
             .word_or(value, &STRATEGIES, "an expression", |value| Ok(setting.written("strategy", value))),
         "backend" => match &value.kind {
             Kind::Literal(Lit::Str(text)) if text.value().contains("://") => {
-                let message = "a backend is a value, not an address: connect when the program starts, and pass the \
+                let message = "`backend` takes a backend, not an address: connect at startup, and pass the \
                                `RedisBackend` to `traffik::install`";
                 Err(Error::new(value.span(), message))
             }
@@ -129,7 +129,7 @@ impl Setting {
         if let Kind::Const(path) = &value.kind {
             return Ok(self.call("rate", Argument::Written(path.clone())));
         }
-        let expected = "a string, `const` and the path of a `Rate`, or a function of the request";
+        let expected = "a string, `const` followed by the path of a `Rate`, or a function of the request";
         self.function("rate_with", value, REQUEST, expected)
     }
 
@@ -194,9 +194,9 @@ impl Setting {
             let names = words.iter().map(|(word, ..)| *word);
             let message = match suggest::nearest(&written, names) {
                 Some(nearest) => {
-                    format!("unknown `{}` {written:?}; did you mean {nearest:?}? It takes {known}", self.key)
+                    format!("unknown `{}` {written:?}; did you mean {nearest:?}? Expected {known}", self.key)
                 }
-                None => format!("unknown `{}` {written:?}; it takes {known}", self.key),
+                None => format!("unknown `{}` {written:?}; expected {known}", self.key),
             };
             return Err(Error::new(text.span(), message));
         };
@@ -248,17 +248,17 @@ pub(crate) fn integer(value: &Value) -> Result<u64> {
     let error = |message: String| Err(Error::new(value.span(), message));
     match &value.kind {
         Kind::Literal(Lit::Int(number)) if number.base10_digits().starts_with('-') => {
-            error("a cost is 0 or more: to give something back, call `refund` on the throttle".to_owned())
+            error("a cost cannot be negative: to give units back, call `refund` on the throttle".to_owned())
         }
         Kind::Literal(Lit::Int(number)) if !matches!(number.suffix(), "" | "u64") => {
-            error(format!("a cost is a `u64`: write `cost = {}`", number.base10_digits()))
+            error(format!("the cost must be a `u64`: write `cost = {}`", number.base10_digits()))
         }
         Kind::Literal(Lit::Int(number)) => {
-            number.base10_parse().or_else(|_| error(format!("a cost is at most {}", u64::MAX)))
+            number.base10_parse().or_else(|_| error(format!("the cost must be at most {}", u64::MAX)))
         }
         Kind::Literal(Lit::Str(text)) if text.value().trim().parse::<u64>().is_ok() => {
-            error(format!("a cost is a number, not a string: write `cost = {}`", text.value().trim()))
+            error(format!("the cost must be a number, not a string: write `cost = {}`", text.value().trim()))
         }
-        _ => error("a cost is a whole number, 0 or more: write `cost = 10`".to_owned()),
+        _ => error("the cost must be a whole number, 0 or more: write `cost = 10`".to_owned()),
     }
 }

@@ -49,7 +49,7 @@ impl Stack {
             Meta::Path(_) => TokenStream::new(),
             Meta::List(list) => list.tokens.clone(),
             Meta::NameValue(_) => {
-                let message = "the arguments stand in parentheses: write `#[throttle(\"uid\", …)]`";
+                let message = "the arguments must be in parentheses: write `#[throttle(\"uid\", …)]`";
                 return errors.push(Error::new(at, message));
             }
         };
@@ -60,7 +60,7 @@ impl Stack {
                 Some(known) if words(known) == words(root) => {}
                 Some(_) => errors.push(Error::new_spanned(
                     root,
-                    "the throttles of one handler share one gate: name the same `crate` in each",
+                    "all throttles on a handler must use the same `crate`: give the same path in each",
                 )),
             }
         }

@@ -22,7 +22,7 @@ pub(crate) fn handler(handler: &Handler, errors: &mut Errors) {
         let message = format!("a `const fn` can't wait for a throttle's decision: write `async fn {name}`");
         errors.push(Error::new(constness.span, message));
     } else if handler.asyncness.is_none() {
-        let message = format!("a throttled handler is asynchronous: write `async fn {name}`");
+        let message = format!("a throttled handler must be async: write `async fn {name}`");
         errors.push(Error::new(handler.fn_token.span, message));
     }
     if handler.body.is_none() {
@@ -30,11 +30,11 @@ pub(crate) fn handler(handler: &Handler, errors: &mut Errors) {
         errors.push(Error::new(name.span(), message));
     }
     if let Some(receiver) = handler.receiver {
-        let message = "axum can't call a method: write a free function, and take what `self` holds \
+        let message = "axum can't call a method: write a free function, and get what `self` holds \
                        from an extractor such as `State`";
         errors.push(Error::new(receiver, message));
     } else if let Some(word) = self_type_of(handler) {
-        let message = "a throttled handler is a free function, outside of any `impl`: name the type \
+        let message = "a throttled handler must be a free function, outside of any `impl`: name the type \
                        instead of `Self`";
         errors.push(Error::new(word, message));
     }
@@ -59,12 +59,12 @@ fn unique(stack: &Stack, errors: &mut Errors) {
             Which::Uid(uid) => (
                 format!("{:?}", uid.value()),
                 uid.span(),
-                "stands twice on this handler: a uid names one throttle, give the second its own",
+                "is used twice on this handler: give the second throttle a uid of its own",
             ),
             Which::Path(path) => (
                 path.to_token_stream().to_string().replace(' ', ""),
                 path.span(),
-                "stands twice on this handler: write it once, with the sum of the costs",
+                "is used twice on this handler: keep one, with the sum of the costs",
             ),
         };
         if seen.contains(&name) {
@@ -103,15 +103,16 @@ fn known(setting: &Setting, path: Option<&Path>) -> Result<(), Error> {
         (Some(_), None) => return Ok(()),
         (Some(key), Some(_)) if key.shared => return Ok(()),
         (Some(_), Some(path)) => format!(
-            "`{word}` is settled where `{}` is built: on a shared throttle only {} may follow",
+            "`{word}` is set where `{}` is built: a shared throttle accepts only {}",
             path.to_token_stream().to_string().replace(' ', ""),
             listed(KEYS.iter().filter(|key| key.shared)),
         ),
         (None, _) if ["burst", "burst_size", "debt"].iter().any(|name| word == name) => {
-            format!("`{word}` is the strategy's: write `strategy = TokenBucket::new().burst(50)`")
+            format!("`{word}` belongs to the strategy: write `strategy = TokenBucket::new().burst(50)`")
         }
         (None, _) if ["rule", "rules", "registry"].iter().any(|name| word == name) => format!(
-            "`{word}` is the builder's: build a `static` throttle with it, and name that: `#[throttle(UPLOADS)]`"
+            "`{word}` belongs to the builder: build a `static` throttle with it, and name that static: \
+             `#[throttle(UPLOADS)]`"
         ),
         (None, _) => {
             let keys = listed(KEYS.iter().filter(|key| path.is_none() || key.shared));
@@ -145,8 +146,7 @@ fn conflict(args: &Args, errors: &mut Errors) {
         && let Some(dynamic) = args.setting("dynamic_backend")
         && !dynamic.value.as_ref().is_some_and(is_false)
     {
-        let message = "a throttle has either its own backend or that of the context: \
-                       remove `backend` or `dynamic_backend`";
+        let message = "`backend` and `dynamic_backend` are mutually exclusive: remove one of them";
         // The error points at whichever key comes second.
         let backend_first = args
             .settings
@@ -215,12 +215,12 @@ fn fits(rate: &Setting, args: &Args) -> Result<(), Error> {
     };
     let message = if strategy.as_deref() == Some("gcra") && cost > 1 {
         format!(
-            "a cost of {cost} never passes: \"gcra\" lets 1 through at once; \
+            "a cost of {cost} can never pass: \"gcra\" has a burst of 1 by default; \
              write `strategy = Gcra::new().burst({cost})` or lower the cost"
         )
     } else if cost > limit {
         format!(
-            "a cost of {cost} never passes: the rate {:?} lets at most {limit} through; \
+            "a cost of {cost} can never pass: the rate {:?} allows at most {limit} at once; \
              lower the cost or raise the rate",
             text.value(),
         )

@@ -20,7 +20,7 @@ use crate::throttle::Throttle;
 macro_rules! question {
     ($(#[$doc:meta])* $name:ident, $units:expr, $answer:ty, $future:ident, $poll:ident) => {
         $(#[$doc])*
-        #[must_use = "nothing is asked until this is awaited"]
+        #[must_use = "this does nothing unless awaited"]
         pub struct $name<'a> {
             throttle: &'a Throttle,
             subject: Subject<'a>,

@@ -24,7 +24,7 @@ use crate::policy::Policy;
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "a decision that nobody reads limits nothing"]
+#[must_use = "a decision limits nothing unless it is checked"]
 pub enum Decision {
     /// The hit passed and was charged.
     Allowed(Stat),

@@ -70,7 +70,7 @@ impl Rate {
     pub fn new(limit: u64, period: Duration) -> Result<Self, Error> {
         if !period.subsec_nanos().is_multiple_of(1000) {
             return Err(Error::configuration(format!(
-                "the period {period:?} is not a whole number of microseconds; round it to one"
+                "the period {period:?} is not a whole number of microseconds; round it"
             )));
         }
         grammar::check_bounds(limit, period.as_micros())
@@ -195,7 +195,7 @@ impl TryFrom<String> for Rate {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a rate",
     note = "write a string such as `\"20/min\"`, or a `traffik::Rate` such as `Rate::per_minute(20)`",
-    note = "a rate that each request computes goes into `.rate_with(..)`"
+    note = "to compute the rate from each request, use `.rate_with(..)`"
 )]
 pub trait IntoRate {
     /// Converts the value into a rate.

@@ -78,8 +78,8 @@ impl Registry {
         let Inner { entries, orders } = &mut *inner;
         if let Some(earlier) = entries.get(throttle.uid()).filter(|entry| entry.throttle.is_alive()) {
             return Err(Error::configuration(format!(
-                "two throttles are called {:?}: one at {}, one at {source}; give one of them another uid, \
-                 or declare it once as a static and name that in both attributes",
+                "two throttles have the uid {:?}: one declared at {}, the other at {source}; \
+                 give one of them another uid, or declare it once as a static and name that in both attributes",
                 throttle.uid(),
                 earlier.source,
             )));

@@ -14,10 +14,10 @@ use crate::rate::Rate;
 ///
 /// Implemented for closures and functions. The compiler infers `Kind`, which tells the two forms apart.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a function of the request that gives `{T}`",
+    message = "`{Self}` is not a function of the request that returns `{T}`",
     note = "write `fn(req: &traffik::Parts) -> …`, an `async fn` of the same shape, or a closure `|req: &traffik::Parts| …`",
-    note = "an identifier gives an `Identity`, or what becomes one: `String`, `&str`, `IpAddr`, `u64`, an `Option` of them; a cost gives a `u64`",
-    note = "for a constant rate write `rate = const PATH` in the attribute, or `.rate(VALUE)` on the builder"
+    note = "an identifier returns an `Identity` or a type that converts into one: `String`, `&str`, `IpAddr`, `u64`, or an `Option` of one of these; a cost returns a `u64`",
+    note = "for a constant rate, write `rate = const PATH` in the attribute, or `.rate(VALUE)` on the builder"
 )]
 pub trait IntoRequestFn<T, Kind>: Send + Sync + 'static {
     /// Converts the function into its stored form.
@@ -28,7 +28,7 @@ pub trait IntoRequestFn<T, Kind>: Send + Sync + 'static {
 ///
 /// Not `Into`: where only one type is possible, a literal is inferred to be of that type (`|_| 1` is a
 /// cost).
-#[diagnostic::on_unimplemented(message = "a function that should give `{T}` gives `{Self}`")]
+#[diagnostic::on_unimplemented(message = "a function that should return `{T}` returns `{Self}`")]
 pub trait Yields<T> {
     /// Converts the value into a `T`.
     fn yields(self) -> T;

@@ -81,7 +81,7 @@ impl Settled {
 /// assert_eq!(tokens.stat("user:42").await?.map(|stat| stat.used), Some(317));
 /// # Ok(()) }
 /// ```
-#[must_use = "what was reserved is settled or cancelled; a drop goes by the throttle's `OnCancel`"]
+#[must_use = "a reservation must be settled or cancelled; dropping it applies the throttle's `OnCancel`"]
 #[derive(Default)]
 pub struct Reservation(Vec<Arc<Tab>>);
 

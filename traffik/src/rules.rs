@@ -39,7 +39,7 @@ pub fn throttle_if() -> Rule {
 /// # Ok::<(), traffik::Error>(())
 /// ```
 #[derive(Clone)]
-#[must_use = "a rule does nothing until a throttle is given it"]
+#[must_use = "a rule does nothing until it is added to a throttle"]
 pub struct Rule {
     kind: Kind,
     paths: Vec<PathPattern>,
@@ -157,9 +157,9 @@ fn whole_path(parts: &Parts) -> &str {
 
 /// The result of a predicate: a `bool`, or a future of one.
 #[diagnostic::on_unimplemented(
-    message = "a predicate that should give a `bool` gives `{Self}`",
-    note = "give a `bool`, or a future of one that borrows nothing of the request",
-    note = "an `async fn` that borrows the request goes into `.when_async(..)`"
+    message = "a predicate that should return a `bool` returns `{Self}`",
+    note = "return a `bool`, or a future of one that borrows nothing from the request",
+    note = "for an `async fn` that borrows the request, use `.when_async(..)`"
 )]
 pub trait Condition<Kind>: Sized {
     /// Stores a predicate with this kind of result.

@@ -163,17 +163,20 @@ fn messages_name_place_culprit_and_mend() {
         ),
         (
             "/files/*.json",
-            r#"wildcard within the segment "*.json" at byte 7, near "*.json"; wildcards stand for whole segments, so write "*" or "**" alone, or %2A for a literal "*""#,
+            r#"wildcard inside the segment "*.json" at byte 7, near "*.json"; a wildcard must be a whole segment: write "*" or "**" on its own, or %2A for a literal "*""#,
         ),
         (
             "/users/{id}",
-            r#"'{' in a path pattern at byte 7, near "{id}"; write "*" for one segment, or %7B for a literal '{'"#,
+            r#"unexpected '{' in a path pattern at byte 7, near "{id}"; write "*" for one segment, or %7B for a literal '{'"#,
         ),
         (
             "/users/:id",
-            r#"the segment ":id", which is no parameter here at byte 7, near ":id"; write "*" for one segment, or %3A for a literal ':'"#,
+            r#"unsupported path parameter ":id" at byte 7, near ":id"; write "*" for one segment, or %3A for a literal ':'"#,
         ),
-        ("/caf\u{e9}", "'\u{e9}' in a path pattern at byte 4, near \"\u{e9}\"; write it as %C3%A9"),
+        (
+            "/caf\u{e9}",
+            "unexpected '\u{e9}' in a path pattern at byte 4, near \"\u{e9}\"; write it as %C3%A9",
+        ),
     ];
     for (text, message) in cases {
         assert_eq!(PathPattern::parse(text).unwrap_err().to_string(), message);

@@ -73,7 +73,7 @@ pub(super) fn bounds(limit: u64, period_micros: u128) -> RateError {
         let mend = guess(&[&MAX_LIMIT.to_string()], &[&period, "min"]);
         limit_too_large(&limit.to_string(), mend)
     } else if period_micros == 0 {
-        let message = "the period is under a microsecond, which is the shortest";
+        let message = "the period is shorter than the minimum of 1 microsecond; lengthen it";
         refuse(RateErrorKind::OutOfBounds, message, None)
     } else {
         let mend = guess(&[&limit.to_string()], &[&longest_period()]);
@@ -83,7 +83,7 @@ pub(super) fn bounds(limit: u64, period_micros: u128) -> RateError {
 
 fn limit_too_large(limit: &str, mend: Option<String>) -> RateError {
     let message = format!(
-        "the limit {} is above the highest, {MAX_LIMIT} (2^53 - 1); lower it, or write \"unlimited\"",
+        "the limit {} exceeds the maximum of {MAX_LIMIT} (2^53 - 1); lower it, or write \"unlimited\"",
         Quoted(limit)
     );
     refuse(RateErrorKind::OutOfBounds, &message, mend)
@@ -91,7 +91,7 @@ fn limit_too_large(limit: &str, mend: Option<String>) -> RateError {
 
 fn period_too_long(period: &str, mend: Option<String>) -> RateError {
     let message = format!(
-        "the period {} is above the longest, {} (100 years); shorten it",
+        "the period {} exceeds the maximum of {} (100 years); shorten it",
         Quoted(period),
         longest_period()
     );
@@ -115,7 +115,8 @@ fn several(text: &str) -> Option<RateError> {
         })
     };
     (rates > 1 || adjacent()).then(|| {
-        let message = format!("several rates in one string: {}; write one throttle per rate", Quoted(text));
+        let message =
+            format!("multiple rates in one string: {}; declare one throttle per rate", Quoted(text));
         refuse(RateErrorKind::Several, &message, None)
     })
 }
@@ -130,7 +131,7 @@ fn no_separator(text: &str) -> RateError {
     let rest = head[digits..].trim_start_matches(|c: char| !c.is_alphanumeric());
     let mend = guess(&[&head[..digits]], &[rest, "min"]);
     let message = format!(
-        "no \"/\" or \"per\" between limit and period in {}; write both, such as {}",
+        "no \"/\" or \"per\" between limit and period in {}; write a limit and a period, such as {}",
         Quoted(text),
         shown(&mend, "20/min")
     );
@@ -140,8 +141,7 @@ fn no_separator(text: &str) -> RateError {
 fn bad_limit(parts: Parts<'_>) -> RateError {
     if parts.limit.is_empty() {
         let mend = guess(&["5"], &[&period(parts), "min"]);
-        let message =
-            format!("no limit in front of the period; write one, such as {}", shown(&mend, "5/min"));
+        let message = format!("no limit before the period; write one, such as {}", shown(&mend, "5/min"));
         return refuse(RateErrorKind::Limit, &message, mend);
     }
     let bad = Quoted(parts.limit);

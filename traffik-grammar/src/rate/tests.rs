@@ -61,16 +61,16 @@ fn bounds_of_a_rate_that_is_no_text() {
     assert_eq!(check_bounds(MAX_LIMIT, MAX_PERIOD_MICROS.into()), Ok(()));
     let cases = [
         (0, 1, r#"the limit is zero; write 1 or more, such as "1/us""#),
-        (1, 0, "the period is under a microsecond, which is the shortest"),
+        (1, 0, "the period is shorter than the minimum of 1 microsecond; lengthen it"),
         (
             MAX_LIMIT + 1,
             60_000_000,
-            r#"the limit "9007199254740992" is above the highest, 9007199254740991 (2^53 - 1); lower it, or write "unlimited""#,
+            r#"the limit "9007199254740992" exceeds the maximum of 9007199254740991 (2^53 - 1); lower it, or write "unlimited""#,
         ),
         (
             5,
             u128::from(DAY) * 40_000,
-            r#"the period "40000day" is above the longest, 36525day (100 years); shorten it"#,
+            r#"the period "40000day" exceeds the maximum of 36525day (100 years); shorten it"#,
         ),
         (0, 0, r#"the limit is zero; write 1 or more, such as "1/min""#),
     ];
@@ -141,31 +141,40 @@ fn messages_name_the_culprit_and_the_mend() {
         ),
         ("abc/hour", r#"the limit "abc" is not a whole number; write digits only, such as "5/min""#),
         ("inf/min", r#"the limit "inf" is not a whole number; write "unlimited" for no limit"#),
-        ("/hour", r#"no limit in front of the period; write one, such as "5/hour""#),
+        ("/hour", r#"no limit before the period; write one, such as "5/hour""#),
         ("0/hour", r#"the limit is zero; write 1 or more, such as "1/hour""#),
         ("5/0s", r#"the period "0s" is zero; write 1 or more, or the unit alone, such as "5/s""#),
         (
             "5/1.5s",
             r#"the period "1.5s" is not a whole number of units; write digits and a unit, such as "5/1500ms""#,
         ),
-        ("5-min", r#"no "/" or "per" between limit and period in "5-min"; write both, such as "5/min""#),
-        ("5", r#"no "/" or "per" between limit and period in "5"; write both, such as "5/min""#),
+        (
+            "5-min",
+            r#"no "/" or "per" between limit and period in "5-min"; write a limit and a period, such as "5/min""#,
+        ),
+        (
+            "5",
+            r#"no "/" or "per" between limit and period in "5"; write a limit and a period, such as "5/min""#,
+        ),
         ("5//min", r#"more than one "/" or "per" between limit and period; write one, such as "5/min""#),
         (
             "5 per per hour",
             r#"more than one "/" or "per" between limit and period; write one, such as "5/hour""#,
         ),
         ("unlimted", r#""unlimted" is not a rate; did you mean "unlimited"?"#),
-        ("5/min,10/hour", r#"several rates in one string: "5/min,10/hour"; write one throttle per rate"#),
-        ("5/min ;10/hour", r#"several rates in one string: "5/min ;10/hour"; write one throttle per rate"#),
-        ("5/min 10/hour", r#"several rates in one string: "5/min 10/hour"; write one throttle per rate"#),
+        ("5/min,10/hour", r#"multiple rates in one string: "5/min,10/hour"; declare one throttle per rate"#),
+        (
+            "5/min ;10/hour",
+            r#"multiple rates in one string: "5/min ;10/hour"; declare one throttle per rate"#,
+        ),
+        ("5/min 10/hour", r#"multiple rates in one string: "5/min 10/hour"; declare one throttle per rate"#),
         (
             "18446744073709551616/s",
-            r#"the limit "18446744073709551616" is above the highest, 9007199254740991 (2^53 - 1); lower it, or write "unlimited""#,
+            r#"the limit "18446744073709551616" exceeds the maximum of 9007199254740991 (2^53 - 1); lower it, or write "unlimited""#,
         ),
         (
             "5/99999999999999999999d",
-            r#"the period "99999999999999999999day" is above the longest, 36525day (100 years); shorten it"#,
+            r#"the period "99999999999999999999day" exceeds the maximum of 36525day (100 years); shorten it"#,
         ),
     ];
     for (text, message) in cases {

@@ -12,7 +12,7 @@ pub(super) const MOST: usize = 1024;
 pub(super) fn tell_dropped(uid: &str) {
     tracing::warn!(
         target: "traffik", uid,
-        "no throttle has this uid, and as {MOST} others wait for theirs, this order was dropped",
+        "no throttle has this uid, and {MOST} other uids already have pending changes; this change was dropped",
     );
 }
 

@@ -59,7 +59,7 @@ pub type Answer = Arc<dyn for<'a> Fn(&'a Parts, &'a Throttled) -> BoxFuture<'a, 
 ///
 /// Implemented for closures and functions. The compiler infers `Kind`, which tells the two apart.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot answer a refused request",
+    message = "`{Self}` cannot respond to a refused request",
     note = "write `fn(req: &traffik::Parts, refused: &traffik::Throttled) -> impl IntoResponse`, or an `async fn` of the same shape"
 )]
 pub trait IntoAnswer<Kind> {
