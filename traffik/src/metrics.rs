@@ -55,19 +55,19 @@ static METADATA: Metadata<'static> = Metadata::new("traffik", Level::INFO, Some(
 /// exporters show the descriptions as help texts.
 pub fn describe() {
     with_recorder(|recorder| {
-        recorder.describe_counter(HITS.into(), Some(Unit::Count), "Hits, one a throttle and decision".into());
-        recorder.describe_counter(UNITS.into(), Some(Unit::Count), "Units of cost that hits charged".into());
+        recorder.describe_counter(
+            HITS.into(),
+            Some(Unit::Count),
+            "Hits, counted per throttle and decision".into(),
+        );
+        recorder.describe_counter(UNITS.into(), Some(Unit::Count), "Units of cost charged by hits".into());
         recorder.describe_histogram(
             RETRY_AFTER.into(),
             Some(Unit::Seconds),
-            "How long the refused are told to wait".into(),
+            "How long refused clients are told to wait".into(),
         );
-        recorder.describe_histogram(
-            SECONDS.into(),
-            Some(Unit::Seconds),
-            "How long calls of a backend took".into(),
-        );
-        recorder.describe_gauge(CALLS.into(), Some(Unit::Count), "Calls of a backend under way".into());
+        recorder.describe_histogram(SECONDS.into(), Some(Unit::Seconds), "Duration of backend calls".into());
+        recorder.describe_gauge(CALLS.into(), Some(Unit::Count), "Backend calls in progress".into());
     });
 }
 

@@ -20,10 +20,11 @@ const NOT_THESE: &[&str] = &["tests.rs", "/tests/", "/test_kit/"];
 /// The beginnings of literals that are not messages.
 const NO_MESSAGES: &[&str] = &[
     // Help texts of metrics.
-    "Hits, one a throttle",
-    "Units of cost that hits",
-    "How long ",
-    "Calls of a backend under way",
+    "Hits, counted per throttle",
+    "Units of cost charged",
+    "How long refused clients",
+    "Duration of backend calls",
+    "Backend calls in progress",
     // `Debug` output of functions.
     "fn(&Parts",
     "async fn(&Parts",

@@ -254,7 +254,7 @@ pub(crate) const ROWS: &[Row] = &[
                 r#"traffik_hits_total{uid="reports",backend="memory",outcome="shadowed"} 1"#,
                 r#"traffik_units_total{uid="orders",backend="memory"} 2"#,
                 r#"traffik_retry_after_seconds_count{uid="orders",backend="memory"} 1"#,
-                "# HELP traffik_hits_total Hits, one a throttle and decision",
+                "# HELP traffik_hits_total Hits, counted per throttle and decision",
                 "# TYPE traffik_hits_total counter",
             ]),
         ]
