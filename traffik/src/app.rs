@@ -108,7 +108,7 @@ impl Traffik {
     #[must_use]
     pub fn layer(&self) -> crate::tower::TraffikLayer {
         if let Some(error) = self.error() {
-            tracing::error!(target: "traffik", %error, "a layer is not set up as it should be");
+            tracing::error!(target: "traffik", %error, "a Traffik layer is misconfigured");
         }
         crate::tower::TraffikLayer::new(self.clone())
     }
@@ -140,7 +140,7 @@ impl Traffik {
 
 /// Builds a [`Traffik`].
 #[derive(Debug, Clone)]
-#[must_use = "a builder does nothing until `build`"]
+#[must_use = "a builder does nothing until `build` is called"]
 pub struct TraffikBuilder(Inner);
 
 impl TraffikBuilder {
@@ -207,7 +207,7 @@ pub fn install(traffik: Traffik) -> Result<(), Error> {
     }
     INSTALLED.set(traffik).map_err(|_| {
         Error::configuration(
-            "a Traffik is installed already; install one per process, and give routers their own with .layer()",
+            "a Traffik is already installed; install only one per process, and give routers their own with .layer()",
         )
     })
 }

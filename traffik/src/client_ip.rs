@@ -142,7 +142,9 @@ impl ClientIp {
     pub fn ipv6_prefix(mut self, bits: u8) -> Self {
         match bits {
             1..=128 => self.ipv6_prefix = bits,
-            _ => self.fail(format!("an IPv6 prefix of {bits} bits; write 1 to 128, such as 56 or 64")),
+            _ => self.fail(format!(
+                "an IPv6 prefix of {bits} bits is out of range; use 1 to 128, such as 56 or 64"
+            )),
         }
         self
     }

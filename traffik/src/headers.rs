@@ -176,7 +176,8 @@ impl Headers {
         let Some(name) = custom.name(name) else { return self };
         match HeaderValue::from_str(value) {
             Ok(value) => custom.more.push((name, Arc::new(move |_| Some(value.clone())))),
-            Err(_) => custom.fail(format!("the header {name} cannot hold {value:?}; write visible ASCII")),
+            Err(_) => custom
+                .fail(format!("the header {name} cannot have the value {value:?}; use visible ASCII only")),
         }
         self
     }

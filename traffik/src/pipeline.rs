@@ -99,7 +99,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     fn configuration(error: Error) -> Self {
-        tracing::error!(target: "traffik", %error, "a throttle cannot be used as it is set up");
+        tracing::error!(target: "traffik", %error, "a throttle is misconfigured");
         Self { error, outage: Outage::Raise }
     }
 }

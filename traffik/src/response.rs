@@ -50,7 +50,7 @@ pub(crate) fn refusal(request: Option<&Parts>, last: &Throttled, policies: &[&st
     let detail = match wait.map(whole_seconds) {
         Some(seconds) => format!("Too many requests. Retry in {seconds} s."),
         None => format!(
-            "The request costs {} units, and the limit is {}: it cannot pass at any time.",
+            "The request costs {} units, but the limit is {}: it can never succeed.",
             last.cost(),
             last.stat().limit
         ),
@@ -146,7 +146,7 @@ impl IntoResponse for Error {
     /// Responds with `503` if the backend could not decide, and with `500` if the throttle's `on_error` is
     /// `"raise"` or if the throttle is misconfigured. The cause is logged.
     fn into_response(self) -> Response {
-        const GAVE_UP: &str = "a handler gave up for want of a decision";
+        const GAVE_UP: &str = "a handler failed because no decision could be made";
         if self.is_left_alone() {
             // The breaker has already logged that it opened; one line per request would flood the log.
             tracing::debug!(target: "traffik", error = %self, "{GAVE_UP}");

@@ -277,7 +277,7 @@ impl Throttle {
         });
         // After the lock is released: the subscriber may call back into the throttle.
         if let Err(error) = checked {
-            tracing::error!(target: "traffik", %error, "a cost was set that refuses every request");
+            tracing::error!(target: "traffik", %error, "a throttle was given a cost that refuses every request");
         }
     }
 

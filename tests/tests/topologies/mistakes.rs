@@ -15,7 +15,7 @@ async fn mistakes_are_named_without_secrets() {
     assert!(error.is_configuration() && !format!("{error} {error:?}").contains("s3cret"), "{error}");
     let none: [&str; 0] = [];
     let error = RedisBackend::builder("redis+unix:///run/s3cret").cluster(none).connect().await.unwrap_err();
-    assert!(error.is_configuration(), "a node of a cluster has a host and a port: {error}");
+    assert!(error.is_configuration(), "a node of a cluster must have a host and a port: {error}");
     let error =
         RedisBackend::builder("redis://localhost").sentinel(none, "mymaster").connect().await.unwrap_err();
     assert!(error.is_configuration(), "{error}");

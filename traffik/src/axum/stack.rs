@@ -71,7 +71,7 @@ impl Stack {
     }
 
     fn fail(&mut self, error: Error) {
-        tracing::error!(target: "traffik", %error, "a handler's throttles cannot be set up: it answers 500");
+        tracing::error!(target: "traffik", %error, "a handler's throttles cannot be built, so it responds with 500");
         self.error.get_or_insert(error);
     }
 }

@@ -270,7 +270,7 @@ impl Backend for MemoryBackend {
 
 /// Builds a [`MemoryBackend`].
 #[derive(Debug, Clone)]
-#[must_use = "a builder does nothing until `build`"]
+#[must_use = "a builder does nothing until `build` is called"]
 pub struct MemoryBackendBuilder {
     capacity: usize,
     clock: Option<Arc<dyn Clock>>,

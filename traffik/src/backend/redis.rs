@@ -161,7 +161,7 @@ impl Backend for RedisBackend {
         let store = &self.0;
         let decide = async move {
             if tokio::runtime::Handle::try_current().is_err() {
-                return Err(BackendError::new("the redis backend needs a tokio runtime around the call"));
+                return Err(BackendError::new("the redis backend must be called within a tokio runtime"));
             }
             tokio::time::timeout(store.timeout, self.ask(op, hits))
                 .await
@@ -220,7 +220,7 @@ impl Store {
 
     /// Creates the error for a reply that none of our scripts gives.
     fn nonsense(&self) -> BackendError {
-        BackendError::new(format!("redis at {}: a reply of an unexpected shape", self.address))
+        BackendError::new(format!("redis at {}: unexpected reply format", self.address))
     }
 
     /// Reports values under our keys that were not valid state: loudly once, and without saying whose they were.
@@ -235,7 +235,7 @@ impl Store {
                 target: "traffik",
                 keys,
                 namespace = self.namespace,
-                "Redis held something else under keys of this namespace; it was taken for empty and replaced"
+                "Redis held unrecognized data under keys of this namespace; it was treated as empty and replaced"
             );
         }
     }

@@ -124,7 +124,7 @@ impl SharedBackend {
 
 /// Returns the answer of a backend that is immediate.
 fn ask_now(backend: &dyn Backend, op: Op, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
-    let broken = || BackendError::new("a backend that is_immediate() gave no answer from decide_now()");
+    let broken = || BackendError::new("a backend with is_immediate() returned None from decide_now()");
     backend.decide_now(op, hits).ok_or_else(broken)??.checked(backend, hits)
 }
 

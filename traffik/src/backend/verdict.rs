@@ -103,7 +103,7 @@ impl Verdicts {
             return Ok(self);
         }
         Err(BackendError::new(format!(
-            "the {} backend answered {} verdicts to {} hits",
+            "the {} backend returned {} verdicts for {} hits",
             backend.name(),
             self.each.len(),
             hits.len()

@@ -41,7 +41,9 @@ impl Network {
             None => (text, None),
         };
         let address: IpAddr = address.parse().map_err(|_| {
-            format!("{text:?} is no network; write an address with a prefix length, such as \"10.0.0.0/8\"")
+            format!(
+                "{text:?} is not a network; write an address with a prefix length, such as \"10.0.0.0/8\""
+            )
         })?;
         let most = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
@@ -51,15 +53,15 @@ impl Network {
                 .ok()
                 .filter(|prefix| *prefix <= most && digits.bytes().all(|byte| byte.is_ascii_digit()))
                 .ok_or_else(|| {
-                    format!("{text:?} has the prefix length {digits:?}; write a whole number, 0 to {most}")
+                    format!("{text:?} has an invalid prefix length {digits:?}; use a whole number from 0 to {most}")
                 })?,
         };
         let network = Self { address, prefix };
         let first = network.first();
         if first != address {
             return Err(format!(
-                "{text:?} has bits beyond its prefix; write \"{first}/{prefix}\" for the network, \
-                 or \"{address}/{most}\" for the one address"
+                "{text:?} has bits set beyond its prefix; write \"{first}/{prefix}\" for the network, \
+                 or \"{address}/{most}\" for the single address"
             ));
         }
         Ok(network.unmapped())

@@ -161,15 +161,15 @@ fn a_header_with_one_address_holds_just_one() {
 #[test]
 fn a_bad_network_is_an_error_and_trusts_nobody() {
     for (network, needle) in [
-        ("", "is no network"),
+        ("", "is not a network"),
         ("10.0.0.0/33", "0 to 32"),
         ("10.0.0.0/", "0 to 32"),
         ("10.0.0.0/+8", "0 to 32"),
-        ("10.0.0/8", "is no network"),
+        ("10.0.0/8", "is not a network"),
         ("10.0.0.1/8", "\"10.0.0.0/8\""),
         ("fd00::1/8", "\"fd00::/8\""),
         ("fd00::/129", "0 to 128"),
-        ("localhost", "is no network"),
+        ("localhost", "is not a network"),
     ] {
         let client_ip = ClientIp::behind(["10.0.0.0/8", network, "10.0.0.0/8"]);
         let error = client_ip.error().unwrap();

@@ -36,11 +36,11 @@ impl Custom {
         let read: Option<HeaderName> = name.parse().ok();
         match &read {
             None => self.fail(format!(
-                "{name:?} is no header name; write letters, digits and \"-\", such as \"x-quota-left\""
+                "{name:?} is not a valid header name; use letters, digits and \"-\", such as \"x-quota-left\""
             )),
             Some(name) if TAKEN.contains(name) => {
                 self.fail(format!(
-                    "{name} says something else already; take another name, such as \"x-quota-left\""
+                    "{name} already has another meaning; choose another name, such as \"x-quota-left\""
                 ));
             }
             Some(_) => return read,
@@ -56,7 +56,7 @@ impl Custom {
         for (one, other) in [(&limit, &remaining), (&limit, &reset), (&remaining, &reset)] {
             if one == other {
                 self.fail(format!(
-                    "two of limit, remaining and reset are called {one}; give each a name of its own"
+                    "two of limit, remaining and reset are named {one}; give each its own name"
                 ));
                 return None;
             }

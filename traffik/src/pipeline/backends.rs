@@ -80,7 +80,7 @@ fn no_backend(uid: &str) -> Error {
 
 fn no_context(uid: &str) -> Error {
     Error::configuration(format!(
-        "throttle {uid:?} looks its backend up at every request and found none; put a BackendLayer or a Traffik \
-         layer around the route, run it in backend.scope(..), or call traffik::install"
+        "throttle {uid:?} looks up its backend for each request, but found none; put a BackendLayer or a \
+         Traffik layer around the route, run it in backend.scope(..), or call traffik::install"
     ))
 }

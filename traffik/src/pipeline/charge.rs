@@ -55,7 +55,7 @@ pub(super) async fn all<'a>(
             Ok(counted) => counted.into_iter().for_each(|counted| charged.append(counted)),
             Err(Failure { error, .. }) => {
                 let uid = candidate.policy().uid();
-                tracing::warn!(target: "traffik", uid, outcome = "error", %error, "a throttle in shadow mode was not counted");
+                tracing::warn!(target: "traffik", uid, outcome = "error", %error, "a throttle in shadow mode could not count the request");
             }
         }
     }
@@ -172,7 +172,7 @@ pub(crate) fn unmade(error: BackendError, words: impl Iterator<Item = Outage>) -
 
 fn left_alone(backend: &SharedBackend) -> BackendError {
     BackendError::left_alone(format!(
-        "the {} backend is left alone, since it kept failing: its circuit breaker is open",
+        "the {} backend was not called: its circuit breaker is open after repeated failures",
         backend.get().name()
     ))
 }
@@ -203,7 +203,7 @@ fn detour<'a>(
         // The breaker has logged that it opened; a line per request would flood the log.
         tracing::debug!(target: "traffik", uid, outcome = "error", "a circuit breaker is open");
     } else if lost.is_empty() {
-        tracing::warn!(target: "traffik", uid, outcome = "error", %error, "the backend could not decide; its fallback is asked");
+        tracing::warn!(target: "traffik", uid, outcome = "error", %error, "the backend could not decide; trying its fallback");
     } else {
         return outage(error, uid, lost.into_iter()).map_or(Ok(()), Err);
     }

@@ -130,7 +130,7 @@ async fn refund(receipts: &[Receipt]) {
 }
 
 fn cut() {
-    tell_kept(&"its client went away, and no runtime is there to give it back");
+    tell_kept(&"the client disconnected, and no runtime is available to refund the charge");
 }
 
 fn tell_kept(error: &dyn std::fmt::Display) {

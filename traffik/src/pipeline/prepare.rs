@@ -153,6 +153,6 @@ pub(super) async fn prepare<'a>(
 
 fn no_request(uid: &str) -> Error {
     Error::configuration(format!(
-        "throttle {uid:?} computes its rate from the request, but was asked about an identity; pass the request's parts"
+        "throttle {uid:?} computes its rate from the request, but was called with an identity; pass the request's parts"
     ))
 }

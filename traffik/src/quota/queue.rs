@@ -157,11 +157,11 @@ impl<'a> Queue<'a> {
         match applied {
             Some(Ok(Decision::Allowed(_) | Decision::Exempt)) => {}
             Some(Ok(Decision::Denied(throttled))) => {
-                tracing::warn!(target: "traffik", uid = throttled.uid(), "failed work was to be paid for, and its quota is refused");
+                tracing::warn!(target: "traffik", uid = throttled.uid(), "failed work was not charged, because the client is over its limit");
                 self.give_up().await;
             }
             Some(Err(failure)) => {
-                tracing::warn!(target: "traffik", error = %failure, "failed work was to be paid for, and could not be charged");
+                tracing::warn!(target: "traffik", error = %failure, "failed work could not be charged");
                 self.give_up().await;
             }
             None => self.give_up().await,
@@ -171,7 +171,7 @@ impl<'a> Queue<'a> {
 
     async fn give_up(&self) {
         if let Err(error) = self.cancel().await {
-            tracing::warn!(target: "traffik", %error, "what a quota held was not given back");
+            tracing::warn!(target: "traffik", %error, "the units held by a quota were not refunded");
         }
     }
 

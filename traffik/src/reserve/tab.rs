@@ -136,7 +136,7 @@ pub(crate) async fn give_back(tabs: &[&Tab]) {
         let at = hits.iter().filter_map(Hit::charged_at).min();
         if let Err(error) = resilience::call(backend, Op::Refund { at }, &hits).await {
             for uid in uids {
-                tracing::warn!(target: "traffik", uid, %error, "the cost was not given back");
+                tracing::warn!(target: "traffik", uid, %error, "the cost was not refunded");
             }
         }
     }
@@ -150,7 +150,7 @@ impl Drop for Tab {
         let uid = self.receipt.uid();
         match self.on_cancel {
             OnCancel::Keep => {
-                tracing::debug!(target: "traffik", uid, charged = self.charged(), "a reservation was dropped unsettled, and stays charged");
+                tracing::debug!(target: "traffik", uid, charged = self.charged(), "a reservation was dropped without being settled, and stays charged");
             }
             OnCancel::Refund => self.give_back_dropped(),
         }
@@ -165,7 +165,7 @@ impl Tab {
         let refund = Op::Refund { at: Some(receipt.at) };
         match receipt.backend.decide_now(refund, &[receipt.hit(units)]) {
             Some(Ok(_)) => {
-                tracing::debug!(target: "traffik", uid, units, "a reservation was dropped unsettled, and is given back");
+                tracing::debug!(target: "traffik", uid, units, "a reservation was dropped without being settled, and was refunded");
             }
             Some(Err(error)) => tell_kept(uid, &error),
             None => give_back_later(receipt.clone(), units),
@@ -174,19 +174,19 @@ impl Tab {
 }
 
 fn tell_kept(uid: &str, error: &dyn std::fmt::Display) {
-    tracing::warn!(target: "traffik", uid, %error, "a reservation that was dropped unsettled stays charged");
+    tracing::warn!(target: "traffik", uid, %error, "a dropped reservation could not be refunded, and stays charged");
 }
 
 #[cfg(feature = "tokio")]
 fn give_back_later(receipt: Receipt, units: u64) {
     let uid = receipt.uid();
-    let undone = Undone::new(move || tell_kept(uid, &"no runtime is there to give it back"));
+    let undone = Undone::new(move || tell_kept(uid, &"no runtime is available to refund it"));
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     // Boxed, so that the runtime's task code is compiled only once.
     let rest: crate::backend::BoxFuture<'static, ()> = Box::pin(async move {
         match receipt.give_back(units).await {
             Ok(()) => {
-                tracing::debug!(target: "traffik", uid, units, "a reservation was dropped unsettled, and is given back");
+                tracing::debug!(target: "traffik", uid, units, "a reservation was dropped without being settled, and was refunded");
             }
             Err(error) => tell_kept(uid, &error),
         }
@@ -197,5 +197,5 @@ fn give_back_later(receipt: Receipt, units: u64) {
 
 #[cfg(not(feature = "tokio"))]
 fn give_back_later(receipt: Receipt, _: u64) {
-    tell_kept(receipt.uid(), &"no runtime is there to give it back");
+    tell_kept(receipt.uid(), &"no runtime is available to refund it");
 }

@@ -142,7 +142,7 @@ impl CircuitBreaker {
             (Phase::Probing, Some(true)) => {
                 state.failures = 0;
                 self.turn(&mut state, Phase::Closed);
-                tracing::info!(target: "traffik", "the backend answers again: the breaker closes");
+                tracing::info!(target: "traffik", "the backend has recovered; its circuit breaker closed");
             }
             (Phase::Probing, Some(false)) => self.open(&mut state),
             (Phase::Probing, None) => self.turn(&mut state, Phase::Open(0)),
@@ -157,7 +157,7 @@ impl CircuitBreaker {
             target: "traffik",
             failures = state.failures,
             cool_down_ms = self.0.cool_down / 1000,
-            "the backend keeps failing: the breaker opens"
+            "the backend keeps failing; its circuit breaker opened"
         );
     }
 
@@ -192,7 +192,7 @@ impl fmt::Debug for CircuitBreaker {
 
 /// Builds a [`CircuitBreaker`].
 #[derive(Debug, Clone)]
-#[must_use = "a builder does nothing until `build`"]
+#[must_use = "a builder does nothing until `build` is called"]
 pub struct CircuitBreakerBuilder {
     threshold: u32,
     cool_down: Duration,

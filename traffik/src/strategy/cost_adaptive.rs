@@ -113,7 +113,7 @@ impl Strategy for CostAdaptive {
 
     fn validate(&self, rate: &Rate) -> Result<(), String> {
         if !(1..=LONGEST).contains(&self.last) {
-            return Err(format!("a mean of the last {} hits is not kept; make it 1 to {LONGEST}", self.last));
+            return Err(format!("cannot average the last {} hits; use 1 to {LONGEST}", self.last));
         }
         if self.normal == 0 {
             return Err("a normal cost of 0 would slow everyone; make it at least 1".into());

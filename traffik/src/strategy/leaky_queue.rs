@@ -40,7 +40,7 @@ impl Strategy for LeakyQueue {
             return Ok(());
         }
         Err(format!(
-            "a queue adds up costs below 2^53, which leaves room for a limit of {} (2^52 - 1), not for {}; lower \
+            "a queue sums costs below 2^53, so its limit can be at most {} (2^52 - 1), not {}; lower \
              the limit",
             queue::MOST,
             rate.limit()

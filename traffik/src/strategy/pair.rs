@@ -39,8 +39,8 @@ pub(super) fn validate(limit: u64, period: u64) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "this strategy keeps two counts and a time in 104 bits, which leaves room for a limit of {most} at this \
-         period, not for {limit}; lower the limit or lengthen the period"
+        "this strategy packs two counts and a time into 104 bits, so at this period the limit can be at \
+         most {most}, not {limit}; lower the limit or lengthen the period"
     ))
 }
 

@@ -84,15 +84,13 @@ impl Strategy for PriorityReserve {
     fn validate(&self, rate: &Rate) -> Result<(), String> {
         let sum = self.shares.iter().fold(0_u64, |sum, share| sum.saturating_add(*share));
         if sum > 100 {
-            return Err(format!(
-                "the shares add up to {sum} percent; lower some, so that they make at most 100"
-            ));
+            return Err(format!("the shares add up to {sum} percent; lower them to a total of at most 100"));
         }
         for (rank, name) in NAMES.iter().enumerate() {
             if self.ceiling(rate.limit(), rank) == 0 {
                 return Err(format!(
-                    "the share of Priority::{name} with those below it comes to 0 units of a limit of {}, so such a \
-                     hit could never pass; raise the share to at least 1 unit, or the limit",
+                    "the share of Priority::{name}, with those below it, amounts to 0 units of the limit of {}, so \
+                     such a hit could never pass; raise the share to at least 1 unit, or raise the limit",
                     rate.limit()
                 ));
             }

@@ -64,20 +64,21 @@ impl Strategy for Rollover {
     fn validate(&self, rate: &Rate) -> Result<(), String> {
         if !(1..=100).contains(&self.percent) {
             return Err(format!(
-                "{} percent of an unused quota cannot be carried over; take 1 to 100, or FixedWindow for none",
+                "{} percent of an unused quota cannot be carried over; use 1 to 100, or FixedWindow to carry \
+                 nothing over",
                 self.percent
             ));
         }
         if self.cap == Some(0) {
             return Err(
-                "the cap is 0, so nothing is ever carried over; make it at least 1, or take FixedWindow"
+                "the cap is 0, so nothing is ever carried over; make it at least 1, or use FixedWindow"
                     .into(),
             );
         }
         let most = self.capacity(rate);
         if most >= EXACT {
             return Err(format!(
-                "the limit and what may be carried over make {most}, past 2^53; lower one of them"
+                "the limit and what may be carried over add up to {most}, which reaches 2^53; lower one of them"
             ));
         }
         pair::validate(most, rate.period_micros())

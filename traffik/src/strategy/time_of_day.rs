@@ -101,13 +101,14 @@ impl Strategy for TimeOfDay {
         for (from, to, hundredths) in &self.ranges {
             if *from > 23 || *to > 24 || from == to {
                 return Err(format!(
-                    "from {from} to {to} is no range of hours; begin at 0 to 23, and end at another hour up to 24"
+                    "from {from} to {to} is not a range of hours; begin at 0 to 23, and end at a \
+                     different hour, up to 24"
                 ));
             }
             if *hundredths > MOST || percent(rate.limit(), *hundredths) >= EXACT {
                 return Err(format!(
-                    "{hundredths} percent of {} from hour {from} to {to} is more than can be counted; stay at or \
-                     under {MOST} percent, and the result under 2^53",
+                    "{hundredths} percent of {} from hour {from} to {to} cannot be counted; use at most \
+                     {MOST} percent, and keep the result below 2^53",
                     rate.limit()
                 ));
             }
@@ -120,7 +121,7 @@ impl Strategy for TimeOfDay {
         }
         if self.capacity(rate) == 0 {
             return Err(format!(
-                "the limit of {} comes to 0 at every hour; give at least one hour enough percent for 1 unit",
+                "the limit of {} comes to 0 at every hour; give at least one hour a percentage that yields 1 unit",
                 rate.limit()
             ));
         }

@@ -43,7 +43,7 @@ use crate::strategy::{FixedWindow, IntoStrategy, Strategy};
 /// # Ok::<(), traffik::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "a builder does nothing until `build`"]
+#[must_use = "a builder does nothing until `build` is called"]
 pub struct ThrottleBuilder {
     uid: String,
     source: &'static Location<'static>,
@@ -261,8 +261,8 @@ impl ThrottleBuilder {
 
 pub(super) fn both_backends(uid: &str) -> Error {
     Error::configuration(format!(
-        "throttle {uid:?} has both a backend of its own and a dynamic one; keep `backend` to count in one place, \
-         or `dynamic_backend` to look the place up at every request"
+        "throttle {uid:?} has both a backend of its own and a dynamic one; keep `backend` to always use the same one, \
+         or `dynamic_backend` to look it up for each request"
     ))
 }
 

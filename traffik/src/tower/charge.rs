@@ -36,7 +36,7 @@ use crate::throttle::Throttle;
 ///     answer
 /// }
 /// ```
-#[must_use = "a charge is settled or cancelled; a drop goes by the throttle's `OnCancel`"]
+#[must_use = "a charge must be settled or cancelled; dropping it applies the throttle's `OnCancel`"]
 pub struct Charge {
     /// The attributes' charges, or the layers' where there are no attributes.
     own: Vec<Arc<Tab>>,
@@ -55,7 +55,7 @@ impl Charge {
         let own = named(&self.own);
         let reservation = if own.is_empty() { named(&self.outer) } else { own };
         if reservation.is_empty() {
-            tracing::debug!(target: "traffik", uid, "nothing is charged under this uid that could be settled");
+            tracing::debug!(target: "traffik", uid, "no charge to settle under this uid");
         }
         reservation
     }
@@ -174,8 +174,8 @@ pub struct ChargeRejection;
 impl fmt::Display for ChargeRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "a handler takes a Charge, but no throttle left one: put #[throttle] on it, and write the parameter's \
-             type as Charge",
+            "a handler takes a Charge, but no throttle provided one: put #[throttle] on it, and write the \
+             parameter's type as Charge",
         )
     }
 }

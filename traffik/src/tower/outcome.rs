@@ -61,7 +61,7 @@ pub struct OutcomeRejection;
 
 impl fmt::Display for OutcomeRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a handler takes an Outcome, but no throttle on it says on_throttled = \"continue\"")
+        f.write_str("a handler takes an Outcome, but no throttle on it sets on_throttled = \"continue\"")
     }
 }
 

@@ -51,7 +51,7 @@ async fn what_can_never_pass_is_told_no_time() {
     assert_eq!((reply.status, reply.header("retry-after")), (429, None));
     assert_eq!(
         reply.json()["detail"],
-        "The request costs 6 units, and the limit is 5: it cannot pass at any time."
+        "The request costs 6 units, but the limit is 5: it can never succeed."
     );
 }
 
@@ -117,7 +117,7 @@ async fn one_refusal_for_ever_leaves_no_time_to_come_back() {
     assert_eq!((reply.status, reply.header("retry-after")), (429, None));
     assert_eq!(
         reply.json()["detail"],
-        "The request costs 6 units, and the limit is 5: it cannot pass at any time."
+        "The request costs 6 units, but the limit is 5: it can never succeed."
     );
 }
 

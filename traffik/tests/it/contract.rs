@@ -114,5 +114,5 @@ async fn one_default_a_process() {
     let backend: SharedBackend = memory.into();
     traffik::install(Traffik::builder().backend(&backend).build()).unwrap();
     let error = traffik::install(Traffik::builder().backend(backend).build()).unwrap_err();
-    assert!(error.is_configuration() && error.to_string().contains("installed already"), "{error}");
+    assert!(error.is_configuration() && error.to_string().contains("already installed"), "{error}");
 }

@@ -267,7 +267,10 @@ fn what_a_runtime_that_ends_leaves_charged_is_told() {
     });
     assert_eq!(lines.len(), 1, "{lines:#?}");
     assert!(lines[0].contains(r#"uid="ended:reserved""#), "{lines:#?}");
-    assert!(lines[0].contains("a reservation that was dropped unsettled stays charged"), "{lines:#?}");
+    assert!(
+        lines[0].contains("a dropped reservation could not be refunded, and stays charged"),
+        "{lines:#?}"
+    );
 
     let both = ["ended:one", "ended:other"].map(|uid| on(uid, OnCancel::Keep));
     let lines = told(tracing::Level::WARN, async {

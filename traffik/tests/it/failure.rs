@@ -270,7 +270,7 @@ async fn a_verdict_too_few_or_too_many_is_an_outage() -> Result {
             throttle.registry(&Registry::new()).build()
         };
         let (one, other) = (on("fail:miscounting:one")?, on("fail:miscounting:other")?);
-        let expected = |hits| format!("the answering backend answered {number} verdicts to {hits} hits");
+        let expected = |hits| format!("the answering backend returned {number} verdicts for {hits} hits");
         let alone = one.hit("ann").await;
         match number {
             1 => assert!(alone?.is_allowed()),

@@ -21,7 +21,7 @@ const CONNECT_WITHIN: Duration = Duration::from_millis(500);
 
 /// Builds a [`RedisBackend`]. Any invalid setting is reported by [`connect`](RedisBackendBuilder::connect).
 #[derive(Clone)]
-#[must_use = "a builder does nothing until `connect`"]
+#[must_use = "a builder does nothing until `connect` is called"]
 pub struct RedisBackendBuilder {
     url: String,
     namespace: String,
@@ -159,7 +159,7 @@ impl RedisBackendBuilder {
         let client = Client::open(self.url.as_str()).map_err(|error| {
             // The crate's own message contains no part of the URL; its detail may, so it is left out.
             Error::configuration(format!(
-                "the Redis URL {:?} cannot be used ({}); write it as redis://user:password@host:6379/0",
+                "invalid Redis URL {:?} ({}); write it as redis://user:password@host:6379/0",
                 masked(&self.url),
                 error.category(),
             ))
@@ -169,7 +169,7 @@ impl RedisBackendBuilder {
         })?;
         if self.namespace.len() > key::MAX_NAMESPACE {
             return Err(Error::configuration(format!(
-                "the Redis namespace {:?} has {} bytes, more than the {} allowed; shorten it",
+                "the Redis namespace {:?} is {} bytes long, but at most {} are allowed; shorten it",
                 self.namespace,
                 self.namespace.len(),
                 key::MAX_NAMESPACE,
@@ -180,7 +180,7 @@ impl RedisBackendBuilder {
         }
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(Error::configuration(
-                "RedisBackend connects within a tokio runtime only; call it from async code that tokio runs",
+                "RedisBackend can only connect within a tokio runtime; call it from async code that tokio runs",
             ));
         }
         Ok(client)
@@ -201,7 +201,7 @@ impl RedisBackendBuilder {
 }
 
 fn unreachable(address: &str, error: redis::RedisError) -> Error {
-    Error::backend(BackendError::new(format!("no connection to Redis at {address}")).with_source(error))
+    Error::backend(BackendError::new(format!("cannot connect to Redis at {address}")).with_source(error))
 }
 
 impl fmt::Debug for RedisBackendBuilder {

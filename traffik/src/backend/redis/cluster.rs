@@ -60,7 +60,7 @@ fn address(info: &ConnectionInfo) -> RedisResult<Address> {
         ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
             Ok(Address { host: host.clone(), port: *port })
         }
-        _ => Err((ErrorKind::InvalidClientConfig, "a node of a cluster has a host and a port").into()),
+        _ => Err((ErrorKind::InvalidClientConfig, "a node of a cluster must have a host and a port").into()),
     }
 }
 
@@ -128,7 +128,8 @@ fn node(pattern: &ConnectionInfo, address: &Address, choose_protocol: bool) -> R
 }
 
 fn nobody() -> RedisError {
-    (ErrorKind::ClusterConnectionNotFound, "no node of the cluster has told who serves this slot").into()
+    (ErrorKind::ClusterConnectionNotFound, "no node of the cluster could tell which node serves this slot")
+        .into()
 }
 
 /// Returns the first of several answers that is not an error; the other tasks continue on their own.
@@ -223,7 +224,7 @@ fn redirection(error: &RedisError, told_by: &str) -> Option<Way> {
 
 async fn follow(cluster: &Arc<Inner>, command: &Cmd) -> RedisResult<Value> {
     let Some(slot) = slots::of_script(command) else {
-        return Err((ErrorKind::Client, "only scripts with keys are sent to a cluster").into());
+        return Err((ErrorKind::Client, "only scripts with keys can be sent to a cluster").into());
     };
     let mut way = Way::Owner;
     let mut hops = 0;

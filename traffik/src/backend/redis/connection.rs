@@ -241,7 +241,7 @@ impl Link {
                 io::Error::new(io::ErrorKind::ConnectionRefused, "the connection was refused a moment ago")
                     .into()
             } else {
-                (ErrorKind::Io, "the server turned us away a moment ago").into()
+                (ErrorKind::Io, "the server rejected the connection a moment ago").into()
             });
         }
         let mut slot = self.slot.load_full();

@@ -211,7 +211,7 @@ async fn give_back(store: &Store, (at, hits): &Charge) {
 }
 
 fn cut() {
-    tell(&"its client went away, and no runtime is there to give it back");
+    tell(&"the client disconnected, and no runtime is available to refund the charge");
 }
 
 fn tell(error: &dyn std::fmt::Display) {

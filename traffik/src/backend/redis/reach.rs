@@ -88,7 +88,7 @@ impl Reach {
 fn wrong(of: &str, urls: &[String], error: &redis::RedisError) -> Error {
     let urls: Vec<_> = urls.iter().map(|url| masked(url)).collect();
     Error::configuration(format!(
-        "the {of} URLs {urls:?} cannot be used ({}); write each as redis://user:password@host:6379",
+        "invalid {of} URLs {urls:?} ({}); write each as redis://user:password@host:6379",
         error.category(),
     ))
 }

@@ -69,7 +69,8 @@ impl Watchers {
                 Err(_) => {}
             }
         }
-        Err(failed.unwrap_or_else(|| (ErrorKind::EmptySentinelList, "there are no Sentinels to ask").into()))
+        Err(failed
+            .unwrap_or_else(|| (ErrorKind::EmptySentinelList, "there are no Sentinels to query").into()))
     }
 }
 

@@ -35,7 +35,7 @@ fn knobs_out_of_bounds_are_named() {
     refused(Adaptive::new().recovery(0), hourly, &["recovery", "0", "1 to 100"]);
     refused(Adaptive::new().floor(101), hourly, &["floor", "101", "1 to 100"]);
     refused(TimeOfDay::new().hours(24, 3, 50), hourly, &["from 24 to 3", "0 to 23"]);
-    refused(TimeOfDay::new().hours(3, 3, 50), hourly, &["from 3 to 3", "another hour"]);
+    refused(TimeOfDay::new().hours(3, 3, 50), hourly, &["from 3 to 3", "a different hour"]);
     refused(TimeOfDay::new().hours(3, 4, 100_001), hourly, &["100001 percent", "100000"]);
     refused(TimeOfDay::new().utc_offset(1_440), hourly, &["1440", "1439"]);
     refused(TimeOfDay::new().utc_offset(i32::MIN), hourly, &["-2147483648", "1439"]);

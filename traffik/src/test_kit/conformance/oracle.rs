@@ -144,7 +144,7 @@ impl Suite {
         let answer = if at_once {
             let answer = self.backend.get().decide_now(op, &hits);
             answer.unwrap_or_else(|| {
-                panic!("{}", self.failure("decide_now() of an immediate backend gave no answer"))
+                panic!("{}", self.failure("decide_now() of an immediate backend returned None"))
             })
         } else {
             self.backend.get().decide(op, &hits).await

@@ -168,6 +168,6 @@ impl Work {
 
 /// Reports that no runtime is left to finish the refund.
 fn cut() {
-    let error = "its client went away, and no runtime is there to give it back";
-    tracing::warn!(target: "traffik", error, "the cost was not given back");
+    let error = "the client disconnected, and no runtime is available to refund the charge";
+    tracing::warn!(target: "traffik", error, "the cost was not refunded");
 }
