@@ -25,8 +25,8 @@ mod load;
 #[path = "../../../traffik/src/backend/memory/lock.rs"]
 mod lock;
 #[allow(dead_code)]
-#[path = "../../../traffik/src/backend/memory/name.rs"]
-mod name;
+#[path = "../../../traffik/src/backend/memory/fingerprint.rs"]
+mod fingerprint;
 #[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/nodes.rs"]
 mod nodes;

@@ -14,7 +14,7 @@ mod gauge;
 mod growth;
 mod load;
 mod lock;
-mod name;
+mod fingerprint;
 mod nodes;
 mod pressure;
 mod reclaim;

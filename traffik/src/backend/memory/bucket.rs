@@ -7,7 +7,7 @@
 
 use super::cell::{Cell, Wide};
 use super::expiry::{LONGEST, code, longest};
-use super::name::{Name, upper};
+use super::fingerprint::{Fingerprint, upper_word};
 use super::nodes::{Link, Node, Nodes};
 use super::step::Kept;
 use super::sync::{Lock, UnsafeCell};
@@ -21,7 +21,7 @@ pub(super) struct Bucket {
     lock: Lock,
     // Separate from the cells, to fill up the lock's word.
     behind: UnsafeCell<Link>,
-    names: [Name; WAYS],
+    fingerprints: [Fingerprint; WAYS],
     cells: UnsafeCell<[Cell; WAYS]>,
 }
 
@@ -68,7 +68,7 @@ pub(super) fn code_until(expiry: u64, [instant, amount]: [u64; 2]) -> u8 {
 
 /// A bucket's keys: six side by side, and the rest in nodes behind.
 struct Keys<'a> {
-    names: &'a [Name; WAYS],
+    fingerprints: &'a [Fingerprint; WAYS],
     cells: &'a mut [Cell; WAYS],
     behind: &'a mut Link,
     common: &'a Common,
@@ -77,11 +77,11 @@ struct Keys<'a> {
 impl<'a> Keys<'a> {
     /// Iterates over all slots, those in nodes last.
     fn each(self) -> impl Iterator<Item = Slot<'a>> {
-        let Self { names, cells, behind, common } = self;
-        let here = names.iter().zip(cells).map(move |(name, cell)| Slot { name, cell, common });
+        let Self { fingerprints, cells, behind, common } = self;
+        let here = fingerprints.iter().zip(cells).map(move |(fingerprint, cell)| Slot { fingerprint, cell, common });
         // SAFETY: the bucket's lock is held for as long as `'a`, and nothing else accesses its nodes.
         let behind = unsafe { chain(*behind, &common.nodes) };
-        here.chain(behind.map(|node| Slot { name: &node.name, cell: &mut node.cell, common }))
+        here.chain(behind.map(|node| Slot { fingerprint: &node.fingerprint, cell: &mut node.cell, common }))
     }
 }
 
@@ -92,15 +92,15 @@ impl<'a> Keys<'a> {
 /// The caller holds the bucket's lock for as long as `'a`, and no reference to any of its cells or nodes.
 #[inline(never)]
 #[allow(clippy::mut_from_ref, reason = "the bucket's lock is what cells and nodes are borrowed by")]
-unsafe fn find<'a>(bucket: &'a Bucket, nodes: &'a Nodes, tag: u64) -> Option<(&'a Name, &'a mut Cell)> {
+unsafe fn find<'a>(bucket: &'a Bucket, nodes: &'a Nodes, tag: u64) -> Option<(&'a Fingerprint, &'a mut Cell)> {
     // SAFETY: the caller promises to hold the lock, and no reference to any of the cells; `behind` is only copied.
     let (cells, behind) = unsafe { (&mut *bucket.cells.get(), *bucket.behind.get()) };
-    let mut here = bucket.names.iter().zip(cells);
-    here.find(|(name, _)| name.is(tag)).or_else(|| {
+    let mut here = bucket.fingerprints.iter().zip(cells);
+    here.find(|(fingerprint, _)| fingerprint.matches(tag)).or_else(|| {
         // SAFETY: the caller promises to hold the lock, and no reference to any of the nodes.
         let mut behind = unsafe { chain(behind, nodes) };
-        let Node { name, cell, .. } = behind.find(|node| node.name.is(tag))?;
-        Some((&*name, cell))
+        let Node { fingerprint, cell, .. } = behind.find(|node| node.fingerprint.matches(tag))?;
+        Some((&*fingerprint, cell))
     })
 }
 
@@ -124,7 +124,7 @@ impl Bucket {
         Self {
             lock: Lock::new(),
             behind: UnsafeCell::new(0),
-            names: Default::default(),
+            fingerprints: Default::default(),
             cells: UnsafeCell::new(Default::default()),
         }
     }
@@ -134,9 +134,9 @@ impl Bucket {
     /// wrong starts over just when the cache line has finally arrived.
     #[inline(always)]
     pub(super) fn look(&self, tag: u64) -> usize {
-        let (upper, mut seen) = (upper(tag), WAYS);
-        for (way, name) in self.names.iter().enumerate() {
-            seen = if name.seems(upper) { way } else { seen };
+        let (upper, mut seen) = (upper_word(tag), WAYS);
+        for (way, fingerprint) in self.fingerprints.iter().enumerate() {
+            seen = if fingerprint.may_match(upper) { way } else { seen };
         }
         seen
     }
@@ -185,18 +185,18 @@ impl Guard<'_> {
         // SAFETY: the lock is held for as long as `self` lives, and `&mut self` makes these the only references
         // derived from it.
         let (cells, behind) = unsafe { (&mut *bucket.cells.get(), &mut *bucket.behind.get()) };
-        Keys { names: &bucket.names, cells, behind, common }
+        Keys { fingerprints: &bucket.fingerprints, cells, behind, common }
     }
 
     /// Returns the slot of `tag`, which appeared to be at this place.
     #[inline(always)]
     pub(super) fn find_at(&mut self, seen: usize, tag: u64) -> Option<Slot<'_>> {
         let Self(bucket, common) = *self;
-        if !bucket.names.get(seen).is_some_and(|name| name.is(tag)) {
+        if !bucket.fingerprints.get(seen).is_some_and(|fingerprint| fingerprint.matches(tag)) {
             return self.find(tag);
         }
-        let Keys { names, cells, .. } = self.keys();
-        Some(Slot { name: names.get(seen)?, cell: cells.get_mut(seen)?, common })
+        let Keys { fingerprints, cells, .. } = self.keys();
+        Some(Slot { fingerprint: fingerprints.get(seen)?, cell: cells.get_mut(seen)?, common })
     }
 
     /// Returns the slot of `tag`.
@@ -205,8 +205,8 @@ impl Guard<'_> {
         let Self(bucket, common) = *self;
         // SAFETY: the lock is held for as long as `self` lives, and `&mut self` makes these the only references
         // derived from it.
-        let (name, cell) = unsafe { find(bucket, &common.nodes, tag) }?;
-        Some(Slot { name, cell, common })
+        let (fingerprint, cell) = unsafe { find(bucket, &common.nodes, tag) }?;
+        Some(Slot { fingerprint, cell, common })
     }
 
     /// Returns a slot whose key has expired by `now`.
@@ -233,7 +233,7 @@ impl Guard<'_> {
         let Keys { behind: mut link, common: Common { nodes, .. }, .. } = self.keys();
         // SAFETY: the bucket's lock is held, and each node of its chain is visited once.
         while let Some(node) = unsafe { nodes.get(*link) } {
-            if node.name.is_free() {
+            if node.fingerprint.is_free() {
                 let empty = std::mem::replace(link, node.behind);
                 nodes.give(empty);
             } else {
@@ -245,8 +245,8 @@ impl Guard<'_> {
     /// Removes every key that `moves` selects by the low bits of its tag, together with its state.
     pub(super) fn extract(&mut self, moves: impl Fn(u64) -> bool, mut out: impl FnMut(Entry)) {
         for slot in self.keys().each().filter(|slot| !slot.is_free() && moves(slot.tag())) {
-            out(Entry { tag: slot.tag(), code: slot.name.code(), cell: std::mem::take(slot.cell) });
-            slot.name.clear();
+            out(Entry { tag: slot.tag(), code: slot.fingerprint.code(), cell: std::mem::take(slot.cell) });
+            slot.fingerprint.clear();
         }
         self.prune();
     }
@@ -261,7 +261,7 @@ impl Guard<'_> {
         let link = nodes.take();
         // SAFETY: the node was just taken, and is in no chain yet.
         let Some(node) = (unsafe { nodes.get(link) }) else { return false };
-        node.name.set(entry.tag, entry.code);
+        node.fingerprint.set(entry.tag, entry.code);
         (node.cell, node.behind) = (entry.cell, *behind);
         *behind = link;
         true
@@ -290,25 +290,25 @@ impl Entry {
 
 /// The place of one key.
 pub(super) struct Slot<'a> {
-    name: &'a Name,
+    fingerprint: &'a Fingerprint,
     cell: &'a mut Cell,
     common: &'a Common,
 }
 
 impl Slot<'_> {
     fn is_free(&self) -> bool {
-        self.name.is_free()
+        self.fingerprint.is_free()
     }
 
     /// The low bits of its tag.
     fn tag(&self) -> u64 {
-        self.name.tag()
+        self.fingerprint.tag()
     }
 
     /// The last instant at which its state matters, or somewhat later.
     fn expiry(&mut self) -> u64 {
         match self.words() {
-            Some([instant, _]) => instant.saturating_add(longest(self.name.code())),
+            Some([instant, _]) => instant.saturating_add(longest(self.fingerprint.code())),
             None => self.cell.wide_mut().map_or(0, |wide| wide.expiry),
         }
     }
@@ -325,7 +325,7 @@ impl Slot<'_> {
     #[inline(always)]
     pub(super) fn renew(&mut self, tag: u64, kept: &Kept) -> bool {
         let Some(cell) = self.common.pack(kept) else { return false };
-        self.name.renew(tag, kept.code);
+        self.fingerprint.set_code(tag, kept.code);
         self.cell.replace(cell);
         true
     }
@@ -369,7 +369,7 @@ impl Slot<'_> {
 
     #[inline]
     pub(super) fn put(&mut self, entry: Entry) {
-        self.name.set(entry.tag, entry.code);
+        self.fingerprint.set(entry.tag, entry.code);
         // An expired key's box is dropped with its cell.
         *self.cell = entry.cell;
     }

@@ -12,7 +12,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::name::TAG;
+use super::fingerprint::TAG;
 
 /// How far the table has grown: a generation, and how many of its old buckets have yet to be moved. A
 /// single word, so that both are read and replaced at once.

@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::cell::Cell;
-use super::name::Name;
+use super::fingerprint::Fingerprint;
 use super::sync::{Mutex, OnceLock, UnsafeCell};
 
 /// A node's number; 0 stands for none.
@@ -21,7 +21,7 @@ const SEGMENTS: usize = (Link::BITS - FIRST.ilog2()) as usize;
 /// A node for one more key.
 #[derive(Default)]
 pub(super) struct Node {
-    pub(super) name: Name,
+    pub(super) fingerprint: Fingerprint,
     pub(super) cell: Cell,
     pub(super) behind: Link,
 }
@@ -137,13 +137,13 @@ mod tests {
             let links: Vec<_> = (0..70).map(|_| nodes.take()).collect();
             assert_eq!(links, (1..=70).collect::<Vec<_>>());
             // SAFETY: nothing else knows these nodes.
-            unsafe { nodes.get(70).unwrap().name.set(7, 1) };
+            unsafe { nodes.get(70).unwrap().fingerprint.set(7, 1) };
             nodes.give(70);
             nodes.give(3);
             assert_eq!([nodes.take(), nodes.take(), nodes.take()], [3, 70, 71]);
             // SAFETY: as above.
             let node = unsafe { nodes.get(70).unwrap() };
-            assert_eq!((node.name.is_free(), node.behind), (true, 0));
+            assert_eq!((node.fingerprint.is_free(), node.behind), (true, 0));
             assert!(nodes.bytes() >= 192 * size_of::<Node>());
         });
     }
