@@ -11,8 +11,8 @@ mod batch;
 #[path = "../../../traffik/src/backend/memory/bucket.rs"]
 mod bucket;
 #[allow(dead_code)]
-#[path = "../../../traffik/src/backend/memory/cell.rs"]
-mod cell;
+#[path = "../../../traffik/src/backend/memory/packed_state.rs"]
+mod packed_state;
 #[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/expiry.rs"]
 mod expiry;

@@ -1,13 +1,13 @@
 //! [`MemoryBackend`]: counters in this process.
 //!
 //! One flat table of buckets, each a pair of cache lines with its own one-byte lock and room for six keys: a hit
-//! takes a hash, one bucket and one step. Most states are twelve bytes (`cell.rs`); longer ones are boxed. The table
+//! takes a hash, one bucket and one step. Most states are twelve bytes (`packed_state.rs`); longer ones are boxed. The table
 //! grows by one bucket at a time (linear hashing), drops expired keys as new ones arrive, and never holds more keys
 //! than its capacity. There is no background thread, and no lock spans the table.
 
 mod batch;
 mod bucket;
-mod cell;
+mod packed_state;
 mod counter;
 mod expiry;
 mod gauge;

@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code)]
 
-use super::cell::{Cell, Wide};
+use super::packed_state::{BoxedState, PackedState};
 use super::expiry::{LONGEST, code, longest};
 use super::fingerprint::{Fingerprint, upper_word};
 use super::nodes::{Link, Node, Nodes};
@@ -19,13 +19,13 @@ pub(super) const WAYS: usize = 6;
 #[repr(C, align(128))]
 pub(super) struct Bucket {
     lock: Lock,
-    // Separate from the cells, to fill up the lock's word.
+    // Separate from the states, to fill up the lock's word.
     behind: UnsafeCell<Link>,
     fingerprints: [Fingerprint; WAYS],
-    cells: UnsafeCell<[Cell; WAYS]>,
+    states: UnsafeCell<[PackedState; WAYS]>,
 }
 
-// SAFETY: `behind` and `cells` are accessed only through `Guard`, which holds `lock`, and what they own (boxed
+// SAFETY: `behind` and `states` are accessed only through `Guard`, which holds `lock`, and what they own (boxed
 // states) is `Send`. The other fields are atomics.
 unsafe impl Sync for Bucket {}
 
@@ -39,11 +39,11 @@ pub(super) struct Common {
 impl Common {
     /// Packs a state whose amount fits; returns `None` if its instant does not, or if it has no code.
     #[inline(always)]
-    fn pack(&self, kept: &Kept) -> Option<Cell> {
+    fn pack(&self, kept: &Kept) -> Option<PackedState> {
         let Kept { words: [instant, amount], code, pressure } = *kept;
         // An instant before the epoch wraps to a value that is far too large.
         let since = instant.wrapping_sub(self.epoch);
-        (code != 0 && Cell::fits(since, 0)).then(|| Cell::of(since, amount, pressure))
+        (code != 0 && PackedState::fits(since, 0)).then(|| PackedState::new(since, amount, pressure))
     }
 
     /// The same for any state, which matters until `expiry`.
@@ -52,8 +52,8 @@ impl Common {
             let code = code_until(expiry, words);
             Some((code, self.pack(&Kept { words, code, pressure })?))
         });
-        let (code, cell) = packed.unwrap_or_else(|| (code(0), Cell::wide(Wide { state, expiry }, pressure)));
-        Entry { tag, code, cell }
+        let (code, packed) = packed.unwrap_or_else(|| (code(0), PackedState::boxed(BoxedState { state, expiry }, pressure)));
+        Entry { tag, code, packed }
     }
 }
 
@@ -63,13 +63,13 @@ impl Common {
 pub(super) fn code_until(expiry: u64, [instant, amount]: [u64; 2]) -> u8 {
     // If the first word is not an instant, this wraps to a time that is too long.
     let kept = expiry.wrapping_sub(instant);
-    if Cell::fits(0, amount) && kept < LONGEST { code(kept) } else { 0 }
+    if PackedState::fits(0, amount) && kept < LONGEST { code(kept) } else { 0 }
 }
 
 /// A bucket's keys: six side by side, and the rest in nodes behind.
 struct Keys<'a> {
     fingerprints: &'a [Fingerprint; WAYS],
-    cells: &'a mut [Cell; WAYS],
+    states: &'a mut [PackedState; WAYS],
     behind: &'a mut Link,
     common: &'a Common,
 }
@@ -77,11 +77,11 @@ struct Keys<'a> {
 impl<'a> Keys<'a> {
     /// Iterates over all slots, those in nodes last.
     fn each(self) -> impl Iterator<Item = Slot<'a>> {
-        let Self { fingerprints, cells, behind, common } = self;
-        let here = fingerprints.iter().zip(cells).map(move |(fingerprint, cell)| Slot { fingerprint, cell, common });
+        let Self { fingerprints, states, behind, common } = self;
+        let here = fingerprints.iter().zip(states).map(move |(fingerprint, packed)| Slot { fingerprint, packed, common });
         // SAFETY: the bucket's lock is held for as long as `'a`, and nothing else accesses its nodes.
         let behind = unsafe { chain(*behind, &common.nodes) };
-        here.chain(behind.map(|node| Slot { fingerprint: &node.fingerprint, cell: &mut node.cell, common }))
+        here.chain(behind.map(|node| Slot { fingerprint: &node.fingerprint, packed: &mut node.packed, common }))
     }
 }
 
@@ -89,18 +89,18 @@ impl<'a> Keys<'a> {
 /// memory, even on the inlined path that does not call this.
 ///
 /// # Safety
-/// The caller holds the bucket's lock for as long as `'a`, and no reference to any of its cells or nodes.
+/// The caller holds the bucket's lock for as long as `'a`, and no reference to any of its states or nodes.
 #[inline(never)]
-#[allow(clippy::mut_from_ref, reason = "the bucket's lock is what cells and nodes are borrowed by")]
-unsafe fn find<'a>(bucket: &'a Bucket, nodes: &'a Nodes, tag: u64) -> Option<(&'a Fingerprint, &'a mut Cell)> {
-    // SAFETY: the caller promises to hold the lock, and no reference to any of the cells; `behind` is only copied.
-    let (cells, behind) = unsafe { (&mut *bucket.cells.get(), *bucket.behind.get()) };
-    let mut here = bucket.fingerprints.iter().zip(cells);
+#[allow(clippy::mut_from_ref, reason = "the bucket's lock is what states and nodes are borrowed by")]
+unsafe fn find<'a>(bucket: &'a Bucket, nodes: &'a Nodes, tag: u64) -> Option<(&'a Fingerprint, &'a mut PackedState)> {
+    // SAFETY: the caller promises to hold the lock, and no reference to any of the states; `behind` is only copied.
+    let (states, behind) = unsafe { (&mut *bucket.states.get(), *bucket.behind.get()) };
+    let mut here = bucket.fingerprints.iter().zip(states);
     here.find(|(fingerprint, _)| fingerprint.matches(tag)).or_else(|| {
         // SAFETY: the caller promises to hold the lock, and no reference to any of the nodes.
         let mut behind = unsafe { chain(behind, nodes) };
-        let Node { fingerprint, cell, .. } = behind.find(|node| node.fingerprint.matches(tag))?;
-        Some((&*fingerprint, cell))
+        let Node { fingerprint, packed, .. } = behind.find(|node| node.fingerprint.matches(tag))?;
+        Some((&*fingerprint, packed))
     })
 }
 
@@ -125,7 +125,7 @@ impl Bucket {
             lock: Lock::new(),
             behind: UnsafeCell::new(0),
             fingerprints: Default::default(),
-            cells: UnsafeCell::new(Default::default()),
+            states: UnsafeCell::new(Default::default()),
         }
     }
 
@@ -184,8 +184,8 @@ impl Guard<'_> {
         let Self(bucket, common) = self;
         // SAFETY: the lock is held for as long as `self` lives, and `&mut self` makes these the only references
         // derived from it.
-        let (cells, behind) = unsafe { (&mut *bucket.cells.get(), &mut *bucket.behind.get()) };
-        Keys { fingerprints: &bucket.fingerprints, cells, behind, common }
+        let (states, behind) = unsafe { (&mut *bucket.states.get(), &mut *bucket.behind.get()) };
+        Keys { fingerprints: &bucket.fingerprints, states, behind, common }
     }
 
     /// Returns the slot of `tag`, which appeared to be at this place.
@@ -195,8 +195,8 @@ impl Guard<'_> {
         if !bucket.fingerprints.get(seen).is_some_and(|fingerprint| fingerprint.matches(tag)) {
             return self.find(tag);
         }
-        let Keys { fingerprints, cells, .. } = self.keys();
-        Some(Slot { fingerprint: fingerprints.get(seen)?, cell: cells.get_mut(seen)?, common })
+        let Keys { fingerprints, states, .. } = self.keys();
+        Some(Slot { fingerprint: fingerprints.get(seen)?, packed: states.get_mut(seen)?, common })
     }
 
     /// Returns the slot of `tag`.
@@ -205,8 +205,8 @@ impl Guard<'_> {
         let Self(bucket, common) = *self;
         // SAFETY: the lock is held for as long as `self` lives, and `&mut self` makes these the only references
         // derived from it.
-        let (fingerprint, cell) = unsafe { find(bucket, &common.nodes, tag) }?;
-        Some(Slot { fingerprint, cell, common })
+        let (fingerprint, packed) = unsafe { find(bucket, &common.nodes, tag) }?;
+        Some(Slot { fingerprint, packed, common })
     }
 
     /// Returns a slot whose key has expired by `now`.
@@ -219,7 +219,7 @@ impl Guard<'_> {
     pub(super) fn retain(&mut self, mut keep: impl FnMut(u64, u64, u8) -> bool) -> usize {
         let mut gone = 0;
         for mut slot in self.keys().each().filter(|slot| !slot.is_free()) {
-            if !keep(slot.tag(), slot.expiry(), slot.cell.pressure()) {
+            if !keep(slot.tag(), slot.expiry(), slot.packed.pressure()) {
                 slot.clear();
                 gone += 1;
             }
@@ -245,7 +245,7 @@ impl Guard<'_> {
     /// Removes every key that `moves` selects by the low bits of its tag, together with its state.
     pub(super) fn extract(&mut self, moves: impl Fn(u64) -> bool, mut out: impl FnMut(Entry)) {
         for slot in self.keys().each().filter(|slot| !slot.is_free() && moves(slot.tag())) {
-            out(Entry { tag: slot.tag(), code: slot.fingerprint.code(), cell: std::mem::take(slot.cell) });
+            out(Entry { tag: slot.tag(), code: slot.fingerprint.code(), packed: std::mem::take(slot.packed) });
             slot.fingerprint.clear();
         }
         self.prune();
@@ -262,7 +262,7 @@ impl Guard<'_> {
         // SAFETY: the node was just taken, and is in no chain yet.
         let Some(node) = (unsafe { nodes.get(link) }) else { return false };
         node.fingerprint.set(entry.tag, entry.code);
-        (node.cell, node.behind) = (entry.cell, *behind);
+        (node.packed, node.behind) = (entry.packed, *behind);
         *behind = link;
         true
     }
@@ -272,14 +272,14 @@ impl Guard<'_> {
 pub(super) struct Entry {
     tag: u64,
     code: u8,
-    cell: Cell,
+    packed: PackedState,
 }
 
 impl Entry {
     /// Whether its state did not fit.
     #[cfg(test)]
     pub(super) fn is_boxed(&self) -> bool {
-        self.cell.words().is_none()
+        self.packed.words().is_none()
     }
 
     /// The tag, or its low bits.
@@ -291,7 +291,7 @@ impl Entry {
 /// The place of one key.
 pub(super) struct Slot<'a> {
     fingerprint: &'a Fingerprint,
-    cell: &'a mut Cell,
+    packed: &'a mut PackedState,
     common: &'a Common,
 }
 
@@ -309,14 +309,14 @@ impl Slot<'_> {
     fn expiry(&mut self) -> u64 {
         match self.words() {
             Some([instant, _]) => instant.saturating_add(longest(self.fingerprint.code())),
-            None => self.cell.wide_mut().map_or(0, |wide| wide.expiry),
+            None => self.packed.boxed_mut().map_or(0, |boxed| boxed.expiry),
         }
     }
 
     /// Returns the state, if it is an instant and an amount that fit.
     #[inline(always)]
     pub(super) fn words(&self) -> Option<[u64; 2]> {
-        let [instant, amount] = self.cell.words()?;
+        let [instant, amount] = self.packed.words()?;
         Some([instant.wrapping_add(self.common.epoch), amount])
     }
 
@@ -324,9 +324,9 @@ impl Slot<'_> {
     /// is changed, and they must be [widened](Self::widen).
     #[inline(always)]
     pub(super) fn renew(&mut self, tag: u64, kept: &Kept) -> bool {
-        let Some(cell) = self.common.pack(kept) else { return false };
+        let Some(packed) = self.common.pack(kept) else { return false };
         self.fingerprint.set_code(tag, kept.code);
-        self.cell.replace(cell);
+        self.packed.replace(packed);
         true
     }
 
@@ -340,7 +340,7 @@ impl Slot<'_> {
     /// Sets how near to refusal the key is.
     #[inline(always)]
     pub(super) fn press(&mut self, pressure: u8) {
-        self.cell.press(pressure);
+        self.packed.press(pressure);
     }
 
     /// Takes the state out for a step. Until one is put back, a boxed state is `Empty`, so that a step that panics
@@ -348,18 +348,18 @@ impl Slot<'_> {
     pub(super) fn take_state(&mut self) -> State {
         match self.words() {
             Some(words) => State::Words(words),
-            None => self.cell.wide_mut().map_or(State::Empty, |wide| std::mem::take(&mut wide.state)),
+            None => self.packed.boxed_mut().map_or(State::Empty, |boxed| std::mem::take(&mut boxed.state)),
         }
     }
 
     /// Puts back a state, which matters until `expiry`; `None` if that has not changed.
     pub(super) fn put_state(&mut self, state: State, expiry: Option<u64>, pressure: u8) {
-        let boxed = self.cell.wide_mut();
+        let boxed = self.packed.boxed_mut();
         match (boxed, expiry) {
             // A box is kept as long as its key.
-            (Some(wide), expiry) => {
-                wide.state = state;
-                wide.expiry = expiry.unwrap_or(wide.expiry);
+            (Some(boxed), expiry) => {
+                boxed.state = state;
+                boxed.expiry = expiry.unwrap_or(boxed.expiry);
                 self.press(pressure);
             }
             (None, Some(expiry)) => self.put(self.common.entry(self.tag(), state, expiry, pressure)),
@@ -370,13 +370,13 @@ impl Slot<'_> {
     #[inline]
     pub(super) fn put(&mut self, entry: Entry) {
         self.fingerprint.set(entry.tag, entry.code);
-        // An expired key's box is dropped with its cell.
-        *self.cell = entry.cell;
+        // An expired key's box is dropped with its packed state.
+        *self.packed = entry.packed;
     }
 
     /// Frees the slot.
     pub(super) fn clear(&mut self) {
-        self.put(Entry { tag: 0, code: 0, cell: Cell::default() });
+        self.put(Entry { tag: 0, code: 0, packed: PackedState::default() });
     }
 }
 

@@ -3,7 +3,7 @@
 //! How long a key is kept grows with what is used, and so does its nearness to refusal. Of both, only some leading
 //! bits and their position are stored, which is just what a float has.
 
-use super::cell::Cell;
+use super::packed_state::PackedState;
 use super::expiry::{self, LONGEST, RAISED};
 use super::pressure::Scale;
 use crate::strategy::Account;
@@ -27,7 +27,7 @@ impl Gauged {
     pub(crate) fn new(account: &Account) -> Option<Self> {
         let (total, longest) = (account.total(), account.keep_for(account.total()));
         // Well below the longest, because of the slack.
-        if !Cell::fits(0, total) || longest >= LONGEST / 2 {
+        if !PackedState::fits(0, total) || longest >= LONGEST / 2 {
             return None;
         }
         let [base, slope] = account.pace().map(expiry::ticks);
@@ -46,7 +46,7 @@ impl Gauged {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cell::REFUSED;
+    use super::super::packed_state::REFUSED;
     use super::super::expiry::longest;
     use super::*;
     use crate::rate::Rate;

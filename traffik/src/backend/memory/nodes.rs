@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)]
 
-use super::cell::Cell;
+use super::packed_state::PackedState;
 use super::fingerprint::Fingerprint;
 use super::sync::{Mutex, OnceLock, UnsafeCell};
 
@@ -22,7 +22,7 @@ const SEGMENTS: usize = (Link::BITS - FIRST.ilog2()) as usize;
 #[derive(Default)]
 pub(super) struct Node {
     pub(super) fingerprint: Fingerprint,
-    pub(super) cell: Cell,
+    pub(super) packed: PackedState,
     pub(super) behind: Link,
 }
 

@@ -1,6 +1,6 @@
 //! How near to refusal an account is. A full store evicts keys by this, the fullest accounts first.
 
-use super::cell::REFUSED;
+use super::packed_state::REFUSED;
 use crate::backend::Verdict;
 
 /// At the limit, but not refused yet.

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use super::bucket::Guard;
-use super::cell::REFUSED;
+use super::packed_state::REFUSED;
 use super::load::REACH;
 use super::sync::Ordering::Relaxed;
 use super::table::Table;

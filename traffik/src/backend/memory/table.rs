@@ -9,7 +9,7 @@
 use smallvec::SmallVec;
 
 use super::bucket::{Bucket, Common, Entry, Guard, Slot};
-use super::cell::REFUSED;
+use super::packed_state::REFUSED;
 use super::growth::{Growth, Move, SMALLEST, Shape};
 use super::load::{buckets, is_crowded};
 use super::nodes::Nodes;

@@ -1,4 +1,4 @@
-//! [`Cell`]: a key's state in twelve bytes.
+//! [`PackedState`]: a key's state in twelve bytes.
 //!
 //! Most states are an instant and an amount. The instant has 48 bits of microseconds, counted from the table's epoch,
 //! which is enough for four years either way. The amount has 44 bits, which hold even a bucket with a period of a
@@ -27,33 +27,33 @@ pub(super) const REFUSED: u8 = 7;
 /// A state with its pressure; owns the box, if there is one.
 #[derive(Default)]
 #[repr(C, packed(4))]
-pub(super) struct Cell(u64, u32);
+pub(super) struct PackedState(u64, u32);
 
 /// A state that does not fit.
 #[derive(Default)]
-pub(super) struct Wide {
+pub(super) struct BoxedState {
     pub(super) state: State,
     /// The last instant at which it matters; the state has no instant that a code could count from.
     pub(super) expiry: u64,
 }
 
-impl Cell {
+impl PackedState {
     /// Whether an instant and an amount fit.
     #[inline(always)]
     pub(super) fn fits(instant: u64, amount: u64) -> bool {
         instant >> INSTANT | amount >> AMOUNT == 0
     }
 
-    /// Creates a cell from an instant and an amount that fit.
+    /// Creates one from an instant and an amount that fit.
     #[inline(always)]
-    pub(super) fn of(instant: u64, amount: u64, pressure: u8) -> Self {
+    pub(super) fn new(instant: u64, amount: u64, pressure: u8) -> Self {
         Self(instant | amount << INSTANT, (amount >> LOW) as u32 | u32::from(pressure) << HIGH & PRESSURE)
     }
 
-    /// Creates a cell from any state.
+    /// Creates one from any state.
     #[cold]
-    pub(super) fn wide(wide: Wide, pressure: u8) -> Self {
-        let pointer = Box::into_raw(Box::new(wide)).expose_provenance() as u64;
+    pub(super) fn boxed(state: BoxedState, pressure: u8) -> Self {
+        let pointer = Box::into_raw(Box::new(state)).expose_provenance() as u64;
         Self(pointer, BOXED | u32::from(pressure) << HIGH & PRESSURE)
     }
 
@@ -68,23 +68,23 @@ impl Cell {
         Some([first & ((1 << INSTANT) - 1), first >> INSTANT | high << LOW])
     }
 
-    /// Replaces a cell that is not boxed, without the check that dropping it would make.
+    /// Replaces a state that is not boxed, without the check that dropping it would make.
     #[inline(always)]
     pub(super) fn replace(&mut self, other: Self) {
         std::mem::forget(std::mem::replace(self, other));
     }
 
     /// Returns the boxed state, if it is boxed.
-    pub(super) fn wide_mut(&mut self) -> Option<&mut Wide> {
-        // SAFETY: see `pointer`; the reference lives no longer than the mutable borrow of the cell, which owns the
-        // box.
-        self.pointer().map(|wide| unsafe { &mut *wide })
+    pub(super) fn boxed_mut(&mut self) -> Option<&mut BoxedState> {
+        // SAFETY: see `pointer`; the reference lives no longer than the mutable borrow of the packed state, which owns
+        // the box.
+        self.pointer().map(|boxed| unsafe { &mut *boxed })
     }
 
     /// Returns a pointer to the boxed state.
-    fn pointer(&self) -> Option<*mut Wide> {
-        // `BOXED` is set only by `wide`, together with a pointer from `Box::into_raw` whose provenance was exposed.
-        // No other function changes either of them, and cells are not copied.
+    fn pointer(&self) -> Option<*mut BoxedState> {
+        // `BOXED` is set only by `boxed`, together with a pointer from `Box::into_raw` whose provenance was exposed.
+        // No other function changes either of them, and packed states are not copied.
         (self.1 & BOXED != 0).then(|| std::ptr::with_exposed_provenance_mut(self.0 as usize))
     }
 
@@ -99,12 +99,12 @@ impl Cell {
     }
 }
 
-impl Drop for Cell {
+impl Drop for PackedState {
     #[inline]
     fn drop(&mut self) {
-        if let Some(wide) = self.pointer() {
-            // SAFETY: see `pointer`; the cell is dropped once, and nothing else drops the box.
-            drop(unsafe { Box::from_raw(wide) });
+        if let Some(boxed) = self.pointer() {
+            // SAFETY: see `pointer`; the packed state is dropped once, and nothing else drops the box.
+            drop(unsafe { Box::from_raw(boxed) });
         }
     }
 }
@@ -119,24 +119,24 @@ mod tests {
         fn what_fits_comes_back(instant: u64, amount: u64, shifts in (0..64_u32, 0..64_u32), pressure in 0..8_u8) {
             let (instant, amount) = (instant >> shifts.0, amount >> shifts.1);
             let fits = instant < 1 << 48 && amount < 1 << 44;
-            prop_assert_eq!(Cell::fits(instant, amount), fits);
+            prop_assert_eq!(PackedState::fits(instant, amount), fits);
             if fits {
-                let mut cell = Cell::of(instant, amount, pressure);
-                prop_assert_eq!((cell.words(), cell.pressure()), (Some([instant, amount]), pressure));
-                cell.press(7 - pressure);
-                prop_assert_eq!((cell.words(), cell.pressure()), (Some([instant, amount]), 7 - pressure));
-                prop_assert!(cell.wide_mut().is_none());
+                let mut packed = PackedState::new(instant, amount, pressure);
+                prop_assert_eq!((packed.words(), packed.pressure()), (Some([instant, amount]), pressure));
+                packed.press(7 - pressure);
+                prop_assert_eq!((packed.words(), packed.pressure()), (Some([instant, amount]), 7 - pressure));
+                prop_assert!(packed.boxed_mut().is_none());
             }
         }
 
         #[test]
         fn what_does_not_fit_is_boxed(words: [u64; 2], bytes: Vec<u8>, expiry: u64, pressure in 0..8_u8) {
             for state in [State::Words(words), State::Bytes(bytes)] {
-                let mut cell = Cell::wide(Wide { state: state.clone(), expiry }, pressure);
-                cell.press(7 - pressure);
-                prop_assert_eq!((cell.words(), cell.pressure()), (None, 7 - pressure));
-                let wide = cell.wide_mut();
-                prop_assert_eq!(wide.map(|wide| (wide.state.clone(), wide.expiry)), Some((state, expiry)));
+                let mut packed = PackedState::boxed(BoxedState { state: state.clone(), expiry }, pressure);
+                packed.press(7 - pressure);
+                prop_assert_eq!((packed.words(), packed.pressure()), (None, 7 - pressure));
+                let boxed = packed.boxed_mut();
+                prop_assert_eq!(boxed.map(|boxed| (boxed.state.clone(), boxed.expiry)), Some((state, expiry)));
             }
         }
     }
