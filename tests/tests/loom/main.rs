@@ -74,7 +74,7 @@ mod backend {
             FixedWindow::new().step(state, &Ask::new(op, now, &self.rate, 1))
         }
 
-        pub(crate) fn renew(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
+        pub(crate) fn step_words(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
             let mut state = State::Words(words);
             let verdict = self.step(Op::Hit, now, &mut state);
             Some((verdict, state.words()?))

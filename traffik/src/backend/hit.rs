@@ -127,19 +127,19 @@ impl<'a> Hit<'a> {
     /// Charges an account that is stored as two words; `None` if the result would not be two words.
     #[inline(always)]
     #[cfg(feature = "memory")]
-    pub(crate) fn renew(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
+    pub(crate) fn step_words(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
         match self.policy.account() {
             Some(account) => Some(match account.hit(words, now, self.cost) {
                 Ok(Taken { balance, words, .. }) => (account.tell(&balance), words),
                 Err(balance) => (account.tell(&balance), words),
             }),
-            None => self.renew_other(now, words),
+            None => self.step_words_by_strategy(now, words),
         }
     }
 
     #[inline(never)]
     #[cfg(feature = "memory")]
-    fn renew_other(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
+    fn step_words_by_strategy(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
         let mut state = State::Words(words);
         let verdict = self.step(Op::Hit, now, &mut state);
         Some((verdict, state.words()?))

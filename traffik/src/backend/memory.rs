@@ -32,7 +32,7 @@ use crate::strategy::{Account, Balance, State, Taken};
 #[cfg(feature = "tower")]
 pub(crate) use batch::FEW;
 pub(crate) use gauge::Gauged;
-use step::{Kept, Renewal};
+use step::{NewState, InPlaceStep};
 use table::Table;
 use time::Time;
 
@@ -140,7 +140,7 @@ impl MemoryBackend {
         // The key's cache lines are being fetched while the clock is read.
         let spot = self.0.table.spot(hit.key);
         let now = self.0.clock.now();
-        self.0.table.renew(spot, now, hit).ok_or(now)
+        self.0.table.step_in_place(spot, now, hit).ok_or(now)
     }
 
     /// The same for a key that did not exist at that time.
@@ -154,13 +154,13 @@ impl MemoryBackend {
     /// did.
     #[cfg(feature = "tower")]
     pub(crate) fn hit_few(&self, hits: &[Hit<'_>], verdicts: &mut [Verdict]) -> bool {
-        self.0.table.renew_few(self.0.clock.now(), hits, verdicts)
+        self.0.table.step_few_in_place(self.0.clock.now(), hits, verdicts)
     }
 
     /// The same for accounts.
     #[cfg(feature = "tower")]
     pub(crate) fn hit_accounts(&self, hits: &[AccountHit<'_>], balances: &mut [Balance]) -> bool {
-        self.0.table.renew_few(self.0.clock.now(), hits, balances)
+        self.0.table.step_few_in_place(self.0.clock.now(), hits, balances)
     }
 
     /// The same for two, the most common batch.
@@ -169,7 +169,7 @@ impl MemoryBackend {
     pub(crate) fn hit_two_accounts(&self, a: AccountHit<'_>, b: AccountHit<'_>) -> Option<[Balance; 2]> {
         let spots = self.0.table.spots(a.key, b.key);
         let now = self.0.clock.now();
-        self.0.table.renew_two(spots, now, a, b)
+        self.0.table.step_two_in_place(spots, now, a, b)
     }
 
     /// Decides a single hit, and also returns when.
@@ -209,7 +209,7 @@ pub(crate) struct AccountHit<'a> {
 }
 
 // Not a closure, because closures are not always inlined.
-impl Renewal for AccountHit<'_> {
+impl InPlaceStep for AccountHit<'_> {
     type Outcome = Balance;
 
     #[inline(always)]
@@ -218,12 +218,12 @@ impl Renewal for AccountHit<'_> {
     }
 
     #[inline(always)]
-    fn renew(&self, now: u64, words: [u64; 2]) -> (Balance, Option<Kept>) {
+    fn apply(&self, now: u64, words: [u64; 2]) -> (Balance, Option<NewState>) {
         let Self { gauged, cost, .. } = *self;
         match gauged.account.hit(words, now, cost) {
             Ok(Taken { balance, words, is_exhausted }) => {
                 let (code, pressure) = gauged.read(balance.used(), is_exhausted);
-                (balance, Some(Kept { words, code, pressure }))
+                (balance, Some(NewState { words, code, pressure }))
             }
             Err(balance) => (balance, None),
         }

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::bucket::Guard;
 use super::growth::Shape;
-use super::step::{Kept, Renewal, keep};
+use super::step::{NewState, InPlaceStep, store};
 use super::table::{Spot, Table};
 use crate::backend::{Hit, Op, Verdict};
 use crate::few;
@@ -32,7 +32,7 @@ impl Table {
             }));
             return;
         }
-        if self.renew_all(now, hits, each) {
+        if self.hit_all_in_place(now, hits, each) {
             return;
         }
         let mut locked = self.lock_all(hits);
@@ -44,7 +44,7 @@ impl Table {
             each.clear();
             for (hit, &place) in hits.iter().zip(&locked.places) {
                 let index = locked.indices[place];
-                let (verdict, new) = self.apply(index, &mut locked.guards[place], round, now, hit);
+                let (verdict, new) = self.step_locked(index, &mut locked.guards[place], round, now, hit);
                 if new {
                     inserted = Some(index);
                 }
@@ -58,14 +58,14 @@ impl Table {
     }
 
     /// Charges all hits, if all pass and their keys exist. Returns whether it did.
-    fn renew_all(&self, now: u64, hits: &[Hit<'_>], each: &mut SmallVec<[Verdict; 2]>) -> bool {
+    fn hit_all_in_place(&self, now: u64, hits: &[Hit<'_>], each: &mut SmallVec<[Verdict; 2]>) -> bool {
         each.resize(hits.len(), Verdict::default());
         match hits {
             [a, b] => {
-                let both = self.renew_two(self.spots(a.hash(), b.hash()), now, *a, *b);
+                let both = self.step_two_in_place(self.spots(a.hash(), b.hash()), now, *a, *b);
                 both.map(|both| each.copy_from_slice(&both)).is_some()
             }
-            _ => self.renew_few(now, hits, each),
+            _ => self.step_few_in_place(now, hits, each),
         }
     }
 
@@ -96,36 +96,36 @@ impl Table {
     /// Takes two steps as one, if both keys exist with states of two words, and both have room: the most
     /// common batch. Otherwise leaves both accounts as they were.
     #[inline(always)]
-    pub(super) fn renew_two<R: Renewal + Copy>(
+    pub(super) fn step_two_in_place<S: InPlaceStep + Copy>(
         &self,
         spots: [Spot<'_>; 2],
         now: u64,
-        a: R,
-        b: R,
-    ) -> Option<[R::Outcome; 2]> {
+        a: S,
+        b: S,
+    ) -> Option<[S::Outcome; 2]> {
         if spots[0].index == spots[1].index {
-            return self.renew_beside(now, [a, b]);
+            return self.step_two_in_one_bucket(now, [a, b]);
         }
-        match self.renew_pair(now, [&a, &b], spots) {
+        match self.try_step_two(now, [&a, &b], spots) {
             // Keys that were not found may have been moved meanwhile.
-            None if self.shape() != spots[0].shape => self.renew_beside(now, [a, b]),
+            None if self.shape() != spots[0].shape => self.step_two_in_one_bucket(now, [a, b]),
             outcomes => outcomes,
         }
     }
 
     /// The same for two in one bucket.
     #[inline(never)]
-    fn renew_beside<R: Renewal + Copy>(&self, now: u64, steps: [R; 2]) -> Option<[R::Outcome; 2]> {
-        let mut outcomes = [R::Outcome::default(); 2];
-        self.renew_few(now, &steps, &mut outcomes).then_some(outcomes)
+    fn step_two_in_one_bucket<S: InPlaceStep + Copy>(&self, now: u64, steps: [S; 2]) -> Option<[S::Outcome; 2]> {
+        let mut outcomes = [S::Outcome::default(); 2];
+        self.step_few_in_place(now, &steps, &mut outcomes).then_some(outcomes)
     }
 
     /// The same for any number up to [`FEW`]; of more, none are taken. Returns whether they were.
     #[inline(never)]
-    pub(super) fn renew_few<R: Renewal>(&self, now: u64, steps: &[R], outcomes: &mut [R::Outcome]) -> bool {
+    pub(super) fn step_few_in_place<S: InPlaceStep>(&self, now: u64, steps: &[S], outcomes: &mut [S::Outcome]) -> bool {
         loop {
             let shape = self.shape();
-            if self.renew_in(shape, now, steps, outcomes).is_some() {
+            if self.try_step_few(shape, now, steps, outcomes).is_some() {
                 return true;
             }
             // Keys that were not found may have been moved meanwhile.
@@ -136,12 +136,12 @@ impl Table {
     }
 
     /// The same for a table of this shape; also `None` if the shape has changed.
-    fn renew_in<R: Renewal>(
+    fn try_step_few<S: InPlaceStep>(
         &self,
         shape: Shape,
         now: u64,
-        steps: &[R],
-        outcomes: &mut [R::Outcome],
+        steps: &[S],
+        outcomes: &mut [S::Outcome],
     ) -> Option<()> {
         let mut order: [usize; FEW] = std::array::from_fn(|at| at);
         let order = order.get_mut(..steps.len())?;
@@ -166,19 +166,19 @@ impl Table {
         if self.shape() != shape {
             return None;
         }
-        let mut after = [Kept::default(); FEW];
+        let mut after = [NewState::default(); FEW];
         for (at, step) in steps.iter().enumerate() {
             let words = guards[holders[at]].as_mut()?.find(step.tag())?.words()?;
-            let (outcome, kept) = step.renew(now, words);
+            let (outcome, new) = step.apply(now, words);
             *outcomes.get_mut(at)? = outcome;
-            after[at] = kept?;
+            after[at] = new?;
         }
         // Nothing can fail from here on: each key was found a moment ago, under the lock that is still held.
         for (at, (step, outcome)) in steps.iter().zip(&*outcomes).enumerate() {
             let slot = guards[holders[at]].as_mut().and_then(|guard| guard.find(step.tag()));
             debug_assert!(slot.is_some());
             if let Some(slot) = slot {
-                keep(slot, now, step, *outcome, &after[at]);
+                store(slot, now, step, *outcome, &after[at]);
             }
         }
         Some(())
@@ -186,12 +186,12 @@ impl Table {
 
     /// Takes two steps in different buckets, if the table still has the shape in which they were found.
     #[inline(always)]
-    fn renew_pair<R: Renewal>(
+    fn try_step_two<S: InPlaceStep>(
         &self,
         now: u64,
-        [a, b]: [&R; 2],
+        [a, b]: [&S; 2],
         [first, second]: [Spot<'_>; 2],
-    ) -> Option<[R::Outcome; 2]> {
+    ) -> Option<[S::Outcome; 2]> {
         let (seen_a, seen_b) = (first.bucket.look(a.tag()), second.bucket.look(b.tag()));
         let (mut guard_a, mut guard_b);
         if first.index < second.index {
@@ -205,16 +205,16 @@ impl Table {
             return None;
         }
         let (slot_a, slot_b) = (guard_a.find_at(seen_a, a.tag())?, guard_b.find_at(seen_b, b.tag())?);
-        let (of_a, kept_a) = a.renew(now, slot_a.words()?);
-        let (of_b, kept_b) = b.renew(now, slot_b.words()?);
-        let (kept_a, kept_b) = (kept_a?, kept_b?);
-        keep(slot_a, now, a, of_a, &kept_a);
-        keep(slot_b, now, b, of_b, &kept_b);
+        let (of_a, new_a) = a.apply(now, slot_a.words()?);
+        let (of_b, new_b) = b.apply(now, slot_b.words()?);
+        let (new_a, new_b) = (new_a?, new_b?);
+        store(slot_a, now, a, of_a, &new_a);
+        store(slot_b, now, b, of_b, &new_b);
         Some([of_a, of_b])
     }
 
     /// Takes one step under the bucket's lock; returns whether a key was added.
-    fn apply(&self, home: usize, guard: &mut Guard<'_>, op: Op, now: u64, hit: &Hit<'_>) -> (Verdict, bool) {
+    fn step_locked(&self, home: usize, guard: &mut Guard<'_>, op: Op, now: u64, hit: &Hit<'_>) -> (Verdict, bool) {
         let (tag, step) = (hit.hash(), |state: &mut State| hit.step(op, now, state));
         match guard.find(tag) {
             Some(slot) => (self.step(slot, op, now, step), false),

@@ -9,7 +9,7 @@ use super::packed_state::{BoxedState, PackedState};
 use super::expiry::{LONGEST, code, longest};
 use super::fingerprint::{Fingerprint, upper_word};
 use super::nodes::{Link, Node, Nodes};
-use super::step::Kept;
+use super::step::NewState;
 use super::sync::{Lock, UnsafeCell};
 use crate::strategy::State;
 
@@ -39,8 +39,8 @@ pub(super) struct Common {
 impl Common {
     /// Packs a state whose amount fits; returns `None` if its instant does not, or if it has no code.
     #[inline(always)]
-    fn pack(&self, kept: &Kept) -> Option<PackedState> {
-        let Kept { words: [instant, amount], code, pressure } = *kept;
+    fn pack(&self, new: &NewState) -> Option<PackedState> {
+        let NewState { words: [instant, amount], code, pressure } = *new;
         // An instant before the epoch wraps to a value that is far too large.
         let since = instant.wrapping_sub(self.epoch);
         (code != 0 && PackedState::fits(since, 0)).then(|| PackedState::new(since, amount, pressure))
@@ -50,7 +50,7 @@ impl Common {
     pub(super) fn entry(&self, tag: u64, state: State, expiry: u64, pressure: u8) -> Entry {
         let packed = state.words().and_then(|words| {
             let code = code_until(expiry, words);
-            Some((code, self.pack(&Kept { words, code, pressure })?))
+            Some((code, self.pack(&NewState { words, code, pressure })?))
         });
         let (code, packed) = packed.unwrap_or_else(|| (code(0), PackedState::boxed(BoxedState { state, expiry }, pressure)));
         Entry { tag, code, packed }
@@ -321,11 +321,11 @@ impl Slot<'_> {
     }
 
     /// Replaces the slot's words, given the slot's own tag; returns whether the new ones fit. If not, nothing
-    /// is changed, and they must be [widened](Self::widen).
+    /// is changed, and they must be [boxed](Self::replace_boxed).
     #[inline(always)]
-    pub(super) fn renew(&mut self, tag: u64, kept: &Kept) -> bool {
-        let Some(packed) = self.common.pack(kept) else { return false };
-        self.fingerprint.set_code(tag, kept.code);
+    pub(super) fn try_replace(&mut self, tag: u64, new: &NewState) -> bool {
+        let Some(packed) = self.common.pack(new) else { return false };
+        self.fingerprint.set_code(tag, new.code);
         self.packed.replace(packed);
         true
     }
@@ -333,7 +333,7 @@ impl Slot<'_> {
     /// The same for words that do not fit, which matter until `expiry`. They are passed by value: a pointer would
     /// force them into memory for those that do fit, too.
     #[cold]
-    pub(super) fn widen(mut self, first: u64, second: u64, expiry: u64, pressure: u8) {
+    pub(super) fn replace_boxed(mut self, first: u64, second: u64, expiry: u64, pressure: u8) {
         self.put(self.common.entry(self.tag(), State::Words([first, second]), expiry, pressure));
     }
 

@@ -11,23 +11,23 @@ pub(super) trait Step: FnOnce(&mut State) -> Verdict {}
 impl<F: FnOnce(&mut State) -> Verdict> Step for F {}
 
 /// A step from two words to two words.
-pub(super) trait Renewal {
+pub(super) trait InPlaceStep {
     /// The result of the step.
     type Outcome: Copy + Default;
 
     /// The tag of the key whose words they are.
     fn tag(&self) -> u64;
 
-    /// Returns the outcome, and what is to be kept; `None` if the step is refused and everything stays.
-    fn renew(&self, now: u64, words: [u64; 2]) -> (Self::Outcome, Option<Kept>);
+    /// Returns the outcome, and the new state; `None` if the step is refused and everything stays.
+    fn apply(&self, now: u64, words: [u64; 2]) -> (Self::Outcome, Option<NewState>);
 
-    /// The last instant at which what is kept matters.
+    /// The last instant at which the new state matters.
     fn expiry(&self, now: u64, outcome: Self::Outcome, words: [u64; 2]) -> u64;
 }
 
-/// What a step leaves behind.
+/// The state that a step leaves behind.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Kept {
+pub(super) struct NewState {
     pub(super) words: [u64; 2],
     /// How long it matters after the first word, which is an instant, as a code; 0 if it is not one, or if the second
     /// word does not fit.
@@ -36,7 +36,7 @@ pub(super) struct Kept {
     pub(super) pressure: u8,
 }
 
-impl Renewal for Hit<'_> {
+impl InPlaceStep for Hit<'_> {
     type Outcome = Verdict;
 
     #[inline(always)]
@@ -45,11 +45,11 @@ impl Renewal for Hit<'_> {
     }
 
     #[inline(always)]
-    fn renew(&self, now: u64, words: [u64; 2]) -> (Verdict, Option<Kept>) {
-        match Hit::renew(self, now, words) {
+    fn apply(&self, now: u64, words: [u64; 2]) -> (Verdict, Option<NewState>) {
+        match Hit::step_words(self, now, words) {
             Some((verdict, words)) if verdict.admitted => {
                 let code = code_until(expiry(now, &verdict), words);
-                (verdict, Some(Kept { words, code, pressure: pressure(&verdict) }))
+                (verdict, Some(NewState { words, code, pressure: pressure(&verdict) }))
             }
             other => (other.map_or_else(Verdict::default, |(verdict, _)| verdict), None),
         }
@@ -60,11 +60,11 @@ impl Renewal for Hit<'_> {
     }
 }
 
-/// Stores what a step left behind in its key's slot.
+/// Stores the state that a step left behind in its key's slot.
 #[inline(always)]
-pub(super) fn keep<R: Renewal>(mut slot: Slot<'_>, now: u64, step: &R, outcome: R::Outcome, kept: &Kept) {
-    if !slot.renew(step.tag(), kept) {
-        slot.widen(kept.words[0], kept.words[1], step.expiry(now, outcome, kept.words), kept.pressure);
+pub(super) fn store<S: InPlaceStep>(mut slot: Slot<'_>, now: u64, step: &S, outcome: S::Outcome, new: &NewState) {
+    if !slot.try_replace(step.tag(), new) {
+        slot.replace_boxed(new.words[0], new.words[1], step.expiry(now, outcome, new.words), new.pressure);
     }
 }
 

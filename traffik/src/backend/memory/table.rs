@@ -14,7 +14,7 @@ use super::growth::{Growth, Move, SMALLEST, Shape};
 use super::load::{buckets, is_crowded};
 use super::nodes::Nodes;
 use super::pressure::pressure;
-use super::step::{Renewal, Step, expiry, keep};
+use super::step::{InPlaceStep, Step, expiry, store};
 use super::sync::{AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering};
 use crate::backend::{Op, Verdict};
 use crate::strategy::State;
@@ -166,13 +166,13 @@ impl Table {
 
     /// The same for a step that only goes from two words to two words; `None` if there are none.
     #[inline(always)]
-    pub(super) fn renew<R: Renewal>(&self, spot: Spot<'_>, now: u64, step: &R) -> Option<R::Outcome> {
+    pub(super) fn step_in_place<S: InPlaceStep>(&self, spot: Spot<'_>, now: u64, step: &S) -> Option<S::Outcome> {
         let seen = spot.bucket.look(step.tag());
         let (_, mut guard) = self.lock(step.tag(), spot);
         let mut slot = guard.find_at(seen, step.tag())?;
-        let (outcome, kept) = step.renew(now, slot.words()?);
-        match kept {
-            Some(kept) => keep(slot, now, step, outcome, &kept),
+        let (outcome, new) = step.apply(now, slot.words()?);
+        match new {
+            Some(new) => store(slot, now, step, outcome, &new),
             None => slot.press(REFUSED),
         }
         Some(outcome)
