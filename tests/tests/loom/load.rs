@@ -13,4 +13,4 @@ pub(super) fn is_crowded(keys: usize, buckets: usize) -> bool {
 }
 
 /// How many buckets an eviction searches: the two that a scenario uses, and one more.
-pub(super) const REACH: usize = 3;
+pub(super) const SEARCHED_BUCKETS: usize = 3;

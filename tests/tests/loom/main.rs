@@ -31,8 +31,8 @@ mod fingerprint;
 #[path = "../../../traffik/src/backend/memory/nodes.rs"]
 mod nodes;
 #[allow(dead_code)]
-#[path = "../../../traffik/src/backend/memory/pressure.rs"]
-mod pressure;
+#[path = "../../../traffik/src/backend/memory/eviction_rank.rs"]
+mod eviction_rank;
 #[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/reclaim.rs"]
 mod reclaim;

@@ -16,7 +16,7 @@ mod load;
 mod lock;
 mod fingerprint;
 mod nodes;
-mod pressure;
+mod eviction_rank;
 mod reclaim;
 mod step;
 mod sync;
@@ -222,8 +222,8 @@ impl InPlaceStep for AccountHit<'_> {
         let Self { gauged, cost, .. } = *self;
         match gauged.account.hit(words, now, cost) {
             Ok(Taken { balance, words, is_exhausted }) => {
-                let (code, pressure) = gauged.read(balance.used(), is_exhausted);
-                (balance, Some(NewState { words, code, pressure }))
+                let (code, rank) = gauged.read(balance.used(), is_exhausted);
+                (balance, Some(NewState { words, code, rank }))
             }
             Err(balance) => (balance, None),
         }

@@ -40,19 +40,19 @@ impl Common {
     /// Packs a state whose amount fits; returns `None` if its instant does not, or if it has no code.
     #[inline(always)]
     fn pack(&self, new: &NewState) -> Option<PackedState> {
-        let NewState { words: [instant, amount], code, pressure } = *new;
+        let NewState { words: [instant, amount], code, rank } = *new;
         // An instant before the epoch wraps to a value that is far too large.
         let since = instant.wrapping_sub(self.epoch);
-        (code != 0 && PackedState::fits(since, 0)).then(|| PackedState::new(since, amount, pressure))
+        (code != 0 && PackedState::fits(since, 0)).then(|| PackedState::new(since, amount, rank))
     }
 
     /// The same for any state, which matters until `expiry`.
-    pub(super) fn entry(&self, tag: u64, state: State, expiry: u64, pressure: u8) -> Entry {
+    pub(super) fn entry(&self, tag: u64, state: State, expiry: u64, rank: u8) -> Entry {
         let packed = state.words().and_then(|words| {
             let code = code_until(expiry, words);
-            Some((code, self.pack(&NewState { words, code, pressure })?))
+            Some((code, self.pack(&NewState { words, code, rank })?))
         });
-        let (code, packed) = packed.unwrap_or_else(|| (code(0), PackedState::boxed(BoxedState { state, expiry }, pressure)));
+        let (code, packed) = packed.unwrap_or_else(|| (code(0), PackedState::boxed(BoxedState { state, expiry }, rank)));
         Entry { tag, code, packed }
     }
 }
@@ -214,12 +214,12 @@ impl Guard<'_> {
         self.keys().each().find_map(|mut slot| (!slot.is_free() && slot.expiry() < now).then_some(slot))
     }
 
-    /// Passes every key (the low bits of its tag, expiry, pressure) to `keep`, and drops those for which it returns
+    /// Passes every key (the low bits of its tag, expiry, rank) to `keep`, and drops those for which it returns
     /// `false`. Nodes that become empty are freed. Returns how many keys were dropped.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(u64, u64, u8) -> bool) -> usize {
         let mut gone = 0;
         for mut slot in self.keys().each().filter(|slot| !slot.is_free()) {
-            if !keep(slot.tag(), slot.expiry(), slot.packed.pressure()) {
+            if !keep(slot.tag(), slot.expiry(), slot.packed.rank()) {
                 slot.clear();
                 gone += 1;
             }
@@ -333,14 +333,14 @@ impl Slot<'_> {
     /// The same for words that do not fit, which matter until `expiry`. They are passed by value: a pointer would
     /// force them into memory for those that do fit, too.
     #[cold]
-    pub(super) fn replace_boxed(mut self, first: u64, second: u64, expiry: u64, pressure: u8) {
-        self.put(self.common.entry(self.tag(), State::Words([first, second]), expiry, pressure));
+    pub(super) fn replace_boxed(mut self, first: u64, second: u64, expiry: u64, rank: u8) {
+        self.put(self.common.entry(self.tag(), State::Words([first, second]), expiry, rank));
     }
 
-    /// Sets how near to refusal the key is.
+    /// Sets the eviction rank: how near to refusal the key is.
     #[inline(always)]
-    pub(super) fn press(&mut self, pressure: u8) {
-        self.packed.press(pressure);
+    pub(super) fn set_rank(&mut self, rank: u8) {
+        self.packed.set_rank(rank);
     }
 
     /// Takes the state out for a step. Until one is put back, a boxed state is `Empty`, so that a step that panics
@@ -353,17 +353,17 @@ impl Slot<'_> {
     }
 
     /// Puts back a state, which matters until `expiry`; `None` if that has not changed.
-    pub(super) fn put_state(&mut self, state: State, expiry: Option<u64>, pressure: u8) {
+    pub(super) fn put_state(&mut self, state: State, expiry: Option<u64>, rank: u8) {
         let boxed = self.packed.boxed_mut();
         match (boxed, expiry) {
             // A box is kept as long as its key.
             (Some(boxed), expiry) => {
                 boxed.state = state;
                 boxed.expiry = expiry.unwrap_or(boxed.expiry);
-                self.press(pressure);
+                self.set_rank(rank);
             }
-            (None, Some(expiry)) => self.put(self.common.entry(self.tag(), state, expiry, pressure)),
-            (None, None) => self.press(pressure),
+            (None, Some(expiry)) => self.put(self.common.entry(self.tag(), state, expiry, rank)),
+            (None, None) => self.set_rank(rank),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use super::packed_state::PackedState;
 use super::expiry::{self, LONGEST, RAISED};
-use super::pressure::Scale;
+use super::eviction_rank::RankScale;
 use crate::strategy::Account;
 
 /// An account, with what its keys' codes are derived from, computed once.
@@ -16,7 +16,7 @@ pub(crate) struct Gauged {
     base: f64,
     /// Ticks that each used unit adds.
     slope: f64,
-    scale: Scale,
+    scale: RankScale,
 }
 
 /// More than a float's rounding error can be, in ticks.
@@ -31,7 +31,7 @@ impl Gauged {
             return None;
         }
         let [base, slope] = account.pace().map(expiry::ticks);
-        Some(Self { account: *account, base: base + RAISED + SLACK, slope, scale: Scale::of(total) })
+        Some(Self { account: *account, base: base + RAISED + SLACK, slope, scale: RankScale::of(total) })
     }
 
     /// Returns how long a key with this usage is kept, as a code, and how near to refusal it is. The usage is at
@@ -40,7 +40,7 @@ impl Gauged {
     pub(super) fn read(&self, used: u64, is_exhausted: bool) -> (u8, u8) {
         // Exact: below 2^44, like any total that fits. Signed, because that conversion is a single step.
         let used = used as i64 as f64;
-        (expiry::code_of(used * self.slope + self.base), self.scale.pressure_of(used, is_exhausted))
+        (expiry::code_of(used * self.slope + self.base), self.scale.rank_of_float(used, is_exhausted))
     }
 }
 
@@ -72,11 +72,11 @@ mod tests {
                 let Some(gauge) = Gauged::new(&account) else { continue };
                 for used in [0, 1, (account.total() as f64 * part) as u64, account.total()] {
                     let used = used.min(account.total());
-                    let (kept, (code, pressure)) = (account.keep_for(used), gauge.read(used, false));
+                    let (kept, (code, rank)) = (account.keep_for(used), gauge.read(used, false));
                     let wanted = expiry::code(kept);
                     prop_assert!(longest(code) >= kept, "{kept} of {strategy:?} is kept for {}", longest(code));
                     prop_assert!(code == wanted || code == expiry::code(kept + (1 << 14)), "{code}, not {wanted}");
-                    prop_assert_eq!(pressure, Scale::of(account.total()).pressure(used, false));
+                    prop_assert_eq!(rank, RankScale::of(account.total()).rank(used, false));
                     prop_assert_eq!(gauge.read(used, true).1, REFUSED - 1);
                 }
             }

@@ -1,4 +1,4 @@
-//! How full buckets are kept, and how far a search for a victim goes.
+//! How full buckets are kept, and how far a search for a key to evict goes.
 
 /// Keys per bucket that the table aims at: of six slots, one is usually free for the next key.
 const LOAD: usize = 5;
@@ -14,4 +14,4 @@ pub(super) fn is_crowded(keys: usize, buckets: usize) -> bool {
 }
 
 /// Buckets searched for a key to evict: all of the smallest table.
-pub(super) const REACH: usize = 256;
+pub(super) const SEARCHED_BUCKETS: usize = 256;

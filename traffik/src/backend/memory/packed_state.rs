@@ -16,15 +16,15 @@ const LOW: u32 = u64::BITS - INSTANT;
 /// The remaining bits, in the second word.
 const HIGH: u32 = AMOUNT - LOW;
 /// Above those: how near to refusal the key is, from 0 (full account).
-const PRESSURE: u32 = 7 << HIGH;
+const RANK: u32 = 7 << HIGH;
 /// Flags that the first word is a pointer.
 const BOXED: u32 = 1 << 31;
 
-/// The pressure of a key that was refused the last time, which is evicted last. A key that has merely used up its
+/// The eviction rank of a key that was refused the last time, which is evicted last. A key that has merely used up its
 /// limit is a step below, because anyone can make up fresh keys and get them there with one request each.
 pub(super) const REFUSED: u8 = 7;
 
-/// A state with its pressure; owns the box, if there is one.
+/// A state with its key's eviction rank; owns the box, if there is one.
 #[derive(Default)]
 #[repr(C, packed(4))]
 pub(super) struct PackedState(u64, u32);
@@ -46,15 +46,15 @@ impl PackedState {
 
     /// Creates one from an instant and an amount that fit.
     #[inline(always)]
-    pub(super) fn new(instant: u64, amount: u64, pressure: u8) -> Self {
-        Self(instant | amount << INSTANT, (amount >> LOW) as u32 | u32::from(pressure) << HIGH & PRESSURE)
+    pub(super) fn new(instant: u64, amount: u64, rank: u8) -> Self {
+        Self(instant | amount << INSTANT, (amount >> LOW) as u32 | u32::from(rank) << HIGH & RANK)
     }
 
     /// Creates one from any state.
     #[cold]
-    pub(super) fn boxed(state: BoxedState, pressure: u8) -> Self {
+    pub(super) fn boxed(state: BoxedState, rank: u8) -> Self {
         let pointer = Box::into_raw(Box::new(state)).expose_provenance() as u64;
-        Self(pointer, BOXED | u32::from(pressure) << HIGH & PRESSURE)
+        Self(pointer, BOXED | u32::from(rank) << HIGH & RANK)
     }
 
     /// Returns the instant and the amount, unless the state is boxed.
@@ -89,13 +89,13 @@ impl PackedState {
     }
 
     #[inline]
-    pub(super) fn pressure(&self) -> u8 {
-        ((self.1 & PRESSURE) >> HIGH) as u8
+    pub(super) fn rank(&self) -> u8 {
+        ((self.1 & RANK) >> HIGH) as u8
     }
 
     #[inline]
-    pub(super) fn press(&mut self, pressure: u8) {
-        self.1 = self.1 & !PRESSURE | u32::from(pressure) << HIGH & PRESSURE;
+    pub(super) fn set_rank(&mut self, rank: u8) {
+        self.1 = self.1 & !RANK | u32::from(rank) << HIGH & RANK;
     }
 }
 
@@ -116,25 +116,25 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_fits_comes_back(instant: u64, amount: u64, shifts in (0..64_u32, 0..64_u32), pressure in 0..8_u8) {
+        fn what_fits_comes_back(instant: u64, amount: u64, shifts in (0..64_u32, 0..64_u32), rank in 0..8_u8) {
             let (instant, amount) = (instant >> shifts.0, amount >> shifts.1);
             let fits = instant < 1 << 48 && amount < 1 << 44;
             prop_assert_eq!(PackedState::fits(instant, amount), fits);
             if fits {
-                let mut packed = PackedState::new(instant, amount, pressure);
-                prop_assert_eq!((packed.words(), packed.pressure()), (Some([instant, amount]), pressure));
-                packed.press(7 - pressure);
-                prop_assert_eq!((packed.words(), packed.pressure()), (Some([instant, amount]), 7 - pressure));
+                let mut packed = PackedState::new(instant, amount, rank);
+                prop_assert_eq!((packed.words(), packed.rank()), (Some([instant, amount]), rank));
+                packed.set_rank(7 - rank);
+                prop_assert_eq!((packed.words(), packed.rank()), (Some([instant, amount]), 7 - rank));
                 prop_assert!(packed.boxed_mut().is_none());
             }
         }
 
         #[test]
-        fn what_does_not_fit_is_boxed(words: [u64; 2], bytes: Vec<u8>, expiry: u64, pressure in 0..8_u8) {
+        fn what_does_not_fit_is_boxed(words: [u64; 2], bytes: Vec<u8>, expiry: u64, rank in 0..8_u8) {
             for state in [State::Words(words), State::Bytes(bytes)] {
-                let mut packed = PackedState::boxed(BoxedState { state: state.clone(), expiry }, pressure);
-                packed.press(7 - pressure);
-                prop_assert_eq!((packed.words(), packed.pressure()), (None, 7 - pressure));
+                let mut packed = PackedState::boxed(BoxedState { state: state.clone(), expiry }, rank);
+                packed.set_rank(7 - rank);
+                prop_assert_eq!((packed.words(), packed.rank()), (None, 7 - rank));
                 let boxed = packed.boxed_mut();
                 prop_assert_eq!(boxed.map(|boxed| (boxed.state.clone(), boxed.expiry)), Some((state, expiry)));
             }

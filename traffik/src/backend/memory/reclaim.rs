@@ -5,14 +5,14 @@ use std::cmp::Ordering;
 
 use super::bucket::Guard;
 use super::packed_state::REFUSED;
-use super::load::REACH;
+use super::load::SEARCHED_BUCKETS;
 use super::sync::Ordering::Relaxed;
 use super::table::Table;
 
-/// Keys examined before the best victim so far is taken.
-const LOOK: usize = 32;
-/// Keys examined before a refused key may be the victim.
-const LOOK_FAR: usize = 256;
+/// Keys examined before the best candidate so far is evicted.
+const EXAMINED: usize = 32;
+/// Keys examined before a refused key may be evicted.
+const EXAMINED_IF_REFUSED: usize = 256;
 
 impl Table {
     /// Drops the expired keys of one bucket, unless it is locked.
@@ -43,16 +43,16 @@ impl Table {
     pub(super) fn make_room(&self, home: usize, own: &mut Guard<'_>, now: u64, held: usize) {
         let shape = self.shape();
         let (size, own_number) = (self.growth.size(shape), self.growth.number(shape, home));
-        let mut best = Victim::default();
+        let mut best = EvictionCandidate::default();
         if self.sweep_locked(own, now) > 0 {
             return;
         }
-        best.look(home, own);
+        best.consider(home, own);
         // All keys held, if there are fewer: a small table is mostly empty.
-        let (near, far) = (LOOK.min(held), LOOK_FAR.min(held));
-        for step in 1..size.min(REACH) {
-            let is_mild = best.key.is_some_and(|(pressure, ..)| pressure < REFUSED);
-            if best.seen >= far || is_mild && best.seen >= near {
+        let (near, far) = (EXAMINED.min(held), EXAMINED_IF_REFUSED.min(held));
+        for step in 1..size.min(SEARCHED_BUCKETS) {
+            let is_mild = best.key.is_some_and(|(rank, ..)| rank < REFUSED);
+            if best.examined >= far || is_mild && best.examined >= near {
                 break;
             }
             // One to the right, one to the left, two to the right.
@@ -64,7 +64,7 @@ impl Table {
             if self.sweep_locked(&mut guard, now) > 0 {
                 return;
             }
-            best.look(index, &mut guard);
+            best.consider(index, &mut guard);
         }
         let Some((.., index, tag)) = best.key else { return };
         let dropped = if index == home {
@@ -73,18 +73,18 @@ impl Table {
             self.bucket(index).try_lock(&self.common).is_some_and(|mut guard| self.drop_key(&mut guard, tag))
         };
         if !dropped {
-            // The victim's bucket is in use at this moment: evict the mildest key of our own bucket instead.
-            let mut mildest = Victim::default();
-            mildest.look(home, own);
-            if let Some((.., victim)) = mildest.key {
-                self.drop_key(own, victim);
+            // The candidate's bucket is in use at this moment: evict the mildest key of our own bucket instead.
+            let mut mildest = EvictionCandidate::default();
+            mildest.consider(home, own);
+            if let Some((.., evicted)) = mildest.key {
+                self.drop_key(own, evicted);
             }
         }
     }
 
     /// Drops one key of a bucket.
-    fn drop_key(&self, guard: &mut Guard<'_>, victim: u64) -> bool {
-        let keys = guard.retain(|tag, _, _| tag != victim);
+    fn drop_key(&self, guard: &mut Guard<'_>, evicted: u64) -> bool {
+        let keys = guard.retain(|tag, _, _| tag != evicted);
         self.count.fetch_sub(keys, Relaxed);
         keys > 0
     }
@@ -93,27 +93,27 @@ impl Table {
 /// The key to drop: the one nearest to a full account, and among those the first to expire; among refused ones, the
 /// last.
 #[derive(Default)]
-struct Victim {
-    /// Pressure, rank among those of equal pressure, bucket and tag.
+struct EvictionCandidate {
+    /// Rank, order among those of equal rank, bucket and tag.
     key: Option<(u8, u64, usize, u64)>,
     /// How many keys tied with it.
-    level: u64,
+    ties: u64,
     /// How many keys were examined.
-    seen: usize,
+    examined: usize,
 }
 
-impl Victim {
-    fn look(&mut self, index: usize, guard: &mut Guard<'_>) {
-        guard.retain(|tag, expiry, pressure| {
-            self.seen += 1;
-            let rank = if pressure < REFUSED { expiry } else { u64::MAX - expiry };
+impl EvictionCandidate {
+    fn consider(&mut self, index: usize, guard: &mut Guard<'_>) {
+        guard.retain(|tag, expiry, rank| {
+            self.examined += 1;
+            let tie_break = if rank < REFUSED { expiry } else { u64::MAX - expiry };
             let order =
-                self.key.map_or(Ordering::Less, |(least, first, ..)| (pressure, rank).cmp(&(least, first)));
-            self.level = if order.is_lt() { 1 } else { self.level + u64::from(order.is_eq()) };
+                self.key.map_or(Ordering::Less, |(least, first, ..)| (rank, tie_break).cmp(&(least, first)));
+            self.ties = if order.is_lt() { 1 } else { self.ties + u64::from(order.is_eq()) };
             // All ties are equally likely to win: a tag's low bits, which a bucket's keys do not have in common, are
             // as random as a die.
-            if order.is_lt() || (order.is_eq() && tag % self.level == 0) {
-                self.key = Some((pressure, rank, index, tag));
+            if order.is_lt() || (order.is_eq() && tag % self.ties == 0) {
+                self.key = Some((rank, tie_break, index, tag));
             }
             true
         });

@@ -1,7 +1,7 @@
 //! Steps on a key's state, taken under the lock of its bucket.
 
 use super::bucket::{Slot, code_until};
-use super::pressure::pressure;
+use super::eviction_rank::eviction_rank;
 use crate::backend::{Hit, Verdict};
 use crate::strategy::State;
 
@@ -32,8 +32,8 @@ pub(super) struct NewState {
     /// How long it matters after the first word, which is an instant, as a code; 0 if it is not one, or if the second
     /// word does not fit.
     pub(super) code: u8,
-    /// How near the account is to refusal.
-    pub(super) pressure: u8,
+    /// The eviction rank: how near the account is to refusal.
+    pub(super) rank: u8,
 }
 
 impl InPlaceStep for Hit<'_> {
@@ -49,7 +49,7 @@ impl InPlaceStep for Hit<'_> {
         match Hit::step_words(self, now, words) {
             Some((verdict, words)) if verdict.admitted => {
                 let code = code_until(expiry(now, &verdict), words);
-                (verdict, Some(NewState { words, code, pressure: pressure(&verdict) }))
+                (verdict, Some(NewState { words, code, rank: eviction_rank(&verdict) }))
             }
             other => (other.map_or_else(Verdict::default, |(verdict, _)| verdict), None),
         }
@@ -64,7 +64,7 @@ impl InPlaceStep for Hit<'_> {
 #[inline(always)]
 pub(super) fn store<S: InPlaceStep>(mut slot: Slot<'_>, now: u64, step: &S, outcome: S::Outcome, new: &NewState) {
     if !slot.try_replace(step.tag(), new) {
-        slot.replace_boxed(new.words[0], new.words[1], step.expiry(now, outcome, new.words), new.pressure);
+        slot.replace_boxed(new.words[0], new.words[1], step.expiry(now, outcome, new.words), new.rank);
     }
 }
 

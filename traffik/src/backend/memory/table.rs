@@ -13,7 +13,7 @@ use super::packed_state::REFUSED;
 use super::growth::{Growth, Move, SMALLEST, Shape};
 use super::load::{buckets, is_crowded};
 use super::nodes::Nodes;
-use super::pressure::pressure;
+use super::eviction_rank::eviction_rank;
 use super::step::{InPlaceStep, Step, expiry, store};
 use super::sync::{AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering};
 use crate::backend::{Op, Verdict};
@@ -173,7 +173,7 @@ impl Table {
         let (outcome, new) = step.apply(now, slot.words()?);
         match new {
             Some(new) => store(slot, now, step, outcome, &new),
-            None => slot.press(REFUSED),
+            None => slot.set_rank(REFUSED),
         }
         Some(outcome)
     }
@@ -200,7 +200,7 @@ impl Table {
             return verdict;
         }
         let changed = verdict.admitted && op.changes();
-        slot.put_state(state, changed.then(|| expiry(now, &verdict)), pressure(&verdict));
+        slot.put_state(state, changed.then(|| expiry(now, &verdict)), eviction_rank(&verdict));
         verdict
     }
 
@@ -218,7 +218,7 @@ impl Table {
         if state == State::Empty {
             return (verdict, false);
         }
-        let entry = self.common.entry(tag, state, expiry(now, &verdict), pressure(&verdict));
+        let entry = self.common.entry(tag, state, expiry(now, &verdict), eviction_rank(&verdict));
         self.insert(home, guard, now, entry);
         (verdict, true)
     }

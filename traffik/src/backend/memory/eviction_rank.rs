@@ -1,4 +1,4 @@
-//! How near to refusal an account is. A full store evicts keys by this, the fullest accounts first.
+//! The eviction rank: how near to refusal an account is. A full store evicts keys by this, the fullest accounts first.
 
 use super::packed_state::REFUSED;
 use crate::backend::Verdict;
@@ -8,16 +8,16 @@ const EXHAUSTED: u8 = REFUSED - 1;
 
 /// Returns how near an account is to refusal: 0 if it is full, [`EXHAUSTED`] at the limit, [`REFUSED`] beyond.
 #[inline]
-pub(super) fn pressure(verdict: &Verdict) -> u8 {
+pub(super) fn eviction_rank(verdict: &Verdict) -> u8 {
     if !verdict.admitted {
         return REFUSED;
     }
-    Scale::of(verdict.limit.max(verdict.used)).pressure(verdict.used, verdict.remaining == 0)
+    RankScale::of(verdict.limit.max(verdict.used)).rank(verdict.used, verdict.remaining == 0)
 }
 
-/// The most that can be used, as a power of two, so that computing [`pressure`] takes no division.
+/// The most that can be used, as a power of two, so that computing [`eviction_rank`] takes no division.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Scale(u32);
+pub(super) struct RankScale(u32);
 
 /// Returns a number's magnitude: its power of two, from an arbitrary origin. It goes by way of a float, because
 /// finding a number's first bit takes eight steps on many processors.
@@ -33,7 +33,7 @@ fn exponent(number: f64) -> u32 {
     (number.to_bits() >> (f64::MANTISSA_DIGITS - 1)) as u32
 }
 
-impl Scale {
+impl RankScale {
     /// Creates the scale of an account of which at most this much is used.
     #[inline]
     pub(super) fn of(most: u64) -> Self {
@@ -43,18 +43,18 @@ impl Scale {
     /// Each step stands for twice the usage of the one before, starting from none; the last is an account with
     /// nothing left.
     #[inline]
-    pub(super) fn pressure(self, used: u64, exhausted: bool) -> u8 {
-        self.pressure_at(magnitude(used), exhausted)
+    pub(super) fn rank(self, used: u64, exhausted: bool) -> u8 {
+        self.rank_of_magnitude(magnitude(used), exhausted)
     }
 
     /// The same for an amount that is already a float, and not negative.
     #[inline(always)]
-    pub(super) fn pressure_of(self, used: f64, exhausted: bool) -> u8 {
-        self.pressure_at(exponent(used), exhausted)
+    pub(super) fn rank_of_float(self, used: f64, exhausted: bool) -> u8 {
+        self.rank_of_magnitude(exponent(used), exhausted)
     }
 
     #[inline(always)]
-    fn pressure_at(self, magnitude: u32, exhausted: bool) -> u8 {
+    fn rank_of_magnitude(self, magnitude: u32, exhausted: bool) -> u8 {
         if exhausted {
             return EXHAUSTED;
         }
@@ -69,12 +69,12 @@ mod tests {
 
     /// However little there is to use, an account with nothing used is evicted first.
     #[test]
-    fn nothing_used_is_no_pressure() {
+    fn nothing_used_has_the_lowest_rank() {
         for most in 1..100 {
-            let scale = Scale::of(most);
-            assert_eq!([scale.pressure(0, false), scale.pressure_of(0.0, false)], [0, 0], "{most}");
+            let scale = RankScale::of(most);
+            assert_eq!([scale.rank(0, false), scale.rank_of_float(0.0, false)], [0, 0], "{most}");
             assert_eq!(
-                [scale.pressure(most, false), scale.pressure_of(most as f64, false)],
+                [scale.rank(most, false), scale.rank_of_float(most as f64, false)],
                 [EXHAUSTED - 1; 2],
                 "{most}"
             );
@@ -83,17 +83,17 @@ mod tests {
 
     /// It depends on neither the limit nor its unit, so that throttles that share a store can be compared.
     #[test]
-    fn pressure_is_the_part_that_is_used() {
+    fn the_rank_is_the_part_that_is_used() {
         for (limit, unit) in [(20_u64, 1_u64), (20, 3_000_000), (1_000, 1), (1_000, 7), (1 << 40, 1)] {
-            let pressure = |used| Scale::of(limit * unit).pressure(used, false);
-            assert_eq!(pressure(limit * unit), EXHAUSTED - 1, "{limit} of {unit}");
-            assert_eq!(pressure(limit * unit / 8), EXHAUSTED - 4, "{limit} of {unit}");
-            assert_eq!(Scale::of(limit * unit).pressure(0, true), EXHAUSTED);
-            let most = Scale::of(u64::MAX);
-            assert!([1 << 62, 1 << 63, u64::MAX].iter().all(|used| most.pressure(*used, false) < EXHAUSTED));
-            assert_eq!(Scale::of(u64::MAX).pressure(limit * unit / 8, false), 0);
-            assert_eq!(pressure(0), 0, "{limit} of {unit}");
-            assert!((0..limit.min(500)).all(|used| pressure(used * unit) <= pressure((used + 1) * unit)));
+            let rank = |used| RankScale::of(limit * unit).rank(used, false);
+            assert_eq!(rank(limit * unit), EXHAUSTED - 1, "{limit} of {unit}");
+            assert_eq!(rank(limit * unit / 8), EXHAUSTED - 4, "{limit} of {unit}");
+            assert_eq!(RankScale::of(limit * unit).rank(0, true), EXHAUSTED);
+            let most = RankScale::of(u64::MAX);
+            assert!([1 << 62, 1 << 63, u64::MAX].iter().all(|used| most.rank(*used, false) < EXHAUSTED));
+            assert_eq!(RankScale::of(u64::MAX).rank(limit * unit / 8, false), 0);
+            assert_eq!(rank(0), 0, "{limit} of {unit}");
+            assert!((0..limit.min(500)).all(|used| rank(used * unit) <= rank((used + 1) * unit)));
         }
     }
 }
