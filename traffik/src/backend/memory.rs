@@ -10,7 +10,7 @@ mod bucket;
 mod packed_state;
 mod counter;
 mod expiry;
-mod gauge;
+mod account_profile;
 mod growth;
 mod load;
 mod lock;
@@ -31,7 +31,7 @@ use crate::clock::Clock;
 use crate::strategy::{Account, Balance, State, Taken};
 #[cfg(feature = "tower")]
 pub(crate) use batch::FEW;
-pub(crate) use gauge::Gauged;
+pub(crate) use account_profile::AccountProfile;
 use step::{NewState, InPlaceStep};
 use table::Table;
 use time::Time;
@@ -204,7 +204,7 @@ impl MemoryBackend {
 #[derive(Clone, Copy)]
 pub(crate) struct AccountHit<'a> {
     pub(crate) key: u64,
-    pub(crate) gauged: &'a Gauged,
+    pub(crate) profile: &'a AccountProfile,
     pub(crate) cost: u64,
 }
 
@@ -219,10 +219,10 @@ impl InPlaceStep for AccountHit<'_> {
 
     #[inline(always)]
     fn apply(&self, now: u64, words: [u64; 2]) -> (Balance, Option<NewState>) {
-        let Self { gauged, cost, .. } = *self;
-        match gauged.account.hit(words, now, cost) {
+        let Self { profile, cost, .. } = *self;
+        match profile.account.hit(words, now, cost) {
             Ok(Taken { balance, words, is_exhausted }) => {
-                let (code, rank) = gauged.read(balance.used(), is_exhausted);
+                let (code, rank) = profile.code_and_rank(balance.used(), is_exhausted);
                 (balance, Some(NewState { words, code, rank }))
             }
             Err(balance) => (balance, None),
@@ -230,7 +230,7 @@ impl InPlaceStep for AccountHit<'_> {
     }
 
     fn expiry(&self, _: u64, _: Balance, [instant, used]: [u64; 2]) -> u64 {
-        instant.saturating_add(self.gauged.account.keep_for(used))
+        instant.saturating_add(self.profile.account.keep_for(used))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::MemoryBackend;
 #[cfg(feature = "tower")]
 use crate::Parts;
 use crate::app::Traffik;
-use crate::backend::memory::{AccountHit, Gauged};
+use crate::backend::memory::{AccountHit, AccountProfile};
 use crate::backend::{Hit, Op, Verdict};
 use crate::client_ip;
 use crate::decision::{Decision, Stat};
@@ -36,7 +36,7 @@ use crate::throttle::Throttle;
 pub(crate) struct Lane {
     policy: Policy,
     /// The account, if the strategy has one and the store has room for all that is used of it.
-    gauged: Option<Gauged>,
+    profile: Option<AccountProfile>,
     /// The key without the identity's part.
     key: u64,
     /// The hash keys for the rest of it, at hand.
@@ -70,7 +70,7 @@ impl Lane {
         }
         let cost = if let Source::Fixed(cost) = settings.cost { Some(cost) } else { None };
         Some(Self {
-            gauged: policy.account().and_then(Gauged::new),
+            profile: policy.account().and_then(AccountProfile::new),
             key: key::of(policy, 0, settings.fixed_scope()),
             keys: key::Keys::get(),
             cost: cost.unwrap_or(1),
@@ -109,7 +109,7 @@ impl Lane {
 pub(crate) struct Direct<'a, 'm> {
     throttle: &'a Throttle,
     lane: &'a Lane,
-    gauged: &'a Gauged,
+    profile: &'a AccountProfile,
     memory: &'m MemoryBackend,
     key: u64,
     cost: u64,
@@ -126,17 +126,17 @@ pub(crate) fn direct<'a>(
     units: Option<u64>,
 ) -> Option<Direct<'a, 'a>> {
     let lane = throttle.built()?.lane.as_ref()?;
-    let gauged = lane.gauged.as_ref()?;
+    let profile = lane.profile.as_ref()?;
     let cost = lane.cost(throttle, false, units).filter(|cost| *cost > 0)?;
     let memory = lane.memory(|| Traffik::of(None))?;
     let key = lane.key ^ lane.keys.client(client);
-    Some(Direct { throttle, lane, gauged, memory, key, cost })
+    Some(Direct { throttle, lane, profile, memory, key, cost })
 }
 
 /// A hit that passed on an existing account.
 pub(crate) struct Passed<'a> {
     lane: &'a Lane,
-    gauged: &'a Gauged,
+    profile: &'a AccountProfile,
     balance: Balance,
 }
 
@@ -151,7 +151,7 @@ impl Passed<'_> {
     /// Computes the client's state, for callers that need it.
     #[inline(always)]
     pub(crate) fn stat(&self) -> Stat {
-        Stat::new(&self.lane.policy, &self.gauged.account.tell(&self.balance))
+        Stat::new(&self.lane.policy, &self.profile.account.tell(&self.balance))
     }
 }
 
@@ -194,14 +194,14 @@ impl Direct<'_, '_> {
     /// Charges the hit, and continues with its outcome.
     #[inline(always)]
     pub(crate) fn take<T: Then>(self, then: T) -> T::Output {
-        let Self { throttle, lane, gauged, memory, key, cost } = self;
-        match memory.hit(&AccountHit { key, gauged, cost }) {
+        let Self { throttle, lane, profile, memory, key, cost } = self;
+        match memory.hit(&AccountHit { key, profile, cost }) {
             Ok(balance) if balance.is_admitted() => {
-                tell_admitted(throttle, cost, || gauged.account.tell(&balance).remaining);
-                then.passed(Passed { lane, gauged, balance })
+                tell_admitted(throttle, cost, || profile.account.tell(&balance).remaining);
+                then.passed(Passed { lane, profile, balance })
             }
-            Ok(balance) => then.decided(refused(throttle, lane, cost, &gauged.account.tell(&balance))),
-            Err(now) => then.decided(first(throttle, lane, gauged, memory, key, cost, now)),
+            Ok(balance) => then.decided(refused(throttle, lane, cost, &profile.account.tell(&balance))),
+            Err(now) => then.decided(first(throttle, lane, profile, memory, key, cost, now)),
         }
     }
 }
@@ -245,10 +245,10 @@ pub(crate) fn request<T: Then>(
         return Some(then.exempt());
     }
     let memory = lane.memory(|| app)?;
-    Some(match (&settings.identifier, &lane.gauged) {
-        (None, Some(gauged)) => {
+    Some(match (&settings.identifier, &lane.profile) {
+        (None, Some(profile)) => {
             let key = lane.key ^ client_ip::hash(parts, app);
-            Direct { throttle, lane, gauged, memory, key, cost }.take(then)
+            Direct { throttle, lane, profile, memory, key, cost }.take(then)
         }
         (None, None) => {
             let who = Who::of(client_ip::kind(parts, app));
@@ -282,8 +282,8 @@ fn decide<T: Then>(
         return then.exempt();
     }
     let key = lane.key ^ lane.keys.client(who.kind);
-    match &lane.gauged {
-        Some(gauged) => Direct { throttle, lane, gauged, memory, key, cost }.take(then),
+    match &lane.profile {
+        Some(profile) => Direct { throttle, lane, profile, memory, key, cost }.take(then),
         None => {
             let hit = Hit::keyed(&lane.policy, who, key, settings.fixed_scope(), cost);
             then.decided(told(throttle, lane, cost, memory.decide_one(Op::Hit, &hit).1))
@@ -307,13 +307,13 @@ fn refused(throttle: &Throttle, lane: &Lane, cost: u64, verdict: &Verdict) -> De
 fn first(
     throttle: &Throttle,
     lane: &Lane,
-    gauged: &Gauged,
+    profile: &AccountProfile,
     memory: &MemoryBackend,
     key: u64,
     cost: u64,
     now: u64,
 ) -> Decision {
-    told(throttle, lane, cost, memory.first_hit(key, now, &gauged.account, cost))
+    told(throttle, lane, cost, memory.first_hit(key, now, &profile.account, cost))
 }
 
 fn told(throttle: &Throttle, lane: &Lane, cost: u64, verdict: Verdict) -> Decision {

@@ -70,8 +70,8 @@ impl<'a> Way<'a> {
     /// The hit as one on an account, if the strategy has one, of the client with this hash.
     #[inline(always)]
     fn account_hit(&self, hash: u64) -> Option<AccountHit<'a>> {
-        let Lane { gauged, key, .. } = self.lane;
-        Some(AccountHit { key: key ^ hash, gauged: gauged.as_ref()?, cost: self.cost })
+        let Lane { profile, key, .. } = self.lane;
+        Some(AccountHit { key: key ^ hash, profile: profile.as_ref()?, cost: self.cost })
     }
 
     #[inline]
@@ -118,7 +118,7 @@ pub(crate) fn pair<T: Together>(throttles: [&Throttle; 2], together: T) -> Optio
         return None;
     }
     // Checked before any user code runs.
-    if a.lane.gauged.is_none() || b.lane.gauged.is_none() {
+    if a.lane.profile.is_none() || b.lane.profile.is_none() {
         return stack(|at| throttles.get(at).copied(), together);
     }
     let called;
@@ -140,12 +140,12 @@ pub(crate) fn pair<T: Together>(throttles: [&Throttle; 2], together: T) -> Optio
         let ruling = decide(&[a, b], who, hash);
         return Some(together.decided(ruling));
     };
-    tell_admitted(a.throttle, a.cost, || hit_a.gauged.account.tell(&balance_a).remaining);
-    tell_admitted(b.throttle, b.cost, || hit_b.gauged.account.tell(&balance_b).remaining);
+    tell_admitted(a.throttle, a.cost, || hit_a.profile.account.tell(&balance_a).remaining);
+    tell_admitted(b.throttle, b.cost, || hit_b.profile.account.tell(&balance_b).remaining);
     if together.is_silent(0, a.lane.is_silent) && together.is_silent(1, b.lane.is_silent) {
         return Some(together.silent());
     }
-    let verdicts = [hit_a.gauged.account.tell(&balance_a), hit_b.gauged.account.tell(&balance_b)];
+    let verdicts = [hit_a.profile.account.tell(&balance_a), hit_b.profile.account.tell(&balance_b)];
     let ruling = admitted(&[a, b], &verdicts);
     Some(together.decided(ruling))
 }
@@ -219,7 +219,7 @@ fn charge(ways: &[Way<'_>], who: Who<'_>, hash: u64, verdicts: &mut [Verdict]) -
             let mut balances = [Balance::default(); FEW];
             let passed = first.memory.hit_accounts(&hits[..ways.len()], &mut balances[..ways.len()]);
             for (verdict, (hit, balance)) in verdicts.iter_mut().zip(hits.iter().zip(&balances)) {
-                *verdict = hit.gauged.account.tell(balance);
+                *verdict = hit.profile.account.tell(balance);
             }
             return passed;
         }

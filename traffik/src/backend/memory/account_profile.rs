@@ -1,4 +1,4 @@
-//! [`Gauged`]: what an account's level means for its key, read off one floating-point number.
+//! [`AccountProfile`]: what an account's level means for its key, read off one floating-point number.
 //!
 //! How long a key is kept grows with what is used, and so does its nearness to refusal. Of both, only some leading
 //! bits and their position are stored, which is just what a float has.
@@ -10,7 +10,7 @@ use crate::strategy::Account;
 
 /// An account, with what its keys' codes are derived from, computed once.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Gauged {
+pub(crate) struct AccountProfile {
     pub(crate) account: Account,
     /// Ticks for which an unused key is kept, plus [`RAISED`].
     base: f64,
@@ -22,8 +22,8 @@ pub(crate) struct Gauged {
 /// More than a float's rounding error can be, in ticks.
 const SLACK: f64 = 1.0 / 256.0;
 
-impl Gauged {
-    /// Creates the gauge of an account, if all that can be used of it fits where the store keeps it.
+impl AccountProfile {
+    /// Creates the profile of an account, if all that can be used of it fits where the store keeps it.
     pub(crate) fn new(account: &Account) -> Option<Self> {
         let (total, longest) = (account.total(), account.keep_for(account.total()));
         // Well below the longest, because of the slack.
@@ -37,7 +37,7 @@ impl Gauged {
     /// Returns how long a key with this usage is kept, as a code, and how near to refusal it is. The usage is at
     /// most the account's total.
     #[inline(always)]
-    pub(super) fn read(&self, used: u64, is_exhausted: bool) -> (u8, u8) {
+    pub(super) fn code_and_rank(&self, used: u64, is_exhausted: bool) -> (u8, u8) {
         // Exact: below 2^44, like any total that fits. Signed, because that conversion is a single step.
         let used = used as i64 as f64;
         (expiry::code_of(used * self.slope + self.base), self.scale.rank_of_float(used, is_exhausted))
@@ -69,15 +69,15 @@ mod tests {
                 [&FixedWindow::new(), &Gcra::new().burst(burst), &TokenBucket::new().burst(burst).debt(3)];
             for strategy in strategies {
                 let Some(account) = Account::of(strategy.twin(), &rate) else { continue };
-                let Some(gauge) = Gauged::new(&account) else { continue };
+                let Some(profile) = AccountProfile::new(&account) else { continue };
                 for used in [0, 1, (account.total() as f64 * part) as u64, account.total()] {
                     let used = used.min(account.total());
-                    let (kept, (code, rank)) = (account.keep_for(used), gauge.read(used, false));
+                    let (kept, (code, rank)) = (account.keep_for(used), profile.code_and_rank(used, false));
                     let wanted = expiry::code(kept);
                     prop_assert!(longest(code) >= kept, "{kept} of {strategy:?} is kept for {}", longest(code));
                     prop_assert!(code == wanted || code == expiry::code(kept + (1 << 14)), "{code}, not {wanted}");
                     prop_assert_eq!(rank, RankScale::of(account.total()).rank(used, false));
-                    prop_assert_eq!(gauge.read(used, true).1, REFUSED - 1);
+                    prop_assert_eq!(profile.code_and_rank(used, true).1, REFUSED - 1);
                 }
             }
         }
@@ -86,9 +86,9 @@ mod tests {
     #[test]
     fn what_does_not_fit_has_none() {
         let account = |rate: Rate, burst| Account::of(Gcra::new().burst(burst).twin(), &rate).unwrap();
-        assert!(Gauged::new(&account(Rate::per_second(1), 1_000_000)).is_some());
+        assert!(AccountProfile::new(&account(Rate::per_second(1), 1_000_000)).is_some());
         // 2^44 and more to count; more than 34 years until it has leaked.
-        assert!(Gauged::new(&account(Rate::per_second(1), 100_000_000)).is_none());
-        assert!(Gauged::new(&account(Rate::per_day(1), 20_000)).is_none());
+        assert!(AccountProfile::new(&account(Rate::per_second(1), 100_000_000)).is_none());
+        assert!(AccountProfile::new(&account(Rate::per_day(1), 20_000)).is_none());
     }
 }
