@@ -138,16 +138,16 @@ impl MemoryBackend {
     #[inline(always)]
     pub(crate) fn hit(&self, hit: &AccountHit<'_>) -> Result<Balance, u64> {
         // The key's cache lines are being fetched while the clock is read.
-        let spot = self.0.table.spot(hit.key);
+        let located = self.0.table.locate(hit.key);
         let now = self.0.clock.now();
-        self.0.table.step_in_place(spot, now, hit).ok_or(now)
+        self.0.table.step_in_place(located, now, hit).ok_or(now)
     }
 
     /// The same for a key that did not exist at that time.
     #[cold]
     pub(crate) fn first_hit(&self, key: u64, now: u64, account: &Account, cost: u64) -> Verdict {
         let step = |state: &mut State| account.step(state, Op::Hit, now, cost, u64::MAX);
-        self.0.table.decide_one(key, self.0.table.spot(key), Op::Hit, now, step)
+        self.0.table.decide_one(key, self.0.table.locate(key), Op::Hit, now, step)
     }
 
     /// Takes a few hits if all pass and all their keys exist; otherwise leaves all as they were. Returns whether it
@@ -167,17 +167,17 @@ impl MemoryBackend {
     #[inline(always)]
     #[cfg(feature = "tower")]
     pub(crate) fn hit_two_accounts(&self, a: AccountHit<'_>, b: AccountHit<'_>) -> Option<[Balance; 2]> {
-        let spots = self.0.table.spots(a.key, b.key);
+        let located = self.0.table.locate_two(a.key, b.key);
         let now = self.0.clock.now();
-        self.0.table.step_two_in_place(spots, now, a, b)
+        self.0.table.step_two_in_place(located, now, a, b)
     }
 
     /// Decides a single hit, and also returns when.
     pub(crate) fn decide_one(&self, op: Op, hit: &Hit<'_>) -> (u64, Verdict) {
-        let spot = self.0.table.spot(hit.hash());
+        let located = self.0.table.locate(hit.hash());
         let now = self.0.clock.now();
         let step = |state: &mut State| hit.step(op, now, state);
-        (now, self.0.table.decide_one(hit.hash(), spot, op, now, step))
+        (now, self.0.table.decide_one(hit.hash(), located, op, now, step))
     }
 
     #[inline]

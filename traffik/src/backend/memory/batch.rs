@@ -3,9 +3,9 @@
 use smallvec::SmallVec;
 
 use super::bucket::Guard;
-use super::growth::Shape;
+use super::growth::GrowthStage;
 use super::step::{NewState, InPlaceStep, store};
-use super::table::{Spot, Table};
+use super::table::{LocatedBucket, Table};
 use crate::backend::{Hit, Op, Verdict};
 use crate::few;
 use crate::strategy::State;
@@ -28,7 +28,7 @@ impl Table {
         if op != Op::Hit {
             each.extend(hits.iter().map(|hit| {
                 let tag = hit.hash();
-                self.decide_one(tag, self.spot(tag), op, now, |state: &mut State| hit.step(op, now, state))
+                self.decide_one(tag, self.locate(tag), op, now, |state: &mut State| hit.step(op, now, state))
             }));
             return;
         }
@@ -62,7 +62,7 @@ impl Table {
         each.resize(hits.len(), Verdict::default());
         match hits {
             [a, b] => {
-                let both = self.step_two_in_place(self.spots(a.hash(), b.hash()), now, *a, *b);
+                let both = self.step_two_in_place(self.locate_two(a.hash(), b.hash()), now, *a, *b);
                 both.map(|both| each.copy_from_slice(&both)).is_some()
             }
             _ => self.step_few_in_place(now, hits, each),
@@ -71,15 +71,15 @@ impl Table {
 
     fn lock_all(&self, hits: &[Hit<'_>]) -> Locked<'_> {
         loop {
-            let shape = self.shape();
+            let stage = self.stage();
             let mut indices: SmallVec<[usize; 4]> =
-                hits.iter().map(|hit| self.growth.home(shape, hit.hash())).collect();
+                hits.iter().map(|hit| self.growth.home_bucket(stage, hit.hash())).collect();
             few::sort_by_key(&mut indices, |index| *index);
             indices.dedup();
             let guards = indices.iter().map(|&index| self.bucket(index).lock(&self.common)).collect();
             // Keys may have been moved before their buckets were locked.
-            let shape = self.shape();
-            let place = |hit: &Hit<'_>| indices.binary_search(&self.growth.home(shape, hit.hash())).ok();
+            let stage = self.stage();
+            let place = |hit: &Hit<'_>| indices.binary_search(&self.growth.home_bucket(stage, hit.hash())).ok();
             if let Some(places) = hits.iter().map(place).collect() {
                 return Locked { indices, guards, places };
             }
@@ -88,9 +88,9 @@ impl Table {
 
     /// Returns the current buckets of two tags.
     #[inline(always)]
-    pub(super) fn spots(&self, a: u64, b: u64) -> [Spot<'_>; 2] {
-        let shape = self.shape();
-        [self.spot_at(shape, a), self.spot_at(shape, b)]
+    pub(super) fn locate_two(&self, a: u64, b: u64) -> [LocatedBucket<'_>; 2] {
+        let stage = self.stage();
+        [self.locate_at(stage, a), self.locate_at(stage, b)]
     }
 
     /// Takes two steps as one, if both keys exist with states of two words, and both have room: the most
@@ -98,17 +98,17 @@ impl Table {
     #[inline(always)]
     pub(super) fn step_two_in_place<S: InPlaceStep + Copy>(
         &self,
-        spots: [Spot<'_>; 2],
+        located: [LocatedBucket<'_>; 2],
         now: u64,
         a: S,
         b: S,
     ) -> Option<[S::Outcome; 2]> {
-        if spots[0].index == spots[1].index {
+        if located[0].index == located[1].index {
             return self.step_two_in_one_bucket(now, [a, b]);
         }
-        match self.try_step_two(now, [&a, &b], spots) {
+        match self.try_step_two(now, [&a, &b], located) {
             // Keys that were not found may have been moved meanwhile.
-            None if self.shape() != spots[0].shape => self.step_two_in_one_bucket(now, [a, b]),
+            None if self.stage() != located[0].stage => self.step_two_in_one_bucket(now, [a, b]),
             outcomes => outcomes,
         }
     }
@@ -124,46 +124,46 @@ impl Table {
     #[inline(never)]
     pub(super) fn step_few_in_place<S: InPlaceStep>(&self, now: u64, steps: &[S], outcomes: &mut [S::Outcome]) -> bool {
         loop {
-            let shape = self.shape();
-            if self.try_step_few(shape, now, steps, outcomes).is_some() {
+            let stage = self.stage();
+            if self.try_step_few(stage, now, steps, outcomes).is_some() {
                 return true;
             }
             // Keys that were not found may have been moved meanwhile.
-            if self.shape() == shape {
+            if self.stage() == stage {
                 return false;
             }
         }
     }
 
-    /// The same for a table of this shape; also `None` if the shape has changed.
+    /// The same for a table at this stage; also `None` if the stage has changed.
     fn try_step_few<S: InPlaceStep>(
         &self,
-        shape: Shape,
+        stage: GrowthStage,
         now: u64,
         steps: &[S],
         outcomes: &mut [S::Outcome],
     ) -> Option<()> {
         let mut order: [usize; FEW] = std::array::from_fn(|at| at);
         let order = order.get_mut(..steps.len())?;
-        let mut spots = [self.spot_at(shape, steps.first()?.tag()); FEW];
-        for (spot, step) in spots.iter_mut().zip(steps).skip(1) {
-            *spot = self.spot_at(shape, step.tag());
+        let mut located = [self.locate_at(stage, steps.first()?.tag()); FEW];
+        for (located, step) in located.iter_mut().zip(steps).skip(1) {
+            *located = self.locate_at(stage, step.tag());
         }
-        few::sort_by_key(order, |&at| spots[at].index);
+        few::sort_by_key(order, |&at| located[at].index);
         // Which guard a step is under: its own, or that of another step in the same bucket.
         let mut holders = [0; FEW];
         let mut guards = [const { None }; FEW];
         let mut before = None;
         for &at in &*order {
             let holder =
-                before.filter(|&before: &usize| spots[before].index == spots[at].index).unwrap_or(at);
+                before.filter(|&before: &usize| located[before].index == located[at].index).unwrap_or(at);
             if holder == at {
-                guards[at] = Some(spots[at].bucket.lock(&self.common));
+                guards[at] = Some(located[at].bucket.lock(&self.common));
             }
             holders[at] = holder;
             before = Some(holder);
         }
-        if self.shape() != shape {
+        if self.stage() != stage {
             return None;
         }
         let mut after = [NewState::default(); FEW];
@@ -184,13 +184,13 @@ impl Table {
         Some(())
     }
 
-    /// Takes two steps in different buckets, if the table still has the shape in which they were found.
+    /// Takes two steps in different buckets, if the table is still at the stage in which they were found.
     #[inline(always)]
     fn try_step_two<S: InPlaceStep>(
         &self,
         now: u64,
         [a, b]: [&S; 2],
-        [first, second]: [Spot<'_>; 2],
+        [first, second]: [LocatedBucket<'_>; 2],
     ) -> Option<[S::Outcome; 2]> {
         let (seen_a, seen_b) = (first.bucket.look(a.tag()), second.bucket.look(b.tag()));
         let (mut guard_a, mut guard_b);
@@ -201,7 +201,7 @@ impl Table {
             guard_b = second.bucket.lock(&self.common);
             guard_a = first.bucket.lock(&self.common);
         }
-        if self.shape() != first.shape {
+        if self.stage() != first.stage {
             return None;
         }
         let (slot_a, slot_b) = (guard_a.find_at(seen_a, a.tag())?, guard_b.find_at(seen_b, b.tag())?);

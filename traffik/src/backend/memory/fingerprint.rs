@@ -9,7 +9,7 @@
 
 use super::sync::{Ordering, Word};
 
-/// Bits of a tag that are kept. The higher ones follow from the bucket's place: see `Growth::whole`.
+/// Bits of a tag that are kept. The higher ones follow from the bucket's place: see `Growth::full_tag`.
 pub(super) const TAG: u32 = 56;
 
 /// Bits of the lower word that say how long the key is kept.

@@ -31,7 +31,7 @@ impl Table {
 
     pub(super) fn sweep_all(&self, now: u64) -> usize {
         // All that there may ever be, because the table may grow meanwhile.
-        let made = (0..self.growth.most()).filter_map(|index| self.made(index));
+        let made = (0..self.growth.max_buckets()).filter_map(|index| self.made(index));
         made.map(|bucket| self.sweep_locked(&mut bucket.lock(&self.common), now)).sum()
     }
 
@@ -41,8 +41,8 @@ impl Table {
     /// The search begins where the new key goes in. Keys thus leave each part of the table as fast as they arrive
     /// there, and no part runs empty while another overflows.
     pub(super) fn make_room(&self, home: usize, own: &mut Guard<'_>, now: u64, held: usize) {
-        let shape = self.shape();
-        let (size, own_number) = (self.growth.size(shape), self.growth.number(shape, home));
+        let stage = self.stage();
+        let (size, own_number) = (self.growth.size(stage), self.growth.position_of(stage, home));
         let mut best = EvictionCandidate::default();
         if self.sweep_locked(own, now) > 0 {
             return;
@@ -57,7 +57,7 @@ impl Table {
             }
             // One to the right, one to the left, two to the right.
             let away = if step % 2 == 1 { step.div_ceil(2) } else { size - step / 2 };
-            let index = self.growth.place(shape, (own_number + away) % size);
+            let index = self.growth.nth_bucket(stage, (own_number + away) % size);
             let Some(mut guard) = self.made(index).and_then(|bucket| bucket.try_lock(&self.common)) else {
                 continue;
             };

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::bucket::{Bucket, Common, Entry, Guard, Slot};
 use super::packed_state::REFUSED;
-use super::growth::{Growth, Move, SMALLEST, Shape};
+use super::growth::{Growth, BucketMove, FIRST_STAGE, GrowthStage};
 use super::load::{buckets, is_crowded};
 use super::nodes::Nodes;
 use super::eviction_rank::eviction_rank;
@@ -21,7 +21,7 @@ use crate::strategy::State;
 
 pub(super) struct Table {
     pub(super) growth: Growth,
-    shape: AtomicU64,
+    stage: AtomicU64,
     segments: Box<[OnceLock<Box<[Bucket]>>]>,
     /// log2 of the buckets in a segment, and the mask of an index for the place within one.
     segment_bits: u32,
@@ -35,10 +35,10 @@ pub(super) struct Table {
     growing: Mutex<()>,
 }
 
-/// A bucket found for a tag while the table had this shape.
+/// A bucket found for a tag while the table was at this stage.
 #[derive(Clone, Copy)]
-pub(super) struct Spot<'a> {
-    pub(super) shape: Shape,
+pub(super) struct LocatedBucket<'a> {
+    pub(super) stage: GrowthStage,
     pub(super) index: usize,
     pub(super) bucket: &'a Bucket,
 }
@@ -47,14 +47,14 @@ impl Table {
     /// Creates a table for states whose instants are mostly some time after `epoch`.
     pub(super) fn new(capacity: usize, epoch: u64) -> Self {
         let growth = Growth::new(buckets(capacity));
-        let most = growth.most();
+        let most = growth.max_buckets();
         // About a thousand segments, so that the directory stays in the L1 cache. There are more if they would be
         // large, because the first is allocated up front, however few keys there will be.
         let segment_bits = (most / 1024).next_power_of_two().clamp(16, 1 << 16).trailing_zeros();
         let segments: Box<[_]> = (0..=(most >> segment_bits)).map(|_| OnceLock::new()).collect();
         let table = Self {
             growth,
-            shape: AtomicU64::new(SMALLEST),
+            stage: AtomicU64::new(FIRST_STAGE),
             segments,
             segment_bits,
             segment_mask: (1 << segment_bits) - 1,
@@ -82,16 +82,16 @@ impl Table {
         buckets + self.common.nodes.bytes() + size_of_val(&*self.segments)
     }
 
-    pub(super) fn shape(&self) -> Shape {
-        self.shape.load(Ordering::Acquire)
+    pub(super) fn stage(&self) -> GrowthStage {
+        self.stage.load(Ordering::Acquire)
     }
 
     /// Returns how many buckets the keys are spread over.
     pub(super) fn size(&self) -> usize {
-        self.growth.size(self.shape())
+        self.growth.size(self.stage())
     }
 
-    /// Returns the bucket at an index that the current shape uses.
+    /// Returns the bucket at an index that is in use at the current stage.
     #[inline(always)]
     pub(super) fn bucket(&self, index: usize) -> &Bucket {
         let segment = &self.segments[index >> self.segment_bits];
@@ -112,28 +112,28 @@ impl Table {
     /// Returns where a tag's bucket currently is. Its cache lines are prefetched while the caller does something
     /// else.
     #[inline(always)]
-    pub(super) fn spot(&self, tag: u64) -> Spot<'_> {
-        self.spot_at(self.shape(), tag)
+    pub(super) fn locate(&self, tag: u64) -> LocatedBucket<'_> {
+        self.locate_at(self.stage(), tag)
     }
 
-    /// The same for a table of this shape.
+    /// The same for a table at this stage.
     #[inline(always)]
-    pub(super) fn spot_at(&self, shape: Shape, tag: u64) -> Spot<'_> {
-        let index = self.growth.home(shape, tag);
+    pub(super) fn locate_at(&self, stage: GrowthStage, tag: u64) -> LocatedBucket<'_> {
+        let index = self.growth.home_bucket(stage, tag);
         let bucket = self.bucket(index);
         bucket.prefetch();
-        Spot { shape, index, bucket }
+        LocatedBucket { stage, index, bucket }
     }
 
     /// Locks the bucket of a tag, wherever it is by now.
     #[inline(always)]
-    fn lock<'a>(&'a self, tag: u64, spot: Spot<'a>) -> (usize, Guard<'a>) {
-        let guard = spot.bucket.lock(&self.common);
-        // A thread that moves keys publishes the new shape before it unlocks their buckets.
-        if self.shape() == spot.shape {
-            return (spot.index, guard);
+    fn lock<'a>(&'a self, tag: u64, located: LocatedBucket<'a>) -> (usize, Guard<'a>) {
+        let guard = located.bucket.lock(&self.common);
+        // A thread that moves keys publishes the new stage before it unlocks their buckets.
+        if self.stage() == located.stage {
+            return (located.index, guard);
         }
-        self.lock_since_moved(tag, spot.index, guard)
+        self.lock_since_moved(tag, located.index, guard)
     }
 
     /// The same if keys have been moved since the bucket was found, though perhaps not this one. Out of line, because
@@ -146,18 +146,18 @@ impl Table {
         mut index: usize,
         mut guard: Guard<'a>,
     ) -> (usize, Guard<'a>) {
-        while self.growth.home(self.shape(), tag) != index {
+        while self.growth.home_bucket(self.stage(), tag) != index {
             drop(guard);
-            let spot = self.spot(tag);
-            (index, guard) = (spot.index, spot.bucket.lock(&self.common));
+            let located = self.locate(tag);
+            (index, guard) = (located.index, located.bucket.lock(&self.common));
         }
         (index, guard)
     }
 
     /// Takes one step on the state of a tag.
     #[inline]
-    pub(super) fn decide_one(&self, tag: u64, spot: Spot<'_>, op: Op, now: u64, step: impl Step) -> Verdict {
-        let (index, mut guard) = self.lock(tag, spot);
+    pub(super) fn decide_one(&self, tag: u64, located: LocatedBucket<'_>, op: Op, now: u64, step: impl Step) -> Verdict {
+        let (index, mut guard) = self.lock(tag, located);
         match guard.find(tag) {
             Some(slot) => self.step(slot, op, now, step),
             None => self.decide_new(index, guard, tag, now, step),
@@ -166,9 +166,9 @@ impl Table {
 
     /// The same for a step that only goes from two words to two words; `None` if there are none.
     #[inline(always)]
-    pub(super) fn step_in_place<S: InPlaceStep>(&self, spot: Spot<'_>, now: u64, step: &S) -> Option<S::Outcome> {
-        let seen = spot.bucket.look(step.tag());
-        let (_, mut guard) = self.lock(step.tag(), spot);
+    pub(super) fn step_in_place<S: InPlaceStep>(&self, located: LocatedBucket<'_>, now: u64, step: &S) -> Option<S::Outcome> {
+        let seen = located.bucket.look(step.tag());
+        let (_, mut guard) = self.lock(step.tag(), located);
         let mut slot = guard.find_at(seen, step.tag())?;
         let (outcome, new) = step.apply(now, slot.words()?);
         match new {
@@ -248,12 +248,12 @@ impl Table {
     /// full. Takes no lock while it holds another.
     #[cold]
     pub(super) fn tend(&self, index: usize, now: u64) {
-        let shape = self.shape();
-        let size = self.growth.size(shape);
+        let stage = self.stage();
+        let size = self.growth.size(stage);
         let hand = self.hand.fetch_add(1, Ordering::Relaxed) % size;
-        let own = self.growth.number(shape, index);
+        let own = self.growth.position_of(stage, index);
         let hand = if hand == own { (hand + 1) % size } else { hand };
-        self.sweep(self.growth.place(shape, hand), now);
+        self.sweep(self.growth.nth_bucket(stage, hand), now);
         // Each additional key accounts for less than two moved buckets, so growth keeps pace.
         for _ in 0..2 {
             if !is_crowded(self.len(), self.size()) {
@@ -266,19 +266,19 @@ impl Table {
     fn grow(&self) {
         // One thread at a time; a second one leaves it to the first.
         let Some(_growing) = self.growing.try_lock() else { return };
-        let Some(Move { shape, from, to }) = self.growth.next(self.shape()) else { return };
+        let Some(BucketMove { stage, from, to }) = self.growth.next_move(self.stage()) else { return };
         let mut guard = self.bucket(from).lock(&self.common);
         // The lowest keys may stay where they are.
         let first = *to.start();
         let mut guards: SmallVec<[Guard<'_>; 4]> =
             to.filter(|&index| index != from).map(|index| self.bucket(index).lock(&self.common)).collect();
         let above = first + usize::from(first == from);
-        let before = self.shape();
-        let home = |tag| self.growth.home(shape, self.growth.whole(before, from, tag));
+        let before = self.stage();
+        let home = |tag| self.growth.home_bucket(stage, self.growth.full_tag(before, from, tag));
         guard.extract(
             |tag| home(tag) != from,
             |entry| self.put(&mut guards[home(entry.tag()) - above], entry),
         );
-        self.shape.store(shape, Ordering::Release);
+        self.stage.store(stage, Ordering::Release);
     }
 }
