@@ -5,13 +5,13 @@
 use loom::sync::{Mutex as LoomMutex, MutexGuard};
 
 pub(super) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-pub(super) use loom::thread::yield_now as give_way;
+pub(super) use loom::thread::yield_now;
 pub(super) use std::sync::atomic::AtomicU32 as Word;
 
 pub(super) fn pause() {}
 
 /// One attempt before yielding is enough.
-pub(super) const LOOKS: u32 = 1;
+pub(super) const ATTEMPTS: u32 = 1;
 
 /// Runs a test of one of the table's components.
 pub(super) fn model(test: impl Fn() + Send + Sync + 'static) {

@@ -40,14 +40,14 @@ impl AccountProfile {
     pub(super) fn code_and_rank(&self, used: u64, is_exhausted: bool) -> (u8, u8) {
         // Exact: below 2^44, like any total that fits. Signed, because that conversion is a single step.
         let used = used as i64 as f64;
-        (expiry::code_of(used * self.slope + self.base), self.scale.rank_of_float(used, is_exhausted))
+        (expiry::encode_ticks(used * self.slope + self.base), self.scale.rank_of_float(used, is_exhausted))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::packed_state::REFUSED;
-    use super::super::expiry::longest;
+    use super::super::expiry::decode;
     use super::*;
     use crate::rate::Rate;
     use crate::strategy::{FixedWindow, Gcra, Strategy, TokenBucket};
@@ -73,9 +73,9 @@ mod tests {
                 for used in [0, 1, (account.total() as f64 * part) as u64, account.total()] {
                     let used = used.min(account.total());
                     let (kept, (code, rank)) = (account.keep_for(used), profile.code_and_rank(used, false));
-                    let wanted = expiry::code(kept);
-                    prop_assert!(longest(code) >= kept, "{kept} of {strategy:?} is kept for {}", longest(code));
-                    prop_assert!(code == wanted || code == expiry::code(kept + (1 << 14)), "{code}, not {wanted}");
+                    let wanted = expiry::encode(kept);
+                    prop_assert!(decode(code) >= kept, "{kept} of {strategy:?} is kept for {}", decode(code));
+                    prop_assert!(code == wanted || code == expiry::encode(kept + (1 << 14)), "{code}, not {wanted}");
                     prop_assert_eq!(rank, RankScale::of(account.total()).rank(used, false));
                     prop_assert_eq!(profile.code_and_rank(used, true).1, REFUSED - 1);
                 }

@@ -14,12 +14,12 @@ use crate::strategy::State;
 pub(crate) const FEW: usize = 5;
 
 /// The buckets of a batch, each locked once.
-struct Locked<'a> {
+struct LockedBuckets<'a> {
     /// In ascending order.
     indices: SmallVec<[usize; 4]>,
     guards: SmallVec<[Guard<'a>; 4]>,
     /// The index of the guard that each hit is under.
-    places: SmallVec<[usize; 4]>,
+    guard_of: SmallVec<[usize; 4]>,
 }
 
 impl Table {
@@ -42,7 +42,7 @@ impl Table {
                 break;
             }
             each.clear();
-            for (hit, &place) in hits.iter().zip(&locked.places) {
+            for (hit, &place) in hits.iter().zip(&locked.guard_of) {
                 let index = locked.indices[place];
                 let (verdict, new) = self.step_locked(index, &mut locked.guards[place], round, now, hit);
                 if new {
@@ -53,7 +53,7 @@ impl Table {
         }
         drop(locked);
         if let Some(index) = inserted {
-            self.tend(index, now);
+            self.maintain(index, now);
         }
     }
 
@@ -69,7 +69,7 @@ impl Table {
         }
     }
 
-    fn lock_all(&self, hits: &[Hit<'_>]) -> Locked<'_> {
+    fn lock_all(&self, hits: &[Hit<'_>]) -> LockedBuckets<'_> {
         loop {
             let stage = self.stage();
             let mut indices: SmallVec<[usize; 4]> =
@@ -79,9 +79,9 @@ impl Table {
             let guards = indices.iter().map(|&index| self.bucket(index).lock(&self.common)).collect();
             // Keys may have been moved before their buckets were locked.
             let stage = self.stage();
-            let place = |hit: &Hit<'_>| indices.binary_search(&self.growth.home_bucket(stage, hit.hash())).ok();
-            if let Some(places) = hits.iter().map(place).collect() {
-                return Locked { indices, guards, places };
+            let guard_of = |hit: &Hit<'_>| indices.binary_search(&self.growth.home_bucket(stage, hit.hash())).ok();
+            if let Some(guard_of) = hits.iter().map(guard_of).collect() {
+                return LockedBuckets { indices, guards, guard_of };
             }
         }
     }
@@ -192,7 +192,7 @@ impl Table {
         [a, b]: [&S; 2],
         [first, second]: [LocatedBucket<'_>; 2],
     ) -> Option<[S::Outcome; 2]> {
-        let (seen_a, seen_b) = (first.bucket.look(a.tag()), second.bucket.look(b.tag()));
+        let (hint_a, hint_b) = (first.bucket.probe(a.tag()), second.bucket.probe(b.tag()));
         let (mut guard_a, mut guard_b);
         if first.index < second.index {
             guard_a = first.bucket.lock(&self.common);
@@ -204,7 +204,7 @@ impl Table {
         if self.stage() != first.stage {
             return None;
         }
-        let (slot_a, slot_b) = (guard_a.find_at(seen_a, a.tag())?, guard_b.find_at(seen_b, b.tag())?);
+        let (slot_a, slot_b) = (guard_a.find_at(hint_a, a.tag())?, guard_b.find_at(hint_b, b.tag())?);
         let (of_a, new_a) = a.apply(now, slot_a.words()?);
         let (of_b, new_b) = b.apply(now, slot_b.words()?);
         let (new_a, new_b) = (new_a?, new_b?);
@@ -218,7 +218,7 @@ impl Table {
         let (tag, step) = (hit.hash(), |state: &mut State| hit.step(op, now, state));
         match guard.find(tag) {
             Some(slot) => (self.step(slot, op, now, step), false),
-            None => self.enter(home, guard, tag, now, step),
+            None => self.step_new(home, guard, tag, now, step),
         }
     }
 }

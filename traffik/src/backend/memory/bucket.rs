@@ -6,9 +6,9 @@
 #![allow(unsafe_code)]
 
 use super::packed_state::{BoxedState, PackedState};
-use super::expiry::{LONGEST, code, longest};
+use super::expiry::{LONGEST, decode, encode};
 use super::fingerprint::{Fingerprint, upper_word};
-use super::nodes::{Link, Node, Nodes};
+use super::nodes::{NodeLink, Node, Nodes};
 use super::step::NewState;
 use super::sync::{Lock, UnsafeCell};
 use crate::strategy::State;
@@ -20,12 +20,12 @@ pub(super) const WAYS: usize = 6;
 pub(super) struct Bucket {
     lock: Lock,
     // Separate from the states, to fill up the lock's word.
-    behind: UnsafeCell<Link>,
+    overflow: UnsafeCell<NodeLink>,
     fingerprints: [Fingerprint; WAYS],
     states: UnsafeCell<[PackedState; WAYS]>,
 }
 
-// SAFETY: `behind` and `states` are accessed only through `Guard`, which holds `lock`, and what they own (boxed
+// SAFETY: `overflow` and `states` are accessed only through `Guard`, which holds `lock`, and what they own (boxed
 // states) is `Send`. The other fields are atomics.
 unsafe impl Sync for Bucket {}
 
@@ -52,7 +52,7 @@ impl Common {
             let code = code_until(expiry, words);
             Some((code, self.pack(&NewState { words, code, rank })?))
         });
-        let (code, packed) = packed.unwrap_or_else(|| (code(0), PackedState::boxed(BoxedState { state, expiry }, rank)));
+        let (code, packed) = packed.unwrap_or_else(|| (encode(0), PackedState::boxed(BoxedState { state, expiry }, rank)));
         Entry { tag, code, packed }
     }
 }
@@ -63,25 +63,25 @@ impl Common {
 pub(super) fn code_until(expiry: u64, [instant, amount]: [u64; 2]) -> u8 {
     // If the first word is not an instant, this wraps to a time that is too long.
     let kept = expiry.wrapping_sub(instant);
-    if PackedState::fits(0, amount) && kept < LONGEST { code(kept) } else { 0 }
+    if PackedState::fits(0, amount) && kept < LONGEST { encode(kept) } else { 0 }
 }
 
 /// A bucket's keys: six side by side, and the rest in nodes behind.
 struct Keys<'a> {
     fingerprints: &'a [Fingerprint; WAYS],
     states: &'a mut [PackedState; WAYS],
-    behind: &'a mut Link,
+    overflow: &'a mut NodeLink,
     common: &'a Common,
 }
 
 impl<'a> Keys<'a> {
     /// Iterates over all slots, those in nodes last.
     fn each(self) -> impl Iterator<Item = Slot<'a>> {
-        let Self { fingerprints, states, behind, common } = self;
+        let Self { fingerprints, states, overflow, common } = self;
         let here = fingerprints.iter().zip(states).map(move |(fingerprint, packed)| Slot { fingerprint, packed, common });
         // SAFETY: the bucket's lock is held for as long as `'a`, and nothing else accesses its nodes.
-        let behind = unsafe { chain(*behind, &common.nodes) };
-        here.chain(behind.map(|node| Slot { fingerprint: &node.fingerprint, packed: &mut node.packed, common }))
+        let overflow = unsafe { chain(*overflow, &common.nodes) };
+        here.chain(overflow.map(|node| Slot { fingerprint: &node.fingerprint, packed: &mut node.packed, common }))
     }
 }
 
@@ -93,13 +93,13 @@ impl<'a> Keys<'a> {
 #[inline(never)]
 #[allow(clippy::mut_from_ref, reason = "the bucket's lock is what states and nodes are borrowed by")]
 unsafe fn find<'a>(bucket: &'a Bucket, nodes: &'a Nodes, tag: u64) -> Option<(&'a Fingerprint, &'a mut PackedState)> {
-    // SAFETY: the caller promises to hold the lock, and no reference to any of the states; `behind` is only copied.
-    let (states, behind) = unsafe { (&mut *bucket.states.get(), *bucket.behind.get()) };
+    // SAFETY: the caller promises to hold the lock, and no reference to any of the states; `overflow` is only copied.
+    let (states, overflow) = unsafe { (&mut *bucket.states.get(), *bucket.overflow.get()) };
     let mut here = bucket.fingerprints.iter().zip(states);
     here.find(|(fingerprint, _)| fingerprint.matches(tag)).or_else(|| {
         // SAFETY: the caller promises to hold the lock, and no reference to any of the nodes.
-        let mut behind = unsafe { chain(behind, nodes) };
-        let Node { fingerprint, packed, .. } = behind.find(|node| node.fingerprint.matches(tag))?;
+        let mut overflow = unsafe { chain(overflow, nodes) };
+        let Node { fingerprint, packed, .. } = overflow.find(|node| node.fingerprint.matches(tag))?;
         Some((&*fingerprint, packed))
     })
 }
@@ -108,12 +108,12 @@ unsafe fn find<'a>(bucket: &'a Bucket, nodes: &'a Nodes, tag: u64) -> Option<(&'
 ///
 /// # Safety
 /// The caller holds their bucket's lock for as long as the nodes are borrowed, and no reference to any of them.
-unsafe fn chain(mut link: Link, nodes: &Nodes) -> impl Iterator<Item = &mut Node> {
+unsafe fn chain(mut link: NodeLink, nodes: &Nodes) -> impl Iterator<Item = &mut Node> {
     std::iter::from_fn(move || {
         // SAFETY: the caller promises to hold the lock and no other reference to the node, and each node is visited
         // once.
         let node = unsafe { nodes.get(link) }?;
-        link = node.behind;
+        link = node.next;
         Some(node)
     })
 }
@@ -123,7 +123,7 @@ impl Bucket {
     pub(super) fn new() -> Self {
         Self {
             lock: Lock::new(),
-            behind: UnsafeCell::new(0),
+            overflow: UnsafeCell::new(0),
             fingerprints: Default::default(),
             states: UnsafeCell::new(Default::default()),
         }
@@ -133,12 +133,12 @@ impl Bucket {
     /// the bucket. It has no branches, because nothing predicts which of the six it is, and a processor that guesses
     /// wrong starts over just when the cache line has finally arrived.
     #[inline(always)]
-    pub(super) fn look(&self, tag: u64) -> usize {
-        let (upper, mut seen) = (upper_word(tag), WAYS);
+    pub(super) fn probe(&self, tag: u64) -> usize {
+        let (upper, mut hint) = (upper_word(tag), WAYS);
         for (way, fingerprint) in self.fingerprints.iter().enumerate() {
-            seen = if fingerprint.may_match(upper) { way } else { seen };
+            hint = if fingerprint.may_match(upper) { way } else { hint };
         }
-        seen
+        hint
     }
 
     /// Asks the processor to fetch both cache lines.
@@ -184,19 +184,19 @@ impl Guard<'_> {
         let Self(bucket, common) = self;
         // SAFETY: the lock is held for as long as `self` lives, and `&mut self` makes these the only references
         // derived from it.
-        let (states, behind) = unsafe { (&mut *bucket.states.get(), &mut *bucket.behind.get()) };
-        Keys { fingerprints: &bucket.fingerprints, states, behind, common }
+        let (states, overflow) = unsafe { (&mut *bucket.states.get(), &mut *bucket.overflow.get()) };
+        Keys { fingerprints: &bucket.fingerprints, states, overflow, common }
     }
 
     /// Returns the slot of `tag`, which appeared to be at this place.
     #[inline(always)]
-    pub(super) fn find_at(&mut self, seen: usize, tag: u64) -> Option<Slot<'_>> {
+    pub(super) fn find_at(&mut self, hint: usize, tag: u64) -> Option<Slot<'_>> {
         let Self(bucket, common) = *self;
-        if !bucket.fingerprints.get(seen).is_some_and(|fingerprint| fingerprint.matches(tag)) {
+        if !bucket.fingerprints.get(hint).is_some_and(|fingerprint| fingerprint.matches(tag)) {
             return self.find(tag);
         }
         let Keys { fingerprints, states, .. } = self.keys();
-        Some(Slot { fingerprint: fingerprints.get(seen)?, packed: states.get_mut(seen)?, common })
+        Some(Slot { fingerprint: fingerprints.get(hint)?, packed: states.get_mut(hint)?, common })
     }
 
     /// Returns the slot of `tag`.
@@ -230,14 +230,14 @@ impl Guard<'_> {
 
     /// Frees empty nodes.
     fn prune(&mut self) {
-        let Keys { behind: mut link, common: Common { nodes, .. }, .. } = self.keys();
+        let Keys { overflow: mut link, common: Common { nodes, .. }, .. } = self.keys();
         // SAFETY: the bucket's lock is held, and each node of its chain is visited once.
         while let Some(node) = unsafe { nodes.get(*link) } {
             if node.fingerprint.is_free() {
-                let empty = std::mem::replace(link, node.behind);
+                let empty = std::mem::replace(link, node.next);
                 nodes.give(empty);
             } else {
-                link = &mut node.behind;
+                link = &mut node.next;
             }
         }
     }
@@ -257,13 +257,13 @@ impl Guard<'_> {
             slot.put(entry);
             return true;
         }
-        let Keys { behind, common: Common { nodes, .. }, .. } = self.keys();
+        let Keys { overflow, common: Common { nodes, .. }, .. } = self.keys();
         let link = nodes.take();
         // SAFETY: the node was just taken, and is in no chain yet.
         let Some(node) = (unsafe { nodes.get(link) }) else { return false };
         node.fingerprint.set(entry.tag, entry.code);
-        (node.packed, node.behind) = (entry.packed, *behind);
-        *behind = link;
+        (node.packed, node.next) = (entry.packed, *overflow);
+        *overflow = link;
         true
     }
 }
@@ -308,7 +308,7 @@ impl Slot<'_> {
     /// The last instant at which its state matters, or somewhat later.
     fn expiry(&mut self) -> u64 {
         match self.words() {
-            Some([instant, _]) => instant.saturating_add(longest(self.fingerprint.code())),
+            Some([instant, _]) => instant.saturating_add(decode(self.fingerprint.code())),
             None => self.packed.boxed_mut().map_or(0, |boxed| boxed.expiry),
         }
     }
@@ -385,7 +385,7 @@ mod tests {
     use super::super::sync::model;
     use super::*;
 
-    /// Whatever `look` returns for these tags, `find_at` finds each of them from there, and from anywhere else.
+    /// Whatever `probe` returns for these tags, `find_at` finds each of them from there, and from anywhere else.
     fn are_found(tags: impl Iterator<Item = u64> + Clone + Send + Sync + 'static) {
         model(move || {
             let (bucket, common) = (Bucket::new(), Common { epoch: 0, nodes: Nodes::new() });
@@ -396,10 +396,10 @@ mod tests {
                 assert!(bucket.lock(&common).insert(entry));
             }
             for tag in tags.clone() {
-                for seen in [bucket.look(tag), 0, WAYS] {
+                for hint in [bucket.probe(tag), 0, WAYS] {
                     let mut guard = bucket.lock(&common);
-                    let found = guard.find_at(seen, tag).and_then(|slot| slot.words());
-                    assert_eq!(found, words(tag), "{tag} from {seen}");
+                    let found = guard.find_at(hint, tag).and_then(|slot| slot.words());
+                    assert_eq!(found, words(tag), "{tag} from {hint}");
                 }
             }
         });
@@ -417,17 +417,17 @@ mod tests {
         are_found(0..2);
     }
 
-    /// More keys than there are slots, no two alike: the slot that `look` returns is the key's own.
+    /// More keys than there are slots, no two alike: the slot that `probe` returns is the key's own.
     #[test]
     fn a_key_is_seen_where_it_is() {
         model(|| {
             let (bucket, common) = (Bucket::new(), Common { epoch: 0, nodes: Nodes::new() });
             let tags: Vec<u64> = (1..=WAYS as u64 + 1).map(|upper| upper << 40).collect();
             for &tag in &tags {
-                assert_eq!(bucket.look(tag), WAYS);
+                assert_eq!(bucket.probe(tag), WAYS);
                 assert!(bucket.lock(&common).insert(common.entry(tag, State::Words([1, 1]), 2, 0)));
             }
-            let seen: Vec<usize> = tags.iter().map(|tag| bucket.look(*tag)).collect();
+            let seen: Vec<usize> = tags.iter().map(|tag| bucket.probe(*tag)).collect();
             assert_eq!(seen, (0..=WAYS).collect::<Vec<_>>());
         });
     }

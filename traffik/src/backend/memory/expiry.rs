@@ -22,15 +22,15 @@ pub(super) const RAISED: f64 = ONE as f64;
 
 /// Returns the code of a number of microseconds below [`LONGEST`]; never 0.
 #[inline(always)]
-pub(super) fn code(kept: u64) -> u8 {
+pub(super) fn encode(kept: u64) -> u8 {
     // Exact, because ticks are below 2^31.
-    code_of(((kept >> TICK) + ONE) as i64 as f64)
+    encode_ticks(((kept >> TICK) + ONE) as i64 as f64)
 }
 
 /// Returns the code of a number of ticks plus [`RAISED`]: at least that, and less than [`LONGEST`] has. A float
 /// already has these bits, whereas finding a number's first bit takes eight steps on many processors.
 #[inline(always)]
-pub(super) fn code_of(raised: f64) -> u8 {
+pub(super) fn encode_ticks(raised: f64) -> u8 {
     let digits = |number: f64| number.to_bits() >> (f64::MANTISSA_DIGITS - 1 - DIGITS);
     // At most 28 · 8 + 1.
     (digits(raised) - digits(RAISED) + 1) as u8
@@ -43,7 +43,7 @@ pub(super) fn ticks(micros: f64) -> f64 {
 
 /// Returns the most microseconds that have this code.
 #[inline]
-pub(super) fn longest(code: u8) -> u64 {
+pub(super) fn decode(code: u8) -> u64 {
     let code = u64::from(code.saturating_sub(1));
     let (exponent, digits) = (code >> DIGITS, code & (ONE - 1));
     // No code shifts by more than 31.
@@ -59,22 +59,22 @@ mod tests {
         #[test]
         fn a_code_is_never_early_nor_late_by_more_than_an_eighth(kept in 0..LONGEST, shift in 0..51_u32) {
             let kept = kept >> shift;
-            let read = longest(code(kept));
-            prop_assert!(code(kept) != 0);
+            let read = decode(encode(kept));
+            prop_assert!(encode(kept) != 0);
             prop_assert!(read >= kept && read - kept <= kept / 8 + (1 << TICK), "{} is read as {}", kept, read);
         }
 
         #[test]
         fn longer_is_never_a_lower_code(a in 0..LONGEST, b in 0..LONGEST) {
-            prop_assert!(code(a.min(b)) <= code(a.max(b)));
+            prop_assert!(encode(a.min(b)) <= encode(a.max(b)));
         }
     }
 
     #[test]
     fn codes_are_those_of_their_ticks() {
-        let codes = [0, 1, 7, 8, 9, 10, 23, 24, (1 << 31) - 1].map(|ticks| code(ticks << TICK));
+        let codes = [0, 1, 7, 8, 9, 10, 23, 24, (1 << 31) - 1].map(|ticks| encode(ticks << TICK));
         assert_eq!(codes, [1, 2, 8, 9, 9, 10, 16, 17, 225]);
         // Bytes that encode no time can be decoded, too.
-        assert!(longest(u8::MAX) > longest(225) && longest(0) == longest(1));
+        assert!(decode(u8::MAX) > decode(225) && decode(0) == decode(1));
     }
 }

@@ -5,7 +5,7 @@
 //! that pass it back and forth on every hit are slower than two that take turns of a hundred hits. If
 //! the system has descheduled the holder, waiting threads yield their processors.
 
-use super::sync::{AtomicBool, LOOKS, Ordering, give_way, pause};
+use super::sync::{AtomicBool, ATTEMPTS, Ordering, yield_now, pause};
 
 /// Pauses between two looks: a few microseconds, in which the holder gets a hundred hits done.
 const PAUSES: u32 = 128;
@@ -38,14 +38,14 @@ impl Lock {
 
     #[cold]
     fn wait(&self) {
-        for _ in 0..LOOKS {
+        for _ in 0..ATTEMPTS {
             (0..PAUSES).for_each(|_| pause());
             if self.try_lock() {
                 return;
             }
         }
         while !self.take() {
-            give_way();
+            yield_now();
         }
     }
 

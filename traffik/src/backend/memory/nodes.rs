@@ -11,19 +11,19 @@ use super::fingerprint::Fingerprint;
 use super::sync::{Mutex, OnceLock, UnsafeCell};
 
 /// A node's number; 0 stands for none.
-pub(super) type Link = u32;
+pub(super) type NodeLink = u32;
 
 /// Nodes in the first segment. Each later one has as many as all before it, plus this number.
 const FIRST: u32 = 64;
 /// As many segments as a number can tell apart.
-const SEGMENTS: usize = (Link::BITS - FIRST.ilog2()) as usize;
+const SEGMENTS: usize = (NodeLink::BITS - FIRST.ilog2()) as usize;
 
 /// A node for one more key.
 #[derive(Default)]
 pub(super) struct Node {
     pub(super) fingerprint: Fingerprint,
     pub(super) packed: PackedState,
-    pub(super) behind: Link,
+    pub(super) next: NodeLink,
 }
 
 /// A run of nodes.
@@ -42,14 +42,14 @@ pub(super) struct Nodes {
 
 struct Free {
     /// The first of the free nodes that have been used before.
-    first: Link,
+    first: NodeLink,
     /// The lowest number that has never been used.
-    fresh: Link,
+    fresh: NodeLink,
 }
 
 /// Returns the segment of a node, and its index there.
 #[inline]
-fn place(link: Link) -> (usize, usize) {
+fn place(link: NodeLink) -> (usize, usize) {
     // Numbers begin at 1, which is the first node of the first segment.
     let at = u64::from(link) + u64::from(FIRST) - 1;
     let segment = at.max(1).ilog2() - FIRST.ilog2();
@@ -71,7 +71,7 @@ impl Nodes {
     /// not yet put it into a chain; and holds no other reference to it.
     #[inline]
     #[allow(clippy::mut_from_ref)]
-    pub(super) unsafe fn get(&self, link: Link) -> Option<&mut Node> {
+    pub(super) unsafe fn get(&self, link: NodeLink) -> Option<&mut Node> {
         if link == 0 {
             return None;
         }
@@ -82,12 +82,12 @@ impl Nodes {
     }
 
     /// Takes an unused, empty node; returns 0 if there are no more numbers.
-    pub(super) fn take(&self) -> Link {
+    pub(super) fn take(&self) -> NodeLink {
         let mut free = self.free.lock();
         let link = free.first;
         // SAFETY: a free node is in no bucket's chain, and the lock on free nodes is held.
         if let Some(node) = unsafe { self.get(link) } {
-            free.first = std::mem::take(&mut node.behind);
+            free.first = std::mem::take(&mut node.next);
             return link;
         }
         let link = free.fresh;
@@ -103,11 +103,11 @@ impl Nodes {
     }
 
     /// Returns a node that was taken out of its chain.
-    pub(super) fn give(&self, link: Link) {
+    pub(super) fn give(&self, link: NodeLink) {
         let mut free = self.free.lock();
         // SAFETY: the node is in no chain any more, and the lock on free nodes is held.
         if let Some(node) = unsafe { self.get(link) } {
-            *node = Node { behind: free.first, ..Node::default() };
+            *node = Node { next: free.first, ..Node::default() };
             free.first = link;
         }
     }
@@ -126,8 +126,8 @@ mod tests {
     #[test]
     fn every_number_has_a_place_of_its_own() {
         assert_eq!([1, 64, 65, 192, 193].map(place), [(0, 0), (0, 63), (1, 0), (1, 127), (2, 0)]);
-        assert_eq!(place(Link::MAX - 63), (SEGMENTS - 1, (1 << 31) - 1));
-        assert_eq!(place(Link::MAX - 62).0, SEGMENTS);
+        assert_eq!(place(NodeLink::MAX - 63), (SEGMENTS - 1, (1 << 31) - 1));
+        assert_eq!(place(NodeLink::MAX - 62).0, SEGMENTS);
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
             assert_eq!([nodes.take(), nodes.take(), nodes.take()], [3, 70, 71]);
             // SAFETY: as above.
             let node = unsafe { nodes.get(70).unwrap() };
-            assert_eq!((node.fingerprint.is_free(), node.behind), (true, 0));
+            assert_eq!((node.fingerprint.is_free(), node.next), (true, 0));
             assert!(nodes.bytes() >= 192 * size_of::<Node>());
         });
     }

@@ -17,7 +17,7 @@ const EXAMINED_IF_REFUSED: usize = 256;
 impl Table {
     /// Drops the expired keys of one bucket, unless it is locked.
     pub(super) fn sweep(&self, index: usize, now: u64) -> usize {
-        let guard = self.made(index).and_then(|bucket| bucket.try_lock(&self.common));
+        let guard = self.allocated(index).and_then(|bucket| bucket.try_lock(&self.common));
         guard.map_or(0, |mut guard| self.sweep_locked(&mut guard, now))
     }
 
@@ -31,8 +31,8 @@ impl Table {
 
     pub(super) fn sweep_all(&self, now: u64) -> usize {
         // All that there may ever be, because the table may grow meanwhile.
-        let made = (0..self.growth.max_buckets()).filter_map(|index| self.made(index));
-        made.map(|bucket| self.sweep_locked(&mut bucket.lock(&self.common), now)).sum()
+        let allocated = (0..self.growth.max_buckets()).filter_map(|index| self.allocated(index));
+        allocated.map(|bucket| self.sweep_locked(&mut bucket.lock(&self.common), now)).sum()
     }
 
     /// Drops at least one key to make room for another in bucket `home`, which the caller has locked as `own`. Every
@@ -58,7 +58,7 @@ impl Table {
             // One to the right, one to the left, two to the right.
             let away = if step % 2 == 1 { step.div_ceil(2) } else { size - step / 2 };
             let index = self.growth.nth_bucket(stage, (own_number + away) % size);
-            let Some(mut guard) = self.made(index).and_then(|bucket| bucket.try_lock(&self.common)) else {
+            let Some(mut guard) = self.allocated(index).and_then(|bucket| bucket.try_lock(&self.common)) else {
                 continue;
             };
             if self.sweep_locked(&mut guard, now) > 0 {

@@ -16,7 +16,7 @@ pub(super) use std::sync::atomic::AtomicU32 as Word;
 pub(super) use super::lock::Lock;
 
 /// How often a waiting thread looks before it yields its processor.
-pub(super) const LOOKS: u32 = 12;
+pub(super) const ATTEMPTS: u32 = 12;
 
 /// Tells the processor that this thread is waiting for another.
 #[inline]
@@ -25,7 +25,7 @@ pub(super) fn pause() {
 }
 
 /// Yields the processor to another thread.
-pub(super) fn give_way() {
+pub(super) fn yield_now() {
     std::thread::yield_now();
 }
 

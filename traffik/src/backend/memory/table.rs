@@ -77,8 +77,8 @@ impl Table {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let made = self.segments.iter().filter(|segment| segment.get().is_some()).count();
-        let buckets = (made << self.segment_bits) * size_of::<Bucket>();
+        let allocated = self.segments.iter().filter(|segment| segment.get().is_some()).count();
+        let buckets = (allocated << self.segment_bits) * size_of::<Bucket>();
         buckets + self.common.nodes.bytes() + size_of_val(&*self.segments)
     }
 
@@ -95,17 +95,17 @@ impl Table {
     #[inline(always)]
     pub(super) fn bucket(&self, index: usize) -> &Bucket {
         let segment = &self.segments[index >> self.segment_bits];
-        let buckets = segment.get().map_or_else(|| self.make(segment), |buckets| &**buckets);
+        let buckets = segment.get().map_or_else(|| self.allocate(segment), |buckets| &**buckets);
         &buckets[index & self.segment_mask]
     }
 
     #[cold]
-    fn make<'a>(&self, segment: &'a OnceLock<Box<[Bucket]>>) -> &'a [Bucket] {
+    fn allocate<'a>(&self, segment: &'a OnceLock<Box<[Bucket]>>) -> &'a [Bucket] {
         segment.get_or_init(|| (0..1_usize << self.segment_bits).map(|_| Bucket::new()).collect())
     }
 
     /// The same, unless it has not been needed yet.
-    pub(super) fn made(&self, index: usize) -> Option<&Bucket> {
+    pub(super) fn allocated(&self, index: usize) -> Option<&Bucket> {
         self.segments[index >> self.segment_bits].get()?.get(index & self.segment_mask)
     }
 
@@ -167,9 +167,9 @@ impl Table {
     /// The same for a step that only goes from two words to two words; `None` if there are none.
     #[inline(always)]
     pub(super) fn step_in_place<S: InPlaceStep>(&self, located: LocatedBucket<'_>, now: u64, step: &S) -> Option<S::Outcome> {
-        let seen = located.bucket.look(step.tag());
+        let hint = located.bucket.probe(step.tag());
         let (_, mut guard) = self.lock(step.tag(), located);
-        let mut slot = guard.find_at(seen, step.tag())?;
+        let mut slot = guard.find_at(hint, step.tag())?;
         let (outcome, new) = step.apply(now, slot.words()?);
         match new {
             Some(new) => store(slot, now, step, outcome, &new),
@@ -181,10 +181,10 @@ impl Table {
     /// Takes a step for a tag that is not in the table.
     #[cold]
     fn decide_new(&self, index: usize, mut guard: Guard<'_>, tag: u64, now: u64, step: impl Step) -> Verdict {
-        let (verdict, inserted) = self.enter(index, &mut guard, tag, now, step);
+        let (verdict, inserted) = self.step_new(index, &mut guard, tag, now, step);
         drop(guard);
         if inserted {
-            self.tend(index, now);
+            self.maintain(index, now);
         }
         verdict
     }
@@ -205,7 +205,7 @@ impl Table {
     }
 
     /// Takes the step of a key that is not in the table yet; returns whether it was added.
-    pub(super) fn enter(
+    pub(super) fn step_new(
         &self,
         home: usize,
         guard: &mut Guard<'_>,
@@ -247,7 +247,7 @@ impl Table {
     /// Upkeep after an insertion: checks one bucket for expired keys, and grows the table if buckets have become too
     /// full. Takes no lock while it holds another.
     #[cold]
-    pub(super) fn tend(&self, index: usize, now: u64) {
+    pub(super) fn maintain(&self, index: usize, now: u64) {
         let stage = self.stage();
         let size = self.growth.size(stage);
         let hand = self.hand.fetch_add(1, Ordering::Relaxed) % size;
