@@ -73,7 +73,7 @@ pub use token_bucket::TokenBucket;
 
 pub(crate) use account::Account;
 #[cfg(feature = "memory")]
-pub(crate) use account::{Balance, Taken};
+pub(crate) use account::{CompactVerdict, AdmittedHit};
 pub(crate) use bucket::Bucket;
 use pair::Pair;
 use window::Window;

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
 use crate::clock::Clock;
-use crate::strategy::{Account, Balance, State, Taken};
+use crate::strategy::{Account, CompactVerdict, State, AdmittedHit};
 #[cfg(feature = "tower")]
 pub(crate) use batch::FEW;
 pub(crate) use account_profile::AccountProfile;
@@ -136,7 +136,7 @@ impl MemoryBackend {
     /// Takes a hit on an account, given its key; returns `Err` with the current time if there is no account under
     /// that key yet.
     #[inline(always)]
-    pub(crate) fn hit(&self, hit: &AccountHit<'_>) -> Result<Balance, u64> {
+    pub(crate) fn hit(&self, hit: &AccountHit<'_>) -> Result<CompactVerdict, u64> {
         // The key's cache lines are being fetched while the clock is read.
         let located = self.0.table.locate(hit.key);
         let now = self.0.clock.now();
@@ -159,14 +159,14 @@ impl MemoryBackend {
 
     /// The same for accounts.
     #[cfg(feature = "tower")]
-    pub(crate) fn hit_accounts(&self, hits: &[AccountHit<'_>], balances: &mut [Balance]) -> bool {
-        self.0.table.step_few_in_place(self.0.clock.now(), hits, balances)
+    pub(crate) fn hit_accounts(&self, hits: &[AccountHit<'_>], compact: &mut [CompactVerdict]) -> bool {
+        self.0.table.step_few_in_place(self.0.clock.now(), hits, compact)
     }
 
     /// The same for two, the most common batch.
     #[inline(always)]
     #[cfg(feature = "tower")]
-    pub(crate) fn hit_two_accounts(&self, a: AccountHit<'_>, b: AccountHit<'_>) -> Option<[Balance; 2]> {
+    pub(crate) fn hit_two_accounts(&self, a: AccountHit<'_>, b: AccountHit<'_>) -> Option<[CompactVerdict; 2]> {
         let located = self.0.table.locate_two(a.key, b.key);
         let now = self.0.clock.now();
         self.0.table.step_two_in_place(located, now, a, b)
@@ -210,7 +210,7 @@ pub(crate) struct AccountHit<'a> {
 
 // Not a closure, because closures are not always inlined.
 impl InPlaceStep for AccountHit<'_> {
-    type Outcome = Balance;
+    type Outcome = CompactVerdict;
 
     #[inline(always)]
     fn tag(&self) -> u64 {
@@ -218,18 +218,18 @@ impl InPlaceStep for AccountHit<'_> {
     }
 
     #[inline(always)]
-    fn apply(&self, now: u64, words: [u64; 2]) -> (Balance, Option<NewState>) {
+    fn apply(&self, now: u64, words: [u64; 2]) -> (CompactVerdict, Option<NewState>) {
         let Self { profile, cost, .. } = *self;
         match profile.account.hit(words, now, cost) {
-            Ok(Taken { balance, words, is_exhausted }) => {
-                let (code, rank) = profile.code_and_rank(balance.used(), is_exhausted);
-                (balance, Some(NewState { words, code, rank }))
+            Ok(AdmittedHit { compact, words, is_exhausted }) => {
+                let (code, rank) = profile.code_and_rank(compact.used(), is_exhausted);
+                (compact, Some(NewState { words, code, rank }))
             }
-            Err(balance) => (balance, None),
+            Err(compact) => (compact, None),
         }
     }
 
-    fn expiry(&self, _: u64, _: Balance, [instant, used]: [u64; 2]) -> u64 {
+    fn expiry(&self, _: u64, _: CompactVerdict, [instant, used]: [u64; 2]) -> u64 {
         instant.saturating_add(self.profile.account.keep_for(used))
     }
 }

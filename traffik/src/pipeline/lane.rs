@@ -27,7 +27,7 @@ use crate::observe::{self, HitOutcome};
 use crate::policy::Policy;
 use crate::request_fn::Source;
 use crate::settings::{BackendSetting, Settings};
-use crate::strategy::Balance;
+use crate::strategy::CompactVerdict;
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
@@ -137,7 +137,7 @@ pub(crate) fn direct<'a>(
 pub(crate) struct Passed<'a> {
     lane: &'a Lane,
     profile: &'a AccountProfile,
-    balance: Balance,
+    compact: CompactVerdict,
 }
 
 impl Passed<'_> {
@@ -151,7 +151,7 @@ impl Passed<'_> {
     /// Computes the client's state, for callers that need it.
     #[inline(always)]
     pub(crate) fn stat(&self) -> Stat {
-        Stat::new(&self.lane.policy, &self.profile.account.tell(&self.balance))
+        Stat::new(&self.lane.policy, &self.profile.account.full_verdict(&self.compact))
     }
 }
 
@@ -196,11 +196,11 @@ impl Direct<'_, '_> {
     pub(crate) fn take<T: Then>(self, then: T) -> T::Output {
         let Self { throttle, lane, profile, memory, key, cost } = self;
         match memory.hit(&AccountHit { key, profile, cost }) {
-            Ok(balance) if balance.is_admitted() => {
-                tell_admitted(throttle, cost, || profile.account.tell(&balance).remaining);
-                then.passed(Passed { lane, profile, balance })
+            Ok(compact) if compact.is_admitted() => {
+                tell_admitted(throttle, cost, || profile.account.full_verdict(&compact).remaining);
+                then.passed(Passed { lane, profile, compact })
             }
-            Ok(balance) => then.decided(refused(throttle, lane, cost, &profile.account.tell(&balance))),
+            Ok(compact) => then.decided(refused(throttle, lane, cost, &profile.account.full_verdict(&compact))),
             Err(now) => then.decided(first(throttle, lane, profile, memory, key, cost, now)),
         }
     }

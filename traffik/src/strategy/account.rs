@@ -15,13 +15,13 @@ pub(crate) enum Account {
 }
 
 /// The outcome of a hit on an account, as far as it takes to charge the hit. The rest is only computed if
-/// somebody asks.
+/// somebody asks for the `full_verdict`.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Balance {
+pub(crate) struct CompactVerdict {
     /// What is in use now, in the account's own units.
     pub(super) used: u64,
     /// How far an instant is ahead of the clock: the bucket's own instant, or the window's end.
-    pub(super) ahead: u64,
+    pub(super) ahead_of_clock: u64,
     /// 0 if the hit passed.
     pub(super) wait: u64,
 }
@@ -29,8 +29,8 @@ pub(crate) struct Balance {
 /// The outcome of a hit that passed, and the state to keep from now on.
 #[derive(Debug, Clone, Copy)]
 #[cfg(feature = "memory")]
-pub(crate) struct Taken {
-    pub(crate) balance: Balance,
+pub(crate) struct AdmittedHit {
+    pub(crate) compact: CompactVerdict,
     pub(crate) words: [u64; 2],
     /// Whether nothing more can be taken.
     pub(crate) is_exhausted: bool,
@@ -60,7 +60,7 @@ impl Account {
 
 #[cfg(feature = "memory")]
 impl Account {
-    /// The most that can be in use, in [`Balance`]'s units.
+    /// The most that can be in use, in [`CompactVerdict`]'s units.
     pub(crate) fn total(&self) -> u64 {
         match self {
             Self::Bucket(bucket) => bucket.total(),
@@ -78,16 +78,16 @@ impl Account {
     }
 
     /// The same as a straight line: the microseconds if nothing is in use, and those that each unit adds.
-    pub(crate) fn pace(&self) -> [f64; 2] {
+    pub(crate) fn keep_for_line(&self) -> [f64; 2] {
         match self {
-            Self::Bucket(bucket) => [0.0, bucket.pace()],
+            Self::Bucket(bucket) => [0.0, bucket.micros_per_unit()],
             Self::Window(window) => [window.keep_for() as f64, 0.0],
         }
     }
 
     /// Makes a hit on an existing account; `Err` if it is refused, in which case nothing changes.
     #[inline(always)]
-    pub(crate) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Result<Taken, Balance> {
+    pub(crate) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Result<AdmittedHit, CompactVerdict> {
         match self {
             Self::Bucket(bucket) => bucket.hit(words, now, cost),
             Self::Window(window) => window.hit(words, now, cost),
@@ -96,16 +96,16 @@ impl Account {
 
     /// The full verdict.
     #[inline(always)]
-    pub(crate) fn tell(&self, balance: &Balance) -> Verdict {
+    pub(crate) fn full_verdict(&self, compact: &CompactVerdict) -> Verdict {
         match self {
-            Self::Bucket(bucket) => bucket.tell(balance),
-            Self::Window(window) => window.tell(balance),
+            Self::Bucket(bucket) => bucket.full_verdict(compact),
+            Self::Window(window) => window.full_verdict(compact),
         }
     }
 }
 
 #[cfg(feature = "memory")]
-impl Balance {
+impl CompactVerdict {
     #[inline(always)]
     pub(crate) fn is_admitted(&self) -> bool {
         self.wait == 0
@@ -145,13 +145,13 @@ mod tests {
                 let mut state = State::Words(words);
                 let verdict = strategy.step(&mut state, &Ask::new(Op::Hit, now, &rate, cost));
                 let hit = account.hit(words, now, cost);
-                let balance = match &hit {
-                    Ok(taken) => &taken.balance,
-                    Err(balance) => balance,
+                let compact = match &hit {
+                    Ok(admitted) => &admitted.compact,
+                    Err(compact) => compact,
                 };
-                prop_assert_eq!(account.tell(balance), verdict, "{:?}", strategy);
-                prop_assert_eq!((hit.is_ok(), balance.is_admitted()), (verdict.admitted, verdict.admitted));
-                let Ok(Taken { words: after, is_exhausted, .. }) = hit else { continue };
+                prop_assert_eq!(account.full_verdict(compact), verdict, "{:?}", strategy);
+                prop_assert_eq!((hit.is_ok(), compact.is_admitted()), (verdict.admitted, verdict.admitted));
+                let Ok(AdmittedHit { words: after, is_exhausted, .. }) = hit else { continue };
                 prop_assert_eq!(is_exhausted, verdict.remaining == 0, "{:?}", strategy);
                 if let Some(kept) = state.words() {
                     prop_assert_eq!(after, kept, "{:?}", strategy);

@@ -7,9 +7,9 @@
 //! With `L / P` in lowest terms `l / p`, `used` counts in units of `1 / p`, and each microsecond takes `l`
 //! of them: everything is an integer, and nothing ever drifts.
 
-use super::account::Balance;
+use super::account::CompactVerdict;
 #[cfg(feature = "memory")]
-use super::account::Taken;
+use super::account::AdmittedHit;
 use super::divisor::Divisor;
 use super::{Ask, EXACT, Op, State, Verdict, skew};
 use crate::rate::Rate;
@@ -84,13 +84,13 @@ struct Level {
     /// The instant. If the clock stepped back, time stands still for this client.
     now: u64,
     /// How far the instant is ahead of the clock.
-    ahead: u64,
+    ahead_of_clock: u64,
     /// In `1 / p` of a unit.
     used: u64,
 }
 
 impl BucketAccount {
-    /// The most that can be in use, in [`Balance`]'s units.
+    /// The most that can be in use, in [`CompactVerdict`]'s units.
     #[cfg(feature = "memory")]
     pub(crate) fn total(&self) -> u64 {
         self.total
@@ -98,13 +98,13 @@ impl BucketAccount {
 
     #[inline(always)]
     fn level(&self, words: Option<[u64; 2]>, asked_at: u64) -> Level {
-        let (now, ahead, passed, kept) = match words {
+        let (now, ahead_of_clock, passed, kept) = match words {
             Some([last, kept]) if last <= asked_at => (asked_at, 0, asked_at - last, kept),
             Some([last, kept]) if self.is_believable(last, asked_at) => (last, last - asked_at, 0, kept),
             _ => (asked_at, 0, 0, 0),
         };
         let used = kept.min(self.total).saturating_sub(passed.saturating_mul(self.leak.get()));
-        Level { now, ahead, used }
+        Level { now, ahead_of_clock, used }
     }
 
     #[cold]
@@ -125,22 +125,22 @@ impl BucketAccount {
 
     /// How long a hit of this cost has to wait, given that it does not pass now.
     #[cold]
-    fn wait(&self, used: u64, ahead: u64, cost: u64) -> u64 {
+    fn wait(&self, used: u64, ahead_of_clock: u64, cost: u64) -> u64 {
         if cost > self.most {
             return Verdict::NEVER;
         }
         // Cannot wrap, as above.
         let wanted = used.wrapping_add(cost.wrapping_mul(self.unit.get()));
-        self.leak.ceil(wanted - self.total) + ahead
+        self.leak.ceil(wanted - self.total) + ahead_of_clock
     }
 
     /// The full verdict.
     #[inline(always)]
-    pub(crate) fn tell(&self, balance: &Balance) -> Verdict {
-        let Balance { used, ahead, wait } = *balance;
+    pub(crate) fn full_verdict(&self, compact: &CompactVerdict) -> Verdict {
+        let CompactVerdict { used, ahead_of_clock, wait } = *compact;
         let remaining = self.unit.floor(self.total - used);
         let drained = self.leak.ceil(used);
-        let reset_after = if drained == 0 { 0 } else { drained + ahead };
+        let reset_after = if drained == 0 { 0 } else { drained + ahead_of_clock };
         Verdict {
             admitted: wait == 0,
             limit: self.limit,
@@ -161,7 +161,7 @@ impl BucketAccount {
                     after = used;
                     (true, 0)
                 }
-                None => (false, self.wait(level.used, level.ahead, cost)),
+                None => (false, self.wait(level.used, level.ahead_of_clock, cost)),
             },
             Op::Refund { .. } => {
                 // The part of the charge that has leaked is gone; the rest of the level is newer.
@@ -179,7 +179,7 @@ impl BucketAccount {
             *state = if after == 0 { State::Empty } else { State::Words([level.now, after]) };
         }
         let shown = if op.changes() { after } else { level.used };
-        Verdict { admitted, ..self.tell(&Balance { used: shown, ahead: level.ahead, wait }) }
+        Verdict { admitted, ..self.full_verdict(&CompactVerdict { used: shown, ahead_of_clock: level.ahead_of_clock, wait }) }
     }
 }
 
@@ -191,19 +191,19 @@ impl BucketAccount {
     }
 
     /// The microseconds in which `1 / p` of a unit leaks.
-    pub(super) fn pace(&self) -> f64 {
+    pub(super) fn micros_per_unit(&self) -> f64 {
         1.0 / self.leak.get() as f64
     }
 
     /// Makes a hit on an existing account.
     #[inline(always)]
-    pub(super) fn hit(&self, words: [u64; 2], asked_at: u64, cost: u64) -> Result<Taken, Balance> {
-        let Level { now, ahead, used } = self.level(Some(words), asked_at);
+    pub(super) fn hit(&self, words: [u64; 2], asked_at: u64, cost: u64) -> Result<AdmittedHit, CompactVerdict> {
+        let Level { now, ahead_of_clock, used } = self.level(Some(words), asked_at);
         let Some(used) = self.take(used, cost) else {
-            return Err(Balance { used, ahead, wait: self.wait(used, ahead, cost) });
+            return Err(CompactVerdict { used, ahead_of_clock, wait: self.wait(used, ahead_of_clock, cost) });
         };
-        Ok(Taken {
-            balance: Balance { used, ahead, wait: 0 },
+        Ok(AdmittedHit {
+            compact: CompactVerdict { used, ahead_of_clock, wait: 0 },
             words: [now, used],
             is_exhausted: self.total - used < self.unit.get(),
         })

@@ -1,7 +1,7 @@
 //! [`Window`]: counting per calendar window, for every strategy that does so.
 
 #[cfg(feature = "memory")]
-use super::account::{Balance, Taken};
+use super::account::{CompactVerdict, AdmittedHit};
 use super::divisor::Divisor;
 use super::{Ask, Op, State, Verdict, skew};
 use crate::identity::{KindRef, Who};
@@ -139,25 +139,25 @@ impl WindowAccount {
     }
 
     #[inline(always)]
-    pub(super) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Result<Taken, Balance> {
+    pub(super) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Result<AdmittedHit, CompactVerdict> {
         let Window { start, end, used } = self.window(Some(words), now);
-        let (limit, ahead) = (self.rate.limit(), end - now);
+        let (limit, ahead_of_clock) = (self.rate.limit(), end - now);
         let Some(sum) = used.checked_add(cost).filter(|sum| *sum <= limit) else {
-            let wait = if cost > limit { Verdict::NEVER } else { ahead };
-            return Err(Balance { used, ahead, wait });
+            let wait = if cost > limit { Verdict::NEVER } else { ahead_of_clock };
+            return Err(CompactVerdict { used, ahead_of_clock, wait });
         };
-        Ok(Taken {
-            balance: Balance { used: sum, ahead, wait: 0 },
+        Ok(AdmittedHit {
+            compact: CompactVerdict { used: sum, ahead_of_clock, wait: 0 },
             words: [start, sum],
             is_exhausted: sum >= limit,
         })
     }
 
     #[inline(always)]
-    pub(super) fn tell(&self, balance: &Balance) -> Verdict {
-        let Balance { used, ahead, wait } = *balance;
+    pub(super) fn full_verdict(&self, compact: &CompactVerdict) -> Verdict {
+        let CompactVerdict { used, ahead_of_clock, wait } = *compact;
         let limit = self.rate.limit();
-        let reset_after = if used == 0 { 0 } else { ahead };
+        let reset_after = if used == 0 { 0 } else { ahead_of_clock };
         Verdict {
             admitted: wait == 0,
             limit,

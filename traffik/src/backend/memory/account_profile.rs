@@ -30,7 +30,7 @@ impl AccountProfile {
         if !PackedState::fits(0, total) || longest >= LONGEST / 2 {
             return None;
         }
-        let [base, slope] = account.pace().map(expiry::ticks);
+        let [base, slope] = account.keep_for_line().map(expiry::ticks);
         Some(Self { account: *account, base: base + RAISED + SLACK, slope, scale: RankScale::of(total) })
     }
 

@@ -12,7 +12,7 @@ use crate::observe::{self, HitOutcome};
 use crate::pipeline::Ruling;
 use crate::request_fn::RequestFn;
 use crate::settings::Settings;
-use crate::strategy::Balance;
+use crate::strategy::CompactVerdict;
 use crate::throttle::Throttle;
 use crate::{MemoryBackend, Parts};
 
@@ -135,17 +135,17 @@ pub(crate) fn pair<T: Together>(throttles: [&Throttle; 2], together: T) -> Optio
         }
     };
     let (hit_a, hit_b) = (a.account_hit(hash)?, b.account_hit(hash)?);
-    let Some([balance_a, balance_b]) = a.memory.hit_two_accounts(hit_a, hit_b) else {
+    let Some([verdict_a, verdict_b]) = a.memory.hit_two_accounts(hit_a, hit_b) else {
         let who = who.unwrap_or_else(|| Who::of(client_ip::kind(parts, app)));
         let ruling = decide(&[a, b], who, hash);
         return Some(together.decided(ruling));
     };
-    tell_admitted(a.throttle, a.cost, || hit_a.profile.account.tell(&balance_a).remaining);
-    tell_admitted(b.throttle, b.cost, || hit_b.profile.account.tell(&balance_b).remaining);
+    tell_admitted(a.throttle, a.cost, || hit_a.profile.account.full_verdict(&verdict_a).remaining);
+    tell_admitted(b.throttle, b.cost, || hit_b.profile.account.full_verdict(&verdict_b).remaining);
     if together.is_silent(0, a.lane.is_silent) && together.is_silent(1, b.lane.is_silent) {
         return Some(together.silent());
     }
-    let verdicts = [hit_a.profile.account.tell(&balance_a), hit_b.profile.account.tell(&balance_b)];
+    let verdicts = [hit_a.profile.account.full_verdict(&verdict_a), hit_b.profile.account.full_verdict(&verdict_b)];
     let ruling = admitted(&[a, b], &verdicts);
     Some(together.decided(ruling))
 }
@@ -216,10 +216,10 @@ fn charge(ways: &[Way<'_>], who: Who<'_>, hash: u64, verdicts: &mut [Verdict]) -
             }
         }
         if have_accounts {
-            let mut balances = [Balance::default(); FEW];
-            let passed = first.memory.hit_accounts(&hits[..ways.len()], &mut balances[..ways.len()]);
-            for (verdict, (hit, balance)) in verdicts.iter_mut().zip(hits.iter().zip(&balances)) {
-                *verdict = hit.profile.account.tell(balance);
+            let mut compact = [CompactVerdict::default(); FEW];
+            let passed = first.memory.hit_accounts(&hits[..ways.len()], &mut compact[..ways.len()]);
+            for (verdict, (hit, compact)) in verdicts.iter_mut().zip(hits.iter().zip(&compact)) {
+                *verdict = hit.profile.account.full_verdict(compact);
             }
             return passed;
         }
