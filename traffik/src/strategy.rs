@@ -39,7 +39,7 @@ mod gcra;
 mod leaky_bucket;
 mod leaky_queue;
 mod log;
-mod pair;
+mod window_counts;
 mod priority_reserve;
 mod queue;
 mod rollover;
@@ -75,7 +75,7 @@ pub(crate) use account::Account;
 #[cfg(feature = "memory")]
 pub(crate) use account::{CompactVerdict, AdmittedHit};
 pub(crate) use bucket::Bucket;
-use pair::Pair;
+use window_counts::WindowCounts;
 use window::Window;
 
 use crate::identity::Who;

@@ -1,7 +1,7 @@
 //! [`Adaptive`]: a limit that shrinks under load and recovers after it.
 
 use super::exact::percent;
-use super::{Ask, Op, Pair, State, Strategy, Verdict, pair, skew};
+use super::{Ask, Op, WindowCounts, State, Strategy, Verdict, skew, window_counts};
 use crate::rate::Rate;
 
 /// A calendar window whose limit follows the load of the previous windows: `used + c ≤ L · f / 100`, at
@@ -123,12 +123,12 @@ struct Account {
     loaded: bool,
 }
 
-/// Marks an overloaded window. Stored above the factor, in a pair's older count.
+/// Marks an overloaded window. Stored above the factor, in the older of two [`WindowCounts`].
 const LOADED: u64 = FULL.next_power_of_two();
 
 impl Account {
     fn unpack(words: [u64; 2], period: u64) -> Option<Self> {
-        let Pair { index, older, newer } = Pair::unpack(words, period);
+        let WindowCounts { index, older, newer } = WindowCounts::unpack(words, period);
         let (factor, loaded) = (older % LOADED, older / LOADED);
         let ours = (1..=FULL).contains(&factor) && loaded <= 1;
         ours.then_some(Self { index, factor, used: newer, loaded: loaded == 1 })
@@ -136,7 +136,7 @@ impl Account {
 
     fn pack(self, period: u64) -> State {
         let older = self.factor + if self.loaded { LOADED } else { 0 };
-        Pair { index: self.index, older, newer: self.used }.pack(period)
+        WindowCounts { index: self.index, older, newer: self.used }.pack(period)
     }
 }
 
@@ -156,7 +156,7 @@ impl Strategy for Adaptive {
                 return Err(format!("{name} is {value} percent; make it 1 to {most}"));
             }
         }
-        pair::validate(rate.limit(), rate.period_micros())
+        window_counts::validate(rate.limit(), rate.period_micros())
     }
 
     fn capacity(&self, rate: &Rate) -> u64 {

@@ -1,7 +1,7 @@
 //! [`Rollover`]: part of what was left of the last period is added to this one.
 
 use super::exact::percent;
-use super::{Ask, EXACT, Op, Pair, State, Strategy, Verdict, pair};
+use super::{Ask, EXACT, Op, WindowCounts, State, Strategy, Verdict, window_counts};
 use crate::rate::Rate;
 
 /// A calendar window whose limit grows by part of what the previous window left unused:
@@ -81,7 +81,7 @@ impl Strategy for Rollover {
                 "the limit and what may be carried over add up to {most}, which reaches 2^53; lower one of them"
             ));
         }
-        pair::validate(most, rate.period_micros())
+        window_counts::validate(most, rate.period_micros())
     }
 
     fn capacity(&self, rate: &Rate) -> u64 {
@@ -90,27 +90,27 @@ impl Strategy for Rollover {
 
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
         let (limit, period) = (ask.rate.limit(), ask.rate.period_micros());
-        let mut pair = Pair::at(state, ask.now, period);
-        let quota = limit + self.bonus(limit, pair.older);
+        let mut counts = WindowCounts::at(state, ask.now, period);
+        let quota = limit + self.bonus(limit, counts.older);
 
         let (admitted, wait) = match ask.op {
             Op::Hit | Op::Check if ask.cost > self.capacity(ask.rate) => (false, Verdict::NEVER),
-            Op::Hit | Op::Check if pair.newer.saturating_add(ask.cost) > quota => {
-                let next = pair.start(period) + period;
-                let fits_next = ask.cost <= limit + self.bonus(limit, pair.newer);
+            Op::Hit | Op::Check if counts.newer.saturating_add(ask.cost) > quota => {
+                let next = counts.start(period) + period;
+                let fits_next = ask.cost <= limit + self.bonus(limit, counts.newer);
                 // After an unused window the bonus is full.
                 (false, if fits_next { next } else { next + period } - ask.now)
             }
             _ => {
-                pair.take(ask, state);
+                counts.apply(ask, state);
                 (true, 0)
             }
         };
-        let quota = limit + self.bonus(limit, pair.older);
+        let quota = limit + self.bonus(limit, counts.older);
         // The bonus may already be full again while the counts still matter under another limit.
         let dents = |used| self.bonus(limit, used) < self.bonus(limit, 0);
-        let full = Pair { older: u64::from(dents(pair.older)), ..pair };
-        let full_at = if pair.newer == 0 || dents(pair.newer) {
+        let full = WindowCounts { older: u64::from(dents(counts.older)), ..counts };
+        let full_at = if counts.newer == 0 || dents(counts.newer) {
             full.until(period)
         } else {
             full.start(period) + period
@@ -118,11 +118,11 @@ impl Strategy for Rollover {
         Verdict {
             admitted,
             limit: quota,
-            used: pair.newer,
-            remaining: quota.saturating_sub(pair.newer),
+            used: counts.newer,
+            remaining: quota.saturating_sub(counts.newer),
             wait,
             reset_after: full_at.saturating_sub(ask.now),
-            keep_for: pair.until(period).saturating_sub(ask.now),
+            keep_for: counts.until(period).saturating_sub(ask.now),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! [`SlidingWindow`]: a sliding window made of two counters.
 
 use super::exact::{muldiv, muldiv_up};
-use super::{Ask, Op, Pair, State, Strategy, Twin, Verdict, pair};
+use super::{Ask, Op, WindowCounts, State, Strategy, Twin, Verdict, window_counts};
 use crate::rate::Rate;
 
 /// The sliding window counter: `ceil(prev · (P − e) / P) + cur + c ≤ L`, where `cur` and `prev` are the
@@ -31,8 +31,8 @@ impl SlidingWindow {
 
     /// Bits of each count that are added to a window's start in the packed state, for the Lua twin.
     #[cfg(feature = "redis")]
-    pub(crate) const fn high(period: u64) -> u32 {
-        pair::high(period)
+    pub(crate) const fn high_bits(period: u64) -> u32 {
+        window_counts::high_bits(period)
     }
 }
 
@@ -45,15 +45,15 @@ fn age_when_gone(need: u64, fading: u64, period: u64) -> u64 {
 }
 
 /// The first instant at which a refused `cost ≤ limit` passes, if nothing else passes before.
-fn first_room(pair: Pair, cost: u64, limit: u64, period: u64) -> u64 {
+fn first_room(counts: WindowCounts, cost: u64, limit: u64, period: u64) -> u64 {
     // In this window the older count has to fade; in the next one the newer count, with nothing added.
-    let taken = pair.newer.saturating_add(cost);
-    let this = pair.older.saturating_add(taken) - limit;
-    if this <= pair.older {
+    let taken = counts.newer.saturating_add(cost);
+    let this = counts.older.saturating_add(taken) - limit;
+    if this <= counts.older {
         // A full period from the start is the next window's first instant, where the result holds as well.
-        return pair.start(period) + age_when_gone(this, pair.older, period);
+        return counts.start(period) + age_when_gone(this, counts.older, period);
     }
-    pair.start(period) + period + age_when_gone(taken - limit, pair.newer, period)
+    counts.start(period) + period + age_when_gone(taken - limit, counts.newer, period)
 }
 
 impl Strategy for SlidingWindow {
@@ -62,7 +62,7 @@ impl Strategy for SlidingWindow {
     }
 
     fn validate(&self, rate: &Rate) -> Result<(), String> {
-        pair::validate(rate.limit(), rate.period_micros())
+        window_counts::validate(rate.limit(), rate.period_micros())
     }
 
     fn capacity(&self, rate: &Rate) -> u64 {
@@ -72,24 +72,24 @@ impl Strategy for SlidingWindow {
     #[inline]
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
         let (limit, period) = (ask.rate.limit(), ask.rate.period_micros());
-        let mut pair = Pair::at(state, ask.now, period);
+        let mut counts = WindowCounts::at(state, ask.now, period);
         // A window ahead of the clock has only just begun.
-        let age = ask.now.saturating_sub(pair.start(period));
-        let weigh = |pair: Pair| pair.older - muldiv(pair.older, age, period).0 + pair.newer;
-        let before = weigh(pair);
+        let age = ask.now.saturating_sub(counts.start(period));
+        let weigh = |counts: WindowCounts| counts.older - muldiv(counts.older, age, period).0 + counts.newer;
+        let before = weigh(counts);
 
         let (admitted, wait) = match ask.op {
             Op::Hit | Op::Check if ask.cost > limit => (false, Verdict::NEVER),
             Op::Hit | Op::Check if before.saturating_add(ask.cost) > limit => {
-                (false, first_room(pair, ask.cost, limit, period) - ask.now)
+                (false, first_room(counts, ask.cost, limit, period) - ask.now)
             }
             _ => {
-                pair.take(ask, state);
+                counts.apply(ask, state);
                 (true, 0)
             }
         };
-        let used = weigh(pair);
-        let keep = pair.until(period).saturating_sub(ask.now);
+        let used = weigh(counts);
+        let keep = counts.until(period).saturating_sub(ask.now);
         Verdict {
             admitted,
             limit,

@@ -43,7 +43,7 @@ pub(super) fn twin(hit: &Hit<'_>) -> Option<Call> {
             call(Id::FixedWindow, &[limit, period, hit.phase() % period])
         }
         Twin::Bucket { burst, debt } => call(Id::Bucket, &[burst.unwrap_or(limit), debt, leak, unit]),
-        Twin::SlidingWindow => call(Id::SlidingWindow, &[limit, period, SlidingWindow::high(period).into()]),
+        Twin::SlidingWindow => call(Id::SlidingWindow, &[limit, period, SlidingWindow::high_bits(period).into()]),
         Twin::SlidingLog => call(Id::SlidingLog, &[limit, period]),
         Twin::LeakyQueue => call(Id::LeakyQueue, &[limit, period, leak, unit]),
     })

@@ -1,7 +1,7 @@
-//! [`Pair`]: two counters and the window they belong to, in two words below 2^53.
+//! [`WindowCounts`]: two counters and the window they belong to, in two words below 2^53.
 //!
 //! The first word is the window's start. The second holds the low 22 bits of both counts, so that most
-//! pairs are an instant and a small number, like other states, which stores may be able to keep in less
+//! states are an instant and a small number, like those of other strategies, which stores may be able to keep in less
 //! space. The next 4 bits of each count go above those. The highest bits of the counts are added to the
 //! window's start: a `period ≥ 2^f` leaves room for `f` bits there before the next window begins, so each
 //! counter has `26 + f / 2` bits.
@@ -15,7 +15,7 @@ const MIDDLE: u32 = 4;
 
 /// The counts of a calendar window and of the window before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pair {
+pub(super) struct WindowCounts {
     pub(super) index: u64,
     pub(super) older: u64,
     pub(super) newer: u64,
@@ -23,13 +23,13 @@ pub(super) struct Pair {
 
 /// Bits of each count that are added to the window's start.
 #[inline]
-pub(super) const fn high(period: u64) -> u32 {
+pub(super) const fn high_bits(period: u64) -> u32 {
     period.ilog2() / 2
 }
 
 /// Bits of one counter.
 const fn bits(period: u64) -> u32 {
-    LOW + MIDDLE + high(period)
+    LOW + MIDDLE + high_bits(period)
 }
 
 /// Refuses limits that a counter cannot hold.
@@ -44,10 +44,10 @@ pub(super) fn validate(limit: u64, period: u64) -> Result<(), String> {
     ))
 }
 
-impl Pair {
+impl WindowCounts {
     #[inline]
     pub(super) fn unpack([first, second]: [u64; 2], period: u64) -> Self {
-        let (high, rest) = (high(period), first % period);
+        let (high, rest) = (high_bits(period), first % period);
         let count = |low: u64, middle: u64, high: u64| {
             let mask = |bits: u32| (1 << bits) - 1;
             low & mask(LOW) | (middle & mask(MIDDLE)) << LOW | high << (LOW + MIDDLE)
@@ -67,15 +67,15 @@ impl Pair {
             part(newer) | part(older) << by
         };
         let second = join(0, LOW) | join(LOW, MIDDLE) << (2 * LOW);
-        State::Words([index * period + join(LOW + MIDDLE, high(period)), second])
+        State::Words([index * period + join(LOW + MIDDLE, high_bits(period)), second])
     }
 
     /// The stored state, unless it lies too far in the future to be genuine.
     #[inline]
     pub(super) fn read(state: &State, now: u64, period: u64) -> Option<Self> {
-        let pair = Self::unpack(state.words()?, period);
-        let start = pair.index.saturating_mul(period);
-        skew::believable(start, now, || period).then_some(pair)
+        let counts = Self::unpack(state.words()?, period);
+        let start = counts.index.saturating_mul(period);
+        skew::believable(start, now, || period).then_some(counts)
     }
 
     /// The two counts as of `now`: an older window moves on, a later one stays.
@@ -83,8 +83,8 @@ impl Pair {
     pub(super) fn at(state: &State, now: u64, period: u64) -> Self {
         let index = now / period;
         match Self::read(state, now, period) {
-            Some(pair) if pair.index >= index => pair,
-            Some(pair) if pair.index + 1 == index => Self { index, older: pair.newer, newer: 0 },
+            Some(counts) if counts.index >= index => counts,
+            Some(counts) if counts.index + 1 == index => Self { index, older: counts.newer, newer: 0 },
             _ => Self { index, older: 0, newer: 0 },
         }
     }
@@ -107,7 +107,7 @@ impl Pair {
 
     /// Carries out an operation that was admitted, and stores the result.
     #[inline]
-    pub(super) fn take(&mut self, ask: &Ask<'_>, state: &mut State) {
+    pub(super) fn apply(&mut self, ask: &Ask<'_>, state: &mut State) {
         match ask.op {
             Op::Check | Op::Settle { .. } => {}
             Op::Hit => self.newer += ask.cost,
@@ -147,18 +147,18 @@ mod tests {
             counts: (u64, u64, u64),
         ) {
             let ((a, b, c), most) = (counts, 1 << bits(period));
-            let pair = Pair { index: a % (HORIZON / period), older: b % most, newer: c % most };
-            let State::Words(words) = pair.pack(period) else { unreachable!() };
+            let counts = WindowCounts { index: a % (HORIZON / period), older: b % most, newer: c % most };
+            let State::Words(words) = counts.pack(period) else { unreachable!() };
             prop_assert!(words[0] < EXACT && words[1] < EXACT);
-            prop_assert_eq!(Pair::unpack(words, period), pair);
+            prop_assert_eq!(WindowCounts::unpack(words, period), counts);
         }
 
         #[test]
         fn small_counts_are_an_instant_and_a_small_number(period in 1_u64..=1 << 40, counts: (u64, u32, u32)) {
             let (older, newer) = (u64::from(counts.1) >> 10, u64::from(counts.2) >> 10);
-            let pair = Pair { index: counts.0 % (HORIZON / period), older, newer };
-            let State::Words(words) = pair.pack(period) else { unreachable!() };
-            prop_assert_eq!(words[0], pair.start(period));
+            let counts = WindowCounts { index: counts.0 % (HORIZON / period), older, newer };
+            let State::Words(words) = counts.pack(period) else { unreachable!() };
+            prop_assert_eq!(words[0], counts.start(period));
             prop_assert!(words[1] < 1 << 44);
         }
     }
