@@ -80,11 +80,11 @@ impl Adaptive {
     }
 
     /// The factor after this window.
-    fn next(&self, account: Account) -> u64 {
-        if account.loaded {
-            percent(account.factor, self.reduction).max(self.floor)
+    fn next(&self, window: AdaptiveWindow) -> u64 {
+        if window.loaded {
+            percent(window.factor, self.reduction).max(self.floor)
         } else {
-            self.recover(account.factor, 1)
+            self.recover(window.factor, 1)
         }
     }
 
@@ -95,28 +95,28 @@ impl Adaptive {
 
     /// The number of windows, counted from this one, until the factor has reached `target` without further
     /// use.
-    fn windows_until(&self, account: Account, target: u64) -> u64 {
-        1 + target.saturating_sub(self.next(account)).div_ceil(self.recovery)
+    fn windows_until(&self, window: AdaptiveWindow, target: u64) -> u64 {
+        1 + target.saturating_sub(self.next(window)).div_ceil(self.recovery)
     }
 
-    fn read(&self, state: &State, now: u64, period: u64) -> Account {
+    fn read(&self, state: &State, now: u64, period: u64) -> AdaptiveWindow {
         let index = now / period;
-        let fresh = Account { index, factor: FULL, used: 0, loaded: false };
-        let Some(kept) = state.words().and_then(|words| Account::unpack(words, period)) else { return fresh };
+        let fresh = AdaptiveWindow { index, factor: FULL, used: 0, loaded: false };
+        let Some(kept) = state.words().and_then(|words| AdaptiveWindow::unpack(words, period)) else { return fresh };
         if !skew::believable(kept.index.saturating_mul(period), now, || period) {
             return fresh;
         }
         if kept.index >= index {
             return kept;
         }
-        Account { factor: self.recover(self.next(kept), index - kept.index - 1), ..fresh }
+        AdaptiveWindow { factor: self.recover(self.next(kept), index - kept.index - 1), ..fresh }
     }
 }
 
 /// One client's window: the factor in force, the units used, and whether they are too many. The latter is
 /// stored so that later changes of the limit don't affect how long the factor takes to recover.
 #[derive(Debug, Clone, Copy)]
-struct Account {
+struct AdaptiveWindow {
     index: u64,
     factor: u64,
     used: u64,
@@ -126,7 +126,7 @@ struct Account {
 /// Marks an overloaded window. Stored above the factor, in the older of two [`WindowCounts`].
 const LOADED: u64 = FULL.next_power_of_two();
 
-impl Account {
+impl AdaptiveWindow {
     fn unpack(words: [u64; 2], period: u64) -> Option<Self> {
         let WindowCounts { index, older, newer } = WindowCounts::unpack(words, period);
         let (factor, loaded) = (older % LOADED, older / LOADED);
@@ -165,41 +165,41 @@ impl Strategy for Adaptive {
 
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
         let (full, period) = (ask.rate.limit(), ask.rate.period_micros());
-        let mut account = self.read(state, ask.now, period);
-        let limit = Self::limit(full, account.factor);
-        let start = account.index * period;
+        let mut window = self.read(state, ask.now, period);
+        let limit = Self::limit(full, window.factor);
+        let start = window.index * period;
         let after = |windows: u64| (start + windows.saturating_mul(period)).saturating_sub(ask.now);
 
         let (admitted, wait) = match ask.op {
             Op::Hit | Op::Check if ask.cost > full => (false, Verdict::NEVER),
-            Op::Hit | Op::Check if account.used.saturating_add(ask.cost) > limit => {
+            Op::Hit | Op::Check if window.used.saturating_add(ask.cost) > limit => {
                 // The smallest factor whose limit holds the cost; any factor holds 1.
                 let target =
                     if ask.cost <= 1 { 0 } else { (u128::from(ask.cost) * 100).div_ceil(u128::from(full)) };
-                (false, after(self.windows_until(account, target as u64)))
+                (false, after(self.windows_until(window, target as u64)))
             }
             Op::Hit => {
-                account.used += ask.cost;
+                window.used += ask.cost;
                 (true, 0)
             }
             Op::Check | Op::Settle { .. } => (true, 0),
             Op::Refund { at } => {
                 if at.is_none_or(|at| at >= start) {
-                    account.used = account.used.saturating_sub(ask.cost);
+                    window.used = window.used.saturating_sub(ask.cost);
                 }
                 (true, 0)
             }
             Op::Reset => {
-                account = Account { factor: FULL, used: 0, ..account };
+                window = AdaptiveWindow { factor: FULL, used: 0, ..window };
                 (true, 0)
             }
         };
-        let Account { factor, used, .. } = account;
+        let AdaptiveWindow { factor, used, .. } = window;
         if admitted && ask.op.changes() {
-            account.loaded = self.overloads(full, factor, used);
+            window.loaded = self.overloads(full, factor, used);
         }
         let limit = Self::limit(full, factor);
-        let keep = if (used, factor) == (0, FULL) { 0 } else { after(self.windows_until(account, FULL)) };
+        let keep = if (used, factor) == (0, FULL) { 0 } else { after(self.windows_until(window, FULL)) };
         // Even the smallest factor leaves a limit of 1 unchanged.
         let full_at = if full > 1 || keep == 0 {
             keep
@@ -209,7 +209,7 @@ impl Strategy for Adaptive {
             0
         };
         if admitted && ask.op.changes() {
-            *state = if keep == 0 { State::Empty } else { account.pack(period) };
+            *state = if keep == 0 { State::Empty } else { window.pack(period) };
         }
         Verdict {
             admitted,

@@ -72,8 +72,8 @@ impl CostAdaptive {
     }
 
     /// The account in a state, or a full one if there is none.
-    fn read(&self, state: &State, now: u64, total: u64, leak: u64) -> Account {
-        let full = || Account { last: now, used: 0, costs: Vec::new() };
+    fn read(&self, state: &State, now: u64, total: u64, leak: u64) -> CostAccount {
+        let full = || CostAccount { last: now, used: 0, costs: Vec::new() };
         let State::Bytes(bytes) = state else { return full() };
         let (words, []) = bytes.as_chunks::<8>() else { return full() };
         let Some(([last, used], costs)) = words.split_first_chunk::<2>() else { return full() };
@@ -84,20 +84,20 @@ impl CostAdaptive {
         if !skew::believable(last, now, || total.div_ceil(slowest)) {
             return full();
         }
-        let account = Account { last, used, costs: costs.collect() };
+        let account = CostAccount { last, used, costs: costs.collect() };
         let gone = now.saturating_sub(last).saturating_mul(leak.saturating_mul(self.factor(&account.costs)));
         // Full again: the client's past no longer counts.
-        if account.used <= gone { full() } else { Account { used: account.used - gone, ..account } }
+        if account.used <= gone { full() } else { CostAccount { used: account.used - gone, ..account } }
     }
 }
 
-struct Account {
+struct CostAccount {
     last: u64,
     used: u64,
     costs: Vec<u64>,
 }
 
-impl Account {
+impl CostAccount {
     fn write(&self, now: u64) -> State {
         if self.used == 0 {
             return State::Empty;

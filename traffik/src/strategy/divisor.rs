@@ -6,15 +6,15 @@ pub(super) struct Divisor {
     /// Never 0.
     number: u64,
     /// 2^64 divided by the number, rounded down; 2^64 - 1 for 1.
-    share: u64,
+    reciprocal: u64,
 }
 
 impl Divisor {
     /// A divisor of 0, which no rate has, becomes 1: any result rather than a panic.
     pub(super) fn new(number: u64) -> Self {
         let number = number.max(1);
-        let share = (1_u128 << 64) / u128::from(number);
-        Self { number, share: u64::try_from(share).unwrap_or(u64::MAX) }
+        let reciprocal = (1_u128 << 64) / u128::from(number);
+        Self { number, reciprocal: u64::try_from(reciprocal).unwrap_or(u64::MAX) }
     }
 
     #[inline(always)]
@@ -22,19 +22,19 @@ impl Divisor {
         self.number
     }
 
-    /// The quotient, or one less: the share is at most 1 too small, so the product is less than 2^64 too
+    /// The quotient, or one less: the reciprocal is at most 1 too small, so the product is less than 2^64 too
     /// small.
     #[inline(always)]
-    pub(super) fn about(self, dividend: u64) -> u64 {
-        ((u128::from(dividend) * u128::from(self.share)) >> 64) as u64
+    pub(super) fn estimate(self, dividend: u64) -> u64 {
+        ((u128::from(dividend) * u128::from(self.reciprocal)) >> 64) as u64
     }
 
     /// The quotient, rounded down.
     #[inline(always)]
     pub(super) fn floor(self, dividend: u64) -> u64 {
-        let about = self.about(dividend);
-        // Cannot wrap: `about` is at most the quotient.
-        about + u64::from(dividend.wrapping_sub(about.wrapping_mul(self.number)) >= self.number)
+        let estimate = self.estimate(dividend);
+        // Cannot wrap: `estimate` is at most the quotient.
+        estimate + u64::from(dividend.wrapping_sub(estimate.wrapping_mul(self.number)) >= self.number)
     }
 
     /// The quotient, rounded up.
@@ -58,8 +58,8 @@ mod tests {
             for dividend in [dividend >> shifts.0, (dividend >> shifts.0) / number * number] {
                 prop_assert_eq!(divisor.floor(dividend), dividend / number);
                 prop_assert_eq!(divisor.ceil(dividend), dividend.div_ceil(number));
-                let about = divisor.about(dividend);
-                prop_assert!(about <= dividend / number && dividend / number <= about + 1);
+                let estimate = divisor.estimate(dividend);
+                prop_assert!(estimate <= dividend / number && dividend / number <= estimate + 1);
             }
         }
     }

@@ -64,12 +64,12 @@ impl Strategy for LeakyQueue {
         let level = queue.level(first);
 
         let mut after = level;
-        let mut empty_at = if level > 0 { queue.leaves(queue.total(), ask.rate) } else { 0 };
+        let mut empty_at = if level > 0 { queue.leaves_at(queue.total(), ask.rate) } else { 0 };
         let (admitted, wait) = match ask.op {
             Op::Hit | Op::Check if ask.cost > limit => (false, Verdict::NEVER),
             Op::Hit | Op::Check if level.saturating_add(ask.cost) > limit => {
                 let gone =
-                    queue.leaves(queue.end_of(first, level.saturating_add(ask.cost) - limit), ask.rate);
+                    queue.leaves_at(queue.end_of(first, level.saturating_add(ask.cost) - limit), ask.rate);
                 (false, gone.saturating_sub(ask.now))
             }
             Op::Check | Op::Settle { .. } => (true, 0),
@@ -78,7 +78,7 @@ impl Strategy for LeakyQueue {
                 let mut bytes = take(state, level);
                 queue::join(&mut bytes, now, ask.cost, first, ask.rate);
                 let queue = Queue::of(&bytes);
-                (after, empty_at) = (level + ask.cost, queue.leaves(queue.total(), ask.rate));
+                (after, empty_at) = (level + ask.cost, queue.leaves_at(queue.total(), ask.rate));
                 *state = State::Bytes(bytes);
                 (true, 0)
             }
@@ -90,7 +90,7 @@ impl Strategy for LeakyQueue {
                     queue::shorten(&mut bytes, now, ask.cost, first);
                     let queue = Queue::of(&bytes);
                     after = queue.level(queue.first_at(now, ask.rate));
-                    empty_at = if after > 0 { queue.leaves(queue.total(), ask.rate) } else { 0 };
+                    empty_at = if after > 0 { queue.leaves_at(queue.total(), ask.rate) } else { 0 };
                     *state = if after > 0 { State::Bytes(bytes) } else { State::Empty };
                 }
                 (true, 0)

@@ -8,7 +8,7 @@
 use super::{EXACT, State, skew};
 
 /// The modulus of the sums.
-pub(super) const SUMS: u64 = EXACT;
+pub(super) const SUM_MODULUS: u64 = EXACT;
 
 /// A log, as stored in a state. Anything that is not a log reads as an empty one.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,7 +23,7 @@ fn word(bytes: [u8; 8]) -> u64 {
 
 /// The difference between two sums.
 fn between(older: u64, newer: u64) -> u64 {
-    newer.wrapping_sub(older) % SUMS
+    newer.wrapping_sub(older) % SUM_MODULUS
 }
 
 impl<'a> Log<'a> {
@@ -109,7 +109,7 @@ pub(super) fn append(bytes: &mut Vec<u8>, time: u64, cost: u64, first: usize) {
     }
     let log = Log::of(bytes);
     let kept = log.entries.len() - first;
-    let sum = (log.sum_before(log.entries.len()) % SUMS + cost) % SUMS;
+    let sum = (log.sum_before(log.entries.len()) % SUM_MODULUS + cost) % SUM_MODULUS;
     let again = kept > 0 && log.newest() == Some(time);
     if first >= kept {
         // At least as many entries are dropped as are moved, so every entry pays for one move. The last
@@ -138,7 +138,7 @@ pub(super) fn take_newest(bytes: &mut Vec<u8>, first: usize, past: usize, units:
     let from = first + sums.partition_point(|entry| between(start, word(entry[1])) <= left);
     let rest = left.saturating_sub(log.sum_between(first, from));
     let shortened =
-        (rest > 0 && from < past).then(|| (log.time(from), (log.sum_before(from) % SUMS + rest) % SUMS));
+        (rest > 0 && from < past).then(|| (log.time(from), (log.sum_before(from) % SUM_MODULUS + rest) % SUM_MODULUS));
     let last = log.entries.len();
 
     let (words, _) = bytes.as_chunks_mut::<8>();

@@ -87,7 +87,7 @@ impl<'a> Queue<'a> {
     }
 
     /// When the entry with this sum leaves, rounded up to the microsecond from which it is gone.
-    pub(super) fn leaves(self, sum: u64, rate: &Rate) -> u64 {
+    pub(super) fn leaves_at(self, sum: u64, rate: &Rate) -> u64 {
         let (tokens, ticks) = rate.reduced_terms();
         self.start.saturating_add(muldiv_up(sum, ticks, tokens))
     }

@@ -1,6 +1,6 @@
 //! [`SlidingLog`]: remembers every hit of the last period.
 
-use super::log::{self, Log, SUMS};
+use super::log::{self, Log, SUM_MODULUS};
 use super::{Ask, EXACT, Op, State, Strategy, Twin, Verdict};
 use crate::rate::Rate;
 
@@ -36,7 +36,7 @@ impl Strategy for SlidingLog {
 
     fn validate(&self, _: &Rate) -> Result<(), String> {
         // Sums are compared modulo 2^53.
-        const { assert!(traffik_grammar::rate::MAX_LIMIT < EXACT && SUMS == EXACT) };
+        const { assert!(traffik_grammar::rate::MAX_LIMIT < EXACT && SUM_MODULUS == EXACT) };
         Ok(())
     }
 
