@@ -33,37 +33,37 @@ pub(crate) struct Denials {
 struct Set {
     /// Counts how often accounts were forgotten.
     changes: u64,
-    memos: Vec<Memo>,
+    memos: Vec<AccountMemo>,
 }
 
 /// What the backend said about one account.
-struct Memo {
+struct AccountMemo {
     hash: u64,
     rate: Rate,
     /// Kept alive, so that its address remains its own.
     strategy: Arc<dyn Strategy>,
     tier: Option<Box<str>>,
     priority: Priority,
-    told: SmallVec<[Told; 1]>,
+    verdicts: SmallVec<[CachedVerdict; 1]>,
 }
 
 /// What the backend said about one cost. It may be an admission, if another hit of the batch was
 /// refused.
 #[derive(Clone, Copy)]
-struct Told {
+struct CachedVerdict {
     cost: u64,
     verdict: Verdict,
     /// The instant before the call, by our clock.
-    at: u64,
+    asked_at: u64,
     /// The instant of the decision, by the store's clock.
-    now: u64,
+    decided_at: u64,
     /// The instant until which it holds, by our clock.
     until: u64,
 }
 
-/// A question that has to go to the backend.
-struct Asked {
-    at: u64,
+/// A question that the table could not answer, so that it has to go to the backend.
+struct PendingLookup {
+    asked_at: u64,
     /// The change count of each hit's set at that time.
     changes: Vec<u64>,
 }
@@ -78,7 +78,7 @@ impl Denials {
     /// Creates a table, unless it is to hold nobody. Waits are measured by the system clock by
     /// default.
     #[cfg(feature = "redis")]
-    pub(crate) fn some(clients: usize, clock: Option<Arc<dyn Clock>>) -> Option<Self> {
+    pub(crate) fn if_enabled(clients: usize, clock: Option<Arc<dyn Clock>>) -> Option<Self> {
         let clock = || clock.unwrap_or_else(|| Arc::new(crate::clock::SystemClock));
         (clients > 0).then(|| Self::new(clients, clock()))
     }
@@ -99,13 +99,13 @@ impl Denials {
             let _forget = Forget { denials: self, hits };
             return call.await;
         }
-        let asked = match self.answer(hits) {
+        let pending = match self.answer(hits) {
             Ok(verdicts) => return Ok(verdicts),
-            Err(asked) => asked,
+            Err(pending) => pending,
         };
         let verdicts = call.await?;
         if !verdicts.admitted() {
-            self.learn(hits, &verdicts, &asked);
+            self.learn(hits, &verdicts, &pending);
         } else if op == Op::Hit {
             self.forget(hits);
         }
@@ -122,22 +122,22 @@ impl Denials {
         lock(&self.sets[(hash % self.sets.len() as u64) as usize])
     }
 
-    fn answer(&self, hits: &[Hit<'_>]) -> Result<Verdicts, Asked> {
-        let at = self.clock.now();
-        let mut asked = Asked { at, changes: Vec::new() };
+    fn answer(&self, hits: &[Hit<'_>]) -> Result<Verdicts, PendingLookup> {
+        let now = self.clock.now();
+        let mut pending = PendingLookup { asked_at: now, changes: Vec::new() };
         let mut verdicts = Verdicts::default();
         for hit in hits {
             let set = self.set(hit.hash());
-            asked.changes.push(set.changes);
-            if let Some(told) = set.memos.iter().find_map(|memo| memo.told(hit, at)) {
-                verdicts.now = told.now.saturating_add(at.saturating_sub(told.at));
-                verdicts.each.push(told.at(at));
+            pending.changes.push(set.changes);
+            if let Some(cached) = set.memos.iter().find_map(|memo| memo.verdict_for(hit, now)) {
+                verdicts.now = cached.decided_at.saturating_add(now.saturating_sub(cached.asked_at));
+                verdicts.each.push(cached.verdict_at(now));
             }
         }
-        if verdicts.each.len() == hits.len() && !verdicts.admitted() { Ok(verdicts) } else { Err(asked) }
+        if verdicts.each.len() == hits.len() && !verdicts.admitted() { Ok(verdicts) } else { Err(pending) }
     }
 
-    fn learn(&self, hits: &[Hit<'_>], verdicts: &Verdicts, asked: &Asked) {
+    fn learn(&self, hits: &[Hit<'_>], verdicts: &Verdicts, pending: &PendingLookup) {
         if !hits.iter().all(|hit| hit.policy.strategy().refusals_stand()) {
             return;
         }
@@ -146,13 +146,19 @@ impl Denials {
         let Some(wait) = waits().min().filter(|_| waits().all(|wait| wait != Verdict::NEVER)) else {
             return;
         };
-        for ((hit, verdict), changes) in hits.iter().zip(&verdicts.each).zip(&asked.changes) {
+        for ((hit, verdict), changes) in hits.iter().zip(&verdicts.each).zip(&pending.changes) {
             let wait = if verdict.admitted { wait } else { verdict.wait };
-            let until = asked.at.saturating_add(wait);
-            let told = Told { cost: hit.cost(), verdict: *verdict, at: asked.at, now: verdicts.now, until };
+            let until = pending.asked_at.saturating_add(wait);
+            let cached = CachedVerdict {
+                cost: hit.cost(),
+                verdict: *verdict,
+                asked_at: pending.asked_at,
+                decided_at: verdicts.now,
+                until,
+            };
             let mut set = self.set(hit.hash());
             if set.changes == *changes {
-                set.learn(hit, told, self.ways);
+                set.learn(hit, cached, self.ways);
             }
         }
     }
@@ -172,36 +178,36 @@ fn lock(set: &Mutex<Set>) -> MutexGuard<'_, Set> {
 }
 
 impl Set {
-    fn learn(&mut self, hit: &Hit<'_>, told: Told, ways: usize) {
+    fn learn(&mut self, hit: &Hit<'_>, cached: CachedVerdict, ways: usize) {
         if let Some(memo) = self.memos.iter_mut().find(|memo| memo.hash == hit.hash()) {
-            if memo.is_of(hit) {
-                memo.add(told);
+            if memo.matches(hit) {
+                memo.add(cached);
             } else {
-                *memo = Memo::new(hit, told);
+                *memo = AccountMemo::new(hit, cached);
             }
         } else if self.memos.len() < ways {
-            self.memos.push(Memo::new(hit, told));
+            self.memos.push(AccountMemo::new(hit, cached));
         } else if let Some(memo) = self.memos.iter_mut().min_by_key(|memo| memo.until()) {
             // Evict the one whose wait is over, or else will be over soonest.
-            *memo = Memo::new(hit, told);
+            *memo = AccountMemo::new(hit, cached);
         }
     }
 }
 
-impl Memo {
-    fn new(hit: &Hit<'_>, told: Told) -> Self {
+impl AccountMemo {
+    fn new(hit: &Hit<'_>, cached: CachedVerdict) -> Self {
         Self {
             hash: hit.hash(),
             rate: *hit.policy().rate(),
             strategy: hit.policy().shared_strategy().clone(),
             tier: hit.who().tier().map(Into::into),
             priority: hit.who().priority(),
-            told: [told].into_iter().collect(),
+            verdicts: [cached].into_iter().collect(),
         }
     }
 
     /// Whether this is about the hit's account, counted in the same way.
-    fn is_of(&self, hit: &Hit<'_>) -> bool {
+    fn matches(&self, hit: &Hit<'_>) -> bool {
         let (policy, who) = (hit.policy(), hit.who());
         self.hash == hit.hash()
             && self.rate == *policy.rate()
@@ -211,32 +217,32 @@ impl Memo {
     }
 
     /// Returns what still holds for this hit.
-    fn told(&self, hit: &Hit<'_>, now: u64) -> Option<Told> {
-        if !self.is_of(hit) {
+    fn verdict_for(&self, hit: &Hit<'_>, now: u64) -> Option<CachedVerdict> {
+        if !self.matches(hit) {
             return None;
         }
-        self.told.iter().find(|told| told.cost == hit.cost() && told.until > now).copied()
+        self.verdicts.iter().find(|cached| cached.cost == hit.cost() && cached.until > now).copied()
     }
 
-    fn add(&mut self, told: Told) {
-        if let Some(known) = self.told.iter_mut().find(|known| known.cost == told.cost) {
-            *known = told;
-        } else if self.told.len() < COSTS {
-            self.told.push(told);
-        } else if let Some(soonest) = self.told.iter_mut().min_by_key(|told| told.until) {
-            *soonest = told;
+    fn add(&mut self, cached: CachedVerdict) {
+        if let Some(known) = self.verdicts.iter_mut().find(|known| known.cost == cached.cost) {
+            *known = cached;
+        } else if self.verdicts.len() < COSTS {
+            self.verdicts.push(cached);
+        } else if let Some(soonest) = self.verdicts.iter_mut().min_by_key(|cached| cached.until) {
+            *soonest = cached;
         }
     }
 
     fn until(&self) -> u64 {
-        self.told.iter().map(|told| told.until).max().unwrap_or(0)
+        self.verdicts.iter().map(|cached| cached.until).max().unwrap_or(0)
     }
 }
 
-impl Told {
+impl CachedVerdict {
     /// Returns the verdict as of a later instant.
-    fn at(&self, now: u64) -> Verdict {
-        let passed = now.saturating_sub(self.at);
+    fn verdict_at(&self, now: u64) -> Verdict {
+        let passed = now.saturating_sub(self.asked_at);
         Verdict {
             wait: self.verdict.wait.saturating_sub(passed),
             reset_after: self.verdict.reset_after.saturating_sub(passed),

@@ -193,7 +193,7 @@ impl RedisBackendBuilder {
             namespace: self.namespace,
             timeout: self.timeout,
             turns: Turns::default(),
-            denials: Denials::some(self.remembered, self.clock.clone()),
+            denials: Denials::if_enabled(self.remembered, self.clock.clone()),
             clock: self.clock,
             garbage_seen: AtomicBool::new(false),
         }))
