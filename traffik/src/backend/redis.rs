@@ -9,7 +9,7 @@
 //! - `decide.rs`: a batch as a script call
 //! - `swap.rs`: a batch by compare-and-swap; `turns.rs`: the order in which this process's calls take turns at that
 //! - `reach.rs`: how to reach the servers; `connection.rs`: one server, and what happens when it goes away
-//! - `cluster.rs` (`cluster/slots.rs`), `sentinel.rs`: servers that change places; `renewal.rs`: when to look for
+//! - `cluster.rs` (`cluster/slots.rs`), `sentinel.rs`: servers that change places; `refresh.rs`: when to look for
 //!   them
 //! - `groups.rs`: a batch of several slots
 
@@ -23,7 +23,7 @@ mod groups;
 mod key;
 mod reach;
 #[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
-mod renewal;
+mod refresh;
 mod scripts;
 #[cfg(feature = "redis-sentinel")]
 mod sentinel;

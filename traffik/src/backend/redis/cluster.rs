@@ -4,7 +4,7 @@
 //! Every node has its own [`Link`], so that one that is down or silent does not hold up the clients
 //! of the others. (The `redis` crate's cluster client serves all nodes from one task, which stalls
 //! while it looks for lost ones.) Redirections are followed, because they prove that nothing was
-//! done. If there was no node to send a command to, the command waits for the next look at the slots
+//! done. If there was no node to send a command to, the command waits for the next refresh of the slots
 //! and is sent then.
 
 mod slots;
@@ -19,7 +19,7 @@ use redis::{
 use tokio::task::JoinSet;
 
 use super::connection::{Link, unsent};
-use super::renewal::{self, Renew, Renewal, Waiting};
+use super::refresh::{self, Refresh, RefreshUnlessAnswered, Refresher};
 use slots::{Address, Node, Range, Slots};
 
 /// How many redirections are followed. The deadline bounds them too, and is the only bound on waits
@@ -42,7 +42,7 @@ struct Inner {
     /// The nodes that we were given. They are asked again even if the cluster forgets them.
     told: Vec<Address>,
     slots: ArcSwap<Slots>,
-    renewal: Renewal,
+    refresher: Refresher,
 }
 
 /// Opens the nodes of these URLs; the first says how to log in to all of them.
@@ -82,7 +82,7 @@ impl Cluster {
         }
         // The protocol of the first node that answers is used for all.
         let cluster = Self::of(&nodes, first_of(reached).await?.login().clone(), false)?;
-        cluster.0.look().await?;
+        cluster.0.load_slots().await?;
         Ok(cluster)
     }
 
@@ -92,11 +92,11 @@ impl Cluster {
         let known = told.iter().map(|address| node(&pattern, address, choose_protocol));
         let known = known.collect::<RedisResult<Vec<_>>>()?;
         let slots = ArcSwap::from_pointee(Slots::of(known));
-        Ok(Self(Arc::new(Inner { pattern, choose_protocol, told, slots, renewal: Renewal::new() })))
+        Ok(Self(Arc::new(Inner { pattern, choose_protocol, told, slots, refresher: Refresher::new() })))
     }
 
     pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
-        let mut waiting = Waiting { of: &self.0, answered: false };
+        let mut waiting = RefreshUnlessAnswered { of: &self.0, answered: false };
         let result = follow(&self.0, command).await;
         waiting.answered = match &result {
             // Part of the cluster is missing.
@@ -151,8 +151,8 @@ async fn first_of<T: 'static>(mut answers: JoinSet<RedisResult<T>>) -> RedisResu
 
 impl Inner {
     /// Asks all known nodes at once, and believes whichever answers first. What that node does not
-    /// know yet is found by redirections, and by the next look.
-    async fn look(&self) -> RedisResult<()> {
+    /// know yet is found by redirections, and by the next refresh.
+    async fn load_slots(&self) -> RedisResult<()> {
         let known = self.slots.load_full();
         let mut asked = JoinSet::new();
         for node in &known.nodes {
@@ -193,31 +193,31 @@ async fn ask(node: Node) -> RedisResult<Vec<Range>> {
     slots::read(&reply?.extract_error()?, &node.address.host).ok_or_else(nobody)
 }
 
-impl Renew for Inner {
-    fn renewal(&self) -> &Renewal {
-        &self.renewal
+impl Refresh for Inner {
+    fn refresher(&self) -> &Refresher {
+        &self.refresher
     }
 
-    async fn look(&self) {
+    async fn refresh(&self) {
         // Without an answer, everything stays as it was.
-        let _ = self.look().await;
+        let _ = self.load_slots().await;
     }
 }
 
 /// Where a command that was not carried out goes next.
-enum Way {
+enum Target {
     /// To the node that serves the slot.
     Owner,
     Moved(Address),
     Asking(Address),
 }
 
-fn redirection(error: &RedisError, told_by: &str) -> Option<Way> {
+fn redirection(error: &RedisError, told_by: &str) -> Option<Target> {
     let node = || Address::read(error.redirect_node()?.0, told_by);
     match error.kind() {
-        ErrorKind::Server(ServerErrorKind::Moved) => node().map(Way::Moved),
-        ErrorKind::Server(ServerErrorKind::Ask) => node().map(Way::Asking),
-        ErrorKind::Server(ServerErrorKind::TryAgain) => Some(Way::Owner),
+        ErrorKind::Server(ServerErrorKind::Moved) => node().map(Target::Moved),
+        ErrorKind::Server(ServerErrorKind::Ask) => node().map(Target::Asking),
+        ErrorKind::Server(ServerErrorKind::TryAgain) => Some(Target::Owner),
         _ => None,
     }
 }
@@ -226,22 +226,22 @@ async fn follow(cluster: &Arc<Inner>, command: &Cmd) -> RedisResult<Value> {
     let Some(slot) = slots::of_script(command) else {
         return Err((ErrorKind::Client, "only scripts with keys can be sent to a cluster").into());
     };
-    let mut way = Way::Owner;
+    let mut target = Target::Owner;
     let mut hops = 0;
     loop {
-        let node = match &way {
-            Way::Owner => cluster.slots.load().owner(slot).cloned(),
-            Way::Moved(address) | Way::Asking(address) => Some(cluster.node(address)?),
+        let node = match &target {
+            Target::Owner => cluster.slots.load().owner(slot).cloned(),
+            Target::Moved(address) | Target::Asking(address) => Some(cluster.node(address)?),
         };
         let Some(node) = node else {
-            renewal::looked(cluster).await;
+            refresh::wait(cluster).await;
             continue;
         };
-        let result = match way {
-            Way::Asking(_) => node.link.send_asking(command).await,
-            Way::Owner | Way::Moved(_) => node.link.send(command).await,
+        let result = match target {
+            Target::Asking(_) => node.link.send_asking(command).await,
+            Target::Owner | Target::Moved(_) => node.link.send(command).await,
         };
-        way = match &result {
+        target = match &result {
             Ok(Value::ServerError(error)) if hops < HOPS => {
                 match redirection(&RedisError::from(error.clone()), &node.address.host) {
                     None => return result,
@@ -249,19 +249,19 @@ async fn follow(cluster: &Arc<Inner>, command: &Cmd) -> RedisResult<Value> {
                 }
             }
             Err(error) if unsent(error) => {
-                renewal::looked(cluster).await;
-                way = Way::Owner;
+                refresh::wait(cluster).await;
+                target = Target::Owner;
                 continue;
             }
             _ => return result,
         };
-        match way {
+        match target {
             // Bounded by the deadline alone.
-            Way::Owner => tokio::time::sleep(ON_THE_MOVE).await,
-            Way::Asking(_) => hops += 1,
-            Way::Moved(_) => {
+            Target::Owner => tokio::time::sleep(ON_THE_MOVE).await,
+            Target::Asking(_) => hops += 1,
+            Target::Moved(_) => {
                 hops += 1;
-                renewal::begin(cluster);
+                refresh::begin(cluster);
             }
         }
     }

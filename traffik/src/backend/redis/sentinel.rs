@@ -9,7 +9,7 @@ use redis::{Client, Cmd, ErrorKind, RedisConnectionInfo, RedisResult, Value};
 use tokio::task::JoinSet;
 
 use super::connection::{Link, demoted, unsent};
-use super::renewal::{self, Renew, Renewal, Waiting};
+use super::refresh::{self, Refresh, RefreshUnlessAnswered, Refresher};
 
 /// How long a Sentinel may take to name the master, and that server to confirm it.
 const TELLING: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ struct Inner {
     watchers: Watchers,
     /// `None` until a Sentinel has named one.
     master: ArcSwapOption<Master>,
-    renewal: Renewal,
+    refresher: Refresher,
 }
 
 /// Which Sentinels to ask, and for which master.
@@ -49,7 +49,7 @@ impl Watchers {
 
     /// Asks all of them at once, so that a silent one is not waited for. The first that names a
     /// server is believed, because the server itself has confirmed that it is a master.
-    async fn find(&self) -> RedisResult<(String, Client)> {
+    async fn find_master(&self) -> RedisResult<(String, Client)> {
         let mut asked = JoinSet::new();
         for url in &self.urls {
             let mut client = self.client(std::slice::from_ref(url))?;
@@ -82,18 +82,18 @@ impl Sentinel {
 
     /// Creates a handle that asks when the first command arrives.
     pub(super) fn lazy(watchers: Watchers) -> Self {
-        Self(Arc::new(Inner { watchers, master: ArcSwapOption::empty(), renewal: Renewal::new() }))
+        Self(Arc::new(Inner { watchers, master: ArcSwapOption::empty(), refresher: Refresher::new() }))
     }
 
     /// Asks for the master and connects to it. The caller bounds the time.
     pub(super) async fn connect(watchers: Watchers) -> RedisResult<Self> {
         let sentinel = Self::lazy(watchers);
-        sentinel.0.look().await?;
+        sentinel.0.load_master().await?;
         Ok(sentinel)
     }
 
     pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
-        let mut waiting = Waiting { of: &self.0, answered: false };
+        let mut waiting = RefreshUnlessAnswered { of: &self.0, answered: false };
         let result = loop {
             let master = self.0.master.load_full();
             if let Some(master) = master {
@@ -104,7 +104,7 @@ impl Sentinel {
             }
             // There was nobody to send it to, so it is sent to the server that the Sentinels name
             // next.
-            renewal::looked(&self.0).await;
+            refresh::wait(&self.0).await;
         };
         waiting.answered = match &result {
             // No longer a master.
@@ -118,8 +118,8 @@ impl Sentinel {
 }
 
 impl Inner {
-    async fn look(&self) -> RedisResult<()> {
-        let (address, client) = self.watchers.find().await?;
+    async fn load_master(&self) -> RedisResult<()> {
+        let (address, client) = self.watchers.find_master().await?;
         // A connection to the same server is restored by itself.
         if self.master.load().as_ref().is_some_and(|master| master.address == address) {
             return Ok(());
@@ -130,13 +130,13 @@ impl Inner {
     }
 }
 
-impl Renew for Inner {
-    fn renewal(&self) -> &Renewal {
-        &self.renewal
+impl Refresh for Inner {
+    fn refresher(&self) -> &Refresher {
+        &self.refresher
     }
 
-    async fn look(&self) {
+    async fn refresh(&self) {
         // Without an answer, everything stays as it was.
-        let _ = self.look().await;
+        let _ = self.load_master().await;
     }
 }
