@@ -7,7 +7,7 @@
 //! - `key.rs`: the key that an account is stored under
 //! - `scripts.rs`: which Lua runs a strategy
 //! - `decide.rs`: a batch as a script call
-//! - `swap.rs`: a batch by compare-and-swap; `turns.rs`: the order in which this process's calls take turns at that
+//! - `swap.rs`: a batch by compare-and-swap; `key_locks.rs`: locks on keys within this process
 //! - `reach.rs`: how to reach the servers; `connection.rs`: one server, and what happens when it goes away
 //! - `cluster.rs` (`cluster/slots.rs`), `sentinel.rs`: servers that change places; `refresh.rs`: when to look for
 //!   them
@@ -28,7 +28,7 @@ mod scripts;
 #[cfg(feature = "redis-sentinel")]
 mod sentinel;
 mod swap;
-mod turns;
+mod key_locks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdicts};
 use crate::clock::Clock;
 use crate::error::Error;
 use connection::Connection;
-use turns::Turns;
+use key_locks::KeyLocks;
 
 const NAME: &str = "redis";
 
@@ -90,7 +90,7 @@ struct Store {
     /// Argument-time mode: the time is sent along with the hits.
     clock: Option<Arc<dyn Clock>>,
     denials: Option<Denials>,
-    turns: Turns,
+    key_locks: KeyLocks,
     /// Whether unreadable state has already been reported.
     garbage_seen: AtomicBool,
 }

@@ -9,7 +9,7 @@ use redis::Client;
 
 use super::connection::Connection;
 use super::reach::{Reach, Servers, masked};
-use super::turns::Turns;
+use super::key_locks::KeyLocks;
 use super::{NAME, RedisBackend, Store, key};
 use crate::backend::denials::Denials;
 use crate::backend::{BackendError, DEFAULT_DEADLINE};
@@ -192,7 +192,7 @@ impl RedisBackendBuilder {
             address,
             namespace: self.namespace,
             timeout: self.timeout,
-            turns: Turns::default(),
+            key_locks: KeyLocks::default(),
             denials: Denials::if_enabled(self.remembered, self.clock.clone()),
             clock: self.clock,
             garbage_seen: AtomicBool::new(false),

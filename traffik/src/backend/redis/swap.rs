@@ -2,7 +2,7 @@
 //!
 //! Redis returns what the keys hold, the steps are taken here, and one script stores the outcome if the keys still
 //! hold the same: all of them, or none. If they don't, it returns what they hold now, and the steps are taken again.
-//! Calls of one process take turns (`turns.rs`), so only calls of other processes interfere.
+//! Calls of one process take turns (`key_locks.rs`), so only calls of other processes interfere.
 
 use std::time::Duration;
 
@@ -37,19 +37,19 @@ pub(super) async fn by_swap(
 ) -> Result<Verdicts, BackendError> {
     let script = swapping();
     let keys: Vec<String> = hits.iter().map(|hit| key::of(&store.namespace, hit)).collect();
-    // Read without a turn, because a call that is refused or only asks changes nothing. If other calls change the
-    // keys before the turn comes, the first swap fails, and returns as much as another read would.
+    // Read without the locks, because a call that is refused or only asks changes nothing. If other calls change the
+    // keys before they are locked, the first swap fails, and returns as much as another read would.
     let mut reply = store.run(script, &command(store, &keys)).await?;
-    let mut turn = None;
+    let mut guard = None;
     for tried in 0..TRIES {
         let (now, held) = read(store, reply, hits.len()).ok_or_else(|| store.nonsense())?;
         let (verdicts, states) = step(op, now, hits, &held, store);
         if states.is_empty() {
             return Ok(verdicts);
         }
-        let turn = match &mut turn {
-            Some(turn) => turn,
-            none => match store.turns.take(hits.iter().map(Hit::hash), until).await {
+        let guard = match &mut guard {
+            Some(guard) => guard,
+            none => match store.key_locks.lock(hits.iter().map(Hit::hash), until).await {
                 Some(taken) => none.insert(taken),
                 None => break,
             },
@@ -59,11 +59,11 @@ pub(super) async fn by_swap(
             swap.arg(held.as_slice()).arg(state.encode()).arg(ttl(store, verdict));
         }
         reply = store.run(script, &swap).await?;
-        turn.answered();
+        guard.answered();
         if matches!(reply.as_slice(), [Value::Int(1)]) {
             return Ok(verdicts);
         }
-        // The first swap may have failed because of what this process did before its turn.
+        // The first swap may have failed because of what this process did before the keys were locked.
         if tried > 0 && !give_way(tried - 1, until).await {
             break;
         }

@@ -1,4 +1,4 @@
-//! [`Turns`]: lets the calls of this process change a key by compare-and-swap one after the other.
+//! [`KeyLocks`]: locks under which the calls of this process change a key by compare-and-swap.
 //!
 //! Of many calls that have read the same state, only one can store its result; the others would have to start again,
 //! all at once. So they take turns, and contend only with other processes.
@@ -14,29 +14,29 @@ use tokio::time::{Instant, timeout_at};
 /// Keys that share a stripe wait for each other needlessly, so there are many stripes, of 50 bytes each.
 const STRIPES: u64 = 1024;
 
-/// Allocated at the first turn: most backends never swap anything.
+/// Allocated when a key is first locked: most backends never swap anything.
 #[derive(Default)]
-pub(super) struct Turns(OnceLock<Box<[Stripe]>>);
+pub(super) struct KeyLocks(OnceLock<Box<[Stripe]>>);
 
 #[derive(Default)]
 struct Stripe {
-    turn: Mutex<()>,
-    /// How often the store has answered the holder of the turn.
+    mutex: Mutex<()>,
+    /// How often the store has answered the holder of the lock.
     answers: AtomicU64,
 }
 
-/// The turn at some keys, until it is dropped.
-pub(super) struct Turn<'a>(SmallVec<[(&'a Stripe, MutexGuard<'a, ()>); 2]>);
+/// Locks on some keys, until dropped.
+pub(super) struct KeyLockGuard<'a>(SmallVec<[(&'a Stripe, MutexGuard<'a, ()>); 2]>);
 
-impl Turns {
-    /// Waits for the turn at keys with these hashes. Returns `None` if it does not come before `until`, although
+impl KeyLocks {
+    /// Locks the keys with these hashes. Returns `None` if it cannot before `until`, although
     /// calls ahead of this one were answered. If they were not, the store is silent, and the wait goes on into the
     /// caller's deadline.
-    pub(super) async fn take(
+    pub(super) async fn lock(
         &self,
         hashes: impl Iterator<Item = u64>,
         until: Option<Instant>,
-    ) -> Option<Turn<'_>> {
+    ) -> Option<KeyLockGuard<'_>> {
         let stripes = self.0.get_or_init(|| (0..STRIPES).map(|_| Stripe::default()).collect());
         // In the same order everywhere, and without duplicates, so that calls cannot wait for each other in a cycle.
         let mut places: SmallVec<[u64; 2]> = hashes.map(|hash| hash % STRIPES).collect();
@@ -47,22 +47,22 @@ impl Turns {
             // The remainder is below the number of stripes.
             let stripe = &stripes[place as usize];
             let before = stripe.answers.load(Ordering::Relaxed);
-            let mut turn = pin!(stripe.turn.lock());
+            let mut locking = pin!(stripe.mutex.lock());
             let guard = match until {
-                None => turn.await,
-                Some(until) => match timeout_at(until, turn.as_mut()).await {
+                None => locking.await,
+                Some(until) => match timeout_at(until, locking.as_mut()).await {
                     Ok(guard) => guard,
                     Err(_) if stripe.answers.load(Ordering::Relaxed) != before => return None,
-                    Err(_) => turn.await,
+                    Err(_) => locking.await,
                 },
             };
             taken.push((stripe, guard));
         }
-        Some(Turn(taken))
+        Some(KeyLockGuard(taken))
     }
 }
 
-impl Turn<'_> {
+impl KeyLockGuard<'_> {
     /// Records that the store has answered.
     pub(super) fn answered(&self) {
         for (stripe, _) in &self.0 {
@@ -80,35 +80,35 @@ mod tests {
     const SOON: Duration = Duration::from_millis(90);
     const LATER: Duration = Duration::from_secs(9);
 
-    async fn take(turns: &Turns, hashes: impl IntoIterator<Item = u64>) -> Option<Turn<'_>> {
-        turns.take(hashes.into_iter(), Instant::now().checked_add(SOON)).await
+    async fn lock(locks: &KeyLocks, hashes: impl IntoIterator<Item = u64>) -> Option<KeyLockGuard<'_>> {
+        locks.lock(hashes.into_iter(), Instant::now().checked_add(SOON)).await
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_behind_answers_gives_up_and_who_waits_behind_silence_does_not() {
-        let turns = Turns::default();
-        let first = take(&turns, [7]).await.unwrap();
-        assert!(take(&turns, [8]).await.is_some(), "another key");
-        let (second, ()) = tokio::join!(take(&turns, [7]), async { first.answered() });
+        let locks = KeyLocks::default();
+        let first = lock(&locks, [7]).await.unwrap();
+        assert!(lock(&locks, [8]).await.is_some(), "another key");
+        let (second, ()) = tokio::join!(lock(&locks, [7]), async { first.answered() });
         assert!(second.is_none(), "others were answered all the while");
-        let silence = tokio::time::timeout(LATER, take(&turns, [7])).await;
+        let silence = tokio::time::timeout(LATER, lock(&locks, [7])).await;
         assert!(silence.is_err(), "nobody was answered: the caller's deadline says so");
         let began = Instant::now();
-        let unbounded = tokio::time::timeout(LATER, turns.take(std::iter::once(7), None)).await;
+        let unbounded = tokio::time::timeout(LATER, locks.lock(std::iter::once(7), None)).await;
         assert!(unbounded.is_err() && began.elapsed() >= LATER);
         drop(first);
-        assert!(take(&turns, [7]).await.is_some(), "whoever went away holds nothing up");
+        assert!(lock(&locks, [7]).await.is_some(), "whoever went away holds nothing up");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn turns_at_several_keys_end() {
-        let turns = Turns::default();
+    async fn locks_on_several_keys_are_released() {
+        let locks = KeyLocks::default();
         // The same stripe twice, and either order.
         let (one, other) = ([3, 5, 3 + STRIPES], [5, 3, 5]);
         let hold = async |hashes| {
-            let turn = turns.take(IntoIterator::into_iter(hashes), None).await.unwrap();
+            let guard = locks.lock(IntoIterator::into_iter(hashes), None).await.unwrap();
             tokio::time::sleep(SOON).await;
-            drop(turn);
+            drop(guard);
         };
         let all = async { tokio::join!(hold(one), hold(other), hold(one), hold(other)) };
         tokio::time::timeout(LATER, all).await.unwrap();
