@@ -8,7 +8,7 @@
 //! - `scripts.rs`: which Lua runs a strategy
 //! - `decide.rs`: a batch as a script call
 //! - `swap.rs`: a batch by compare-and-swap; `key_locks.rs`: locks on keys within this process
-//! - `reach.rs`: how to reach the servers; `connection.rs`: one server, and what happens when it goes away
+//! - `connection_plan.rs`: how to reach the servers; `connection.rs`: one server, and what happens when it goes away
 //! - `cluster.rs` (`cluster/slots.rs`), `sentinel.rs`: servers that change places; `refresh.rs`: when to look for
 //!   them
 //! - `groups.rs`: a batch of several slots
@@ -21,7 +21,7 @@ mod decide;
 #[cfg(feature = "redis-cluster")]
 mod groups;
 mod key;
-mod reach;
+mod connection_plan;
 #[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
 mod refresh;
 mod scripts;
@@ -127,7 +127,7 @@ impl RedisBackend {
     async fn ask(&self, op: Op, hits: &[Hit<'_>]) -> Result<Verdicts, BackendError> {
         let until = self.0.until();
         #[cfg(feature = "redis-cluster")]
-        if let (true, Some(groups)) = (self.0.connection.has_slots(), groups::split(hits)) {
+        if let (true, Some(groups)) = (self.0.connection.has_slots(), groups::by_client(hits)) {
             return groups::decide(&self.0, until, op, hits, &groups).await;
         }
         decide::decide(&self.0, until, op, hits).await

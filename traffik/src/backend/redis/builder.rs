@@ -8,7 +8,7 @@ use std::time::Duration;
 use redis::Client;
 
 use super::connection::Connection;
-use super::reach::{Reach, Servers, masked};
+use super::connection_plan::{ConnectionPlan, Topology, masked};
 use super::key_locks::KeyLocks;
 use super::{NAME, RedisBackend, Store, key};
 use crate::backend::denials::Denials;
@@ -28,7 +28,7 @@ pub struct RedisBackendBuilder {
     timeout: Duration,
     clock: Option<Arc<dyn Clock>>,
     remembered: usize,
-    servers: Servers,
+    topology: Topology,
 }
 
 impl RedisBackendBuilder {
@@ -39,7 +39,7 @@ impl RedisBackendBuilder {
             timeout: DEFAULT_DEADLINE,
             clock: None,
             remembered: 0,
-            servers: Servers::One,
+            topology: Topology::One,
         }
     }
 
@@ -81,7 +81,7 @@ impl RedisBackendBuilder {
     /// A cluster replicates after it has answered, so a master that dies can lose the counts of the last moments.
     #[cfg(feature = "redis-cluster")]
     pub fn cluster<U: Into<String>>(mut self, urls: impl IntoIterator<Item = U>) -> Self {
-        self.servers = Servers::Cluster(urls.into_iter().map(Into::into).collect());
+        self.topology = Topology::Cluster(urls.into_iter().map(Into::into).collect());
         self
     }
 
@@ -95,7 +95,7 @@ impl RedisBackendBuilder {
         urls: impl IntoIterator<Item = U>,
         master: impl Into<String>,
     ) -> Self {
-        self.servers = Servers::Sentinel(urls.into_iter().map(Into::into).collect(), master.into());
+        self.topology = Topology::Sentinel(urls.into_iter().map(Into::into).collect(), master.into());
         self
     }
 
@@ -113,7 +113,7 @@ impl RedisBackendBuilder {
         let limit = CONNECT_WITHIN.max(self.timeout);
         let connection = match tokio::time::timeout(
             limit,
-            Reach::new(&self.servers, &self.url, client)?.connect(),
+            ConnectionPlan::new(&self.topology, &self.url, client)?.connect(),
         )
         .await
         {
@@ -148,7 +148,7 @@ impl RedisBackendBuilder {
     pub fn connect_lazy(self) -> Result<RedisBackend, Error> {
         let client = self.checked()?;
         let address = client.get_connection_info().addr().to_string();
-        let connection = Reach::new(&self.servers, &self.url, client)?
+        let connection = ConnectionPlan::new(&self.topology, &self.url, client)?
             .lazy()
             .map_err(|error| unreachable(&address, error))?;
         Ok(self.finish(connection, address))

@@ -20,27 +20,27 @@ use tokio::task::JoinSet;
 
 use super::connection::{Link, unsent};
 use super::refresh::{self, Refresh, RefreshUnlessAnswered, Refresher};
-use slots::{Address, Node, Range, Slots};
+use slots::{Address, Node, SlotRange, Slots};
 
 /// How many redirections are followed. The deadline bounds them too, and is the only bound on waits
 /// for a slot that is moving.
-const HOPS: u32 = 16;
+const MAX_REDIRECTIONS: u32 = 16;
 
 /// The wait before a command that met a moving slot is sent again.
-const ON_THE_MOVE: Duration = Duration::from_millis(5);
+const MOVING_DELAY: Duration = Duration::from_millis(5);
 
 /// How long a node may take to report who serves which slot.
-const TELLING: Duration = Duration::from_secs(1);
+const SLOTS_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) struct Cluster(Arc<Inner>);
 
 struct Inner {
     /// How to reach and log in to any node, except for its address.
-    pattern: ConnectionInfo,
-    /// Whether each node is tried over RESP3 first. If not, the pattern chooses the protocol.
+    template: ConnectionInfo,
+    /// Whether each node is tried over RESP3 first. If not, the template chooses the protocol.
     choose_protocol: bool,
     /// The nodes that we were given. They are asked again even if the cluster forgets them.
-    told: Vec<Address>,
+    seeds: Vec<Address>,
     slots: ArcSwap<Slots>,
     refresher: Refresher,
 }
@@ -67,7 +67,7 @@ fn address(info: &ConnectionInfo) -> RedisResult<Address> {
 impl Cluster {
     /// Creates a cluster that knows where to look when the first command arrives.
     pub(super) fn lazy(nodes: &[Client], choose_protocol: bool) -> RedisResult<Self> {
-        let Some(first) = nodes.first() else { return Err(nobody()) };
+        let Some(first) = nodes.first() else { return Err(no_node()) };
         Self::of(nodes, first.get_connection_info().clone(), choose_protocol)
     }
 
@@ -76,23 +76,23 @@ impl Cluster {
         let mut reached = JoinSet::new();
         for node in nodes.clone() {
             // The first URL says how to log in, so each node is reached that way.
-            let info = like(nodes[0].get_connection_info(), &address(node.get_connection_info())?);
+            let info = connection_info(nodes[0].get_connection_info(), &address(node.get_connection_info())?);
             let client = Client::open(info)?;
             reached.spawn(async move { Link::connect(client, choose_protocol).await });
         }
         // The protocol of the first node that answers is used for all.
-        let cluster = Self::of(&nodes, first_of(reached).await?.login().clone(), false)?;
+        let cluster = Self::of(&nodes, first_ok(reached).await?.login().clone(), false)?;
         cluster.0.load_slots().await?;
         Ok(cluster)
     }
 
-    fn of(nodes: &[Client], pattern: ConnectionInfo, choose_protocol: bool) -> RedisResult<Self> {
-        let told = nodes.iter().map(|node| address(node.get_connection_info()));
-        let told = told.collect::<RedisResult<Vec<_>>>()?;
-        let known = told.iter().map(|address| node(&pattern, address, choose_protocol));
+    fn of(nodes: &[Client], template: ConnectionInfo, choose_protocol: bool) -> RedisResult<Self> {
+        let seeds = nodes.iter().map(|node| address(node.get_connection_info()));
+        let seeds = seeds.collect::<RedisResult<Vec<_>>>()?;
+        let known = seeds.iter().map(|address| node(&template, address, choose_protocol));
         let known = known.collect::<RedisResult<Vec<_>>>()?;
         let slots = ArcSwap::from_pointee(Slots::of(known));
-        Ok(Self(Arc::new(Inner { pattern, choose_protocol, told, slots, refresher: Refresher::new() })))
+        Ok(Self(Arc::new(Inner { template, choose_protocol, seeds, slots, refresher: Refresher::new() })))
     }
 
     pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
@@ -109,8 +109,8 @@ impl Cluster {
 }
 
 /// Returns how to reach another node of the same cluster.
-fn like(pattern: &ConnectionInfo, Address { host, port }: &Address) -> ConnectionInfo {
-    let addr = match pattern.addr() {
+fn connection_info(template: &ConnectionInfo, Address { host, port }: &Address) -> ConnectionInfo {
+    let addr = match template.addr() {
         ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
             host: host.clone(),
             port: *port,
@@ -119,21 +119,21 @@ fn like(pattern: &ConnectionInfo, Address { host, port }: &Address) -> Connectio
         },
         _ => ConnectionAddr::Tcp(host.clone(), *port),
     };
-    pattern.clone().set_addr(addr)
+    template.clone().set_addr(addr)
 }
 
-fn node(pattern: &ConnectionInfo, address: &Address, choose_protocol: bool) -> RedisResult<Node> {
-    let link = Link::lazy(Client::open(like(pattern, address))?, choose_protocol)?;
+fn node(template: &ConnectionInfo, address: &Address, choose_protocol: bool) -> RedisResult<Node> {
+    let link = Link::lazy(Client::open(connection_info(template, address))?, choose_protocol)?;
     Ok(Node { address: address.clone(), link: Arc::new(link) })
 }
 
-fn nobody() -> RedisError {
+fn no_node() -> RedisError {
     (ErrorKind::ClusterConnectionNotFound, "no node of the cluster could tell which node serves this slot")
         .into()
 }
 
 /// Returns the first of several answers that is not an error; the other tasks continue on their own.
-async fn first_of<T: 'static>(mut answers: JoinSet<RedisResult<T>>) -> RedisResult<T> {
+async fn first_ok<T: 'static>(mut answers: JoinSet<RedisResult<T>>) -> RedisResult<T> {
     let mut failed = None;
     while let Some(answer) = answers.join_next().await {
         match answer {
@@ -146,7 +146,7 @@ async fn first_of<T: 'static>(mut answers: JoinSet<RedisResult<T>>) -> RedisResu
             Err(_) => {}
         }
     }
-    Err(failed.unwrap_or_else(nobody))
+    Err(failed.unwrap_or_else(no_node))
 }
 
 impl Inner {
@@ -158,14 +158,14 @@ impl Inner {
         for node in &known.nodes {
             asked.spawn(ask(node.clone()));
         }
-        let ranges = first_of(asked).await?;
-        let slots = Slots::clone(&known).told(ranges, &self.told, |address| self.new_node(address))?;
+        let ranges = first_ok(asked).await?;
+        let slots = Slots::clone(&known).updated(ranges, &self.seeds, |address| self.new_node(address))?;
         self.slots.store(Arc::new(slots));
         Ok(())
     }
 
     fn new_node(&self, address: &Address) -> RedisResult<Node> {
-        node(&self.pattern, address, self.choose_protocol)
+        node(&self.template, address, self.choose_protocol)
     }
 
     /// Returns the node of a redirection, which may be new to us.
@@ -185,12 +185,12 @@ impl Inner {
     }
 }
 
-async fn ask(node: Node) -> RedisResult<Vec<Range>> {
+async fn ask(node: Node) -> RedisResult<Vec<SlotRange>> {
     let command = redis::cmd("CLUSTER").arg("SLOTS").to_owned();
-    let Ok(reply) = tokio::time::timeout(TELLING, node.link.send(&command)).await else {
+    let Ok(reply) = tokio::time::timeout(SLOTS_TIMEOUT, node.link.send(&command)).await else {
         return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
     };
-    slots::read(&reply?.extract_error()?, &node.address.host).ok_or_else(nobody)
+    slots::read(&reply?.extract_error()?, &node.address.host).ok_or_else(no_node)
 }
 
 impl Refresh for Inner {
@@ -212,8 +212,8 @@ enum Target {
     Asking(Address),
 }
 
-fn redirection(error: &RedisError, told_by: &str) -> Option<Target> {
-    let node = || Address::read(error.redirect_node()?.0, told_by);
+fn redirection(error: &RedisError, reporter: &str) -> Option<Target> {
+    let node = || Address::read(error.redirect_node()?.0, reporter);
     match error.kind() {
         ErrorKind::Server(ServerErrorKind::Moved) => node().map(Target::Moved),
         ErrorKind::Server(ServerErrorKind::Ask) => node().map(Target::Asking),
@@ -242,7 +242,7 @@ async fn follow(cluster: &Arc<Inner>, command: &Cmd) -> RedisResult<Value> {
             Target::Owner | Target::Moved(_) => node.link.send(command).await,
         };
         target = match &result {
-            Ok(Value::ServerError(error)) if hops < HOPS => {
+            Ok(Value::ServerError(error)) if hops < MAX_REDIRECTIONS => {
                 match redirection(&RedisError::from(error.clone()), &node.address.host) {
                     None => return result,
                     Some(next) => next,
@@ -257,7 +257,7 @@ async fn follow(cluster: &Arc<Inner>, command: &Cmd) -> RedisResult<Value> {
         };
         match target {
             // Bounded by the deadline alone.
-            Target::Owner => tokio::time::sleep(ON_THE_MOVE).await,
+            Target::Owner => tokio::time::sleep(MOVING_DELAY).await,
             Target::Asking(_) => hops += 1,
             Target::Moved(_) => {
                 hops += 1;

@@ -15,38 +15,38 @@ use crate::backend::{BackendError, BoxFuture, Hit, Op, OwnedHit, Verdict, Verdic
 use crate::unstopped::Unstopped;
 
 /// The indices of one client's hits in the batch.
-type Places = Vec<usize>;
+type HitIndices = Vec<usize>;
 
 /// Groups the hits by client; returns `None` if all are one client's.
-pub(super) fn split(hits: &[Hit<'_>]) -> Option<Vec<Places>> {
+pub(super) fn by_client(hits: &[Hit<'_>]) -> Option<Vec<HitIndices>> {
     let (first, rest) = hits.split_first()?;
     if rest.iter().all(|hit| hit.who() == first.who()) {
         return None;
     }
-    let mut groups: Vec<Places> = Vec::new();
-    for (place, hit) in hits.iter().enumerate() {
+    let mut groups: Vec<HitIndices> = Vec::new();
+    for (index, hit) in hits.iter().enumerate() {
         match groups.iter_mut().find(|group| hits[group[0]].who() == hit.who()) {
-            Some(group) => group.push(place),
-            None => groups.push(std::iter::once(place).collect()),
+            Some(group) => group.push(index),
+            None => groups.push(std::iter::once(index).collect()),
         }
     }
     Some(groups)
 }
 
 /// What is known about the whole batch so far.
-struct Gathered {
+struct PartialVerdicts {
     each: Vec<Option<(u64, Verdict)>>,
 }
 
-impl Gathered {
+impl PartialVerdicts {
     fn new(hits: usize) -> Self {
         Self { each: vec![None; hits] }
     }
 
-    fn put(&mut self, places: &[usize], verdicts: Verdicts) {
+    fn put(&mut self, indices: &[usize], verdicts: Verdicts) {
         let now = verdicts.now;
-        for (place, verdict) in places.iter().zip(verdicts.each) {
-            self.each[*place] = Some((now, verdict));
+        for (index, verdict) in indices.iter().zip(verdicts.each) {
+            self.each[*index] = Some((now, verdict));
         }
     }
 
@@ -56,8 +56,8 @@ impl Gathered {
     }
 }
 
-fn of<'a>(hits: &[Hit<'a>], places: &[usize]) -> Vec<Hit<'a>> {
-    places.iter().map(|place| hits[*place]).collect()
+fn select<'a>(hits: &[Hit<'a>], indices: &[usize]) -> Vec<Hit<'a>> {
+    indices.iter().map(|index| hits[*index]).collect()
 }
 
 /// Decides a batch of several clients.
@@ -66,17 +66,17 @@ pub(super) async fn decide(
     until: Option<Instant>,
     op: Op,
     hits: &[Hit<'_>],
-    groups: &[Places],
+    groups: &[HitIndices],
 ) -> Result<Verdicts, BackendError> {
-    let asked = ask(store, until, if op == Op::Hit { Op::Check } else { op }, hits, groups).await?;
+    let asked = decide_each(store, until, if op == Op::Hit { Op::Check } else { op }, hits, groups).await?;
     if op != Op::Hit || !asked.each.iter().flatten().all(|(_, verdict)| verdict.admitted) {
         return asked.verdicts(store);
     }
     let mut charged = ChargedSoFar { store, groups: Vec::new() };
-    let mut gathered = Gathered::new(hits.len());
-    for places in groups {
-        let owned = of(hits, places).iter().map(OwnedHit::from).collect();
-        let Answer { result, charge, .. } = charge(store.clone(), until, owned).await;
+    let mut partial = PartialVerdicts::new(hits.len());
+    for indices in groups {
+        let owned = select(hits, indices).iter().map(OwnedHit::from).collect();
+        let ChargeOutcome { result, charge, .. } = charge(store.clone(), until, owned).await;
         let verdicts = match result {
             Ok(verdicts) => verdicts,
             Err(error) => {
@@ -89,59 +89,59 @@ pub(super) async fn decide(
             charged.give_back().await;
             // Report all of them as they stand now, except for the refusal, which may have passed meanwhile. The
             // refusal is certain, whatever this check returns.
-            let mut asked = ask(store, until, Op::Check, hits, groups).await.unwrap_or(asked);
-            asked.put(places, verdicts);
+            let mut asked = decide_each(store, until, Op::Check, hits, groups).await.unwrap_or(asked);
+            asked.put(indices, verdicts);
             return asked.verdicts(store);
         }
         charged.groups.push(charge);
-        gathered.put(places, verdicts);
+        partial.put(indices, verdicts);
     }
     charged.groups.clear();
-    gathered.verdicts(store)
+    partial.verdicts(store)
 }
 
-async fn ask(
+async fn decide_each(
     store: &Store,
     until: Option<Instant>,
     op: Op,
     hits: &[Hit<'_>],
-    groups: &[Places],
-) -> Result<Gathered, BackendError> {
-    let decide = |places: &Places| {
-        let hits = of(hits, places);
+    groups: &[HitIndices],
+) -> Result<PartialVerdicts, BackendError> {
+    let decide = |indices: &HitIndices| {
+        let hits = select(hits, indices);
         async move { decide::decide(store, until, op, &hits).await }
     };
-    let mut gathered = Gathered::new(hits.len());
+    let mut partial = PartialVerdicts::new(hits.len());
     if op == Op::Check {
-        for places in groups {
-            gathered.put(places, decide(places).await?);
+        for indices in groups {
+            partial.put(indices, decide(indices).await?);
         }
-        return Ok(gathered);
+        return Ok(partial);
     }
     // A correction that one slot refuses, or does not answer before the deadline, still reaches the others.
     let mut failed = None;
-    for (places, result) in groups.iter().zip(join_all(groups.iter().map(decide)).await) {
+    for (indices, result) in groups.iter().zip(join_all(groups.iter().map(decide)).await) {
         match result {
-            Ok(verdicts) => gathered.put(places, verdicts),
+            Ok(verdicts) => partial.put(indices, verdicts),
             Err(error) => failed = failed.or(Some(error)),
         }
     }
-    failed.map_or(Ok(gathered), Err)
+    failed.map_or(Ok(partial), Err)
 }
 
 /// The instant of the charge, and what was charged.
-type Charge = (u64, Vec<OwnedHit>);
+type GroupCharge = (u64, Vec<OwnedHit>);
 
 /// The outcome of charging one client.
-struct Answer {
+struct ChargeOutcome {
     store: Arc<Store>,
     result: Result<Verdicts, BackendError>,
-    charge: Charge,
+    charge: GroupCharge,
 }
 
 /// Charges one client. If the caller goes away meanwhile (as it does at its deadline), the answer is awaited all the
 /// same, and what was charged is refunded.
-fn charge(store: Arc<Store>, until: Option<Instant>, mut hits: Vec<OwnedHit>) -> Unstopped<Answer> {
+fn charge(store: Arc<Store>, until: Option<Instant>, mut hits: Vec<OwnedHit>) -> Unstopped<ChargeOutcome> {
     let work = async move {
         let asked: Vec<Hit<'_>> = hits.iter().map(OwnedHit::hit).collect();
         let decide = decide::decide(&store, until, Op::Hit, &asked);
@@ -155,9 +155,9 @@ fn charge(store: Arc<Store>, until: Option<Instant>, mut hits: Vec<OwnedHit>) ->
                 hit.gone_at = now.saturating_add(verdict.reset_after);
             }
         }
-        Answer { store, result, charge: (now, hits) }
+        ChargeOutcome { store, result, charge: (now, hits) }
     };
-    let undo = |Answer { store, result, charge }: Answer| -> BoxFuture<'static, ()> {
+    let undo = |ChargeOutcome { store, result, charge }: ChargeOutcome| -> BoxFuture<'static, ()> {
         Box::pin(async move {
             // Whether a failed call has charged anything is unknown, so any charge stays.
             if result.is_ok_and(|verdicts| verdicts.admitted()) {
@@ -165,13 +165,13 @@ fn charge(store: Arc<Store>, until: Option<Instant>, mut hits: Vec<OwnedHit>) ->
             }
         })
     };
-    Unstopped::new(work, undo, cut)
+    Unstopped::new(work, undo, warn_no_runtime)
 }
 
 /// What has been charged so far. Refunded on drop.
 struct ChargedSoFar<'a> {
     store: &'a Arc<Store>,
-    groups: Vec<Charge>,
+    groups: Vec<GroupCharge>,
 }
 
 impl ChargedSoFar<'_> {
@@ -184,7 +184,7 @@ impl ChargedSoFar<'_> {
                 give_back(&store, charge).await;
             }
         };
-        Unstopped::new(work, |()| Box::pin(std::future::ready(())), cut)
+        Unstopped::new(work, |()| Box::pin(std::future::ready(())), warn_no_runtime)
     }
 }
 
@@ -196,13 +196,13 @@ impl Drop for ChargedSoFar<'_> {
     }
 }
 
-async fn give_back(store: &Store, (at, hits): &Charge) {
+async fn give_back(store: &Store, (at, hits): &GroupCharge) {
     let hits: Vec<Hit<'_>> = hits.iter().map(OwnedHit::hit).collect();
     let refund = decide::decide(store, store.until(), Op::Refund { at: Some(*at) }, &hits);
     match tokio::time::timeout(store.timeout, refund).await {
         Ok(Ok(_)) => {}
-        Ok(Err(error)) => tell(&error),
-        Err(_) => tell(&BackendError::timeout(super::NAME, store.timeout)),
+        Ok(Err(error)) => warn_still_charged(&error),
+        Err(_) => warn_still_charged(&BackendError::timeout(super::NAME, store.timeout)),
     }
     // Another request may have been refused meanwhile because of the charge.
     if let Some(denials) = &store.denials {
@@ -210,10 +210,10 @@ async fn give_back(store: &Store, (at, hits): &Charge) {
     }
 }
 
-fn cut() {
-    tell(&"the client disconnected, and no runtime is available to refund the charge");
+fn warn_no_runtime() {
+    warn_still_charged(&"the client disconnected, and no runtime is available to refund the charge");
 }
 
-fn tell(error: &dyn std::fmt::Display) {
+fn warn_still_charged(error: &dyn std::fmt::Display) {
     tracing::warn!(target: "traffik", %error, "a refused request stays charged in an earlier slot");
 }

@@ -12,12 +12,12 @@ use super::connection::{Link, demoted, unsent};
 use super::refresh::{self, Refresh, RefreshUnlessAnswered, Refresher};
 
 /// How long a Sentinel may take to name the master, and that server to confirm it.
-const TELLING: Duration = Duration::from_secs(1);
+const FIND_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) struct Sentinel(Arc<Inner>);
 
 struct Inner {
-    watchers: Watchers,
+    config: SentinelConfig,
     /// `None` until a Sentinel has named one.
     master: ArcSwapOption<Master>,
     refresher: Refresher,
@@ -25,7 +25,7 @@ struct Inner {
 
 /// Which Sentinels to ask, and for which master.
 #[derive(Clone)]
-pub(super) struct Watchers {
+pub(super) struct SentinelConfig {
     pub(super) urls: Vec<String>,
     /// The Sentinels' name for the master.
     pub(super) name: String,
@@ -40,7 +40,7 @@ struct Master {
     link: Link,
 }
 
-impl Watchers {
+impl SentinelConfig {
     fn client(&self, urls: &[String]) -> RedisResult<SentinelClient> {
         let login = SentinelNodeConnectionInfo::default().set_redis_connection_info(self.login.clone());
         let urls = urls.iter().map(String::as_str).collect();
@@ -54,7 +54,7 @@ impl Watchers {
         for url in &self.urls {
             let mut client = self.client(std::slice::from_ref(url))?;
             asked.spawn(async move {
-                match tokio::time::timeout(TELLING, client.async_get_client()).await {
+                match tokio::time::timeout(FIND_TIMEOUT, client.async_get_client()).await {
                     Ok(found) => found,
                     Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
                 }
@@ -76,18 +76,18 @@ impl Watchers {
 
 impl Sentinel {
     /// Checks whether the Sentinels' URLs are valid.
-    pub(super) fn check(watchers: &Watchers) -> RedisResult<()> {
-        watchers.client(&watchers.urls).map(drop)
+    pub(super) fn check(config: &SentinelConfig) -> RedisResult<()> {
+        config.client(&config.urls).map(drop)
     }
 
     /// Creates a handle that asks when the first command arrives.
-    pub(super) fn lazy(watchers: Watchers) -> Self {
-        Self(Arc::new(Inner { watchers, master: ArcSwapOption::empty(), refresher: Refresher::new() }))
+    pub(super) fn lazy(config: SentinelConfig) -> Self {
+        Self(Arc::new(Inner { config, master: ArcSwapOption::empty(), refresher: Refresher::new() }))
     }
 
     /// Asks for the master and connects to it. The caller bounds the time.
-    pub(super) async fn connect(watchers: Watchers) -> RedisResult<Self> {
-        let sentinel = Self::lazy(watchers);
+    pub(super) async fn connect(config: SentinelConfig) -> RedisResult<Self> {
+        let sentinel = Self::lazy(config);
         sentinel.0.load_master().await?;
         Ok(sentinel)
     }
@@ -119,12 +119,12 @@ impl Sentinel {
 
 impl Inner {
     async fn load_master(&self) -> RedisResult<()> {
-        let (address, client) = self.watchers.find_master().await?;
+        let (address, client) = self.config.find_master().await?;
         // A connection to the same server is restored by itself.
         if self.master.load().as_ref().is_some_and(|master| master.address == address) {
             return Ok(());
         }
-        let link = Link::connect(client, self.watchers.choose_protocol).await?;
+        let link = Link::connect(client, self.config.choose_protocol).await?;
         self.master.store(Some(Arc::new(Master { address, link })));
         Ok(())
     }

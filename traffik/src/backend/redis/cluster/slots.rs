@@ -27,16 +27,16 @@ impl fmt::Display for Address {
 impl Address {
     /// Reads the `host:port` of a redirection. Without a host, it is another port on the host that
     /// sent it.
-    pub(super) fn read(text: &str, told_by: &str) -> Option<Self> {
+    pub(super) fn read(text: &str, reporter: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
-        Self::new(host, port.parse().ok()?, told_by)
+        Self::new(host, port.parse().ok()?, reporter)
     }
 
-    fn new(host: &str, port: u16, told_by: &str) -> Option<Self> {
+    fn new(host: &str, port: u16, reporter: &str) -> Option<Self> {
         match host {
             // The node has no address to report.
             "?" => None,
-            "" => Some(Self { host: told_by.into(), port }),
+            "" => Some(Self { host: reporter.into(), port }),
             host => Some(Self { host: host.into(), port }),
         }
     }
@@ -50,7 +50,7 @@ pub(super) struct Node {
 }
 
 /// Slots, and the nodes that serve them, master first.
-pub(super) type Range = (RangeInclusive<u16>, Vec<Address>);
+pub(super) type SlotRange = (RangeInclusive<u16>, Vec<Address>);
 
 /// The known nodes, and which slots they serve.
 #[derive(Clone, Default)]
@@ -67,26 +67,26 @@ impl Slots {
     }
 
     /// Updates the slots to what was reported; nodes not known yet are created by `make`.
-    pub(super) fn told<E>(
+    pub(super) fn updated<E>(
         mut self,
-        ranges: Vec<Range>,
+        ranges: Vec<SlotRange>,
         keep: &[Address],
         make: impl Fn(&Address) -> Result<Node, E>,
     ) -> Result<Self, E> {
-        let told = |address: &Address| ranges.iter().any(|(_, nodes)| nodes.contains(address));
-        self.nodes.retain(|node| keep.contains(&node.address) || told(&node.address));
+        let is_reported = |address: &Address| ranges.iter().any(|(_, nodes)| nodes.contains(address));
+        self.nodes.retain(|node| keep.contains(&node.address) || is_reported(&node.address));
         self.ranges.clear();
         for (slots, nodes) in ranges {
             for (rank, address) in nodes.iter().enumerate() {
-                let place = match self.nodes.iter().position(|node| node.address == *address) {
-                    Some(place) => place,
+                let index = match self.nodes.iter().position(|node| node.address == *address) {
+                    Some(index) => index,
                     None => {
                         self.nodes.push(make(address)?);
                         self.nodes.len() - 1
                     }
                 };
                 if rank == 0 {
-                    self.ranges.push((slots.clone(), place));
+                    self.ranges.push((slots.clone(), index));
                 }
             }
         }
@@ -94,8 +94,8 @@ impl Slots {
     }
 
     pub(super) fn owner(&self, slot: u16) -> Option<&Node> {
-        let (_, place) = self.ranges.iter().find(|(slots, _)| slots.contains(&slot))?;
-        self.nodes.get(*place)
+        let (_, index) = self.ranges.iter().find(|(slots, _)| slots.contains(&slot))?;
+        self.nodes.get(*index)
     }
 
     pub(super) fn node(&self, address: &Address) -> Option<&Node> {
@@ -104,7 +104,7 @@ impl Slots {
 }
 
 /// Reads the reply to `CLUSTER SLOTS`, if it reports any.
-pub(super) fn read(reply: &Value, told_by: &str) -> Option<Vec<Range>> {
+pub(super) fn read(reply: &Value, reporter: &str) -> Option<Vec<SlotRange>> {
     let Value::Array(ranges) = reply else { return None };
     let ranges = ranges.iter().map(|range| {
         let Value::Array(range) = range else { return None };
@@ -117,14 +117,14 @@ pub(super) fn read(reply: &Value, told_by: &str) -> Option<Vec<Range>> {
                 _ => return None,
             };
             match node.first()? {
-                Value::BulkString(host) => Address::new(std::str::from_utf8(host).ok()?, port, told_by),
-                Value::Nil => Address::new("", port, told_by),
+                Value::BulkString(host) => Address::new(std::str::from_utf8(host).ok()?, port, reporter),
+                Value::Nil => Address::new("", port, reporter),
                 _ => None,
             }
         });
         Some((slots, nodes.collect()))
     });
-    ranges.collect::<Option<Vec<Range>>>().filter(|ranges| !ranges.is_empty())
+    ranges.collect::<Option<Vec<SlotRange>>>().filter(|ranges| !ranges.is_empty())
 }
 
 /// Returns the slot of a script's first key, which all its keys share.
@@ -192,9 +192,9 @@ mod tests {
             range(100, 16_383, vec![Value::Array(vec![Value::Nil, Value::Int(3)]), node("?", 4)]),
         ]);
         let address = |host: &str, port| Address { host: host.into(), port };
-        let told = read(&reply, "me").unwrap();
-        assert_eq!(told[0], (0..=99, vec![address("a", 1), address("me", 2)]));
-        assert_eq!(told[1], (100..=16_383, vec![address("me", 3)]));
+        let ranges = read(&reply, "me").unwrap();
+        assert_eq!(ranges[0], (0..=99, vec![address("a", 1), address("me", 2)]));
+        assert_eq!(ranges[1], (100..=16_383, vec![address("me", 3)]));
         assert_eq!(read(&Value::Array(vec![]), "me"), None, "a node that knows of no cluster");
         for odd in [Value::Nil, Value::Array(vec![Value::Int(1)]), Value::Array(vec![range(-1, 3, vec![])])] {
             assert_eq!(read(&odd, "me"), None, "{odd:?}");

@@ -1,4 +1,4 @@
-//! [`Reach`]: how to reach the servers that a builder was given.
+//! [`ConnectionPlan`]: how to reach the servers that a builder was given.
 
 use redis::{Client, RedisResult};
 
@@ -6,12 +6,12 @@ use redis::{Client, RedisResult};
 use super::cluster::{self, Cluster};
 use super::connection::{Connection, Link};
 #[cfg(feature = "redis-sentinel")]
-use super::sentinel::{Sentinel, Watchers};
+use super::sentinel::{Sentinel, SentinelConfig};
 use crate::error::Error;
 
 /// Where the keys are.
 #[derive(Clone)]
-pub(super) enum Servers {
+pub(super) enum Topology {
     /// On the server of the URL.
     One,
     #[cfg(feature = "redis-cluster")]
@@ -21,33 +21,33 @@ pub(super) enum Servers {
 }
 
 /// Everything needed to reach the servers.
-pub(super) enum Reach {
+pub(super) enum ConnectionPlan {
     /// The server, and whether to try RESP3 first.
     One(Client, bool),
     #[cfg(feature = "redis-cluster")]
     Cluster(Vec<Client>, bool),
     #[cfg(feature = "redis-sentinel")]
-    Sentinel(Watchers),
+    Sentinel(SentinelConfig),
 }
 
-impl Reach {
+impl ConnectionPlan {
     /// Checks the settings, and returns how to reach the servers.
-    pub(super) fn new(servers: &Servers, url: &str, client: Client) -> Result<Self, Error> {
+    pub(super) fn new(topology: &Topology, url: &str, client: Client) -> Result<Self, Error> {
         let choose_protocol = !url.contains("protocol=");
-        Ok(match servers {
-            Servers::One => Self::One(client, choose_protocol),
+        Ok(match topology {
+            Topology::One => Self::One(client, choose_protocol),
             #[cfg(feature = "redis-cluster")]
-            Servers::Cluster(urls) => {
+            Topology::Cluster(urls) => {
                 let all: Vec<_> = std::iter::once(url).chain(urls.iter().map(String::as_str)).collect();
                 let nodes = cluster::nodes(&all).map_err(|error| wrong("cluster", urls, &error))?;
                 Self::Cluster(nodes, choose_protocol)
             }
             #[cfg(feature = "redis-sentinel")]
-            Servers::Sentinel(urls, name) => {
+            Topology::Sentinel(urls, name) => {
                 let login = client.get_connection_info().redis_settings().clone();
-                let watchers = Watchers { urls: urls.clone(), name: name.clone(), login, choose_protocol };
-                Sentinel::check(&watchers).map_err(|error| wrong("Sentinel", urls, &error))?;
-                Self::Sentinel(watchers)
+                let config = SentinelConfig { urls: urls.clone(), name: name.clone(), login, choose_protocol };
+                Sentinel::check(&config).map_err(|error| wrong("Sentinel", urls, &error))?;
+                Self::Sentinel(config)
             }
         })
     }
@@ -63,7 +63,7 @@ impl Reach {
                 Connection::Cluster(Cluster::connect(nodes, choose_protocol).await?)
             }
             #[cfg(feature = "redis-sentinel")]
-            Self::Sentinel(watchers) => Connection::Sentinel(Sentinel::connect(watchers).await?),
+            Self::Sentinel(config) => Connection::Sentinel(Sentinel::connect(config).await?),
         })
     }
 
@@ -78,7 +78,7 @@ impl Reach {
                 Connection::Cluster(Cluster::lazy(&nodes, choose_protocol)?)
             }
             #[cfg(feature = "redis-sentinel")]
-            Self::Sentinel(watchers) => Connection::Sentinel(Sentinel::lazy(watchers)),
+            Self::Sentinel(config) => Connection::Sentinel(Sentinel::lazy(config)),
         })
     }
 }
