@@ -197,7 +197,7 @@ impl Store {
             // Nothing was charged, so this is the one command that may be sent again.
             reply = if self.connection.has_slots() {
                 // The `redis` crate would load it on all masters, and fail if any is down.
-                self.send(&in_full(script, command)).await?.extract_error()
+                self.send(&as_eval(script, command)).await?.extract_error()
             } else {
                 let load = redis::cmd("SCRIPT").arg("LOAD").arg(&script.source).to_owned();
                 self.send(&load).await?.extract_error().map_err(|error| self.failure(error))?;
@@ -206,7 +206,7 @@ impl Store {
         }
         match reply {
             Ok(Value::Array(values)) => Ok(values),
-            Ok(_) => Err(self.nonsense()),
+            Ok(_) => Err(self.unexpected_reply()),
             Err(error) => Err(self.failure(error)),
         }
     }
@@ -219,7 +219,7 @@ impl Store {
     }
 
     /// Creates the error for a reply that none of our scripts gives.
-    fn nonsense(&self) -> BackendError {
+    fn unexpected_reply(&self) -> BackendError {
         BackendError::new(format!("redis at {}: unexpected reply format", self.address))
     }
 
@@ -242,7 +242,7 @@ impl Store {
 }
 
 /// The same call with the script itself instead of its SHA1, which also leaves it cached on the server.
-fn in_full(script: &scripts::Script, command: &Cmd) -> Cmd {
+fn as_eval(script: &scripts::Script, command: &Cmd) -> Cmd {
     let mut full = redis::cmd("EVAL");
     full.arg(&script.source);
     for argument in command.args_iter().skip(2) {

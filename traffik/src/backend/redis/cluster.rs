@@ -96,9 +96,9 @@ impl Cluster {
     }
 
     pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
-        let mut waiting = RefreshUnlessAnswered { of: &self.0, answered: false };
+        let mut in_flight = RefreshUnlessAnswered { of: &self.0, answered: false };
         let result = follow(&self.0, command).await;
-        waiting.answered = match &result {
+        in_flight.answered = match &result {
             // Part of the cluster is missing.
             Ok(Value::ServerError(error)) => error.code() != "CLUSTERDOWN",
             Ok(_) => true,

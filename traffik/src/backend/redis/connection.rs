@@ -47,7 +47,7 @@ const CONNECTING: Duration = Duration::from_secs(1);
 
 /// After an attempt that was refused, or closed by the peer at once, how long commands fail immediately instead of
 /// trying again.
-const QUIET: u64 = 50;
+const COOLDOWN: u64 = 50;
 
 /// How long a connection may stay silent before it is considered dead. A peer that vanished without a word would
 /// otherwise be waited for until TCP gives up, a quarter of an hour later.
@@ -78,13 +78,13 @@ pub(super) struct Link {
     /// As the URL specifies.
     client: Client,
     /// The same server over RESP3, if that is tried first.
-    modern: Option<Client>,
+    resp3_client: Option<Client>,
     /// Whether RESP3 is used, once that is known.
     decided: OnceLock<bool>,
-    slot: ArcSwap<Slot>,
+    managed: ArcSwap<ManagedConnection>,
     born: Instant,
     /// In ms since `born`: until when commands fail immediately; 0 if they don't.
-    quiet_until: AtomicU64,
+    cooldown_until: AtomicU64,
     /// Whether that is because the connection was refused.
     refused: AtomicBool,
     /// In ms since `born`: since when no command has been answered; 0 while they are.
@@ -115,23 +115,23 @@ pub(super) fn demoted(reply: &Value) -> bool {
 }
 
 /// A manager, and whether it has lost its connection since it was created.
-struct Slot {
+struct ManagedConnection {
     manager: ConnectionManager,
-    /// Whether it was made from the link's `modern` client.
-    modern: bool,
+    /// Whether it was made from the link's `resp3_client`.
+    is_resp3: bool,
     lost: Arc<AtomicBool>,
 }
 
-impl Slot {
-    /// Creates a slot that connects when the first command arrives.
-    fn lazy(client: &Client, modern: bool) -> RedisResult<Self> {
+impl ManagedConnection {
+    /// Creates one that connects when the first command arrives.
+    fn lazy(client: &Client, is_resp3: bool) -> RedisResult<Self> {
         let (config, lost) = config(client);
-        Ok(Self { manager: ConnectionManager::new_lazy_with_config(client.clone(), config)?, modern, lost })
+        Ok(Self { manager: ConnectionManager::new_lazy_with_config(client.clone(), config)?, is_resp3, lost })
     }
 
     /// Connects if necessary, and checks whether we are let in. With any other answer, the connection counts as
     /// established.
-    async fn stands(&self) -> RedisResult<()> {
+    async fn ping(&self) -> RedisResult<()> {
         match self.send(&Packet::Command(&redis::cmd("PING"))).await? {
             Value::ServerError(error) if error.code() == "NOAUTH" => Err(error.into()),
             _ => Ok(()),
@@ -155,22 +155,22 @@ impl Link {
     /// Connects, or returns why it could not. The caller bounds the time. `choose_protocol` tries RESP3 first.
     pub(super) async fn connect(client: Client, choose_protocol: bool) -> RedisResult<Self> {
         let link = Self::lazy(client, choose_protocol)?;
-        link.decide(link.slot.load_full()).await?;
+        link.decide(link.managed.load_full()).await?;
         Ok(link)
     }
 
     /// Like [`connect`](Self::connect), but connects when the first command arrives.
     pub(super) fn lazy(client: Client, choose_protocol: bool) -> RedisResult<Self> {
-        let modern = resp3(&client).filter(|_| choose_protocol);
-        let slot = Slot::lazy(modern.as_ref().unwrap_or(&client), modern.is_some())?;
-        let decided = if modern.is_some() { OnceLock::new() } else { OnceLock::from(false) };
+        let resp3_client = over_resp3(&client).filter(|_| choose_protocol);
+        let managed = ManagedConnection::lazy(resp3_client.as_ref().unwrap_or(&client), resp3_client.is_some())?;
+        let decided = if resp3_client.is_some() { OnceLock::new() } else { OnceLock::from(false) };
         Ok(Self {
             client,
-            modern,
+            resp3_client,
             decided,
-            slot: ArcSwap::from_pointee(slot),
+            managed: ArcSwap::from_pointee(managed),
             born: Instant::now(),
-            quiet_until: AtomicU64::new(0),
+            cooldown_until: AtomicU64::new(0),
             refused: AtomicBool::new(false),
             silent_since: AtomicU64::new(0),
             lost_at: AtomicU64::new(0),
@@ -181,45 +181,45 @@ impl Link {
     /// Returns how this server is reached.
     #[cfg(feature = "redis-cluster")]
     pub(super) fn login(&self) -> &redis::ConnectionInfo {
-        self.client(self.is_modern()).get_connection_info()
+        self.client(self.is_resp3()).get_connection_info()
     }
 
-    fn client(&self, modern: bool) -> &Client {
-        self.modern.as_ref().filter(|_| modern).unwrap_or(&self.client)
+    fn client(&self, is_resp3: bool) -> &Client {
+        self.resp3_client.as_ref().filter(|_| is_resp3).unwrap_or(&self.client)
     }
 
     /// Whether the next connection is tried over RESP3.
-    fn is_modern(&self) -> bool {
-        self.decided.get().copied().unwrap_or(self.modern.is_some())
+    fn is_resp3(&self) -> bool {
+        self.decided.get().copied().unwrap_or(self.resp3_client.is_some())
     }
 
-    /// Decides the protocol once a connection is established, and returns its slot. Without one, the protocol stays
+    /// Decides the protocol once a connection is established, and returns it. Without one, the protocol stays
     /// undecided.
-    async fn decide(&self, mut slot: Arc<Slot>) -> RedisResult<Arc<Slot>> {
-        let mut result = slot.stands().await;
-        if slot.modern && result.as_ref().is_err_and(|error| !error.is_io_error()) {
-            slot = self.put(&slot, false)?;
-            result = slot.stands().await;
+    async fn decide(&self, mut managed: Arc<ManagedConnection>) -> RedisResult<Arc<ManagedConnection>> {
+        let mut result = managed.ping().await;
+        if managed.is_resp3 && result.as_ref().is_err_and(|error| !error.is_io_error()) {
+            managed = self.put(&managed, false)?;
+            result = managed.ping().await;
         }
         if let Err(error) = result {
             // Whatever turned us away says nothing about RESP3.
-            if slot.modern != self.is_modern() {
-                self.replace(&slot)?;
+            if managed.is_resp3 != self.is_resp3() {
+                self.replace(&managed)?;
             }
             return Err(error);
         }
         // If another call was faster, its decision stands.
-        let _ = self.decided.set(slot.modern);
-        Ok(slot)
+        let _ = self.decided.set(managed.is_resp3);
+        Ok(managed)
     }
 
     /// Sends a command once the protocol is decided. Deciding takes a question of its own ahead of the first command,
     /// which is therefore never sent over both protocols.
-    async fn send_by(&self, slot: &Arc<Slot>, command: &Packet<'_>) -> RedisResult<Value> {
+    async fn send_by(&self, managed: &Arc<ManagedConnection>, command: &Packet<'_>) -> RedisResult<Value> {
         if self.decided.get().is_some() {
-            return slot.send(command).await;
+            return managed.send(command).await;
         }
-        self.decide(slot.clone()).await?.send(command).await
+        self.decide(managed.clone()).await?.send(command).await
     }
 
     pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
@@ -236,7 +236,7 @@ impl Link {
     }
 
     async fn send_as(&self, command: Packet<'_>) -> RedisResult<Value> {
-        if self.quiet_until.load(Ordering::Relaxed) > self.elapsed() {
+        if self.cooldown_until.load(Ordering::Relaxed) > self.elapsed() {
             return Err(if self.refused.load(Ordering::Relaxed) {
                 io::Error::new(io::ErrorKind::ConnectionRefused, "the connection was refused a moment ago")
                     .into()
@@ -244,40 +244,40 @@ impl Link {
                 (ErrorKind::Io, "the server rejected the connection a moment ago").into()
             });
         }
-        let mut slot = self.slot.load_full();
-        if slot.lost.load(Ordering::Relaxed) {
-            slot = self.replace(&slot)?;
+        let mut managed = self.managed.load_full();
+        if managed.lost.load(Ordering::Relaxed) {
+            managed = self.replace(&managed)?;
         }
-        let mut waiting = Waiting { link: self, slot: &slot, since: self.elapsed(), answered: false };
-        let mut result = self.send_by(&slot, &command).await;
+        let mut in_flight = InFlight { link: self, managed: &managed, since: self.elapsed(), answered: false };
+        let mut result = self.send_by(&managed, &command).await;
         if let Err(error) = &result {
             if unsent(error) {
                 // Nothing was sent. The refusal may be an old one, from an attempt in the background.
-                result = self.send_by(&self.replace(&slot)?, &command).await;
+                result = self.send_by(&self.replace(&managed)?, &command).await;
                 if result.as_ref().is_err_and(unsent) {
-                    self.be_quiet(true);
+                    self.start_cooldown(true);
                 }
-            } else if !error.is_io_error() || self.is_lost_again(waiting.since) {
-                self.replace(&slot)?;
-                self.be_quiet(false);
+            } else if !error.is_io_error() || self.is_lost_again(in_flight.since) {
+                self.replace(&managed)?;
+                self.start_cooldown(false);
             }
         }
         if result.as_ref().is_ok_and(demoted) {
             // A demoted server keeps its connections. Reconnecting now and then finds out who has its name or address
             // now.
             let (now, due) = (self.elapsed(), self.reconnect_at.load(Ordering::Relaxed));
-            let next = now.saturating_add(QUIET);
+            let next = now.saturating_add(COOLDOWN);
             let due = now >= due
                 && self
                     .reconnect_at
                     .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
                     .is_ok();
             if due {
-                self.replace(&slot)?;
+                self.replace(&managed)?;
             }
         }
-        waiting.answered = result.is_ok();
-        drop(waiting);
+        in_flight.answered = result.is_ok();
+        drop(in_flight);
         result
     }
 
@@ -294,23 +294,23 @@ impl Link {
         lost_at != 0 && lost_at < since
     }
 
-    fn be_quiet(&self, refused: bool) {
+    fn start_cooldown(&self, refused: bool) {
         self.refused.store(refused, Ordering::Relaxed);
-        self.quiet_until.store(self.elapsed().saturating_add(QUIET), Ordering::Relaxed);
+        self.cooldown_until.store(self.elapsed().saturating_add(COOLDOWN), Ordering::Relaxed);
     }
 
     /// Replaces `old` with a fresh manager, unless another call was faster; returns the one in place.
-    fn replace(&self, old: &Arc<Slot>) -> RedisResult<Arc<Slot>> {
-        self.put(old, self.is_modern())
+    fn replace(&self, old: &Arc<ManagedConnection>) -> RedisResult<Arc<ManagedConnection>> {
+        self.put(old, self.is_resp3())
     }
 
-    fn put(&self, old: &Arc<Slot>, modern: bool) -> RedisResult<Arc<Slot>> {
-        let fresh = Arc::new(Slot::lazy(self.client(modern), modern)?);
-        let found = self.slot.compare_and_swap(old, fresh.clone());
+    fn put(&self, old: &Arc<ManagedConnection>, is_resp3: bool) -> RedisResult<Arc<ManagedConnection>> {
+        let fresh = Arc::new(ManagedConnection::lazy(self.client(is_resp3), is_resp3)?);
+        let found = self.managed.compare_and_swap(old, fresh.clone());
         Ok(if Arc::ptr_eq(&found, old) { fresh } else { Arc::clone(&found) })
     }
 
-    fn unanswered(&self, slot: &Arc<Slot>, since: u64) {
+    fn unanswered(&self, managed: &Arc<ManagedConnection>, since: u64) {
         let first = match self.silent_since.compare_exchange(0, since, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => since,
             Err(first) => first,
@@ -320,23 +320,23 @@ impl Link {
         if self.elapsed().saturating_sub(first) >= SILENT && can_replace {
             self.silent_since.store(0, Ordering::Relaxed);
             // If none can be created, the old one stays.
-            let _ = self.replace(slot);
+            let _ = self.replace(managed);
         }
     }
 }
 
 /// A command in flight. It is dropped unanswered when the deadline passes or the caller goes away.
-struct Waiting<'a> {
+struct InFlight<'a> {
     link: &'a Link,
-    slot: &'a Arc<Slot>,
+    managed: &'a Arc<ManagedConnection>,
     since: u64,
     answered: bool,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         if !self.answered {
-            self.link.unanswered(self.slot, self.since);
+            self.link.unanswered(self.managed, self.since);
             return;
         }
         // Looked at first: most find nothing to change, and share the cache line.
@@ -360,10 +360,10 @@ fn config(client: &Client) -> (ConnectionManagerConfig, Arc<AtomicBool>) {
     if !client.get_connection_info().redis_settings().protocol().supports_resp3() {
         return (config, lost);
     }
-    let told = lost.clone();
+    let flag = lost.clone();
     let config = config.set_push_sender(move |push: PushInfo| {
         if push.kind == PushKind::Disconnection {
-            told.store(true, Ordering::Relaxed);
+            flag.store(true, Ordering::Relaxed);
         }
         Ok::<(), redis::aio::SendError>(())
     });
@@ -371,7 +371,7 @@ fn config(client: &Client) -> (ConnectionManagerConfig, Arc<AtomicBool>) {
 }
 
 /// Returns a client for the same server over RESP3.
-fn resp3(client: &Client) -> Option<Client> {
+fn over_resp3(client: &Client) -> Option<Client> {
     let info = client.get_connection_info().clone();
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     Client::open(info.set_redis_settings(settings)).ok()

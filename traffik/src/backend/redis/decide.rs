@@ -17,7 +17,7 @@ pub(super) async fn decide(
     op: Op,
     hits: &[Hit<'_>],
 ) -> Result<Verdicts, BackendError> {
-    match hits.iter().map(scripts::twin).collect::<Option<Vec<Call>>>() {
+    match hits.iter().map(scripts::call_of).collect::<Option<Vec<Call>>>() {
         Some(calls) => by_script(store, op, hits, &calls).await,
         None => swap::by_swap(store, until, op, hits).await,
     }
@@ -30,14 +30,14 @@ async fn by_script(
     hits: &[Hit<'_>],
     calls: &[Call],
 ) -> Result<Verdicts, BackendError> {
-    let script = scripts::deciding(calls);
+    let script = scripts::decide_script(calls);
     let reply = store.run(&script, &command(store, &script.sha1, op, hits, calls)).await?;
     let mut numbers = reply.iter().map(|value| match value {
         Value::Int(number) => Some(*number),
         _ => None,
     });
     let verdicts = read(&mut numbers, hits.len()).filter(|_| numbers.next().is_none());
-    let (verdicts, unreadable) = verdicts.ok_or_else(|| store.nonsense())?;
+    let (verdicts, unreadable) = verdicts.ok_or_else(|| store.unexpected_reply())?;
     store.report_garbage(unreadable);
     Ok(verdicts)
 }

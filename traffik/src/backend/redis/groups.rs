@@ -52,7 +52,7 @@ impl PartialVerdicts {
 
     fn verdicts(self, store: &Store) -> Result<Verdicts, BackendError> {
         let each: Option<Vec<_>> = self.each.into_iter().collect();
-        each.map(Verdicts::one_by_one).ok_or_else(|| store.nonsense())
+        each.map(Verdicts::one_by_one).ok_or_else(|| store.unexpected_reply())
     }
 }
 

@@ -7,23 +7,23 @@ use crate::backend::Hit;
 use crate::strategy::{SlidingWindow, Twin};
 
 /// A strategy in Lua. Its file adds `strategies[name]`.
-struct Part {
+struct LuaStrategy {
     name: &'static str,
     source: &'static str,
 }
 
-macro_rules! parts {
+macro_rules! lua_strategies {
     ($($id:ident = $name:literal),* $(,)?) => {
-        /// The strategies in Lua, by the order of [`PARTS`].
+        /// The strategies in Lua, by the order of [`LUA_STRATEGIES`].
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        enum Id { $($id),* }
+        enum StrategyId { $($id),* }
 
-        const PARTS: &[Part] = &[$(Part { name: $name, source: include_str!(concat!("lua/", $name, ".lua")) }),*];
+        const LUA_STRATEGIES: &[LuaStrategy] = &[$(LuaStrategy { name: $name, source: include_str!(concat!("lua/", $name, ".lua")) }),*];
     };
 }
 
-// A new strategy takes one line here and one arm in `twin`.
-parts! {
+// A new strategy takes one line here and one arm in `call_of`.
+lua_strategies! {
     FixedWindow = "fixed_window",
     Bucket = "bucket",
     SlidingWindow = "sliding_window",
@@ -33,37 +33,37 @@ parts! {
 
 /// Returns the Lua file of a hit's strategy, and its arguments in the order in which the file reads
 /// them. `None` sends the hit to compare-and-swap.
-pub(super) fn twin(hit: &Hit<'_>) -> Option<Call> {
+pub(super) fn call_of(hit: &Hit<'_>) -> Option<Call> {
     let rate = hit.policy().rate();
     let (limit, period) = (rate.limit(), rate.period_micros());
     let (leak, unit) = rate.reduced_terms();
     Some(match hit.policy().strategy().twin()? {
-        Twin::FixedWindow { staggered: false } => call(Id::FixedWindow, &[limit, period, 0]),
+        Twin::FixedWindow { staggered: false } => call(StrategyId::FixedWindow, &[limit, period, 0]),
         Twin::FixedWindow { staggered: true } => {
-            call(Id::FixedWindow, &[limit, period, hit.phase() % period])
+            call(StrategyId::FixedWindow, &[limit, period, hit.phase() % period])
         }
-        Twin::Bucket { burst, debt } => call(Id::Bucket, &[burst.unwrap_or(limit), debt, leak, unit]),
-        Twin::SlidingWindow => call(Id::SlidingWindow, &[limit, period, SlidingWindow::high_bits(period).into()]),
-        Twin::SlidingLog => call(Id::SlidingLog, &[limit, period]),
-        Twin::LeakyQueue => call(Id::LeakyQueue, &[limit, period, leak, unit]),
+        Twin::Bucket { burst, debt } => call(StrategyId::Bucket, &[burst.unwrap_or(limit), debt, leak, unit]),
+        Twin::SlidingWindow => call(StrategyId::SlidingWindow, &[limit, period, SlidingWindow::high_bits(period).into()]),
+        Twin::SlidingLog => call(StrategyId::SlidingLog, &[limit, period]),
+        Twin::LeakyQueue => call(StrategyId::LeakyQueue, &[limit, period, leak, unit]),
     })
 }
 
 /// One hit, in the form that its Lua file takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Call {
-    id: Id,
+    id: StrategyId,
     pub(super) args: Vec<u64>,
 }
 
-fn call(id: Id, args: &[u64]) -> Call {
+fn call(id: StrategyId, args: &[u64]) -> Call {
     Call { id, args: args.into() }
 }
 
 impl Call {
     /// The strategy's name in the script.
     pub(super) fn name(&self) -> &'static str {
-        PARTS[self.id as usize].name
+        LUA_STRATEGIES[self.id as usize].name
     }
 }
 
@@ -83,20 +83,20 @@ impl Script {
 
 /// Returns the script that decides these calls: the prelude, the strategies in use and the driver.
 /// It is created once per set of strategies.
-pub(super) fn deciding(calls: &[Call]) -> Arc<Script> {
-    static MADE: OnceLock<RwLock<HashMap<u64, Arc<Script>>>> = OnceLock::new();
-    const { assert!(PARTS.len() <= 64) };
+pub(super) fn decide_script(calls: &[Call]) -> Arc<Script> {
+    static CACHE: OnceLock<RwLock<HashMap<u64, Arc<Script>>>> = OnceLock::new();
+    const { assert!(LUA_STRATEGIES.len() <= 64) };
     let set = calls.iter().fold(0_u64, |set, call| set | 1 << call.id as u64);
-    let made = MADE.get_or_init(RwLock::default);
-    if let Some(script) = made.read().unwrap_or_else(PoisonError::into_inner).get(&set) {
+    let cache = CACHE.get_or_init(RwLock::default);
+    if let Some(script) = cache.read().unwrap_or_else(PoisonError::into_inner).get(&set) {
         return script.clone();
     }
-    let mut made = made.write().unwrap_or_else(PoisonError::into_inner);
-    made.entry(set).or_insert_with(|| Arc::new(Script::new(compose(set)))).clone()
+    let mut cache = cache.write().unwrap_or_else(PoisonError::into_inner);
+    cache.entry(set).or_insert_with(|| Arc::new(Script::new(compose(set)))).clone()
 }
 
 fn compose(set: u64) -> String {
-    let strategies = PARTS.iter().enumerate().filter(|(place, _)| set >> place & 1 == 1);
+    let strategies = LUA_STRATEGIES.iter().enumerate().filter(|(place, _)| set >> place & 1 == 1);
     let files = std::iter::once(include_str!("lua/prelude.lua"))
         .chain(strategies.map(|(_, part)| part.source))
         .chain([include_str!("lua/main.lua")]);
@@ -104,9 +104,9 @@ fn compose(set: u64) -> String {
 }
 
 /// Returns the compare-and-swap script.
-pub(super) fn swapping() -> &'static Script {
-    static MADE: OnceLock<Script> = OnceLock::new();
-    MADE.get_or_init(|| Script::new(include_str!("lua/swap.lua").into()))
+pub(super) fn swap_script() -> &'static Script {
+    static CACHE: OnceLock<Script> = OnceLock::new();
+    CACHE.get_or_init(|| Script::new(include_str!("lua/swap.lua").into()))
 }
 
 #[cfg(test)]
@@ -115,21 +115,21 @@ mod tests {
 
     #[test]
     fn a_script_holds_the_strategies_in_use_and_no_other() {
-        let one = deciding(&[call(Id::Bucket, &[]), call(Id::Bucket, &[])]);
+        let one = decide_script(&[call(StrategyId::Bucket, &[]), call(StrategyId::Bucket, &[])]);
         assert!(
             one.source.contains("strategies.bucket =") && !one.source.contains("strategies.fixed_window =")
         );
-        let both = deciding(&[call(Id::Bucket, &[]), call(Id::FixedWindow, &[])]);
+        let both = decide_script(&[call(StrategyId::Bucket, &[]), call(StrategyId::FixedWindow, &[])]);
         assert!(
             both.source.contains("strategies.bucket =") && both.source.contains("strategies.fixed_window =")
         );
         assert_ne!(one.sha1, both.sha1);
-        assert!(Arc::ptr_eq(&one, &deciding(&[call(Id::Bucket, &[])])), "made once");
+        assert!(Arc::ptr_eq(&one, &decide_script(&[call(StrategyId::Bucket, &[])])), "made once");
     }
 
     #[test]
     fn every_file_adds_the_strategy_it_is_named_after() {
-        for part in PARTS {
+        for part in LUA_STRATEGIES {
             assert!(part.source.contains(&format!("strategies.{} = {{ arity =", part.name)), "{}", part.name);
         }
     }

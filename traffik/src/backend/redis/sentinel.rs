@@ -93,7 +93,7 @@ impl Sentinel {
     }
 
     pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
-        let mut waiting = RefreshUnlessAnswered { of: &self.0, answered: false };
+        let mut in_flight = RefreshUnlessAnswered { of: &self.0, answered: false };
         let result = loop {
             let master = self.0.master.load_full();
             if let Some(master) = master {
@@ -106,7 +106,7 @@ impl Sentinel {
             // next.
             refresh::wait(&self.0).await;
         };
-        waiting.answered = match &result {
+        in_flight.answered = match &result {
             // No longer a master.
             Ok(reply) if demoted(reply) => false,
             Ok(Value::ServerError(error)) => !matches!(error.code(), "MASTERDOWN" | "LOADING"),

@@ -10,7 +10,7 @@ use redis::{Cmd, Value};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::scripts::swapping;
+use super::scripts::swap_script;
 use super::{Store, key};
 use crate::backend::{BackendError, Hit, Op, Verdict, Verdicts};
 use crate::resilience::Retry;
@@ -35,14 +35,14 @@ pub(super) async fn by_swap(
     op: Op,
     hits: &[Hit<'_>],
 ) -> Result<Verdicts, BackendError> {
-    let script = swapping();
+    let script = swap_script();
     let keys: Vec<String> = hits.iter().map(|hit| key::of(&store.namespace, hit)).collect();
     // Read without the locks, because a call that is refused or only asks changes nothing. If other calls change the
     // keys before they are locked, the first swap fails, and returns as much as another read would.
     let mut reply = store.run(script, &command(store, &keys)).await?;
     let mut guard = None;
     for tried in 0..TRIES {
-        let (now, held) = read(store, reply, hits.len()).ok_or_else(|| store.nonsense())?;
+        let (now, held) = read(store, reply, hits.len()).ok_or_else(|| store.unexpected_reply())?;
         let (verdicts, states) = step(op, now, hits, &held, store);
         if states.is_empty() {
             return Ok(verdicts);
@@ -64,7 +64,7 @@ pub(super) async fn by_swap(
             return Ok(verdicts);
         }
         // The first swap may have failed because of what this process did before the keys were locked.
-        if tried > 0 && !give_way(tried - 1, until).await {
+        if tried > 0 && !back_off(tried - 1, until).await {
             break;
         }
     }
@@ -75,7 +75,7 @@ pub(super) async fn by_swap(
 }
 
 /// Lets other processes pass, for longer the more attempts have failed. Returns `false` if no time is left.
-async fn give_way(times: u32, until: Option<Instant>) -> bool {
+async fn back_off(times: u32, until: Option<Instant>) -> bool {
     let wait = PAUSES.wait(times.min(GROWS));
     if until.is_some_and(|until| Instant::now() + wait >= until) {
         return false;
@@ -87,7 +87,7 @@ async fn give_way(times: u32, until: Option<Instant>) -> bool {
 /// Creates a call of `lua/swap.lua` that only reads, until what to swap is added.
 fn command(store: &Store, keys: &[String]) -> Cmd {
     let mut command = redis::cmd("EVALSHA");
-    command.arg(&swapping().sha1).arg(keys.len());
+    command.arg(&swap_script().sha1).arg(keys.len());
     for key in keys {
         command.arg(key);
     }
