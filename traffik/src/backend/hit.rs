@@ -121,7 +121,7 @@ impl<'a> Hit<'a> {
         if let Some(account) = self.policy.account() {
             return account.step(state, op, now, self.cost, self.gone_at);
         }
-        self.policy.strategy().step(state, &self.asked(op, now, self.cost))
+        self.policy.strategy().step(state, &self.ask(op, now, self.cost))
     }
 
     /// Charges an account that is stored as two words; `None` if the result would not be two words.
@@ -146,7 +146,7 @@ impl<'a> Hit<'a> {
     }
 
     #[inline]
-    fn asked(&self, op: Op, now: u64, cost: u64) -> Ask<'a> {
+    fn ask(&self, op: Op, now: u64, cost: u64) -> Ask<'a> {
         Ask {
             op,
             now,
@@ -163,13 +163,13 @@ impl<'a> Hit<'a> {
     fn settle(&self, at: u64, now: u64, state: &mut State) -> Verdict {
         let strategy = self.policy.strategy();
         if self.back {
-            return strategy.step(state, &self.asked(Op::Refund { at: Some(at) }, now, self.cost));
+            return strategy.step(state, &self.ask(Op::Refund { at: Some(at) }, now, self.cost));
         }
-        let room = strategy.step(state, &self.asked(Op::Check, now, self.cost));
+        let room = strategy.step(state, &self.ask(Op::Check, now, self.cost));
         let fits = if room.admitted { self.cost } else { room.remaining.min(self.cost) };
         let taken = match fits {
             0 => Verdict { admitted: false, ..room },
-            fits => strategy.step(state, &self.asked(Op::Hit, now, fits)),
+            fits => strategy.step(state, &self.ask(Op::Hit, now, fits)),
         };
         let missing = self.cost - if taken.admitted { fits } else { 0 };
         Verdict { admitted: true, wait: missing, ..taken }

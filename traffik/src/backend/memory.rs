@@ -34,7 +34,7 @@ pub(crate) use batch::FEW;
 pub(crate) use account_profile::AccountProfile;
 use step::{NewState, InPlaceStep};
 use table::Table;
-use time::Time;
+use time::StoreClock;
 
 // The speed rests on this layout.
 const _: () = assert!(size_of::<bucket::Bucket>() == 128);
@@ -72,7 +72,7 @@ pub struct MemoryBackend(Arc<Store>);
 
 struct Store {
     table: Table,
-    clock: Time,
+    clock: StoreClock,
 }
 
 impl MemoryBackend {
@@ -294,7 +294,7 @@ impl MemoryBackendBuilder {
     /// Builds the store, empty.
     #[must_use]
     pub fn build(self) -> MemoryBackend {
-        let clock = self.clock.map_or_else(Time::system, Time::Injected);
+        let clock = self.clock.map_or_else(StoreClock::system, StoreClock::Injected);
         let table = Table::new(self.capacity, clock.now().saturating_sub(FOUR_YEARS));
         MemoryBackend(Arc::new(Store { table, clock }))
     }

@@ -9,10 +9,10 @@ pub(super) trait Counter: Copy {
 
 /// The processor's time stamp counter, where it is reliable.
 #[derive(Clone, Copy)]
-pub(super) struct Processor(());
+pub(super) struct ProcessorCounter(());
 
 #[cfg(all(target_arch = "x86_64", not(target_env = "sgx"), not(miri)))]
-impl Processor {
+impl ProcessorCounter {
     /// Returns `None` unless the counter is invariant: it has the same pace in every power state and
     /// on every core.
     pub(super) fn new() -> Option<Self> {
@@ -30,7 +30,7 @@ impl Processor {
 }
 
 #[cfg(all(target_arch = "x86_64", not(target_env = "sgx"), not(miri)))]
-impl Counter for Processor {
+impl Counter for ProcessorCounter {
     #[inline(always)]
     fn read(&self) -> u64 {
         // SAFETY: every processor of this architecture has the instruction, and it touches no memory.
@@ -42,7 +42,7 @@ impl Counter for Processor {
 }
 
 #[cfg(not(all(target_arch = "x86_64", not(target_env = "sgx"), not(miri))))]
-impl Processor {
+impl ProcessorCounter {
     /// `None`: other architectures' counters have not been tried.
     pub(super) fn new() -> Option<Self> {
         None
@@ -50,7 +50,7 @@ impl Processor {
 }
 
 #[cfg(not(all(target_arch = "x86_64", not(target_env = "sgx"), not(miri))))]
-impl Counter for Processor {
+impl Counter for ProcessorCounter {
     fn read(&self) -> u64 {
         0
     }

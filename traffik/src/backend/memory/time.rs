@@ -1,21 +1,21 @@
-//! [`Time`]: the store's clock, read on every hit.
+//! [`StoreClock`]: the store's clock, read on every hit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use super::counter::{Counter, Processor};
+use super::counter::{Counter, ProcessorCounter};
 use crate::clock::{Clock, SystemClock};
 
 /// The default clock is named, so that reading it is a direct call.
-pub(super) enum Time {
-    System(Box<Interpolated<SystemClock, Processor>>),
+pub(super) enum StoreClock {
+    System(Box<Interpolated<SystemClock, ProcessorCounter>>),
     Injected(Arc<dyn Clock>),
 }
 
-impl Time {
+impl StoreClock {
     /// [`SystemClock`], interpolated with the processor's counter if that is reliable.
     pub(super) fn system() -> Self {
-        match Processor::new() {
+        match ProcessorCounter::new() {
             Some(counter) => Self::System(Box::new(Interpolated::new(SystemClock, counter))),
             None => Self::Injected(Arc::new(SystemClock)),
         }
@@ -89,14 +89,14 @@ impl<C: Clock, P: Counter> Interpolated<C, P> {
         if since < length && version & 1 == 0 && self.version.load(Ordering::Relaxed) == version {
             now
         } else {
-            self.ask()
+            self.recalibrate()
         }
     }
 
     /// Asks the clock, and redraws the line unless another thread is doing so.
     #[cold]
     #[inline(never)]
-    fn ask(&self) -> u64 {
+    fn recalibrate(&self) -> u64 {
         let version = self.version.load(Ordering::Relaxed);
         let is_free = version & 1 == 0
             && self
@@ -114,14 +114,14 @@ impl<C: Clock, P: Counter> Interpolated<C, P> {
         let ticks = self.counter.read();
         // A thread that was interrupted in between has no usable measurement.
         if ticks.wrapping_sub(before) < PROMPT {
-            self.draw(ticks, micros);
+            self.redraw(ticks, micros);
         }
         self.version.store(version + 2, Ordering::Release);
         micros
     }
 
     /// Must only be called by the thread that made the version odd.
-    fn draw(&self, ticks: u64, micros: u64) {
+    fn redraw(&self, ticks: u64, micros: u64) {
         let [base_ticks, base_micros] = &self.base;
         let start_over = || {
             base_ticks.store(ticks, Ordering::Relaxed);
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn it_follows_the_system_clock() {
-        let Time::System(time) = Time::system() else { return };
+        let StoreClock::System(time) = StoreClock::system() else { return };
         let mut followed = 0;
         for _ in 0..3_000_000 {
             followed += u32::from(time.line.length.load(Ordering::Relaxed) > 0);
@@ -320,7 +320,7 @@ mod tests {
             });
             for _ in 0..200_000 {
                 even.0.fetch_add(3000 * 100_000, Ordering::SeqCst);
-                time.ask();
+                time.recalibrate();
             }
             is_done.store(true, Ordering::Relaxed);
         });
