@@ -39,7 +39,6 @@ mod gcra;
 mod leaky_bucket;
 mod leaky_queue;
 mod log;
-mod window_counts;
 mod priority_reserve;
 mod queue;
 mod rollover;
@@ -53,6 +52,7 @@ mod tiered;
 mod time_of_day;
 mod token_bucket;
 mod window;
+mod window_counts;
 
 use std::fmt;
 
@@ -73,10 +73,10 @@ pub use token_bucket::TokenBucket;
 
 pub(crate) use account::Account;
 #[cfg(feature = "memory")]
-pub(crate) use account::{CompactVerdict, AdmittedHit};
+pub(crate) use account::{AdmittedHit, CompactVerdict};
 pub(crate) use bucket::Bucket;
-use window_counts::WindowCounts;
 use window::Window;
+use window_counts::WindowCounts;
 
 use crate::identity::Who;
 use crate::rate::Rate;

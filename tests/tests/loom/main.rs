@@ -11,13 +11,16 @@ mod batch;
 #[path = "../../../traffik/src/backend/memory/bucket.rs"]
 mod bucket;
 #[allow(dead_code)]
-#[path = "../../../traffik/src/backend/memory/packed_state.rs"]
-mod packed_state;
+#[path = "../../../traffik/src/backend/memory/eviction_rank.rs"]
+mod eviction_rank;
 #[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/expiry.rs"]
 mod expiry;
 #[path = "../../../traffik/src/few.rs"]
 mod few;
+#[allow(dead_code)]
+#[path = "../../../traffik/src/backend/memory/fingerprint.rs"]
+mod fingerprint;
 #[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/growth.rs"]
 mod growth;
@@ -25,14 +28,11 @@ mod load;
 #[path = "../../../traffik/src/backend/memory/lock.rs"]
 mod lock;
 #[allow(dead_code)]
-#[path = "../../../traffik/src/backend/memory/fingerprint.rs"]
-mod fingerprint;
-#[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/nodes.rs"]
 mod nodes;
 #[allow(dead_code)]
-#[path = "../../../traffik/src/backend/memory/eviction_rank.rs"]
-mod eviction_rank;
+#[path = "../../../traffik/src/backend/memory/packed_state.rs"]
+mod packed_state;
 #[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/reclaim.rs"]
 mod reclaim;

@@ -50,8 +50,9 @@ fn at(bucket: usize, key: u64, limit: u64) -> Hit<'static> {
 }
 
 fn ask(table: &Table, op: Op, now: u64, hit: &Hit<'_>) -> Verdict {
-    table
-        .decide_one(hit.hash(), table.locate(hit.hash()), op, now, |state: &mut State| hit.step(op, now, state))
+    table.decide_one(hit.hash(), table.locate(hit.hash()), op, now, |state: &mut State| {
+        hit.step(op, now, state)
+    })
 }
 
 fn take(table: &Table, hit: &Hit<'_>) -> bool {

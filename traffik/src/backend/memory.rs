@@ -1,22 +1,22 @@
 //! [`MemoryBackend`]: counters in this process.
 //!
 //! One flat table of buckets, each a pair of cache lines with its own one-byte lock and room for six keys: a hit
-//! takes a hash, one bucket and one step. Most states are twelve bytes (`packed_state.rs`); longer ones are boxed. The table
-//! grows by one bucket at a time (linear hashing), drops expired keys as new ones arrive, and never holds more keys
-//! than its capacity. There is no background thread, and no lock spans the table.
+//! takes a hash, one bucket and one step. Most states are twelve bytes (`packed_state.rs`); longer ones are boxed.
+//! The table grows by one bucket at a time (linear hashing), drops expired keys as new ones arrive, and never holds
+//! more keys than its capacity. There is no background thread, and no lock spans the table.
 
+mod account_profile;
 mod batch;
 mod bucket;
-mod packed_state;
 mod counter;
+mod eviction_rank;
 mod expiry;
-mod account_profile;
+mod fingerprint;
 mod growth;
 mod load;
 mod lock;
-mod fingerprint;
 mod nodes;
-mod eviction_rank;
+mod packed_state;
 mod reclaim;
 mod step;
 mod sync;
@@ -28,11 +28,11 @@ use std::sync::Arc;
 
 use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
 use crate::clock::Clock;
-use crate::strategy::{Account, CompactVerdict, State, AdmittedHit};
+use crate::strategy::{Account, AdmittedHit, CompactVerdict, State};
+pub(crate) use account_profile::AccountProfile;
 #[cfg(feature = "tower")]
 pub(crate) use batch::FEW;
-pub(crate) use account_profile::AccountProfile;
-use step::{NewState, InPlaceStep};
+use step::{InPlaceStep, NewState};
 use table::Table;
 use time::StoreClock;
 
@@ -166,7 +166,11 @@ impl MemoryBackend {
     /// The same for two, the most common batch.
     #[inline(always)]
     #[cfg(feature = "tower")]
-    pub(crate) fn hit_two_accounts(&self, a: AccountHit<'_>, b: AccountHit<'_>) -> Option<[CompactVerdict; 2]> {
+    pub(crate) fn hit_two_accounts(
+        &self,
+        a: AccountHit<'_>,
+        b: AccountHit<'_>,
+    ) -> Option<[CompactVerdict; 2]> {
         let located = self.0.table.locate_two(a.key, b.key);
         let now = self.0.clock.now();
         self.0.table.step_two_in_place(located, now, a, b)

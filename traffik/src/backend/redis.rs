@@ -17,18 +17,18 @@ mod builder;
 #[cfg(feature = "redis-cluster")]
 mod cluster;
 mod connection;
+mod connection_plan;
 mod decide;
 #[cfg(feature = "redis-cluster")]
 mod groups;
 mod key;
-mod connection_plan;
+mod key_locks;
 #[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
 mod refresh;
 mod scripts;
 #[cfg(feature = "redis-sentinel")]
 mod sentinel;
 mod swap;
-mod key_locks;
 
 use std::fmt;
 use std::sync::Arc;

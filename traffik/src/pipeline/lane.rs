@@ -200,7 +200,9 @@ impl Direct<'_, '_> {
                 tell_admitted(throttle, cost, || profile.account.full_verdict(&compact).remaining);
                 then.passed(Passed { lane, profile, compact })
             }
-            Ok(compact) => then.decided(refused(throttle, lane, cost, &profile.account.full_verdict(&compact))),
+            Ok(compact) => {
+                then.decided(refused(throttle, lane, cost, &profile.account.full_verdict(&compact)))
+            }
             Err(now) => then.decided(first(throttle, lane, profile, memory, key, cost, now)),
         }
     }

@@ -1,7 +1,7 @@
 //! [`Adaptive`]: a limit that shrinks under load and recovers after it.
 
 use super::exact::percent;
-use super::{Ask, Op, WindowCounts, State, Strategy, Verdict, skew, window_counts};
+use super::{Ask, Op, State, Strategy, Verdict, WindowCounts, skew, window_counts};
 use crate::rate::Rate;
 
 /// A calendar window whose limit follows the load of the previous windows: `used + c ≤ L · f / 100`, at
@@ -102,7 +102,9 @@ impl Adaptive {
     fn read(&self, state: &State, now: u64, period: u64) -> AdaptiveWindow {
         let index = now / period;
         let fresh = AdaptiveWindow { index, factor: FULL, used: 0, loaded: false };
-        let Some(kept) = state.words().and_then(|words| AdaptiveWindow::unpack(words, period)) else { return fresh };
+        let Some(kept) = state.words().and_then(|words| AdaptiveWindow::unpack(words, period)) else {
+            return fresh;
+        };
         if !skew::believable(kept.index.saturating_mul(period), now, || period) {
             return fresh;
         }

@@ -7,9 +7,9 @@
 //! With `L / P` in lowest terms `l / p`, `used` counts in units of `1 / p`, and each microsecond takes `l`
 //! of them: everything is an integer, and nothing ever drifts.
 
-use super::account::CompactVerdict;
 #[cfg(feature = "memory")]
 use super::account::AdmittedHit;
+use super::account::CompactVerdict;
 use super::divisor::Divisor;
 use super::{Ask, EXACT, Op, State, Verdict, skew};
 use crate::rate::Rate;
@@ -179,7 +179,10 @@ impl BucketAccount {
             *state = if after == 0 { State::Empty } else { State::Words([level.now, after]) };
         }
         let shown = if op.changes() { after } else { level.used };
-        Verdict { admitted, ..self.full_verdict(&CompactVerdict { used: shown, ahead_of_clock: level.ahead_of_clock, wait }) }
+        Verdict {
+            admitted,
+            ..self.full_verdict(&CompactVerdict { used: shown, ahead_of_clock: level.ahead_of_clock, wait })
+        }
     }
 }
 
@@ -197,7 +200,12 @@ impl BucketAccount {
 
     /// Makes a hit on an existing account.
     #[inline(always)]
-    pub(super) fn hit(&self, words: [u64; 2], asked_at: u64, cost: u64) -> Result<AdmittedHit, CompactVerdict> {
+    pub(super) fn hit(
+        &self,
+        words: [u64; 2],
+        asked_at: u64,
+        cost: u64,
+    ) -> Result<AdmittedHit, CompactVerdict> {
         let Level { now, ahead_of_clock, used } = self.level(Some(words), asked_at);
         let Some(used) = self.take(used, cost) else {
             return Err(CompactVerdict { used, ahead_of_clock, wait: self.wait(used, ahead_of_clock, cost) });

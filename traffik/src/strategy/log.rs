@@ -137,8 +137,8 @@ pub(super) fn take_newest(bytes: &mut Vec<u8>, first: usize, past: usize, units:
     let sums = &log.entries[first..past];
     let from = first + sums.partition_point(|entry| between(start, word(entry[1])) <= left);
     let rest = left.saturating_sub(log.sum_between(first, from));
-    let shortened =
-        (rest > 0 && from < past).then(|| (log.time(from), (log.sum_before(from) % SUM_MODULUS + rest) % SUM_MODULUS));
+    let shortened = (rest > 0 && from < past)
+        .then(|| (log.time(from), (log.sum_before(from) % SUM_MODULUS + rest) % SUM_MODULUS));
     let last = log.entries.len();
 
     let (words, _) = bytes.as_chunks_mut::<8>();

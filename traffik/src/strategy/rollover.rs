@@ -1,7 +1,7 @@
 //! [`Rollover`]: part of what was left of the last period is added to this one.
 
 use super::exact::percent;
-use super::{Ask, EXACT, Op, WindowCounts, State, Strategy, Verdict, window_counts};
+use super::{Ask, EXACT, Op, State, Strategy, Verdict, WindowCounts, window_counts};
 use crate::rate::Rate;
 
 /// A calendar window whose limit grows by part of what the previous window left unused:

@@ -1,7 +1,7 @@
 //! [`SlidingWindow`]: a sliding window made of two counters.
 
 use super::exact::{muldiv, muldiv_up};
-use super::{Ask, Op, WindowCounts, State, Strategy, Twin, Verdict, window_counts};
+use super::{Ask, Op, State, Strategy, Twin, Verdict, WindowCounts, window_counts};
 use crate::rate::Rate;
 
 /// The sliding window counter: `ceil(prev · (P − e) / P) + cur + c ≤ L`, where `cur` and `prev` are the

@@ -1,7 +1,7 @@
 //! [`Window`]: counting per calendar window, for every strategy that does so.
 
 #[cfg(feature = "memory")]
-use super::account::{CompactVerdict, AdmittedHit};
+use super::account::{AdmittedHit, CompactVerdict};
 use super::divisor::Divisor;
 use super::{Ask, Op, State, Verdict, skew};
 use crate::identity::{KindRef, Who};

@@ -1,10 +1,10 @@
 //! [`WindowCounts`]: two counters and the window they belong to, in two words below 2^53.
 //!
 //! The first word is the window's start. The second holds the low 22 bits of both counts, so that most
-//! states are an instant and a small number, like those of other strategies, which stores may be able to keep in less
-//! space. The next 4 bits of each count go above those. The highest bits of the counts are added to the
-//! window's start: a `period ≥ 2^f` leaves room for `f` bits there before the next window begins, so each
-//! counter has `26 + f / 2` bits.
+//! states are an instant and a small number, like those of other strategies, which stores may be able
+//! to keep in less space. The next 4 bits of each count go above those. The highest bits of the counts
+//! are added to the window's start: a `period ≥ 2^f` leaves room for `f` bits there before the next
+//! window begins, so each counter has `26 + f / 2` bits.
 
 use super::{Ask, Op, State, skew};
 

@@ -3,9 +3,9 @@
 //! How long a key is kept grows with what is used, and so does its nearness to refusal. Of both, only some leading
 //! bits and their position are stored, which is just what a float has.
 
-use super::packed_state::PackedState;
-use super::expiry::{self, LONGEST, RAISED};
 use super::eviction_rank::RankScale;
+use super::expiry::{self, LONGEST, RAISED};
+use super::packed_state::PackedState;
 use crate::strategy::Account;
 
 /// An account, with what its keys' codes are derived from, computed once.
@@ -46,8 +46,8 @@ impl AccountProfile {
 
 #[cfg(test)]
 mod tests {
-    use super::super::packed_state::REFUSED;
     use super::super::expiry::decode;
+    use super::super::packed_state::REFUSED;
     use super::*;
     use crate::rate::Rate;
     use crate::strategy::{FixedWindow, Gcra, Strategy, TokenBucket};

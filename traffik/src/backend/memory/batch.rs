@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::bucket::Guard;
 use super::growth::GrowthStage;
-use super::step::{NewState, InPlaceStep, store};
+use super::step::{InPlaceStep, NewState, store};
 use super::table::{LocatedBucket, Table};
 use crate::backend::{Hit, Op, Verdict};
 use crate::few;
@@ -79,7 +79,8 @@ impl Table {
             let guards = indices.iter().map(|&index| self.bucket(index).lock(&self.common)).collect();
             // Keys may have been moved before their buckets were locked.
             let stage = self.stage();
-            let guard_of = |hit: &Hit<'_>| indices.binary_search(&self.growth.home_bucket(stage, hit.hash())).ok();
+            let guard_of =
+                |hit: &Hit<'_>| indices.binary_search(&self.growth.home_bucket(stage, hit.hash())).ok();
             if let Some(guard_of) = hits.iter().map(guard_of).collect() {
                 return LockedBuckets { indices, guards, guard_of };
             }
@@ -115,14 +116,23 @@ impl Table {
 
     /// The same for two in one bucket.
     #[inline(never)]
-    fn step_two_in_one_bucket<S: InPlaceStep + Copy>(&self, now: u64, steps: [S; 2]) -> Option<[S::Outcome; 2]> {
+    fn step_two_in_one_bucket<S: InPlaceStep + Copy>(
+        &self,
+        now: u64,
+        steps: [S; 2],
+    ) -> Option<[S::Outcome; 2]> {
         let mut outcomes = [S::Outcome::default(); 2];
         self.step_few_in_place(now, &steps, &mut outcomes).then_some(outcomes)
     }
 
     /// The same for any number up to [`FEW`]; of more, none are taken. Returns whether they were.
     #[inline(never)]
-    pub(super) fn step_few_in_place<S: InPlaceStep>(&self, now: u64, steps: &[S], outcomes: &mut [S::Outcome]) -> bool {
+    pub(super) fn step_few_in_place<S: InPlaceStep>(
+        &self,
+        now: u64,
+        steps: &[S],
+        outcomes: &mut [S::Outcome],
+    ) -> bool {
         loop {
             let stage = self.stage();
             if self.try_step_few(stage, now, steps, outcomes).is_some() {
@@ -214,7 +224,14 @@ impl Table {
     }
 
     /// Takes one step under the bucket's lock; returns whether a key was added.
-    fn step_locked(&self, home: usize, guard: &mut Guard<'_>, op: Op, now: u64, hit: &Hit<'_>) -> (Verdict, bool) {
+    fn step_locked(
+        &self,
+        home: usize,
+        guard: &mut Guard<'_>,
+        op: Op,
+        now: u64,
+        hit: &Hit<'_>,
+    ) -> (Verdict, bool) {
         let (tag, step) = (hit.hash(), |state: &mut State| hit.step(op, now, state));
         match guard.find(tag) {
             Some(slot) => (self.step(slot, op, now, step), false),

@@ -5,10 +5,10 @@
 
 #![allow(unsafe_code)]
 
-use super::packed_state::{BoxedState, PackedState};
 use super::expiry::{LONGEST, decode, encode};
 use super::fingerprint::{Fingerprint, upper_word};
-use super::nodes::{NodeLink, Node, Nodes};
+use super::nodes::{Node, NodeLink, Nodes};
+use super::packed_state::{BoxedState, PackedState};
 use super::step::NewState;
 use super::sync::{Lock, UnsafeCell};
 use crate::strategy::State;
@@ -52,7 +52,8 @@ impl Common {
             let code = code_until(expiry, words);
             Some((code, self.pack(&NewState { words, code, rank })?))
         });
-        let (code, packed) = packed.unwrap_or_else(|| (encode(0), PackedState::boxed(BoxedState { state, expiry }, rank)));
+        let (code, packed) =
+            packed.unwrap_or_else(|| (encode(0), PackedState::boxed(BoxedState { state, expiry }, rank)));
         Entry { tag, code, packed }
     }
 }
@@ -78,10 +79,18 @@ impl<'a> Keys<'a> {
     /// Iterates over all slots, those in nodes last.
     fn each(self) -> impl Iterator<Item = Slot<'a>> {
         let Self { fingerprints, states, overflow, common } = self;
-        let here = fingerprints.iter().zip(states).map(move |(fingerprint, packed)| Slot { fingerprint, packed, common });
+        let here = fingerprints.iter().zip(states).map(move |(fingerprint, packed)| Slot {
+            fingerprint,
+            packed,
+            common,
+        });
         // SAFETY: the bucket's lock is held for as long as `'a`, and nothing else accesses its nodes.
         let overflow = unsafe { chain(*overflow, &common.nodes) };
-        here.chain(overflow.map(|node| Slot { fingerprint: &node.fingerprint, packed: &mut node.packed, common }))
+        here.chain(overflow.map(|node| Slot {
+            fingerprint: &node.fingerprint,
+            packed: &mut node.packed,
+            common,
+        }))
     }
 }
 
@@ -92,7 +101,11 @@ impl<'a> Keys<'a> {
 /// The caller holds the bucket's lock for as long as `'a`, and no reference to any of its states or nodes.
 #[inline(never)]
 #[allow(clippy::mut_from_ref, reason = "the bucket's lock is what states and nodes are borrowed by")]
-unsafe fn find<'a>(bucket: &'a Bucket, nodes: &'a Nodes, tag: u64) -> Option<(&'a Fingerprint, &'a mut PackedState)> {
+unsafe fn find<'a>(
+    bucket: &'a Bucket,
+    nodes: &'a Nodes,
+    tag: u64,
+) -> Option<(&'a Fingerprint, &'a mut PackedState)> {
     // SAFETY: the caller promises to hold the lock, and no reference to any of the states; `overflow` is only copied.
     let (states, overflow) = unsafe { (&mut *bucket.states.get(), *bucket.overflow.get()) };
     let mut here = bucket.fingerprints.iter().zip(states);
@@ -245,7 +258,11 @@ impl Guard<'_> {
     /// Removes every key that `moves` selects by the low bits of its tag, together with its state.
     pub(super) fn extract(&mut self, moves: impl Fn(u64) -> bool, mut out: impl FnMut(Entry)) {
         for slot in self.keys().each().filter(|slot| !slot.is_free() && moves(slot.tag())) {
-            out(Entry { tag: slot.tag(), code: slot.fingerprint.code(), packed: std::mem::take(slot.packed) });
+            out(Entry {
+                tag: slot.tag(),
+                code: slot.fingerprint.code(),
+                packed: std::mem::take(slot.packed),
+            });
             slot.fingerprint.clear();
         }
         self.prune();

@@ -158,7 +158,8 @@ mod tests {
     fn tags_are_moved_to_where_they_are_looked_for() {
         let growth = Growth::new(1_000);
         let mut stage = FIRST_STAGE;
-        let mut placed: BTreeMap<u64, usize> = tags().map(|tag| (tag, growth.home_bucket(stage, tag))).collect();
+        let mut placed: BTreeMap<u64, usize> =
+            tags().map(|tag| (tag, growth.home_bucket(stage, tag))).collect();
         let mut steps = 0;
         while let Some(next) = growth.next_move(stage) {
             assert!(*next.to.start() >= next.from && next.to.clone().count() <= 3, "{:?}", next.to);

@@ -5,7 +5,7 @@
 //! that pass it back and forth on every hit are slower than two that take turns of a hundred hits. If
 //! the system has descheduled the holder, waiting threads yield their processors.
 
-use super::sync::{AtomicBool, ATTEMPTS, Ordering, yield_now, pause};
+use super::sync::{ATTEMPTS, AtomicBool, Ordering, pause, yield_now};
 
 /// Pauses between two looks: a few microseconds, in which the holder gets a hundred hits done.
 const PAUSES: u32 = 128;

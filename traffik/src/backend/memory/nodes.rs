@@ -6,8 +6,8 @@
 
 #![allow(unsafe_code)]
 
-use super::packed_state::PackedState;
 use super::fingerprint::Fingerprint;
+use super::packed_state::PackedState;
 use super::sync::{Mutex, OnceLock, UnsafeCell};
 
 /// A node's number; 0 stands for none.

@@ -4,8 +4,8 @@
 use std::cmp::Ordering;
 
 use super::bucket::Guard;
-use super::packed_state::REFUSED;
 use super::load::SEARCHED_BUCKETS;
+use super::packed_state::REFUSED;
 use super::sync::Ordering::Relaxed;
 use super::table::Table;
 
@@ -58,7 +58,8 @@ impl Table {
             // One to the right, one to the left, two to the right.
             let away = if step % 2 == 1 { step.div_ceil(2) } else { size - step / 2 };
             let index = self.growth.nth_bucket(stage, (own_number + away) % size);
-            let Some(mut guard) = self.allocated(index).and_then(|bucket| bucket.try_lock(&self.common)) else {
+            let Some(mut guard) = self.allocated(index).and_then(|bucket| bucket.try_lock(&self.common))
+            else {
                 continue;
             };
             if self.sweep_locked(&mut guard, now) > 0 {

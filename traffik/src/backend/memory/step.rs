@@ -62,7 +62,13 @@ impl InPlaceStep for Hit<'_> {
 
 /// Stores the state that a step left behind in its key's slot.
 #[inline(always)]
-pub(super) fn store<S: InPlaceStep>(mut slot: Slot<'_>, now: u64, step: &S, outcome: S::Outcome, new: &NewState) {
+pub(super) fn store<S: InPlaceStep>(
+    mut slot: Slot<'_>,
+    now: u64,
+    step: &S,
+    outcome: S::Outcome,
+    new: &NewState,
+) {
     if !slot.try_replace(step.tag(), new) {
         slot.replace_boxed(new.words[0], new.words[1], step.expiry(now, outcome, new.words), new.rank);
     }

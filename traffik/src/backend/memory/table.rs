@@ -9,11 +9,11 @@
 use smallvec::SmallVec;
 
 use super::bucket::{Bucket, Common, Entry, Guard, Slot};
-use super::packed_state::REFUSED;
-use super::growth::{Growth, BucketMove, FIRST_STAGE, GrowthStage};
+use super::eviction_rank::eviction_rank;
+use super::growth::{BucketMove, FIRST_STAGE, Growth, GrowthStage};
 use super::load::{buckets, is_crowded};
 use super::nodes::Nodes;
-use super::eviction_rank::eviction_rank;
+use super::packed_state::REFUSED;
 use super::step::{InPlaceStep, Step, expiry, store};
 use super::sync::{AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering};
 use crate::backend::{Op, Verdict};
@@ -156,7 +156,14 @@ impl Table {
 
     /// Takes one step on the state of a tag.
     #[inline]
-    pub(super) fn decide_one(&self, tag: u64, located: LocatedBucket<'_>, op: Op, now: u64, step: impl Step) -> Verdict {
+    pub(super) fn decide_one(
+        &self,
+        tag: u64,
+        located: LocatedBucket<'_>,
+        op: Op,
+        now: u64,
+        step: impl Step,
+    ) -> Verdict {
         let (index, mut guard) = self.lock(tag, located);
         match guard.find(tag) {
             Some(slot) => self.step(slot, op, now, step),
@@ -166,7 +173,12 @@ impl Table {
 
     /// The same for a step that only goes from two words to two words; `None` if there are none.
     #[inline(always)]
-    pub(super) fn step_in_place<S: InPlaceStep>(&self, located: LocatedBucket<'_>, now: u64, step: &S) -> Option<S::Outcome> {
+    pub(super) fn step_in_place<S: InPlaceStep>(
+        &self,
+        located: LocatedBucket<'_>,
+        now: u64,
+        step: &S,
+    ) -> Option<S::Outcome> {
         let hint = located.bucket.probe(step.tag());
         let (_, mut guard) = self.lock(step.tag(), located);
         let mut slot = guard.find_at(hint, step.tag())?;

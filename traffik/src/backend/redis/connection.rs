@@ -162,7 +162,8 @@ impl Link {
     /// Like [`connect`](Self::connect), but connects when the first command arrives.
     pub(super) fn lazy(client: Client, choose_protocol: bool) -> RedisResult<Self> {
         let resp3_client = over_resp3(&client).filter(|_| choose_protocol);
-        let managed = ManagedConnection::lazy(resp3_client.as_ref().unwrap_or(&client), resp3_client.is_some())?;
+        let managed =
+            ManagedConnection::lazy(resp3_client.as_ref().unwrap_or(&client), resp3_client.is_some())?;
         let decided = if resp3_client.is_some() { OnceLock::new() } else { OnceLock::from(false) };
         Ok(Self {
             client,
@@ -193,8 +194,8 @@ impl Link {
         self.decided.get().copied().unwrap_or(self.resp3_client.is_some())
     }
 
-    /// Decides the protocol once a connection is established, and returns it. Without one, the protocol stays
-    /// undecided.
+    /// Decides the protocol once a connection is established, and returns that connection. Without one, the protocol
+    /// stays undecided.
     async fn decide(&self, mut managed: Arc<ManagedConnection>) -> RedisResult<Arc<ManagedConnection>> {
         let mut result = managed.ping().await;
         if managed.is_resp3 && result.as_ref().is_err_and(|error| !error.is_io_error()) {
@@ -248,7 +249,8 @@ impl Link {
         if managed.lost.load(Ordering::Relaxed) {
             managed = self.replace(&managed)?;
         }
-        let mut in_flight = InFlight { link: self, managed: &managed, since: self.elapsed(), answered: false };
+        let mut in_flight =
+            InFlight { link: self, managed: &managed, since: self.elapsed(), answered: false };
         let mut result = self.send_by(&managed, &command).await;
         if let Err(error) = &result {
             if unsent(error) {

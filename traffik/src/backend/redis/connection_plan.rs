@@ -45,7 +45,8 @@ impl ConnectionPlan {
             #[cfg(feature = "redis-sentinel")]
             Topology::Sentinel(urls, name) => {
                 let login = client.get_connection_info().redis_settings().clone();
-                let config = SentinelConfig { urls: urls.clone(), name: name.clone(), login, choose_protocol };
+                let config =
+                    SentinelConfig { urls: urls.clone(), name: name.clone(), login, choose_protocol };
                 Sentinel::check(&config).map_err(|error| wrong("Sentinel", urls, &error))?;
                 Self::Sentinel(config)
             }

@@ -43,7 +43,9 @@ pub(super) fn call_of(hit: &Hit<'_>) -> Option<Call> {
             call(StrategyId::FixedWindow, &[limit, period, hit.phase() % period])
         }
         Twin::Bucket { burst, debt } => call(StrategyId::Bucket, &[burst.unwrap_or(limit), debt, leak, unit]),
-        Twin::SlidingWindow => call(StrategyId::SlidingWindow, &[limit, period, SlidingWindow::high_bits(period).into()]),
+        Twin::SlidingWindow => {
+            call(StrategyId::SlidingWindow, &[limit, period, SlidingWindow::high_bits(period).into()])
+        }
         Twin::SlidingLog => call(StrategyId::SlidingLog, &[limit, period]),
         Twin::LeakyQueue => call(StrategyId::LeakyQueue, &[limit, period, leak, unit]),
     })

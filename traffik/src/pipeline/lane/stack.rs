@@ -145,7 +145,8 @@ pub(crate) fn pair<T: Together>(throttles: [&Throttle; 2], together: T) -> Optio
     if together.is_silent(0, a.lane.is_silent) && together.is_silent(1, b.lane.is_silent) {
         return Some(together.silent());
     }
-    let verdicts = [hit_a.profile.account.full_verdict(&verdict_a), hit_b.profile.account.full_verdict(&verdict_b)];
+    let verdicts =
+        [hit_a.profile.account.full_verdict(&verdict_a), hit_b.profile.account.full_verdict(&verdict_b)];
     let ruling = admitted(&[a, b], &verdicts);
     Some(together.decided(ruling))
 }
