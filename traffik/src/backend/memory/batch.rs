@@ -42,10 +42,10 @@ impl Table {
                 break;
             }
             each.clear();
-            for (hit, &place) in hits.iter().zip(&locked.guard_of) {
-                let index = locked.indices[place];
-                let (verdict, new) = self.step_locked(index, &mut locked.guards[place], round, now, hit);
-                if new {
+            for (hit, &guard) in hits.iter().zip(&locked.guard_of) {
+                let index = locked.indices[guard];
+                let (verdict, is_new) = self.step_locked(index, &mut locked.guards[guard], round, now, hit);
+                if is_new {
                     inserted = Some(index);
                 }
                 each.push(verdict);

@@ -1,7 +1,7 @@
--- A sliding window, from two counters: the twin of strategy/sliding_window.rs (and pair.rs).
+-- A sliding window, from two counters: the twin of strategy/sliding_window.rs (and window_counts.rs).
 --
 -- Arguments: limit, period (µs), bits of either count that are added to a window's start (0 to 22).
--- State:     the window's start, the count of the window before and its own, packed as in pair.rs:
+-- State:     the window's start, the count of the window before and its own, packed as in window_counts.rs:
 --            the second word holds the low 22 bits of either count, then 4 more of either, the newer
 --            one first; the start has what is left of them added to it, which is less than a period.
 -- Returns:   verdict and next state, as prelude.lua says.
