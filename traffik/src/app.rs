@@ -8,7 +8,7 @@ use crate::client_ip::ClientIp;
 use crate::error::Error;
 use crate::resilience::OnError;
 #[cfg(feature = "tower")]
-use crate::{Headers, response::OnThrottled, tower::Around};
+use crate::{Headers, response::OnThrottled, tower::LayerContext};
 
 /// Defaults for throttles: a backend, how to find the client's address, what to do when the backend fails.
 ///
@@ -124,7 +124,7 @@ impl Traffik {
     /// The router's defaults, or else the process's.
     pub(crate) fn of(parts: Option<&Parts>) -> Option<&Self> {
         #[cfg(feature = "tower")]
-        let by_router = parts.and_then(|parts| Around::of(&parts.extensions)?.traffik.as_ref());
+        let by_router = parts.and_then(|parts| LayerContext::of(&parts.extensions)?.traffik.as_ref());
         #[cfg(not(feature = "tower"))]
         let by_router = parts.and(None);
         by_router.or_else(|| INSTALLED.get())
@@ -133,8 +133,8 @@ impl Traffik {
     /// Same as `of`, for a request within these layers.
     #[inline]
     #[cfg(all(feature = "memory", feature = "tower"))]
-    pub(crate) fn by(around: Option<&Around>) -> Option<&Self> {
-        around.and_then(|around| around.traffik.as_ref()).or_else(|| INSTALLED.get())
+    pub(crate) fn by(context: Option<&LayerContext>) -> Option<&Self> {
+        context.and_then(|context| context.traffik.as_ref()).or_else(|| INSTALLED.get())
     }
 }
 

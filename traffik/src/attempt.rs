@@ -7,13 +7,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::backend::{BoxFuture, Op};
+use crate::cold_option::ColdOption;
 use crate::decision::{Decision, Stat};
 use crate::error::Error;
 use crate::identity::KindRef;
 use crate::pipeline::{self, Entry};
 #[cfg(feature = "memory")]
-use crate::pipeline::{Passed, Then};
-use crate::seldom::Seldom;
+use crate::pipeline::{AdmittedHit, HitContinuation};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
@@ -39,7 +39,7 @@ macro_rules! question {
 
             #[inline]
             fn into_future(self) -> $future<'a> {
-                $future(Asking::new(self.throttle, self.subject, self.units))
+                $future(OpState::new(self.throttle, self.subject, self.units))
             }
         }
 
@@ -51,7 +51,7 @@ macro_rules! question {
 
         #[doc = concat!("The future of [`", stringify!($name), "`]. Ready on first poll where nothing has to wait.")]
         #[must_use = "futures do nothing unless polled"]
-        pub struct $future<'a>(Asking<'a>);
+        pub struct $future<'a>(OpState<'a>);
 
         impl Future for $future<'_> {
             type Output = Result<$answer, Error>;
@@ -105,15 +105,15 @@ impl Check<'_> {
 
 /// Turns an outcome into a ready result.
 #[cfg(feature = "memory")]
-struct Answer;
+struct ReadyResult;
 
 #[cfg(feature = "memory")]
-impl Then for Answer {
+impl HitContinuation for ReadyResult {
     type Output = Poll<Result<Decision, Error>>;
 
     #[inline(always)]
-    fn passed(self, passed: Passed<'_>) -> Self::Output {
-        Poll::Ready(Ok(Decision::Allowed(passed.stat())))
+    fn admitted(self, hit: AdmittedHit<'_>) -> Self::Output {
+        Poll::Ready(Ok(Decision::Allowed(hit.stat())))
     }
 
     #[inline(always)]
@@ -123,42 +123,46 @@ impl Then for Answer {
 }
 
 /// An operation in progress.
-struct Asking<'a> {
+struct OpState<'a> {
     /// The most common kind, kept apart until its first poll.
-    plain: Option<Plain<'a>>,
-    other: Seldom<Other<'a>>,
+    plain: Option<PlainOp<'a>>,
+    general: ColdOption<GeneralOp<'a>>,
 }
 
 /// An operation on a client that is just a string, an address or a number.
 #[derive(Clone, Copy)]
-struct Plain<'a> {
+struct PlainOp<'a> {
     throttle: &'a Throttle,
     client: KindRef<'a>,
     units: Option<u64>,
 }
 
-enum Other<'a> {
+enum GeneralOp<'a> {
     New(&'a Throttle, Subject<'a>, Option<u64>),
     Waiting(BoxFuture<'a, Result<Decision, Error>>),
 }
 
-impl<'a> Asking<'a> {
+impl<'a> OpState<'a> {
     #[inline]
     fn new(throttle: &'a Throttle, subject: Subject<'a>, units: Option<u64>) -> Self {
         match subject.into_plain() {
-            Ok(client) => Self { plain: Some(Plain { throttle, client, units }), other: Seldom::none() },
-            Err(subject) => Self { plain: None, other: Seldom::some(Other::New(throttle, subject, units)) },
+            Ok(client) => {
+                Self { plain: Some(PlainOp { throttle, client, units }), general: ColdOption::none() }
+            }
+            Err(subject) => {
+                Self { plain: None, general: ColdOption::some(GeneralOp::New(throttle, subject, units)) }
+            }
         }
     }
 
     #[inline(always)]
     fn hit(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decision, Error>> {
         #[cfg(feature = "memory")]
-        if let Some(Plain { throttle, client, units }) = self.plain
-            && let Some(hit) = pipeline::direct(throttle, client, units)
+        if let Some(PlainOp { throttle, client, units }) = self.plain
+            && let Some(hit) = pipeline::fast_hit(throttle, client, units)
         {
             self.plain = None;
-            return hit.take(Answer);
+            return hit.charge(ReadyResult);
         }
         self.ask(Op::Hit, Entry::new, cx)
     }
@@ -180,16 +184,16 @@ impl<'a> Asking<'a> {
         entry: fn(&'a Throttle) -> Entry<'a>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Decision, Error>> {
-        let other = match self.plain.take() {
-            Some(Plain { throttle, client, units }) => Some(Other::New(throttle, client.into(), units)),
-            None => self.other.take(),
+        let general = match self.plain.take() {
+            Some(PlainOp { throttle, client, units }) => Some(GeneralOp::New(throttle, client.into(), units)),
+            None => self.general.take(),
         };
         // Polled again after completion: stay pending, rather than panic in a library.
-        let Some(other) = other else { return Poll::Pending };
-        match go_on(other, op, entry, cx) {
-            Asked::Decided(decision) => Poll::Ready(decision),
-            Asked::Waiting(waiting) => {
-                self.other = Seldom::some(Other::Waiting(waiting));
+        let Some(general) = general else { return Poll::Pending };
+        match go_on(general, op, entry, cx) {
+            OpProgress::Decided(decision) => Poll::Ready(decision),
+            OpProgress::Waiting(waiting) => {
+                self.general = ColdOption::some(GeneralOp::Waiting(waiting));
                 Poll::Pending
             }
         }
@@ -197,23 +201,23 @@ impl<'a> Asking<'a> {
 }
 
 /// The progress of an operation.
-enum Asked<'a> {
+enum OpProgress<'a> {
     Decided(Result<Decision, Error>),
     Waiting(BoxFuture<'a, Result<Decision, Error>>),
 }
 
 #[inline(never)]
 fn go_on<'a>(
-    other: Other<'a>,
+    general: GeneralOp<'a>,
     op: Op,
     entry: fn(&'a Throttle) -> Entry<'a>,
     cx: &mut Context<'_>,
-) -> Asked<'a> {
-    let mut waiting: BoxFuture<'a, _> = match other {
-        Other::Waiting(waiting) => waiting,
-        Other::New(throttle, subject, units) => {
+) -> OpProgress<'a> {
+    let mut waiting: BoxFuture<'a, _> = match general {
+        GeneralOp::Waiting(waiting) => waiting,
+        GeneralOp::New(throttle, subject, units) => {
             if let Some(decision) = pipeline::decide_one_now(throttle, &subject, op, units) {
-                return Asked::Decided(decision);
+                return OpProgress::Decided(decision);
             }
             Box::pin(async move {
                 Ok(pipeline::decide(&[entry(throttle)], subject, op, units).await?.into_decision())
@@ -221,7 +225,7 @@ fn go_on<'a>(
         }
     };
     match waiting.as_mut().poll(cx) {
-        Poll::Ready(decision) => Asked::Decided(decision),
-        Poll::Pending => Asked::Waiting(waiting),
+        Poll::Ready(decision) => OpProgress::Decided(decision),
+        Poll::Pending => OpProgress::Waiting(waiting),
     }
 }

@@ -47,8 +47,8 @@ impl Error {
 
     /// Whether no call was made because a circuit breaker is open.
     #[cfg(feature = "tower")]
-    pub(crate) fn is_left_alone(&self) -> bool {
-        matches!(&*self.0, Kind::Backend { error, .. } if error.why == Why::LeftAlone)
+    pub(crate) fn is_breaker_open(&self) -> bool {
+        matches!(&*self.0, Kind::Backend { error, .. } if error.why == Why::BreakerOpen)
     }
 
     /// How to respond for a handler that returns this error.
@@ -117,7 +117,7 @@ enum Why {
     Failure,
     Timeout,
     Contention,
-    LeftAlone,
+    BreakerOpen,
 }
 
 /// The reason why a [`Backend`](crate::Backend) could not decide.
@@ -157,8 +157,8 @@ impl BackendError {
     }
 
     /// The error for a call that was not made because a circuit breaker is open.
-    pub(crate) fn left_alone(message: String) -> Self {
-        Self { message, why: Why::LeftAlone, source: None }
+    pub(crate) fn breaker_open(message: String) -> Self {
+        Self { message, why: Why::BreakerOpen, source: None }
     }
 
     /// Adds the underlying cause.

@@ -114,7 +114,8 @@ mod key;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod observe;
-// Only HTTP needs receipts and per-throttle rulings; the bare engine does not.
+// Only HTTP needs receipts and per-throttle decisions; the bare engine does not.
+mod cold_option;
 #[cfg_attr(not(feature = "tower"), allow(dead_code))]
 mod pipeline;
 mod policy;
@@ -124,12 +125,11 @@ mod registry;
 mod request_fn;
 mod reserve;
 mod resilience;
-mod seldom;
+mod run_to_completion;
 mod settings;
 mod subject;
 mod throttle;
 mod uid;
-mod unstopped;
 
 #[cfg(feature = "axum")]
 pub mod axum;

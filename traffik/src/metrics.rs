@@ -150,13 +150,13 @@ impl Meter {
 }
 
 /// Times one backend call; a call that is dropped half-way has ended, too.
-pub(crate) struct Watch {
+pub(crate) struct CallTimer {
     backend: &'static str,
     started: Instant,
     outcome: &'static str,
 }
 
-impl Watch {
+impl CallTimer {
     pub(crate) fn start(backend: &'static str) -> Self {
         Self::under_way(backend, |gauge| gauge.increment(1.0));
         Self { backend, started: Instant::now(), outcome: "dropped" }
@@ -172,7 +172,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for CallTimer {
     fn drop(&mut self) {
         Self::under_way(self.backend, |gauge| gauge.decrement(1.0));
         let labels = vec![

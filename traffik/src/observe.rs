@@ -130,10 +130,10 @@ pub(crate) async fn call<T>(
     use tracing::Instrument;
     let span = tracing::debug_span!(target: "traffik", "backend", backend, ?op, hits);
     #[cfg(feature = "metrics")]
-    let watch = crate::metrics::Watch::start(backend);
+    let timer = crate::metrics::CallTimer::start(backend);
     let result = call.instrument(span).await;
     #[cfg(feature = "metrics")]
-    watch.stop(match &result {
+    timer.stop(match &result {
         Ok(_) => "ok",
         Err(error) if error.is_timeout() => "timeout",
         Err(error) if error.is_contention() => "contention",

@@ -10,20 +10,20 @@
 //!
 //! The attribute, layers, sockets and direct calls all go through [`decide`], or through one of the fast
 //! paths next to it, which take the same steps for the most common cases: `immediate` if nothing has to
-//! wait, `lane` for one to five throttles in memory, `recall` for remembered refusals.
+//! wait, `fast_path` for one to five throttles in memory, `recall` for remembered refusals.
 //! `traffik/tests/http/short_ways.rs` compares each of them with [`decide`].
 
 mod backends;
 mod charge;
 mod client;
-mod immediate;
+mod decisions;
 #[cfg(feature = "memory")]
-mod lane;
-mod paid;
+mod fast_path;
+mod immediate;
 mod prepare;
 mod recall;
 mod receipt;
-mod ruling;
+mod rollback;
 
 use smallvec::SmallVec;
 
@@ -34,23 +34,23 @@ use crate::observe::{self, HitOutcome};
 use crate::policy::Policy;
 use crate::request_fn::Source;
 use crate::resilience::Outage;
-use crate::settings::Present;
+use crate::settings::SettingsRef;
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
+pub(crate) use charge::correction_outage;
 use charge::outage;
-pub(crate) use charge::unmade;
-use client::Known;
-pub(crate) use immediate::decide_now;
+use client::IdentityCache;
+pub(crate) use decisions::{Decisions, ThrottleDecision};
 #[cfg(feature = "memory")]
-pub(crate) use lane::{Lane, Passed, Then, direct};
+pub(crate) use fast_path::{AdmittedHit, FastPath, HitContinuation, fast_hit};
 #[cfg(all(feature = "memory", feature = "tower"))]
-pub(crate) use lane::{Together, pair, request, stack};
+pub(crate) use fast_path::{StackContinuation, pair, request, stack};
+pub(crate) use immediate::decide_now;
 use prepare::{Candidate, Prepared, prepare};
 #[cfg(feature = "tower")]
 pub(crate) use recall::hit as recall;
 pub(crate) use receipt::Receipt;
-pub(crate) use ruling::{Ruled, Ruling};
 
 /// One throttle of a request, with the overrides of the place where it is used.
 #[derive(Clone, Copy)]
@@ -90,7 +90,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The reason why there is no ruling.
+/// The reason why there are no decisions.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: Error,
@@ -131,7 +131,7 @@ pub(crate) fn decide_one_now(
 #[inline]
 fn short(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
     #[cfg(feature = "memory")]
-    if let Some(decision) = lane::hit(throttle, subject, units) {
+    if let Some(decision) = fast_path::hit(throttle, subject, units) {
         return Some(decision);
     }
     recall::hit(throttle, subject, units)
@@ -146,7 +146,7 @@ pub(crate) fn decide<'a>(
     subject: Subject<'a>,
     op: Op,
     units: Option<u64>,
-) -> BoxFuture<'a, Result<Ruling, Failure>> {
+) -> BoxFuture<'a, Result<Decisions, Failure>> {
     Box::pin(decide_in_steps(entries, subject, op, units))
 }
 
@@ -164,41 +164,41 @@ async fn decide_in_steps(
     subject: Subject<'_>,
     op: Op,
     units: Option<u64>,
-) -> Result<Ruling, Failure> {
+) -> Result<Decisions, Failure> {
     let request = Request { subject: &subject, op, units };
-    let all: SmallVec<[Present<'_>; 2]> = entries.iter().map(|entry| entry.throttle.settings()).collect();
+    let all: SmallVec<[SettingsRef<'_>; 2]> = entries.iter().map(|entry| entry.throttle.settings()).collect();
     let mut candidates: Vec<Candidate<'_>> = Vec::new();
-    let mut known = Known::default();
-    let mut ruling = Ruling::exempt(entries.len());
+    let mut identities = IdentityCache::default();
+    let mut decisions = Decisions::exempt(entries.len());
     for (place, (entry, settings)) in entries.iter().zip(&all).enumerate() {
-        let prepared = prepare(request, place, entry, settings, &mut known).await;
+        let prepared = prepare(request, place, entry, settings, &mut identities).await;
         match prepared.map_err(Failure::configuration)? {
             Prepared::Uncounted => {}
-            Prepared::Free => ruling.each[place].free = true,
+            Prepared::Free => decisions.each[place].free = true,
             Prepared::Counts(candidate) => candidates.push(candidate),
         }
     }
 
-    let done = charge::all(&candidates, op, &mut ruling).await;
-    tell(op, entries, &candidates, &ruling, done.is_ok() && ruling.refused.is_none());
-    done.map(|()| ruling)
+    let done = charge::all(&candidates, op, &mut decisions).await;
+    tell(op, entries, &candidates, &decisions, done.is_ok() && decisions.refused.is_none());
+    done.map(|()| decisions)
 }
 
 /// Reports the outcome of each throttle, given whether the request was admitted as a whole.
-fn tell(op: Op, entries: &[Entry<'_>], candidates: &[Candidate<'_>], ruling: &Ruling, admitted: bool) {
+fn tell(op: Op, entries: &[Entry<'_>], candidates: &[Candidate<'_>], decisions: &Decisions, admitted: bool) {
     let mut candidates = candidates.iter().peekable();
-    for (index, (entry, ruled)) in entries.iter().zip(&ruling.each).enumerate() {
+    for (index, (entry, decided)) in entries.iter().zip(&decisions.each).enumerate() {
         let Some(candidate) = candidates.next_if(|candidate| candidate.entry == index) else {
             observe::exempt(op, entry.throttle);
             continue;
         };
-        let outcome = match ruled.outcome {
+        let outcome = match decided.outcome {
             Some(HitOutcome::Allowed) if !admitted && !candidate.shadow => HitOutcome::Uncharged,
             told => told.unwrap_or(HitOutcome::Uncharged),
         };
-        let stat = ruled.decision.stat();
+        let stat = decided.decision.stat();
         let (remaining, wait) = stat.map_or((0, None), |stat| (stat.remaining, stat.retry_after));
-        let backend = candidate.asked(ruled.failed).unwrap_or(candidate.backend());
+        let backend = candidate.asked(decided.failed).unwrap_or(candidate.backend());
         observe::hit(op, entry.throttle, backend.name(), outcome, candidate.cost, || remaining, wait);
     }
 }

@@ -1,7 +1,7 @@
 //! [`Registry`]: all throttles, by uid.
 
 mod by_uid;
-mod orders;
+mod pending_changes;
 
 use std::fmt;
 use std::panic::Location;
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::rules::Rule;
 use crate::throttle::{Throttle, WeakThrottle};
 use by_uid::ByUid;
-use orders::{Orders, tell_dropped};
+use pending_changes::{PendingChanges, tell_dropped};
 
 /// The throttles of a process, or of one test.
 ///
@@ -43,7 +43,7 @@ pub struct Registry(Arc<Mutex<Inner>>);
 #[derive(Default)]
 struct Inner {
     entries: ByUid<Entry>,
-    orders: Orders,
+    pending: PendingChanges,
 }
 
 struct Entry {
@@ -75,7 +75,7 @@ impl Registry {
 
     pub(crate) fn enter(&self, throttle: &Throttle, source: &'static Location<'static>) -> Result<(), Error> {
         let mut inner = self.inner();
-        let Inner { entries, orders } = &mut *inner;
+        let Inner { entries, pending } = &mut *inner;
         if let Some(earlier) = entries.get(throttle.uid()).filter(|entry| entry.throttle.is_alive()) {
             return Err(Error::configuration(format!(
                 "two throttles have the uid {:?}: one declared at {}, the other at {source}; \
@@ -86,7 +86,7 @@ impl Registry {
         }
         entries.insert(throttle.uid(), Entry { throttle: throttle.downgrade(), source });
         entries.retain(|entry| entry.throttle.is_alive());
-        orders.carry_out(throttle);
+        pending.apply_to(throttle);
         Ok(())
     }
 
@@ -124,7 +124,7 @@ impl Registry {
                 throttle.set_enabled(enabled);
                 true
             }
-            None => inner.orders.switch(uid, enabled),
+            None => inner.pending.switch(uid, enabled),
         };
         drop(inner);
         if !is_heard {
@@ -151,7 +151,7 @@ impl Registry {
                 throttle.add_rule(rule)?;
                 None
             }
-            None => inner.orders.add_rule(uid, rule),
+            None => inner.pending.add_rule(uid, rule),
         };
         drop(inner);
         if dropped.is_some() {
@@ -173,7 +173,7 @@ impl Registry {
     fn switch_all(&self, enabled: bool) {
         let found: Vec<Throttle>;
         let mut inner = self.inner();
-        inner.orders.switch_all(enabled);
+        inner.pending.switch_all(enabled);
         found = inner.entries.values().filter_map(|entry| entry.throttle.upgrade()).collect();
         found.iter().for_each(|throttle| throttle.set_enabled(enabled));
     }

@@ -4,16 +4,16 @@
 //! difference back, a higher one takes it. Either way it is one call to the store.
 
 mod ask;
+mod open_charge;
 mod settle;
-mod tab;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use ask::{Reserve, ReserveError};
-pub(crate) use tab::Tab;
+pub(crate) use open_charge::OpenCharge;
 #[cfg(feature = "tower")]
-pub(crate) use tab::give_back;
+pub(crate) use open_charge::give_back;
 
 use crate::error::Error;
 
@@ -83,11 +83,11 @@ impl Settled {
 /// ```
 #[must_use = "a reservation must be settled or cancelled; dropping it applies the throttle's `OnCancel`"]
 #[derive(Default)]
-pub struct Reservation(Vec<Arc<Tab>>);
+pub struct Reservation(Vec<Arc<OpenCharge>>);
 
 impl Reservation {
-    pub(crate) fn new(tabs: impl IntoIterator<Item = Arc<Tab>>) -> Self {
-        Self(tabs.into_iter().collect())
+    pub(crate) fn new(charges: impl IntoIterator<Item = Arc<OpenCharge>>) -> Self {
+        Self(charges.into_iter().collect())
     }
 
     /// Several as one, to be settled together.
@@ -105,7 +105,7 @@ impl Reservation {
     /// Returns the units currently charged, summed over all throttles.
     #[must_use]
     pub fn charged(&self) -> u64 {
-        self.0.iter().fold(0, |sum, tab| sum.saturating_add(tab.charged()))
+        self.0.iter().fold(0, |sum, charge| sum.saturating_add(charge.charged()))
     }
 
     /// Corrects the charge to what was used, in units of cost.
@@ -125,8 +125,8 @@ impl Reservation {
 
     /// Keeps the charge as it is, whatever the throttle's [`OnCancel`] says.
     pub fn keep(self) {
-        for tab in &self.0 {
-            tab.close();
+        for charge in &self.0 {
+            charge.close();
         }
     }
 
@@ -142,6 +142,6 @@ impl Reservation {
 /// Shows uids and units, but no identities.
 impl fmt::Debug for Reservation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.0.iter().map(|tab| (tab.receipt.uid(), tab.charged()))).finish()
+        f.debug_map().entries(self.0.iter().map(|charge| (charge.receipt.uid(), charge.charged()))).finish()
     }
 }

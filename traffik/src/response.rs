@@ -17,7 +17,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 
 pub use answer::{Answer, AsyncAnswer, IntoAnswer, SyncAnswer};
-pub(crate) use answer::{Answers, OnThrottled};
+pub(crate) use answer::{OnThrottled, ResponseSettings};
 
 use crate::Parts;
 use crate::decision::Throttled;
@@ -147,7 +147,7 @@ impl IntoResponse for Error {
     /// `"raise"` or if the throttle is misconfigured. The cause is logged.
     fn into_response(self) -> Response {
         const GAVE_UP: &str = "a handler failed because no decision could be made";
-        if self.is_left_alone() {
+        if self.is_breaker_open() {
             // The breaker has already logged that it opened; one line per request would flood the log.
             tracing::debug!(target: "traffik", error = %self, "{GAVE_UP}");
         } else {

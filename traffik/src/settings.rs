@@ -1,17 +1,17 @@
 //! [`Settings`]: the settings of a throttle at one instant. Replaced as a whole at run time.
 
-mod current;
+mod cell;
 
 use std::sync::Arc;
 
-pub(crate) use current::{Current, Present};
+pub(crate) use cell::{SettingsCell, SettingsRef};
 
 use crate::app::Traffik;
 use crate::backend::SharedBackend;
 use crate::error::Error;
 use crate::identity::Identity;
 #[cfg(feature = "memory")]
-use crate::pipeline::Lane;
+use crate::pipeline::FastPath;
 use crate::policy::Policy;
 use crate::rate::Rate;
 use crate::request_fn::{RequestFn, Source};
@@ -38,9 +38,9 @@ pub(crate) struct Settings {
     pub(crate) is_immediate: bool,
     /// The fastest path to a decision, if these settings allow it. Maintained by [`Settings::seal`].
     #[cfg(feature = "memory")]
-    pub(crate) lane: Option<Lane>,
+    pub(crate) fast_path: Option<FastPath>,
     #[cfg(feature = "tower")]
-    pub(crate) answers: crate::response::Answers,
+    pub(crate) response: crate::response::ResponseSettings,
 }
 
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ impl Settings {
         self.is_immediate = self.takes_no_waiting();
         #[cfg(feature = "memory")]
         {
-            self.lane = Lane::of(&self);
+            self.fast_path = FastPath::of(&self);
         }
         self
     }

@@ -1,8 +1,8 @@
 //! [`Throttle`]: one rate limit under one uid, and the operations on it.
 
-#[cfg(feature = "tower")]
-mod answers;
 mod builder;
+#[cfg(feature = "tower")]
+mod response;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::rate::{IntoRate, Rate};
 use crate::request_fn::Source;
 use crate::reserve::{OnCancel, Reserve};
 use crate::rules::Rule;
-use crate::settings::{BackendSetting, Current, Present, RateSetting, Settings};
+use crate::settings::{BackendSetting, RateSetting, Settings, SettingsCell, SettingsRef};
 use crate::strategy::{IntoStrategy, Strategy};
 use crate::subject::IntoSubject;
 use crate::{pipeline, resilience::OnError};
@@ -61,7 +61,7 @@ struct Inner {
     enabled: AtomicBool,
     #[cfg(feature = "metrics")]
     meter: crate::metrics::Meter,
-    settings: Current,
+    settings: SettingsCell,
 }
 
 pub(crate) struct WeakThrottle(Weak<Inner>);
@@ -90,7 +90,7 @@ impl Throttle {
             enabled: AtomicBool::new(true),
             #[cfg(feature = "metrics")]
             meter: crate::metrics::Meter::default(),
-            settings: Current::new(settings),
+            settings: SettingsCell::new(settings),
         }))
     }
 
@@ -109,15 +109,15 @@ impl Throttle {
     }
 
     #[inline]
-    pub(crate) fn settings(&self) -> Present<'_> {
+    pub(crate) fn settings(&self) -> SettingsRef<'_> {
         self.0.settings.load()
     }
 
     /// The settings, if they have never been changed.
     #[inline]
     #[cfg(feature = "memory")]
-    pub(crate) fn built(&self) -> Option<&Settings> {
-        self.0.settings.built()
+    pub(crate) fn unchanged_settings(&self) -> Option<&Settings> {
+        self.0.settings.unchanged()
     }
 
     /// Returns the unique id.

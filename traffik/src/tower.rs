@@ -31,24 +31,24 @@
 //! impossible, let preflights pass: [`bypass_if().method(Method::OPTIONS)`](crate::bypass_if).
 
 mod admission;
-mod around;
 mod backend_layer;
 mod body;
 mod charge;
-mod marks;
+mod layer_context;
+mod layer_records;
 mod outcome;
 mod throttle_future;
 mod throttle_layer;
 mod traffik_layer;
 
 #[cfg(feature = "axum")]
-pub(crate) use admission::{After, First, Place, Use, admit, admit_now, turned_away};
-pub(crate) use around::Around;
+pub(crate) use admission::{Admission, Place, ResponseWork, ThrottleUse, admit, admit_now, turned_away};
 pub use backend_layer::{BackendFuture, BackendLayer, BackendService};
 pub use body::ThrottleBody;
 pub use charge::{Charge, ChargeRejection};
 #[cfg(feature = "axum")]
-pub(crate) use charge::{promised, ready};
+pub(crate) use charge::{attach_charge, hold_layer_charges};
+pub(crate) use layer_context::LayerContext;
 pub use outcome::{Outcome, OutcomeRejection};
 pub use throttle_future::ThrottleFuture;
 pub use throttle_layer::{ThrottleLayer, ThrottleService};

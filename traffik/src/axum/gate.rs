@@ -1,6 +1,6 @@
 //! [`Gate`]: the extractor that `#[throttle]` puts first, so that a request is refused before its body is read.
 
-mod entering;
+mod extract;
 mod respond;
 
 use std::fmt;
@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use axum_core::response::{IntoResponse, Response};
 
 use super::stack::Stack;
-use crate::tower::After;
+use crate::tower::ResponseWork;
 
 pub use respond::respond;
 
@@ -23,7 +23,7 @@ pub trait Gated: 'static {
 ///
 /// `P` is the gate's place among the handler's parameters, which determines what axum passes to it.
 pub struct Gate<G, P = Before> {
-    after: After,
+    work: ResponseWork,
     of: PhantomData<fn() -> (G, P)>,
 }
 
@@ -41,11 +41,11 @@ impl<G, P> Gate<G, P> {
     /// Creates an open gate: nothing was counted, and nothing is left to do.
     #[cfg(feature = "test-kit")]
     pub(crate) fn open() -> Self {
-        Self::with(After::default())
+        Self::with(ResponseWork::default())
     }
 
-    fn with(after: After) -> Self {
-        Self { after, of: PhantomData }
+    fn with(work: ResponseWork) -> Self {
+        Self { work, of: PhantomData }
     }
 }
 

@@ -10,7 +10,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use crate::Parts;
 use crate::backend::{BoxFuture, Op};
 use crate::decision::{Decision, Throttled};
-use crate::pipeline::{self, Entry, Failure, Ruling};
+use crate::pipeline::{self, Decisions, Entry, Failure};
 use crate::resilience::Outage;
 use crate::response::whole_seconds;
 use crate::subject::IntoSubject;
@@ -196,8 +196,8 @@ impl GuardedSocket {
             let (throttle, parts) = (throttle.clone(), self.parts.clone());
             let deciding = Box::pin(async move {
                 let entries = [Entry::new(&throttle)];
-                let ruling = pipeline::decide(&entries, (&*parts).into_subject(), Op::Hit, units).await;
-                ruling.map(Ruling::into_decision)
+                let decisions = pipeline::decide(&entries, (&*parts).into_subject(), Op::Hit, units).await;
+                decisions.map(Decisions::into_decision)
             });
             self.waiting = Some((message, deciding));
         }

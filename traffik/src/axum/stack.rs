@@ -6,12 +6,12 @@ use crate::error::Error;
 use crate::request_fn::{IntoRequestFn, Source};
 use crate::response::{IntoAnswer, OnThrottled};
 use crate::throttle::{Throttle, ThrottleBuilder};
-use crate::tower::Use;
+use crate::tower::ThrottleUse;
 
 /// The throttles of one handler, top to bottom.
 #[derive(Debug, Default, Clone)]
 pub struct Stack {
-    pub(super) uses: Vec<Use>,
+    pub(super) uses: Vec<ThrottleUse>,
     pub(super) error: Option<Error>,
     /// Whether the handler takes a [`Charge`](crate::Charge).
     pub(super) charges: bool,
@@ -20,7 +20,7 @@ pub struct Stack {
 /// One throttle in a stack, with what the attribute overrides. Everything else is the throttle's
 /// own setting at the time of each request.
 #[derive(Debug, Clone)]
-pub struct Applied(Use);
+pub struct Applied(ThrottleUse);
 
 impl Stack {
     /// Creates an empty stack.
@@ -40,7 +40,7 @@ impl Stack {
     #[must_use]
     pub fn declare(mut self, builder: ThrottleBuilder) -> Self {
         match builder.build() {
-            Ok(throttle) => self.uses.push(Use::new(throttle)),
+            Ok(throttle) => self.uses.push(ThrottleUse::new(throttle)),
             Err(error) => self.fail(error),
         }
         self
@@ -49,7 +49,7 @@ impl Stack {
     /// Adds a throttle that is declared elsewhere.
     #[must_use]
     pub fn shared(mut self, throttle: &'static Throttle, adjust: impl FnOnce(Applied) -> Applied) -> Self {
-        let one = adjust(Applied(Use::new(throttle.clone()))).0;
+        let one = adjust(Applied(ThrottleUse::new(throttle.clone()))).0;
         let cost = one.overrides.as_ref().and_then(|overrides| overrides.cost.as_ref());
         // Not a setup error: the limit may be raised while the program runs.
         if let Some(Err(error)) = cost.map(|cost| throttle.settings().check(throttle.uid(), cost)) {
@@ -108,14 +108,14 @@ impl Applied {
     /// Sets the answer to refusals here.
     #[must_use]
     pub fn on_throttled<K>(mut self, answer: impl IntoAnswer<K>) -> Self {
-        self.0.answers.on_throttled = Some(OnThrottled::Answer(answer.into_answer()));
+        self.0.response.on_throttled = Some(OnThrottled::Answer(answer.into_answer()));
         self
     }
 
     /// Runs the handler even when refused.
     #[must_use]
     pub fn continue_when_throttled(mut self) -> Self {
-        self.0.answers.on_throttled = Some(OnThrottled::Continue);
+        self.0.response.on_throttled = Some(OnThrottled::Continue);
         self
     }
 
@@ -137,7 +137,7 @@ impl Applied {
     #[must_use]
     pub fn refund_on_status(mut self, matches: fn(StatusCode) -> bool) -> Self {
         self.0.overrides().receipt = true;
-        self.0.answers.refund_on = Some(matches);
+        self.0.response.refund_on = Some(matches);
         self
     }
 }

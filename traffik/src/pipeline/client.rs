@@ -12,63 +12,67 @@ use crate::request_fn::RequestFn;
 use crate::subject::{Subject, View};
 
 /// The client of one throttle, with its hash; never an exempt one.
-pub(super) enum Client<'a> {
+pub(super) enum HashedClient<'a> {
     /// The subject itself.
-    Told(Who<'a>, u64),
+    Given(Who<'a>, u64),
     /// What an identifier returned, which several throttles may share.
-    Found(Found),
+    Resolved(HashedIdentity),
 }
 
-impl Client<'_> {
+impl HashedClient<'_> {
     pub(super) fn who(&self) -> Who<'_> {
         match self {
-            Self::Told(who, _) => *who,
-            Self::Found(found) => found.0.as_ref(),
+            Self::Given(who, _) => *who,
+            Self::Resolved(resolved) => resolved.0.as_ref(),
         }
     }
 
     pub(super) fn hash(&self) -> u64 {
         match self {
-            Self::Told(_, hash) => *hash,
-            Self::Found(found) => found.1,
+            Self::Given(_, hash) => *hash,
+            Self::Resolved(resolved) => resolved.1,
         }
     }
 }
 
 /// An identity with its hash.
-type Found = Arc<(Identity, u64)>;
+type HashedIdentity = Arc<(Identity, u64)>;
 
 /// What identifiers have returned so far. Each runs once, however many throttles use it. `None` is an exempt
 /// client.
 #[derive(Default)]
-pub(super) struct Known<'a>(SmallVec<[(By<'a>, Option<Found>); 1]>);
+pub(super) struct IdentityCache<'a>(SmallVec<[(IdentifierKey<'a>, Option<HashedIdentity>); 1]>);
 
 /// An identifier, or `None` for the client's address.
-type By<'a> = Option<&'a RequestFn<Identity>>;
+type IdentifierKey<'a> = Option<&'a RequestFn<Identity>>;
 
-impl<'a> Known<'a> {
+impl<'a> IdentityCache<'a> {
     /// Returns the client according to this identifier, or `None` if it is exempt.
-    pub(super) async fn client(&mut self, by: By<'a>, subject: &'a Subject<'_>) -> Option<Client<'a>> {
+    pub(super) async fn client(
+        &mut self,
+        identifier: IdentifierKey<'a>,
+        subject: &'a Subject<'_>,
+    ) -> Option<HashedClient<'a>> {
         match subject.view() {
             View::Client(who) if who.is_exempted() => None,
-            View::Client(who) => Some(Client::Told(who, key::identity(&who))),
-            View::Request(parts) => self.found(by, parts).await.map(Client::Found),
+            View::Client(who) => Some(HashedClient::Given(who, key::identity(&who))),
+            View::Request(parts) => self.resolve(identifier, parts).await.map(HashedClient::Resolved),
         }
     }
 
-    async fn found(&mut self, by: By<'a>, parts: &Parts) -> Option<Found> {
-        if let Some((_, found)) = self.0.iter().find(|(other, _)| RequestFn::agree(*other, by)) {
-            return found.clone();
+    async fn resolve(&mut self, identifier: IdentifierKey<'a>, parts: &Parts) -> Option<HashedIdentity> {
+        if let Some((_, resolved)) = self.0.iter().find(|(other, _)| RequestFn::agree(*other, identifier)) {
+            return resolved.clone();
         }
-        let identity = match by {
+        let identity = match identifier {
             Some(function) => function.call(parts).await,
             None => client_ip(parts),
         };
-        let found = (!identity.is_exempted()).then(|| {
+        let resolved = (!identity.is_exempted()).then(|| {
             let hash = key::identity(&identity.as_ref());
             Arc::new((identity, hash))
         });
-        self.0.push((by, found.clone()));
-        found
+        self.0.push((identifier, resolved.clone()));
+        resolved
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::{Entry, Failure, Hits, Receipt, Ruled, Ruling, backends, join};
+use super::{Decisions, Entry, Failure, Hits, Receipt, ThrottleDecision, backends, join};
 use crate::Parts;
 use crate::app::Traffik;
 use crate::backend::{Hit, Op, SharedBackend, Verdict, Verdicts};
@@ -20,7 +20,7 @@ use crate::observe::{self, HitOutcome};
 use crate::policy::Policy;
 use crate::request_fn::{RequestFn, Source, SyncFn};
 use crate::resilience::{OnError, Outage};
-use crate::settings::{Present, Settings};
+use crate::settings::{Settings, SettingsRef};
 use crate::subject::{Subject, View};
 use crate::throttle::Throttle;
 
@@ -29,7 +29,7 @@ struct Plan<'a> {
     throttle: &'a Throttle,
     policy: &'a Policy,
     cost: Cost<'a>,
-    client: Client<'a>,
+    client: ClientSource<'a>,
     scope: Option<&'a str>,
     backend: &'a SharedBackend,
     on_error: Option<&'a OnError>,
@@ -43,16 +43,16 @@ enum Cost<'a> {
     Of(&'a SyncFn<u64>, &'a Parts),
 }
 
-enum Client<'a> {
-    Told(Who<'a>),
+enum ClientSource<'a> {
+    Given(Who<'a>),
     /// The request's address, or what the identifier makes of the request.
     Of(Option<(&'a RequestFn<Identity>, &'a SyncFn<Identity>)>, &'a Parts),
 }
 
 /// A client that has been determined.
-enum Known<'a> {
-    Told(Who<'a>),
-    Found(Identity),
+enum ResolvedClient<'a> {
+    Given(Who<'a>),
+    Identified(Identity),
 }
 
 impl<'a> Plan<'a> {
@@ -79,9 +79,9 @@ impl<'a> Plan<'a> {
             (None, Source::Of(_), None) => Cost::Units(1),
         };
         let client = match (subject.view(), &settings.identifier) {
-            (View::Client(who), _) => Client::Told(who),
-            (View::Request(parts), None) => Client::Of(None, parts),
-            (View::Request(parts), Some(by)) => Client::Of(Some((by, by.immediate()?)), parts),
+            (View::Client(who), _) => ClientSource::Given(who),
+            (View::Request(parts), None) => ClientSource::Of(None, parts),
+            (View::Request(parts), Some(by)) => ClientSource::Of(Some((by, by.immediate()?)), parts),
         };
         Some(Self {
             throttle: entry.throttle,
@@ -124,20 +124,20 @@ impl<'a> Plan<'a> {
     }
 }
 
-impl<'a> Client<'a> {
+impl<'a> ClientSource<'a> {
     #[inline]
-    fn ask(&self) -> Known<'a> {
+    fn resolve(&self) -> ResolvedClient<'a> {
         match self {
-            Self::Told(who) => Known::Told(*who),
-            Self::Of(Some((_, function)), parts) => Known::Found(function(parts)),
-            Self::Of(None, parts) => Known::Found(client_ip(parts)),
+            Self::Given(who) => ResolvedClient::Given(*who),
+            Self::Of(Some((_, function)), parts) => ResolvedClient::Identified(function(parts)),
+            Self::Of(None, parts) => ResolvedClient::Identified(client_ip(parts)),
         }
     }
 
     /// Whether both are certainly the same client, given the same request.
     fn same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Told(_), Self::Told(_)) => true,
+            (Self::Given(_), Self::Given(_)) => true,
             (Self::Of(by, _), Self::Of(other, _)) => {
                 RequestFn::agree(by.map(|(by, _)| by), other.map(|(by, _)| by))
             }
@@ -146,12 +146,12 @@ impl<'a> Client<'a> {
     }
 }
 
-impl Known<'_> {
+impl ResolvedClient<'_> {
     #[inline]
     fn who(&self) -> Who<'_> {
         match self {
-            Self::Told(who) => *who,
-            Self::Found(identity) => identity.as_ref(),
+            Self::Given(who) => *who,
+            Self::Identified(identity) => identity.as_ref(),
         }
     }
 }
@@ -159,7 +159,7 @@ impl Known<'_> {
 /// A request that has been decided, still in the store's own terms.
 pub(crate) struct Decided<'a> {
     plans: &'a [Plan<'a>],
-    counted: &'a [Counted],
+    counted: &'a [CountedPlan],
     /// Indices of the plans that cost nothing.
     free: &'a [usize],
     hits: &'a [Hit<'a>],
@@ -168,7 +168,7 @@ pub(crate) struct Decided<'a> {
 }
 
 /// A plan whose hit is counted: the indices of the plan, its client and its hit. Equal keys share one hit.
-struct Counted {
+struct CountedPlan {
     plan: usize,
     client: usize,
     hit: usize,
@@ -184,7 +184,7 @@ pub(crate) fn decide_now<T>(
     units: Option<u64>,
     read: impl FnOnce(Decided<'_>) -> T,
 ) -> Option<Result<T, Failure>> {
-    let all: SmallVec<[Present<'_>; 2]> = entries.iter().map(|entry| entry.throttle.settings()).collect();
+    let all: SmallVec<[SettingsRef<'_>; 2]> = entries.iter().map(|entry| entry.throttle.settings()).collect();
     let mut plans: SmallVec<[Plan<'_>; 2]> = SmallVec::new();
     for (entry, settings) in entries.iter().zip(&all) {
         plans.push(Plan::of(entry, settings, subject, op, units)?);
@@ -195,8 +195,8 @@ pub(crate) fn decide_now<T>(
     }
 
     // Steps one to four. Every index recorded here is that of an element already pushed.
-    let mut counted: SmallVec<[Counted; 2]> = SmallVec::new();
-    let mut known: SmallVec<[(&Client<'_>, Known<'_>); 1]> = SmallVec::new();
+    let mut counted: SmallVec<[CountedPlan; 2]> = SmallVec::new();
+    let mut clients: SmallVec<[(&ClientSource<'_>, ResolvedClient<'_>); 1]> = SmallVec::new();
     let mut free: SmallVec<[usize; 2]> = SmallVec::new();
     for (place, plan) in plans.iter().enumerate() {
         let Some(cost) = plan.cost() else { continue };
@@ -204,13 +204,13 @@ pub(crate) fn decide_now<T>(
             free.push(place);
             continue;
         }
-        let before = known.iter().position(|(client, _)| client.same(&plan.client));
+        let before = clients.iter().position(|(client, _)| client.same(&plan.client));
         let client = before.unwrap_or_else(|| {
-            known.push((&plan.client, plan.client.ask()));
-            known.len() - 1
+            clients.push((&plan.client, plan.client.resolve()));
+            clients.len() - 1
         });
-        if !known[client].1.who().is_exempted() && !plan.policy.rate().is_unlimited() {
-            counted.push(Counted { plan: place, client, hit: 0, cost });
+        if !clients[client].1.who().is_exempted() && !plan.policy.rate().is_unlimited() {
+            counted.push(CountedPlan { plan: place, client, hit: 0, cost });
         }
     }
 
@@ -218,7 +218,7 @@ pub(crate) fn decide_now<T>(
     let mut hits = Hits::new();
     let mut hash = (usize::MAX, 0);
     for one in &mut counted {
-        let who = known[one.client].1.who();
+        let who = clients[one.client].1.who();
         if hash.0 != one.client {
             hash = (one.client, key::identity(&who));
         }
@@ -261,7 +261,7 @@ fn wait(verdict: &Verdict) -> Option<Duration> {
 }
 
 impl<'a> Decided<'a> {
-    fn verdict(&self, one: &Counted) -> &'a Verdict {
+    fn verdict(&self, one: &CountedPlan) -> &'a Verdict {
         // There is one verdict per hit, which the store's handle has checked.
         &self.verdicts.each[one.hit]
     }
@@ -290,7 +290,7 @@ impl<'a> Decided<'a> {
         self.verdicts.admitted()
     }
 
-    fn decision(&self, one: &Counted) -> Decision {
+    fn decision(&self, one: &CountedPlan) -> Decision {
         let Hit { policy, cost, .. } = &self.hits[one.hit];
         Decision::new(policy, *cost, self.verdict(one))
     }
@@ -305,21 +305,21 @@ impl<'a> Decided<'a> {
     }
 
     /// Returns the decision of every throttle.
-    pub(crate) fn into_ruling(self) -> Ruling {
-        let mut ruling = Ruling::exempt(self.plans.len());
+    pub(crate) fn into_decisions(self) -> Decisions {
+        let mut decisions = Decisions::exempt(self.plans.len());
         let admitted = self.admitted();
-        self.free.iter().for_each(|&place| ruling.each[place].free = true);
+        self.free.iter().for_each(|&place| decisions.each[place].free = true);
         for one in self.counted {
             let decision = self.decision(one);
             if !decision.is_allowed() {
-                ruling.refused.get_or_insert(one.plan);
+                decisions.refused.get_or_insert(one.plan);
             }
             let (mut hit, now) = (self.hits[one.hit], self.verdicts.instant(one.hit));
             hit.gone_at = now.saturating_add(self.verdict(one).reset_after);
             let plan = &self.plans[one.plan];
             let receipt =
                 || Receipt { outage: plan.outage(), ..Receipt::new(&hit, self.backend, now, one.cost) };
-            ruling.each[one.plan] = Ruled {
+            decisions.each[one.plan] = ThrottleDecision {
                 decision,
                 shadow: false,
                 outcome: None,
@@ -329,6 +329,6 @@ impl<'a> Decided<'a> {
                 charged: (admitted && plan.receipt).then(receipt),
             };
         }
-        ruling
+        decisions
     }
 }

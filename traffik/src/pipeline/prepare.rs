@@ -1,7 +1,7 @@
 //! Steps one to five for one throttle, where any of them may have to wait.
 
 use super::backends::{self, Resolved};
-use super::client::{Client, Known};
+use super::client::{HashedClient, IdentityCache};
 use super::{Entry, Request};
 use crate::app::Traffik;
 use crate::backend::{Hit, Op, SharedBackend};
@@ -18,7 +18,7 @@ pub(super) struct Candidate<'a> {
     /// The index of its throttle.
     pub(super) entry: usize,
     pub(super) cost: u64,
-    client: Client<'a>,
+    client: HashedClient<'a>,
     policy: PolicyOf<'a>,
     scope: Option<String>,
     backend: Resolved<'a>,
@@ -84,7 +84,7 @@ pub(super) async fn prepare<'a>(
     place: usize,
     entry: &Entry<'a>,
     settings: &'a Settings,
-    known: &mut Known<'a>,
+    identities: &mut IdentityCache<'a>,
 ) -> Result<Prepared<'a>, Error> {
     let Request { subject, op, units } = request;
     let (throttle, parts) = (entry.throttle, subject.parts());
@@ -112,7 +112,7 @@ pub(super) async fn prepare<'a>(
         return Ok(Prepared::Free);
     }
 
-    let Some(client) = known.client(settings.identifier.as_ref(), subject).await else {
+    let Some(client) = identities.client(settings.identifier.as_ref(), subject).await else {
         return Ok(Prepared::Uncounted);
     };
 

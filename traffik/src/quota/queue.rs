@@ -9,7 +9,7 @@ use crate::decision::Decision;
 use crate::error::Error;
 use crate::pipeline::{self, Entry, Overrides};
 use crate::request_fn::Source;
-use crate::reserve::{Reservation, Tab};
+use crate::reserve::{OpenCharge, Reservation};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
@@ -225,14 +225,14 @@ impl<'a> Queue<'a> {
         }
         let entries: Vec<Entry<'_>> =
             all.iter().map(|(throttle, overrides)| Entry { throttle, overrides: Some(overrides) }).collect();
-        let mut ruling = pipeline::decide(&entries, self.0.subject.again(), op, None).await?;
-        let tabs = all.iter().zip(&mut ruling.each).filter_map(|((throttle, _), ruled)| {
-            let tab = Tab::new(ruled.charged.take()?, throttle.settings().on_cancel);
-            tab.hold();
-            Some(Arc::new(tab))
+        let mut decisions = pipeline::decide(&entries, self.0.subject.again(), op, None).await?;
+        let charges = all.iter().zip(&mut decisions.each).filter_map(|((throttle, _), decided)| {
+            let charge = OpenCharge::new(decided.charged.take()?, throttle.settings().on_cancel);
+            charge.mark_held();
+            Some(Arc::new(charge))
         });
-        let reservation = Reservation::new(tabs);
-        Ok((ruling.into_decision(), reservation))
+        let reservation = Reservation::new(charges);
+        Ok((decisions.into_decision(), reservation))
     }
 }
 

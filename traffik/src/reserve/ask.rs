@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::IntoFuture;
 use std::sync::Arc;
 
-use super::{Reservation, Tab};
+use super::{OpenCharge, Reservation};
 use crate::backend::{BoxFuture, Op};
 use crate::decision::{Decision, Throttled};
 use crate::error::Error;
@@ -35,13 +35,13 @@ impl<'a> Reserve<'a> {
     async fn ask(self) -> Result<Reservation, ReserveError> {
         let overrides = Overrides { receipt: true, ..Overrides::default() };
         let entries = [Entry { throttle: self.throttle, overrides: Some(&overrides) }];
-        let ruling = pipeline::decide(&entries, self.subject, Op::Hit, self.units).await;
-        let mut ruling = ruling.map_err(|failure| ReserveError::Failed(failure.into()))?;
+        let decisions = pipeline::decide(&entries, self.subject, Op::Hit, self.units).await;
+        let mut decisions = decisions.map_err(|failure| ReserveError::Failed(failure.into()))?;
         let on_cancel = self.throttle.settings().on_cancel;
-        let tabs = ruling.each.iter_mut().filter_map(|ruled| ruled.charged.take());
-        let tabs = tabs.map(|receipt| Arc::new(Tab::new(receipt, on_cancel)));
-        let reservation = Reservation::new(tabs.inspect(|tab| tab.hold()));
-        match ruling.into_decision() {
+        let charges = decisions.each.iter_mut().filter_map(|decided| decided.charged.take());
+        let charges = charges.map(|receipt| Arc::new(OpenCharge::new(receipt, on_cancel)));
+        let reservation = Reservation::new(charges.inspect(|charge| charge.mark_held()));
+        match decisions.into_decision() {
             Decision::Denied(throttled) => Err(ReserveError::Refused(throttled)),
             Decision::Allowed(_) | Decision::Exempt => Ok(reservation),
         }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::tab::Portion;
-use super::{Settled, Tab};
+use super::open_charge::Portion;
+use super::{OpenCharge, Settled};
 use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdict};
 use crate::error::Error;
 use crate::pipeline;
@@ -12,26 +12,26 @@ use crate::strategy::EXACT;
 
 /// A charge, and the correction it needs.
 struct Correction<'a> {
-    tab: &'a Tab,
+    charge: &'a OpenCharge,
     actual: u64,
     hit: Hit<'a>,
 }
 
 impl<'a> Correction<'a> {
-    fn new(tab: &'a Tab, actual: u64) -> Self {
-        let charged = tab.charged();
+    fn new(charge: &'a OpenCharge, actual: u64) -> Self {
+        let charged = charge.charged();
         let (back, cost) = match actual.checked_sub(charged) {
             // No account holds 2^53 units, so more than that finds no room in any store.
             Some(more) => (false, more.min(EXACT)),
             None => (true, charged - actual),
         };
-        Self { tab, actual, hit: Hit { back, ..tab.hit(cost) } }
+        Self { charge, actual, hit: Hit { back, ..charge.hit(cost) } }
     }
 
     /// Gives back no more than is still charged, in case the whole response has been refunded meanwhile.
     fn begin(&mut self) {
         if self.hit.back {
-            self.hit.cost = self.tab.sink(self.hit.cost);
+            self.hit.cost = self.charge.deduct(self.hit.cost);
         }
     }
 
@@ -41,8 +41,8 @@ impl<'a> Correction<'a> {
         } else {
             let taken = self.hit.cost.saturating_sub(verdict.wait);
             let gone_at = now.saturating_add(verdict.reset_after);
-            self.tab.rise(Portion { units: taken, at: now, gone_at });
-            self.actual.saturating_sub(self.tab.receipt.charge.cost).saturating_sub(taken)
+            self.charge.record_overage(Portion { units: taken, at: now, gone_at });
+            self.actual.saturating_sub(self.charge.receipt.charge.cost).saturating_sub(taken)
         };
         match missing {
             0 if verdict.used > verdict.limit => Settled::InDebt { units: verdict.used - verdict.limit },
@@ -53,18 +53,18 @@ impl<'a> Correction<'a> {
 }
 
 /// Settles each of these to `actual` units.
-pub(super) async fn all(tabs: &[Arc<Tab>], actual: u64) -> Result<Settled, Error> {
-    let open = tabs.iter().map(|tab| &**tab).filter(|tab| tab.close());
-    let mut left: Vec<Correction<'_>> = open.map(|tab| Correction::new(tab, actual)).collect();
+pub(super) async fn all(charges: &[Arc<OpenCharge>], actual: u64) -> Result<Settled, Error> {
+    let open = charges.iter().map(|charge| &**charge).filter(|charge| charge.close());
+    let mut left: Vec<Correction<'_>> = open.map(|charge| Correction::new(charge, actual)).collect();
     share(&mut left);
     let (mut worst, mut failed, mut words) = (Settled::Nothing, None, Vec::new());
     while let Some(first) = left.first() {
-        let (backend, uid) = (&first.tab.receipt.backend, first.tab.receipt.uid());
+        let (backend, uid) = (&first.charge.receipt.backend, first.charge.receipt.uid());
         let (mut batch, mut later) = (Vec::new(), Vec::new());
         for one in left {
             // A batch never names a key twice.
             let named = batch.iter().any(|other: &Correction<'_>| other.hit.hash == one.hit.hash);
-            let fits = !named && one.tab.receipt.backend.same(backend);
+            let fits = !named && one.charge.receipt.backend.same(backend);
             if fits { &mut batch } else { &mut later }.push(one);
         }
         left = later;
@@ -74,11 +74,11 @@ pub(super) async fn all(tabs: &[Arc<Tab>], actual: u64) -> Result<Settled, Error
                 // Logged here, since most callers have a response to send regardless of the outcome.
                 tracing::warn!(target: "traffik", uid, outcome = "error", %error, "the backend could not make a correction");
                 failed = failed.or(Some(error));
-                words.extend(batch.iter().map(|one| one.tab.receipt.outage));
+                words.extend(batch.iter().map(|one| one.charge.receipt.outage));
             }
         }
     }
-    failed.map_or(Ok(worst), |error| Err(pipeline::unmade(error, words.into_iter()).into()))
+    failed.map_or(Ok(worst), |error| Err(pipeline::correction_outage(error, words.into_iter()).into()))
 }
 
 /// Several charges on one account share what was used: the last pays whatever the others don't cover.
@@ -87,9 +87,9 @@ fn share(corrections: &mut [Correction<'_>]) {
         let (before, rest) = corrections.split_at_mut(place);
         let Some(one) = rest.first_mut() else { continue };
         if let Some(other) = before.iter_mut().rfind(|other| other.hit.hash == one.hit.hash) {
-            let paid = other.actual.min(other.tab.charged());
-            *one = Correction::new(one.tab, other.actual - paid);
-            *other = Correction::new(other.tab, paid);
+            let paid = other.actual.min(other.charge.charged());
+            *one = Correction::new(one.charge, other.actual - paid);
+            *other = Correction::new(other.charge, paid);
         }
     }
 }
@@ -99,7 +99,7 @@ async fn together(backend: &SharedBackend, batch: &mut [Correction<'_>]) -> Resu
     let hits: Vec<Hit<'_>> = batch.iter().map(|one| one.hit).collect();
     // Each hit carries its own instant. For stores that only look at the operation, take the earliest: a
     // refund into a window that has ended gives nothing back, and so never too much.
-    let at = batch.iter().map(|one| one.tab.receipt.at).min().unwrap_or_default();
+    let at = batch.iter().map(|one| one.charge.receipt.at).min().unwrap_or_default();
     let verdicts = resilience::call(backend, Op::Settle { at }, &hits).await?;
     let settled = batch.iter().zip(&verdicts.each).enumerate();
     let settled = settled.map(|(place, (one, verdict))| one.finish(verdicts.instant(place), verdict));

@@ -14,22 +14,22 @@ use crate::request_fn::{Async_, Sync_};
 
 /// The response settings of one place. What is unset there is taken from further out.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Answers {
+pub(crate) struct ResponseSettings {
     pub(crate) headers: Option<Headers>,
     pub(crate) on_throttled: Option<OnThrottled>,
     pub(crate) refund_on: Option<fn(StatusCode) -> bool>,
 }
 
 #[cfg(feature = "memory")]
-impl Answers {
+impl ResponseSettings {
     /// Whether nothing is left to do or to report for a request that passes.
-    pub(crate) fn are_silent(&self) -> bool {
-        self.leave_nothing_to_do() && self.headers.as_ref().is_some_and(Headers::is_never)
+    pub(crate) fn is_silent(&self) -> bool {
+        self.leaves_nothing_to_do() && self.headers.as_ref().is_some_and(Headers::is_never)
     }
 
     /// Whether at most headers are left to write for a request that passes.
     #[inline]
-    pub(crate) fn leave_nothing_to_do(&self) -> bool {
+    pub(crate) fn leaves_nothing_to_do(&self) -> bool {
         self.refund_on.is_none() && !matches!(self.on_throttled, Some(OnThrottled::Continue))
     }
 }

@@ -60,7 +60,7 @@ pub struct ThrottleBuilder {
     shadow: bool,
     on_cancel: OnCancel,
     #[cfg(feature = "tower")]
-    pub(crate) answers: crate::response::Answers,
+    pub(crate) response: crate::response::ResponseSettings,
 }
 
 #[derive(Debug, Clone)]
@@ -87,7 +87,7 @@ impl ThrottleBuilder {
             shadow: false,
             on_cancel: OnCancel::Keep,
             #[cfg(feature = "tower")]
-            answers: crate::response::Answers::default(),
+            response: crate::response::ResponseSettings::default(),
         }
     }
 
@@ -220,7 +220,7 @@ impl ThrottleBuilder {
             return Err(Error::configuration(format!("throttle {uid:?}: {error}")));
         }
         #[cfg(feature = "tower")]
-        if let Some(error) = self.answers.headers.as_ref().and_then(crate::Headers::error) {
+        if let Some(error) = self.response.headers.as_ref().and_then(crate::Headers::error) {
             return Err(Error::configuration(format!("throttle {uid:?}: {error}")));
         }
         let rate = match self.rate {
@@ -248,9 +248,9 @@ impl ThrottleBuilder {
             on_cancel: self.on_cancel,
             is_immediate: false,
             #[cfg(feature = "memory")]
-            lane: None,
+            fast_path: None,
             #[cfg(feature = "tower")]
-            answers: self.answers,
+            response: self.response,
         };
         settings.check_cost(uid)?;
         let throttle = Throttle::new(uid, settings);
@@ -270,7 +270,7 @@ pub(super) fn both_backends(uid: &str) -> Error {
 impl ThrottleBuilder {
     /// Sets which rate-limit headers responses carry. Defaults to the app's setting, or else both families.
     pub fn headers(mut self, headers: crate::Headers) -> Self {
-        self.answers.headers = Some(headers);
+        self.response.headers = Some(headers);
         self
     }
 
@@ -278,19 +278,19 @@ impl ThrottleBuilder {
     /// Defaults to `429` with problem+json. The function receives the first refusal. Rate-limit headers are
     /// added to its response, and `Retry-After` too if the status is `429` or `503`.
     pub fn on_throttled<K>(mut self, answer: impl crate::response::IntoAnswer<K>) -> Self {
-        self.answers.on_throttled = Some(crate::response::OnThrottled::Answer(answer.into_answer()));
+        self.response.on_throttled = Some(crate::response::OnThrottled::Answer(answer.into_answer()));
         self
     }
 
     /// Runs the handler even for refused requests; it can read the [`Outcome`](crate::Outcome).
     pub fn continue_when_throttled(mut self) -> Self {
-        self.answers.on_throttled = Some(crate::response::OnThrottled::Continue);
+        self.response.on_throttled = Some(crate::response::OnThrottled::Continue);
         self
     }
 
     /// Gives the cost back if the response's status matches.
     pub fn refund_on_status(mut self, matches: fn(http::StatusCode) -> bool) -> Self {
-        self.answers.refund_on = Some(matches);
+        self.response.refund_on = Some(matches);
         self
     }
 }

@@ -1,12 +1,12 @@
 //! The way in, shared by gates and layers: decide under all throttles of the place, answer
 //! refusals, and record what is left to do for requests that are let in.
 
-mod after;
-mod inside;
+mod nested_use;
 mod place;
 #[cfg(feature = "memory")]
 mod plain;
 mod refuse;
+mod response_work;
 
 use std::sync::Arc;
 
@@ -14,56 +14,58 @@ use axum_core::response::Response;
 use smallvec::SmallVec;
 
 use super::charge::Charge;
-use super::marks::{CameTo, LetPass, Mark, Marks};
+use super::layer_records::{LayerOutcome, LayerRecord, LayerRecords, LetPass};
 use super::outcome::Outcome;
 use crate::Parts;
 use crate::app::Traffik;
 use crate::backend::Op;
 use crate::decision::{Decision, Throttled};
 use crate::headers::{Headers, Report};
-use crate::pipeline::{self, Entry, Failure, Overrides, Ruled, Ruling};
-use crate::reserve::Tab;
+use crate::pipeline::{self, Decisions, Entry, Failure, Overrides, ThrottleDecision};
+use crate::reserve::OpenCharge;
 use crate::response;
 use crate::settings::Settings;
 use crate::subject::IntoSubject;
 
-pub(crate) use after::After;
-use after::Work;
-use inside::{adjusted, adjusts, find, held, is_new, tell_of_layers};
-pub(crate) use place::{Place, Use};
+use nested_use::{
+    enforced_refusal, may_cost_more, not_yet_applied, remaining_cost, remaining_costs, tell_of_layers,
+};
+pub(crate) use place::{Place, ThrottleUse};
 use refuse::refuse;
 pub(crate) use refuse::turned_away;
+pub(crate) use response_work::ResponseWork;
+use response_work::WorkList;
 
 static DEFAULT_HEADERS: Headers = Headers::always();
 
 /// How far a request gets without waiting.
-pub(crate) enum First {
+pub(crate) enum Admission {
     /// All the way.
-    In(After),
-    /// [`admit`] does the rest, starting from the ruling if there is one.
-    Later(Option<Box<Result<Ruling, Failure>>>),
+    Admitted(ResponseWork),
+    /// [`admit`] does the rest, starting from the decisions if there are any.
+    Pending(Option<Box<Result<Decisions, Failure>>>),
 }
 
-/// Lets a request in if that needs no waiting. A layer leaves marks for the places inside it.
+/// Lets a request in if that needs no waiting. A layer leaves records for the places inside it.
 ///
 /// Not inlined, because a program has many handlers.
 #[inline(never)]
-pub(crate) fn admit_now(uses: &[Use], parts: &mut Parts, place: Place) -> First {
+pub(crate) fn admit_now(uses: &[ThrottleUse], parts: &mut Parts, place: Place) -> Admission {
     // A single throttle has a path of its own: a loop and a table of lengths would add a tenth to
     // an exempt request.
     #[cfg(feature = "memory")]
     if let ([one], Place::Gate) = (uses, place)
-        && let Some(first) = plain::single_in_memory(one, parts)
+        && let Some(admission) = plain::single_in_memory(one, parts)
     {
-        return first;
+        return admission;
     }
     if place == Place::Gate && uses.iter().all(|one| one.overrides.is_none()) {
         #[cfg(feature = "memory")]
-        if let Some(first) = plain::together_in_memory(uses, parts) {
-            return first;
+        if let Some(admission) = plain::together_in_memory(uses, parts) {
+            return admission;
         }
         if let [one] = uses
-            && Marks::of(&parts.extensions).is_none()
+            && LayerRecords::of(&parts.extensions).is_none()
             && let Some(decision) = pipeline::recall(&one.throttle, &(&*parts).into_subject(), None)
         {
             return single(one, decision, parts);
@@ -72,51 +74,56 @@ pub(crate) fn admit_now(uses: &[Use], parts: &mut Parts, place: Place) -> First 
     in_general(uses, parts, place)
 }
 
-/// The general path, which honors overrides and the marks of outer layers.
+/// The general path, which honors overrides and the records of outer layers.
 #[inline(never)]
-fn in_general(uses: &[Use], parts: &mut Parts, place: Place) -> First {
-    let counted = match Marks::of(&parts.extensions) {
-        None => uses.iter().collect::<Counted<'_>>(),
-        Some(marks) if uses.iter().any(|one| adjusts(one, marks) || held(one, marks).is_some()) => {
-            return First::Later(None);
+fn in_general(uses: &[ThrottleUse], parts: &mut Parts, place: Place) -> Admission {
+    let counted = match LayerRecords::of(&parts.extensions) {
+        None => uses.iter().collect::<CountedUses<'_>>(),
+        Some(records)
+            if uses
+                .iter()
+                .any(|one| may_cost_more(one, records) || enforced_refusal(one, records).is_some()) =>
+        {
+            return Admission::Pending(None);
         }
-        Some(marks) => uses.iter().filter(|one| is_new(one, marks)).collect(),
+        Some(records) => uses.iter().filter(|one| not_yet_applied(one, records)).collect(),
     };
     if counted.len() < uses.len() {
         tell_of_layers(uses, parts);
     }
     if counted.is_empty() {
-        return First::In(After::default());
+        return Admission::Admitted(ResponseWork::default());
     }
     let silent = place == Place::Gate && counted.iter().all(|one| one.stays_silent(parts));
     let entries = entries(&counted, &[]);
-    let ruling = pipeline::decide_now(&entries, &(&*parts).into_subject(), Op::Hit, None, |decided| {
-        if silent && decided.admitted() { None } else { Some(decided.into_ruling()) }
+    let decisions = pipeline::decide_now(&entries, &(&*parts).into_subject(), Op::Hit, None, |decided| {
+        if silent && decided.admitted() { None } else { Some(decided.into_decisions()) }
     });
-    match ruling {
-        None => First::Later(None),
-        Some(Ok(None)) => First::In(After::default()),
-        Some(Ok(Some(ruling))) if ruling.refused.is_none() => {
-            First::In(enter(&counted, ruling, None, parts, place))
+    match decisions {
+        None => Admission::Pending(None),
+        Some(Ok(None)) => Admission::Admitted(ResponseWork::default()),
+        Some(Ok(Some(decisions))) if decisions.refused.is_none() => {
+            Admission::Admitted(enter(&counted, decisions, None, parts, place))
         }
-        Some(ruling) => {
-            let ruling = ruling.map(|ruling| ruling.unwrap_or_else(|| Ruling::exempt(counted.len())));
-            First::Later(Some(Box::new(ruling)))
+        Some(decisions) => {
+            let decisions =
+                decisions.map(|decisions| decisions.unwrap_or_else(|| Decisions::exempt(counted.len())));
+            Admission::Pending(Some(Box::new(decisions)))
         }
     }
 }
 
 /// Turns the decision of a gate's only throttle into its result.
 #[inline(never)]
-fn single(one: &Use, decision: Decision, parts: &mut Parts) -> First {
+fn single(one: &ThrottleUse, decision: Decision, parts: &mut Parts) -> Admission {
     let window = one.throttle.settings().window();
-    decided(&[one], Ruling::of([(decision, window)]), parts)
+    decided(&[one], Decisions::of([(decision, window)]), parts)
 }
 
-fn decided(uses: &[&Use], ruling: Ruling, parts: &mut Parts) -> First {
-    match ruling.refused {
-        None => First::In(enter(uses, ruling, None, parts, Place::Gate)),
-        Some(_) => First::Later(Some(Box::new(Ok(ruling)))),
+fn decided(uses: &[&ThrottleUse], decisions: Decisions, parts: &mut Parts) -> Admission {
+    match decisions.refused {
+        None => Admission::Admitted(enter(uses, decisions, None, parts, Place::Gate)),
+        Some(_) => Admission::Pending(Some(Box::new(Ok(decisions)))),
     }
 }
 
@@ -125,80 +132,81 @@ fn decided(uses: &[&Use], ruling: Ruling, parts: &mut Parts) -> First {
 /// # Errors
 /// The answer that turns the request away.
 pub(crate) async fn admit(
-    uses: &[Use],
+    uses: &[ThrottleUse],
     parts: &mut Parts,
     place: Place,
-    mut ruling: Option<Box<Result<Ruling, Failure>>>,
-) -> Result<After, Response> {
-    let refused = Marks::of(&parts.extensions)
-        .and_then(|marks| uses.iter().find_map(|one| Some((one, held(one, marks)?.clone()))));
+    mut decisions: Option<Box<Result<Decisions, Failure>>>,
+) -> Result<ResponseWork, Response> {
+    let refused = LayerRecords::of(&parts.extensions)
+        .and_then(|records| uses.iter().find_map(|one| Some((one, enforced_refusal(one, records)?.clone()))));
     if let Some((one, refusal)) = refused {
         let window = refusal.window();
-        let ruling = Ruling::of([(Decision::Denied(refusal), window)]);
-        return Err(refuse(&[one], &ruling, 0, parts).await);
+        let decisions = Decisions::of([(Decision::Denied(refusal), window)]);
+        return Err(refuse(&[one], &decisions, 0, parts).await);
     }
-    let adjusted = adjusted(uses, parts).await;
-    let mut counted: Counted<'_> = match Marks::of(&parts.extensions) {
+    let remaining_costs = remaining_costs(uses, parts).await;
+    let mut counted: CountedUses<'_> = match LayerRecords::of(&parts.extensions) {
         None => uses.iter().collect(),
-        Some(marks) => {
-            uses.iter().filter(|one| is_new(one, marks) || find(&adjusted, one).is_some()).collect()
-        }
+        Some(records) => uses
+            .iter()
+            .filter(|one| not_yet_applied(one, records) || remaining_cost(&remaining_costs, one).is_some())
+            .collect(),
     };
     if counted.len() < uses.len() {
         tell_of_layers(uses, parts);
     }
-    let mut waved: Option<Waved> = None;
+    let mut continued: Option<ContinuedRefusals> = None;
     loop {
-        let made = match ruling.take() {
+        let made = match decisions.take() {
             Some(made) => *made,
             None => {
-                let entries = entries(&counted, &adjusted);
+                let entries = entries(&counted, &remaining_costs);
                 pipeline::decide(&entries, (&*parts).into_subject(), Op::Hit, None).await
             }
         };
-        let ruling = match made {
-            Ok(ruling) => ruling,
+        let decisions = match made {
+            Ok(decisions) => decisions,
             Err(failure) => {
                 return Err(turned_away(response::outage(failure.outage, Some(parts)), parts));
             }
         };
-        let refuses = |ruled: &Ruled| !ruled.shadow && !ruled.decision.is_allowed();
-        let each = || counted.iter().copied().zip(&ruling.each);
-        if !each().any(|(_, ruled)| refuses(ruled)) {
-            return Ok(enter(&counted, ruling, waved, parts, place));
+        let refuses = |decided: &ThrottleDecision| !decided.shadow && !decided.decision.is_allowed();
+        let each = || counted.iter().copied().zip(&decisions.each);
+        if !each().any(|(_, decided)| refuses(decided)) {
+            return Ok(enter(&counted, decisions, continued, parts, place));
         }
-        if let Some(at) = each().position(|(one, ruled)| refuses(ruled) && !one.continues()) {
-            return Err(refuse(&counted, &ruling, at, parts).await);
+        if let Some(at) = each().position(|(one, decided)| refuses(decided) && !one.continues()) {
+            return Err(refuse(&counted, &decisions, at, parts).await);
         }
         // These throttles refuse but let the request pass, so the others must charge for it: decide
         // once more without them.
-        let waved = waved.get_or_insert_default();
-        for (one, ruled) in each().filter(|(_, ruled)| refuses(ruled)) {
-            waved.add(one, ruled, parts);
+        let continued = continued.get_or_insert_default();
+        for (one, decided) in each().filter(|(_, decided)| refuses(decided)) {
+            continued.add(one, decided, parts);
         }
-        let mut left = ruling.each.iter().map(|ruled| !refuses(ruled));
+        let mut left = decisions.each.iter().map(|decided| !refuses(decided));
         counted.retain(|_| left.next().unwrap_or(false));
     }
 }
 
 /// The throttles of a place that count for this request.
-type Counted<'a> = SmallVec<[&'a Use; 4]>;
+type CountedUses<'a> = SmallVec<[&'a ThrottleUse; 4]>;
 
 /// Throttles that refused the request but let it pass.
 #[derive(Default)]
-struct Waved {
+struct ContinuedRefusals {
     first: Option<Throttled>,
     reports: Vec<Report>,
-    marks: Vec<Mark>,
+    records: Vec<LayerRecord>,
 }
 
-impl Waved {
-    fn add(&mut self, one: &Use, ruled: &Ruled, parts: &Parts) {
-        self.reports.extend(report(one, ruled, parts, true));
-        let Some(refusal) = ruled.decision.throttled() else { return };
+impl ContinuedRefusals {
+    fn add(&mut self, one: &ThrottleUse, decided: &ThrottleDecision, parts: &Parts) {
+        self.reports.extend(report(one, decided, parts, true));
+        let Some(refusal) = decided.decision.throttled() else { return };
         let let_pass = LetPass { refusal: refusal.clone(), shadow: false };
-        let came_to = CameTo::LetPass(Box::new(let_pass));
-        self.marks.push(Mark { throttle: one.throttle.clone(), came_to });
+        let outcome = LayerOutcome::LetPass(Box::new(let_pass));
+        self.records.push(LayerRecord { throttle: one.throttle.clone(), outcome });
         self.first.get_or_insert_with(|| refusal.clone());
     }
 }
@@ -207,10 +215,13 @@ fn app(parts: &Parts) -> Option<&Traffik> {
     Traffik::of(Some(parts))
 }
 
-fn entries<'a>(counted: &[&'a Use], adjusted: &'a [(&Use, Overrides)]) -> SmallVec<[Entry<'a>; 4]> {
-    let entry = |one: &&'a Use| Entry {
+fn entries<'a>(
+    counted: &[&'a ThrottleUse],
+    remaining_costs: &'a [(&ThrottleUse, Overrides)],
+) -> SmallVec<[Entry<'a>; 4]> {
+    let entry = |one: &&'a ThrottleUse| Entry {
         throttle: &one.throttle,
-        overrides: find(adjusted, one).or(one.overrides.as_ref()),
+        overrides: remaining_cost(remaining_costs, one).or(one.overrides.as_ref()),
     };
     counted.iter().map(entry).collect()
 }
@@ -218,68 +229,74 @@ fn entries<'a>(counted: &[&'a Use], adjusted: &'a [(&Use, Overrides)]) -> SmallV
 /// The headers that a throttle puts on its answers.
 #[inline]
 fn headers<'a>(settings: &'a Settings, parts: &'a Parts) -> &'a Headers {
-    match &settings.answers.headers {
+    match &settings.response.headers {
         Some(headers) => headers,
         None => app(parts).and_then(Traffik::headers).unwrap_or(&DEFAULT_HEADERS),
     }
 }
 
 /// What a throttle reports on the answer, if anything.
-fn report(one: &Use, ruled: &Ruled, parts: &Parts, refused: bool) -> Option<Report> {
-    let stat = ruled.decision.stat().filter(|_| !ruled.shadow)?;
+fn report(one: &ThrottleUse, decided: &ThrottleDecision, parts: &Parts, refused: bool) -> Option<Report> {
+    let stat = decided.decision.stat().filter(|_| !decided.shadow)?;
     let settings = one.throttle.settings();
     let headers = headers(&settings, parts);
-    headers.wanted(parts, &ruled.decision, refused).then(|| Report {
+    headers.wanted(parts, &decided.decision, refused).then(|| Report {
         headers: headers.clone(),
         stat: stat.clone(),
-        window: ruled.window,
-        refused: !ruled.decision.is_allowed(),
+        window: decided.window,
+        refused: !decided.decision.is_allowed(),
         charged: 0,
     })
 }
 
 /// Records what is left to do for a request that is let in.
-fn enter(counted: &[&Use], ruling: Ruling, waved: Option<Waved>, parts: &mut Parts, place: Place) -> After {
-    let mut after = Work::of(place);
-    let mut marks: SmallVec<[Mark; 2]> = SmallVec::new();
-    let mut tabs: SmallVec<[Arc<Tab>; 2]> = SmallVec::new();
-    let continues = waved.is_some() || counted.iter().any(|one| one.continues());
-    let waved = waved.unwrap_or_default();
-    waved.reports.into_iter().for_each(|report| after.report(report));
-    for (one, ruled) in counted.iter().zip(ruling.each) {
-        if let Some(report) = report(one, &ruled, parts, waved.first.is_some()) {
-            after.report(Report {
-                charged: ruled.charged.as_ref().map_or(0, |receipt| receipt.charge.cost),
+fn enter(
+    counted: &[&ThrottleUse],
+    decisions: Decisions,
+    continued: Option<ContinuedRefusals>,
+    parts: &mut Parts,
+    place: Place,
+) -> ResponseWork {
+    let mut work = WorkList::of(place);
+    let mut records: SmallVec<[LayerRecord; 2]> = SmallVec::new();
+    let mut charges: SmallVec<[Arc<OpenCharge>; 2]> = SmallVec::new();
+    let continues = continued.is_some() || counted.iter().any(|one| one.continues());
+    let continued = continued.unwrap_or_default();
+    continued.reports.into_iter().for_each(|report| work.report(report));
+    for (one, decided) in counted.iter().zip(decisions.each) {
+        if let Some(report) = report(one, &decided, parts, continued.first.is_some()) {
+            work.report(Report {
+                charged: decided.charged.as_ref().map_or(0, |receipt| receipt.charge.cost),
                 ..report
             });
         }
         let settings = one.throttle.settings();
-        let tab = ruled.charged.map(|receipt| Arc::new(Tab::new(receipt, settings.on_cancel)));
-        if let Some(tab) = &tab {
-            after.charge(one.refund_on(&settings), tab.clone());
+        let charge = decided.charged.map(|receipt| Arc::new(OpenCharge::new(receipt, settings.on_cancel)));
+        if let Some(charge) = &charge {
+            work.charge(one.refund_on(&settings), charge.clone());
             if one.charges {
-                after.promise(tab.clone());
-                tabs.push(tab.clone());
+                work.add_handler_charge(charge.clone());
+                charges.push(charge.clone());
             }
         }
         if place == Place::Layer {
-            let came_to = match (tab, ruled.decision) {
-                (Some(tab), _) => CameTo::Paid(tab),
+            let outcome = match (charge, decided.decision) {
+                (Some(charge), _) => LayerOutcome::Charged(charge),
                 (None, Decision::Denied(refusal)) => {
-                    CameTo::LetPass(Box::new(LetPass { refusal, shadow: true }))
+                    LayerOutcome::LetPass(Box::new(LetPass { refusal, shadow: true }))
                 }
-                (None, _) if ruled.free => CameTo::Free,
-                (None, _) => CameTo::Uncounted,
+                (None, _) if decided.free => LayerOutcome::Free,
+                (None, _) => LayerOutcome::Uncounted,
             };
-            marks.push(Mark { throttle: one.throttle.clone(), came_to });
+            records.push(LayerRecord { throttle: one.throttle.clone(), outcome });
         }
     }
-    Charge::leave(parts, tabs);
+    Charge::leave(parts, charges);
     if continues {
-        Outcome::leave(parts, waved.first);
+        Outcome::leave(parts, continued.first);
     }
     if place == Place::Layer {
-        Marks::leave(&mut parts.extensions, waved.marks.into_iter().chain(marks));
+        LayerRecords::add(&mut parts.extensions, continued.records.into_iter().chain(records));
     }
-    after.into()
+    work.into()
 }

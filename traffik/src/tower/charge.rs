@@ -7,10 +7,10 @@ use axum_core::extract::FromRequestParts;
 use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
 
-use super::marks::Marks;
+use super::layer_records::LayerRecords;
 use crate::Parts;
 use crate::error::Error;
-use crate::reserve::{Reservation, Settled, Tab};
+use crate::reserve::{OpenCharge, Reservation, Settled};
 #[cfg(feature = "axum")]
 use crate::throttle::Throttle;
 
@@ -39,18 +39,18 @@ use crate::throttle::Throttle;
 #[must_use = "a charge must be settled or cancelled; dropping it applies the throttle's `OnCancel`"]
 pub struct Charge {
     /// The attributes' charges, or the layers' where there are no attributes.
-    own: Vec<Arc<Tab>>,
-    outer: Vec<Arc<Tab>>,
+    own: Vec<Arc<OpenCharge>>,
+    outer: Vec<Arc<OpenCharge>>,
 }
 
 impl Charge {
     /// Returns the charge of one throttle. It is empty, and a line is logged, if no throttle with that uid is used
     /// here or the client is exempt from it.
     pub fn of(&self, uid: &str) -> Reservation {
-        let named = |tabs: &[Arc<Tab>]| {
-            let tabs = tabs.iter().filter(|tab| tab.receipt.uid() == uid);
+        let named = |charges: &[Arc<OpenCharge>]| {
+            let charges = charges.iter().filter(|charge| charge.receipt.uid() == uid);
             // From now on a layer's charge is the handler's to settle.
-            Reservation::new(tabs.inspect(|tab| tab.hold()).cloned())
+            Reservation::new(charges.inspect(|charge| charge.mark_held()).cloned())
         };
         let own = named(&self.own);
         let reservation = if own.is_empty() { named(&self.outer) } else { own };
@@ -95,10 +95,10 @@ impl Charge {
     }
 
     /// Leaves what a gate has charged on the request, for the handler.
-    pub(super) fn leave(parts: &mut Parts, tabs: impl IntoIterator<Item = Arc<Tab>>) {
-        let tabs: Vec<Arc<Tab>> = tabs.into_iter().collect();
-        if !tabs.is_empty() {
-            parts.extensions.insert(Left(tabs));
+    pub(super) fn leave(parts: &mut Parts, charges: impl IntoIterator<Item = Arc<OpenCharge>>) {
+        let charges: Vec<Arc<OpenCharge>> = charges.into_iter().collect();
+        if !charges.is_empty() {
+            parts.extensions.insert(GateCharges(charges));
         }
     }
 }
@@ -112,55 +112,57 @@ impl fmt::Debug for Charge {
 
 /// What a gate has charged, on its way to the handler.
 #[derive(Debug, Clone)]
-struct Left(Vec<Arc<Tab>>);
+struct GateCharges(Vec<Arc<OpenCharge>>);
 
 /// Makes sure that the handler behind an open gate finds a charge, even an empty one. What layers have charged for
-/// the handler's own throttles counts as its own, and is promised to it as well.
+/// the handler's own throttles counts as its own, and is kept for it as well.
 #[cfg(feature = "axum")]
-pub(crate) fn ready(parts: &mut Parts, uses: &[super::Use], after: &mut super::After) {
-    let mut tabs = parts.extensions.remove::<Left>().map(|left| left.0).unwrap_or_default();
-    let paid = paid_outside(parts, uses);
-    if !paid.is_empty() {
-        tabs.extend_from_slice(&paid);
-        after.promise(paid);
+pub(crate) fn attach_charge(parts: &mut Parts, uses: &[super::ThrottleUse], work: &mut super::ResponseWork) {
+    let mut charges = parts.extensions.remove::<GateCharges>().map(|charges| charges.0).unwrap_or_default();
+    let layer_charges = layer_charges(parts, uses);
+    if !layer_charges.is_empty() {
+        charges.extend_from_slice(&layer_charges);
+        work.add_handler_charges(layer_charges);
     }
-    parts.extensions.insert(Left(tabs));
+    parts.extensions.insert(GateCharges(charges));
 }
 
-/// What layers have charged for a handler's own throttles, promised to it while its gate waits.
+/// What layers have charged for a handler's own throttles, held for it while its gate waits.
 #[cfg(feature = "axum")]
-pub(crate) fn promised(parts: &Parts, uses: &[super::Use]) -> super::After {
-    let mut after = super::After::default();
-    after.promise(paid_outside(parts, uses));
-    after
+pub(crate) fn hold_layer_charges(parts: &Parts, uses: &[super::ThrottleUse]) -> super::ResponseWork {
+    let mut work = super::ResponseWork::default();
+    work.add_handler_charges(layer_charges(parts, uses));
+    work
 }
 
 #[cfg(feature = "axum")]
-fn paid_outside(parts: &Parts, uses: &[super::Use]) -> Vec<Arc<Tab>> {
-    let own = |throttle: &Throttle| uses.iter().any(|one| one.throttle.same(throttle) && !one.is_apart());
-    let tabs = Marks::of(&parts.extensions).into_iter().flat_map(Marks::tabs);
-    tabs.filter(|(throttle, _)| own(throttle)).map(|(_, tab)| tab.clone()).collect()
+fn layer_charges(parts: &Parts, uses: &[super::ThrottleUse]) -> Vec<Arc<OpenCharge>> {
+    let own =
+        |throttle: &Throttle| uses.iter().any(|one| one.throttle.same(throttle) && !one.has_own_scope());
+    let charges = LayerRecords::of(&parts.extensions).into_iter().flat_map(LayerRecords::charges);
+    charges.filter(|(throttle, _)| own(throttle)).map(|(_, charge)| charge.clone()).collect()
 }
 
 impl<S: Sync> FromRequestParts<S> for Charge {
     type Rejection = ChargeRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ChargeRejection> {
-        let own = parts.extensions.get::<Left>().map(|left| left.0.clone());
-        let marks = Marks::of(&parts.extensions);
-        if own.is_none() && marks.is_none() {
+        let own = parts.extensions.get::<GateCharges>().map(|charges| charges.0.clone());
+        let records = LayerRecords::of(&parts.extensions);
+        if own.is_none() && records.is_none() {
             return Err(ChargeRejection);
         }
-        let outer: Vec<Arc<Tab>> =
-            marks.into_iter().flat_map(Marks::tabs).map(|(_, tab)| tab.clone()).collect();
+        let outer: Vec<Arc<OpenCharge>> =
+            records.into_iter().flat_map(LayerRecords::charges).map(|(_, charge)| charge.clone()).collect();
         let charge = match own {
             Some(own) => {
-                let outer = outer.into_iter().filter(|tab| !own.iter().any(|other| Arc::ptr_eq(tab, other)));
+                let outer =
+                    outer.into_iter().filter(|charge| !own.iter().any(|other| Arc::ptr_eq(charge, other)));
                 Self { outer: outer.collect(), own }
             }
             None => Self { own: outer.into_iter().collect(), outer: Vec::new() },
         };
-        charge.own.iter().for_each(|tab| tab.hold());
+        charge.own.iter().for_each(|charge| charge.mark_held());
         Ok(charge)
     }
 }

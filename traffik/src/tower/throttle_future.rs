@@ -10,12 +10,12 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::admission::After;
+use super::admission::ResponseWork;
 use super::body::ThrottleBody;
 use crate::backend::BoxFuture;
 
 /// The request and what is left to do for it, or the answer that turns it away.
-type Deciding<B> = BoxFuture<'static, Result<(Request<B>, After), Response<Body>>>;
+type Deciding<B> = BoxFuture<'static, Result<(Request<B>, ResponseWork), Response<Body>>>;
 
 pin_project! {
     /// The future of [`ThrottleService`](super::ThrottleService).
@@ -29,7 +29,7 @@ pin_project! {
     #[project = StateProjection]
     enum State<S, F, B, R> {
         Deciding { deciding: Deciding<B>, inner: S },
-        Running { #[pin] future: F, after: After },
+        Running { #[pin] future: F, work: ResponseWork },
         Refunding { refunding: BoxFuture<'static, ()>, response: Option<Response<R>> },
     }
 }
@@ -39,8 +39,8 @@ impl<S: Service<Request<B>>, B, R> ThrottleFuture<S, B, R> {
         Self { state: State::Deciding { deciding, inner } }
     }
 
-    pub(super) fn running(future: S::Future, after: After) -> Self {
-        Self { state: State::Running { future, after } }
+    pub(super) fn running(future: S::Future, work: ResponseWork) -> Self {
+        Self { state: State::Running { future, work } }
     }
 }
 
@@ -55,12 +55,12 @@ where
         loop {
             let next = match state.as_mut().project() {
                 StateProjection::Deciding { deciding, inner } => match ready!(deciding.as_mut().poll(cx)) {
-                    Ok((request, after)) => State::Running { future: inner.call(request), after },
+                    Ok((request, work)) => State::Running { future: inner.call(request), work },
                     Err(response) => return Poll::Ready(Ok(response.map(ThrottleBody::answer))),
                 },
-                StateProjection::Running { future, after } => {
+                StateProjection::Running { future, work } => {
                     let mut response = ready!(future.poll(cx)?);
-                    match std::mem::take(after).finish(&mut response) {
+                    match std::mem::take(work).finish(&mut response) {
                         None => return Poll::Ready(Ok(response.map(ThrottleBody::inner))),
                         Some(refunding) => State::Refunding { refunding, response: Some(response) },
                     }

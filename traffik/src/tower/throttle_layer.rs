@@ -9,7 +9,7 @@ use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::admission::{First, Place, Use, admit, admit_now};
+use super::admission::{Admission, Place, ThrottleUse, admit, admit_now};
 use super::body::ThrottleBody;
 use super::throttle_future::ThrottleFuture;
 use crate::throttle::Throttle;
@@ -55,16 +55,16 @@ use crate::throttle::Throttle;
 /// neither, such as tonic, needs a layer outside that sets one of them, or throttles with an identifier. gRPC
 /// requests are refused in gRPC's own way: `RESOURCE_EXHAUSTED`, with a `google.rpc.RetryInfo`.
 #[derive(Clone)]
-pub struct ThrottleLayer(Arc<[Use]>);
+pub struct ThrottleLayer(Arc<[ThrottleUse]>);
 
 impl ThrottleLayer {
     /// Creates a layer that applies these throttles. A throttle that is listed twice counts once.
     pub fn new<T: Borrow<Throttle>>(throttles: impl IntoIterator<Item = T>) -> Self {
-        let mut uses: Vec<Use> = Vec::new();
+        let mut uses: Vec<ThrottleUse> = Vec::new();
         for throttle in throttles {
             let throttle = throttle.borrow();
             if !uses.iter().any(|other| other.throttle.same(throttle)) {
-                let mut one = Use::new(throttle.clone());
+                let mut one = ThrottleUse::new(throttle.clone());
                 one.overrides().receipt = true;
                 uses.push(one);
             }
@@ -88,7 +88,7 @@ impl fmt::Debug for ThrottleLayer {
     }
 }
 
-struct Uids<'a>(&'a [Use]);
+struct Uids<'a>(&'a [ThrottleUse]);
 
 impl fmt::Debug for Uids<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,7 +99,7 @@ impl fmt::Debug for Uids<'_> {
 /// The service of [`ThrottleLayer`].
 #[derive(Clone)]
 pub struct ThrottleService<S> {
-    uses: Arc<[Use]>,
+    uses: Arc<[ThrottleUse]>,
     inner: S,
 }
 
@@ -125,17 +125,17 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         match admit_now(&self.uses, &mut parts, Place::Layer) {
-            First::In(after) => {
-                ThrottleFuture::running(self.inner.call(Request::from_parts(parts, body)), after)
+            Admission::Admitted(work) => {
+                ThrottleFuture::running(self.inner.call(Request::from_parts(parts, body)), work)
             }
-            First::Later(ruling) => {
+            Admission::Pending(decisions) => {
                 // Call the service that was polled ready, and leave the clone in its place.
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);
                 let uses = self.uses.clone();
                 let deciding = Box::pin(async move {
-                    let after = admit(&uses, &mut parts, Place::Layer, ruling).await?;
-                    Ok((Request::from_parts(parts, body), after))
+                    let work = admit(&uses, &mut parts, Place::Layer, decisions).await?;
+                    Ok((Request::from_parts(parts, body), work))
                 });
                 ThrottleFuture::deciding(deciding, inner)
             }

@@ -6,7 +6,7 @@ use http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::around::Around;
+use super::layer_context::LayerContext;
 use crate::app::Traffik;
 
 /// Gives a [`Traffik`] to every request that passes. Its settings take precedence over those from layers further out.
@@ -45,8 +45,8 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for TraffikService<S> {
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
-        Around::leave(request.extensions_mut(), |around| {
-            around.traffik = Some(self.traffik.inside(around.traffik.as_ref()));
+        LayerContext::update(request.extensions_mut(), |context| {
+            context.traffik = Some(self.traffik.inside(context.traffik.as_ref()));
         });
         self.inner.call(request)
     }

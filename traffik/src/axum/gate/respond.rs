@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::Gate;
 use crate::backend::BoxFuture;
-use crate::tower::After;
+use crate::tower::ResponseWork;
 
 /// Runs the handler's body behind an open gate and finishes its response.
 pub fn respond<G, P, F>(gate: Gate<G, P>, body: F) -> Respond<F>
@@ -19,7 +19,7 @@ where
     F: Future,
     F::Output: IntoResponse,
 {
-    Respond { state: State::Running { body, after: gate.after } }
+    Respond { state: State::Running { body, work: gate.work } }
 }
 
 pin_project! {
@@ -37,7 +37,7 @@ pin_project! {
     #[project = StateProjection]
     enum State<F> {
         /// The handler's body is running.
-        Running { #[pin] body: F, after: After },
+        Running { #[pin] body: F, work: ResponseWork },
         /// Charges are being refunded.
         Settling { settling: BoxFuture<'static, Response> },
     }
@@ -53,10 +53,10 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
         let mut state = self.project().state;
-        if let StateProjection::Running { body, after } = state.as_mut().project() {
+        if let StateProjection::Running { body, work } = state.as_mut().project() {
             let Poll::Ready(answer) = body.poll(cx) else { return Poll::Pending };
             let mut response = answer.into_response();
-            match mem::take(after).finish(&mut response) {
+            match mem::take(work).finish(&mut response) {
                 None => return Poll::Ready(response),
                 Some(rest) => state.set(State::Settling { settling: settled(rest, response) }),
             }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{Store, decide};
 use crate::backend::{BackendError, BoxFuture, Hit, Op, OwnedHit, Verdict, Verdicts};
-use crate::unstopped::Unstopped;
+use crate::run_to_completion::RunToCompletion;
 
 /// The indices of one client's hits in the batch.
 type HitIndices = Vec<usize>;
@@ -72,7 +72,7 @@ pub(super) async fn decide(
     if op != Op::Hit || !asked.each.iter().flatten().all(|(_, verdict)| verdict.admitted) {
         return asked.verdicts(store);
     }
-    let mut charged = ChargedSoFar { store, groups: Vec::new() };
+    let mut charged = PendingGroups { store, groups: Vec::new() };
     let mut partial = PartialVerdicts::new(hits.len());
     for indices in groups {
         let owned = select(hits, indices).iter().map(OwnedHit::from).collect();
@@ -81,12 +81,12 @@ pub(super) async fn decide(
             Ok(verdicts) => verdicts,
             Err(error) => {
                 // Refund before the caller tries again, which would otherwise be refused because of the charge.
-                charged.give_back().await;
+                charged.roll_back().await;
                 return Err(error);
             }
         };
         if !verdicts.admitted() {
-            charged.give_back().await;
+            charged.roll_back().await;
             // Report all of them as they stand now, except for the refusal, which may have passed meanwhile. The
             // refusal is certain, whatever this check returns.
             let mut asked = decide_each(store, until, Op::Check, hits, groups).await.unwrap_or(asked);
@@ -141,7 +141,11 @@ struct ChargeOutcome {
 
 /// Charges one client. If the caller goes away meanwhile (as it does at its deadline), the answer is awaited all the
 /// same, and what was charged is refunded.
-fn charge(store: Arc<Store>, until: Option<Instant>, mut hits: Vec<OwnedHit>) -> Unstopped<ChargeOutcome> {
+fn charge(
+    store: Arc<Store>,
+    until: Option<Instant>,
+    mut hits: Vec<OwnedHit>,
+) -> RunToCompletion<ChargeOutcome> {
     let work = async move {
         let asked: Vec<Hit<'_>> = hits.iter().map(OwnedHit::hit).collect();
         let decide = decide::decide(&store, until, Op::Hit, &asked);
@@ -165,33 +169,33 @@ fn charge(store: Arc<Store>, until: Option<Instant>, mut hits: Vec<OwnedHit>) ->
             }
         })
     };
-    Unstopped::new(work, undo, warn_no_runtime)
+    RunToCompletion::new(work, undo, warn_no_runtime)
 }
 
 /// What has been charged so far. Refunded on drop.
-struct ChargedSoFar<'a> {
+struct PendingGroups<'a> {
     store: &'a Arc<Store>,
     groups: Vec<GroupCharge>,
 }
 
-impl ChargedSoFar<'_> {
+impl PendingGroups<'_> {
     /// Refunds everything. A refund that has begun is neither abandoned nor repeated: refunding twice would let a
     /// client exceed its limit.
-    fn give_back(&mut self) -> Unstopped<()> {
+    fn roll_back(&mut self) -> RunToCompletion<()> {
         let (store, groups) = (self.store.clone(), std::mem::take(&mut self.groups));
         let work = async move {
             for charge in &groups {
                 give_back(&store, charge).await;
             }
         };
-        Unstopped::new(work, |()| Box::pin(std::future::ready(())), warn_no_runtime)
+        RunToCompletion::new(work, |()| Box::pin(std::future::ready(())), warn_no_runtime)
     }
 }
 
-impl Drop for ChargedSoFar<'_> {
+impl Drop for PendingGroups<'_> {
     fn drop(&mut self) {
         if !self.groups.is_empty() {
-            drop(self.give_back());
+            drop(self.roll_back());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Place`] and [`Use`]: where throttles apply, and a throttle at such a place.
+//! [`Place`] and [`ThrottleUse`]: where throttles apply, and a throttle at such a place.
 
 use http::StatusCode;
 
@@ -7,7 +7,7 @@ use crate::Parts;
 use crate::app::Traffik;
 use crate::headers::Headers;
 use crate::pipeline::Overrides;
-use crate::response::{Answers, OnThrottled};
+use crate::response::{OnThrottled, ResponseSettings};
 use crate::settings::Settings;
 use crate::throttle::Throttle;
 
@@ -16,25 +16,25 @@ use crate::throttle::Throttle;
 pub(crate) enum Place {
     /// In front of a handler.
     Gate,
-    /// Around any service. It leaves marks of what it has done for the places inside.
+    /// Around any service. It leaves records of what it has done for the places inside.
     Layer,
 }
 
 /// A throttle at a place of use, with the settings that the place overrides.
 #[derive(Debug, Clone)]
-pub(crate) struct Use {
+pub(crate) struct ThrottleUse {
     pub(crate) throttle: Throttle,
     pub(crate) overrides: Option<Overrides>,
-    pub(crate) answers: Answers,
+    pub(crate) response: ResponseSettings,
     /// Whether the handler wants to settle what is charged.
     pub(crate) charges: bool,
 }
 
-impl Use {
+impl ThrottleUse {
     pub(crate) fn new(throttle: Throttle) -> Self {
-        let refunds = throttle.settings().answers.refund_on.is_some();
+        let refunds = throttle.settings().response.refund_on.is_some();
         let overrides = refunds.then(|| Overrides { receipt: true, ..Overrides::default() });
-        Self { throttle, overrides, answers: Answers::default(), charges: false }
+        Self { throttle, overrides, response: ResponseSettings::default(), charges: false }
     }
 
     pub(crate) fn overrides(&mut self) -> &mut Overrides {
@@ -42,17 +42,17 @@ impl Use {
     }
 
     /// Whether a scope makes it count on another account here.
-    pub(crate) fn is_apart(&self) -> bool {
+    pub(crate) fn has_own_scope(&self) -> bool {
         self.overrides.as_ref().is_some_and(|overrides| overrides.scope.is_some())
     }
 
     /// The setting of this place, or else the throttle's.
     pub(super) fn on_throttled<'a>(&'a self, settings: &'a Settings) -> Option<&'a OnThrottled> {
-        self.answers.on_throttled.as_ref().or(settings.answers.on_throttled.as_ref())
+        self.response.on_throttled.as_ref().or(settings.response.on_throttled.as_ref())
     }
 
     pub(super) fn refund_on(&self, settings: &Settings) -> Option<fn(StatusCode) -> bool> {
-        self.answers.refund_on.or(settings.answers.refund_on)
+        self.response.refund_on.or(settings.response.refund_on)
     }
 
     pub(super) fn continues(&self) -> bool {
@@ -63,7 +63,7 @@ impl Use {
     #[cfg(feature = "memory")]
     #[inline(always)]
     pub(super) fn leaves_nothing_to_do(&self) -> bool {
-        self.overrides.is_none() && !self.charges && self.answers.leave_nothing_to_do()
+        self.overrides.is_none() && !self.charges && self.response.leaves_nothing_to_do()
     }
 
     /// Whether a request that passes leaves nothing to do and nothing to report.
@@ -71,7 +71,7 @@ impl Use {
         let settings = self.throttle.settings();
         let app = || app(parts).and_then(Traffik::headers);
         !self.charges
-            && settings.answers.headers.as_ref().or_else(app).is_some_and(Headers::is_never)
+            && settings.response.headers.as_ref().or_else(app).is_some_and(Headers::is_never)
             && self.refund_on(&settings).is_none()
             && !matches!(self.on_throttled(&settings), Some(OnThrottled::Continue))
     }

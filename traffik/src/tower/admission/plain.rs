@@ -1,56 +1,56 @@
 //! The fast paths: throttles that count in memory, used at a place that overrides neither their cost nor what
 //! they count by.
 
-use super::{After, Counted, First, Use, decided, headers, single};
+use super::{Admission, CountedUses, ResponseWork, ThrottleUse, decided, headers, single};
 use crate::Parts;
 use crate::app::Traffik;
 use crate::decision::{Decision, Stat};
 use crate::headers::Report;
-use crate::pipeline::{self, Passed, Ruling, Then, Together};
-use crate::tower::around::Around;
+use crate::pipeline::{self, AdmittedHit, Decisions, HitContinuation, StackContinuation};
+use crate::tower::layer_context::LayerContext;
 
 /// The app whose settings the throttles fall back to; `None` where a layer has applied throttles.
 #[inline]
 fn app(parts: &Parts) -> Option<Option<&Traffik>> {
-    let around = Around::of(&parts.extensions);
-    around.is_none_or(|around| around.marks.is_empty()).then(|| Traffik::by(around))
+    let context = LayerContext::of(&parts.extensions);
+    context.is_none_or(|context| context.records.is_empty()).then(|| Traffik::by(context))
 }
 
 /// Lets a request in under a single throttle, if no layer has applied one to it and it leaves at most headers
 /// to do.
 #[inline(always)]
-pub(super) fn single_in_memory(one: &Use, parts: &mut Parts) -> Option<First> {
+pub(super) fn single_in_memory(one: &ThrottleUse, parts: &mut Parts) -> Option<Admission> {
     if !one.leaves_nothing_to_do() {
         return None;
     }
-    let way_in = Single { one, parts };
-    Some(match pipeline::request(&one.throttle, parts, app(parts)?, way_in)? {
-        Ok(after) => First::In(after),
+    let then = SingleAdmission { one, parts };
+    Some(match pipeline::request(&one.throttle, parts, app(parts)?, then)? {
+        Ok(work) => Admission::Admitted(work),
         Err(refused) => single(one, *refused, parts),
     })
 }
 
 /// How a gate of one throttle continues.
-struct Single<'a> {
-    one: &'a Use,
+struct SingleAdmission<'a> {
+    one: &'a ThrottleUse,
     parts: &'a Parts,
 }
 
-impl Then for Single<'_> {
+impl HitContinuation for SingleAdmission<'_> {
     /// The decision, if the request is refused.
-    type Output = Result<After, Box<Decision>>;
+    type Output = Result<ResponseWork, Box<Decision>>;
 
     #[inline(always)]
-    fn passed(self, passed: Passed<'_>) -> Self::Output {
-        if passed.is_silent() {
-            return Ok(After::default());
+    fn admitted(self, hit: AdmittedHit<'_>) -> Self::Output {
+        if hit.is_silent() {
+            return Ok(ResponseWork::default());
         }
-        Ok(reporting(self.one, &passed.stat(), self.parts))
+        Ok(reporting(self.one, &hit.stat(), self.parts))
     }
 
     #[inline(always)]
     fn exempt(self) -> Self::Output {
-        Ok(After::default())
+        Ok(ResponseWork::default())
     }
 
     fn decided(self, decision: Decision) -> Self::Output {
@@ -63,13 +63,13 @@ impl Then for Single<'_> {
 
 /// Lets in a request that leaves only headers to write.
 #[inline(never)]
-fn reporting(one: &Use, stat: &Stat, parts: &Parts) -> After {
+fn reporting(one: &ThrottleUse, stat: &Stat, parts: &Parts) -> ResponseWork {
     let settings = one.throttle.settings();
     let headers = headers(&settings, parts);
     if !headers.wanted_by_admitted(parts, stat) {
-        return After::default();
+        return ResponseWork::default();
     }
-    After::reporting(Report {
+    ResponseWork::reporting(Report {
         headers: headers.clone(),
         stat: stat.clone(),
         window: settings.window(),
@@ -81,7 +81,7 @@ fn reporting(one: &Use, stat: &Stat, parts: &Parts) -> After {
 /// Lets a request in under a few throttles, if no layer has applied one to it and they can be decided
 /// together. Two are the most common case, which reserves no room for more.
 #[inline]
-pub(super) fn together_in_memory(uses: &[Use], parts: &mut Parts) -> Option<First> {
+pub(super) fn together_in_memory(uses: &[ThrottleUse], parts: &mut Parts) -> Option<Admission> {
     match uses {
         [a, b] => two(a, b, parts),
         _ => few(uses, parts),
@@ -89,25 +89,25 @@ pub(super) fn together_in_memory(uses: &[Use], parts: &mut Parts) -> Option<Firs
 }
 
 #[inline(never)]
-fn two(a: &Use, b: &Use, parts: &mut Parts) -> Option<First> {
-    pipeline::pair([&a.throttle, &b.throttle], Stacked { uses: &[a, b], parts })
+fn two(a: &ThrottleUse, b: &ThrottleUse, parts: &mut Parts) -> Option<Admission> {
+    pipeline::pair([&a.throttle, &b.throttle], StackAdmission { uses: &[a, b], parts })
 }
 
 #[inline(never)]
-fn few(uses: &[Use], parts: &mut Parts) -> Option<First> {
+fn few(uses: &[ThrottleUse], parts: &mut Parts) -> Option<Admission> {
     let throttle = |at: usize| uses.get(at).map(|one| &one.throttle);
-    let uses: Counted<'_> = uses.iter().collect();
-    pipeline::stack(throttle, Stacked { uses: &uses, parts })
+    let uses: CountedUses<'_> = uses.iter().collect();
+    pipeline::stack(throttle, StackAdmission { uses: &uses, parts })
 }
 
 /// How a gate of a few throttles continues.
-struct Stacked<'a> {
-    uses: &'a [&'a Use],
+struct StackAdmission<'a> {
+    uses: &'a [&'a ThrottleUse],
     parts: &'a mut Parts,
 }
 
-impl Together for Stacked<'_> {
-    type Output = First;
+impl StackContinuation for StackAdmission<'_> {
+    type Output = Admission;
 
     #[inline(always)]
     fn parts(&self) -> &Parts {
@@ -126,12 +126,12 @@ impl Together for Stacked<'_> {
     }
 
     #[inline(always)]
-    fn silent(self) -> First {
-        First::In(After::default())
+    fn silent(self) -> Admission {
+        Admission::Admitted(ResponseWork::default())
     }
 
     #[inline(never)]
-    fn decided(self, ruling: Ruling) -> First {
-        decided(self.uses, ruling, self.parts)
+    fn decided(self, decisions: Decisions) -> Admission {
+        decided(self.uses, decisions, self.parts)
     }
 }

@@ -2,23 +2,31 @@
 
 use axum_core::response::Response;
 
-use super::{Use, app, report};
+use super::{ThrottleUse, app, report};
 use crate::Parts;
 use crate::app::Traffik;
 use crate::decision::Throttled;
 use crate::headers::{self, Report};
-use crate::pipeline::Ruling;
+use crate::pipeline::Decisions;
 use crate::response::{self, OnThrottled};
-use crate::tower::marks::{Marks, TurnedAway};
+use crate::tower::layer_records::{LayerRecords, TurnedAway};
 
 /// Answers a request that the throttle at `at` turns away.
-pub(super) async fn refuse(counted: &[&Use], ruling: &Ruling, at: usize, parts: &Parts) -> Response {
-    let reports: Vec<Report> =
-        counted.iter().zip(&ruling.each).filter_map(|(one, ruled)| report(one, ruled, parts, true)).collect();
-    let first = ruling.each.get(at).and_then(|ruled| ruled.decision.throttled());
-    let last = first.map(|first| response::last(first, turning_away(counted, ruling)));
+pub(super) async fn refuse(
+    counted: &[&ThrottleUse],
+    decisions: &Decisions,
+    at: usize,
+    parts: &Parts,
+) -> Response {
+    let reports: Vec<Report> = counted
+        .iter()
+        .zip(&decisions.each)
+        .filter_map(|(one, decided)| report(one, decided, parts, true))
+        .collect();
+    let first = decisions.each.get(at).and_then(|decided| decided.decision.throttled());
+    let last = first.map(|first| response::last(first, turning_away(counted, decisions)));
     let mut response = match (first, last) {
-        (Some(first), Some(last)) => answer(counted, ruling, at, [first, last], parts).await,
+        (Some(first), Some(last)) => answer(counted, decisions, at, [first, last], parts).await,
         _ => response::outage(crate::resilience::Outage::Raise, Some(parts)),
     };
     headers::write(&reports, response.headers_mut(), false);
@@ -29,14 +37,18 @@ pub(super) async fn refuse(counted: &[&Use], ruling: &Ruling, at: usize, parts: 
 }
 
 /// All refusals that keep the request out.
-fn turning_away<'a>(counted: &[&Use], ruling: &'a Ruling) -> impl Iterator<Item = &'a Throttled> {
-    let each = counted.iter().zip(&ruling.each).filter(|(one, ruled)| !ruled.shadow && !one.continues());
-    each.filter_map(|(_, ruled)| ruled.decision.throttled())
+fn turning_away<'a>(
+    counted: &[&ThrottleUse],
+    decisions: &'a Decisions,
+) -> impl Iterator<Item = &'a Throttled> {
+    let each =
+        counted.iter().zip(&decisions.each).filter(|(one, decided)| !decided.shadow && !one.continues());
+    each.filter_map(|(_, decided)| decided.decision.throttled())
 }
 
 async fn answer(
-    counted: &[&Use],
-    ruling: &Ruling,
+    counted: &[&ThrottleUse],
+    decisions: &Decisions,
     at: usize,
     [first, last]: [&Throttled; 2],
     parts: &Parts,
@@ -46,14 +58,16 @@ async fn answer(
     if let Some(OnThrottled::Answer(answer)) = answer {
         return answer(parts, first).await;
     }
-    let refused =
-        counted.iter().zip(&ruling.each).filter(|(_, ruled)| !ruled.shadow && !ruled.decision.is_allowed());
+    let refused = counted
+        .iter()
+        .zip(&decisions.each)
+        .filter(|(_, decided)| !decided.shadow && !decided.decision.is_allowed());
     let settings: Vec<_> = refused.map(|(one, _)| (one.throttle.uid(), one.throttle.settings())).collect();
     let app = app(parts).and_then(Traffik::headers);
     let policies: Vec<&str> = settings
         .iter()
         .map(|(uid, settings)| {
-            settings.answers.headers.as_ref().or(app).map_or(*uid, |headers| headers.policy(uid))
+            settings.response.headers.as_ref().or(app).map_or(*uid, |headers| headers.policy(uid))
         })
         .collect();
     response::refusal(Some(parts), last, &policies)
@@ -61,7 +75,7 @@ async fn answer(
 
 /// Marks the answer of a request that is turned away, for the layers around.
 pub(crate) fn turned_away(mut response: Response, parts: &Parts) -> Response {
-    if Marks::of(&parts.extensions).is_some() {
+    if LayerRecords::of(&parts.extensions).is_some() {
         response.extensions_mut().insert(TurnedAway);
     }
     response

@@ -6,22 +6,22 @@ use std::sync::Arc;
 use http::Extensions;
 use smallvec::SmallVec;
 
-use super::around::Around;
+use super::layer_context::LayerContext;
 use crate::decision::Throttled;
-use crate::reserve::Tab;
+use crate::reserve::OpenCharge;
 use crate::throttle::Throttle;
 
 /// A throttle that a layer has applied to this request.
 #[derive(Debug, Clone)]
-pub(super) struct Mark {
+pub(super) struct LayerRecord {
     pub(super) throttle: Throttle,
-    pub(super) came_to: CameTo,
+    pub(super) outcome: LayerOutcome,
 }
 
 /// What came of a throttle whose layer let the request pass.
 #[derive(Debug, Clone)]
-pub(super) enum CameTo {
-    Paid(Arc<Tab>),
+pub(super) enum LayerOutcome {
+    Charged(Arc<OpenCharge>),
     /// Its cost was 0.
     Free,
     /// It counted nothing: the client is exempt, or there was an outage.
@@ -38,13 +38,13 @@ pub(super) struct LetPass {
     pub(super) shadow: bool,
 }
 
-/// All marks, outermost first.
+/// All records, outermost first.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Marks(SmallVec<[Mark; 1]>);
+pub(super) struct LayerRecords(SmallVec<[LayerRecord; 1]>);
 
-impl Marks {
+impl LayerRecords {
     pub(super) fn of(extensions: &Extensions) -> Option<&Self> {
-        Around::of(extensions).map(|around| &around.marks).filter(|marks| !marks.is_empty())
+        LayerContext::of(extensions).map(|context| &context.records).filter(|records| !records.is_empty())
     }
 
     #[inline]
@@ -52,20 +52,20 @@ impl Marks {
         self.0.is_empty()
     }
 
-    pub(super) fn find(&self, throttle: &Throttle) -> Option<&Mark> {
-        self.0.iter().find(|mark| mark.throttle.same(throttle))
+    pub(super) fn find(&self, throttle: &Throttle) -> Option<&LayerRecord> {
+        self.0.iter().find(|record| record.throttle.same(throttle))
     }
 
-    /// What was paid, outermost first.
-    pub(super) fn tabs(&self) -> impl Iterator<Item = (&Throttle, &Arc<Tab>)> {
-        self.0.iter().filter_map(|Mark { throttle, came_to }| match came_to {
-            CameTo::Paid(tab) => Some((throttle, tab)),
-            CameTo::Free | CameTo::Uncounted | CameTo::LetPass(_) => None,
+    /// What was charged, outermost first.
+    pub(super) fn charges(&self) -> impl Iterator<Item = (&Throttle, &Arc<OpenCharge>)> {
+        self.0.iter().filter_map(|LayerRecord { throttle, outcome }| match outcome {
+            LayerOutcome::Charged(charge) => Some((throttle, charge)),
+            LayerOutcome::Free | LayerOutcome::Uncounted | LayerOutcome::LetPass(_) => None,
         })
     }
 
-    pub(super) fn leave(extensions: &mut Extensions, marks: impl Iterator<Item = Mark>) {
-        Around::leave(extensions, |around| around.marks.0.extend(marks));
+    pub(super) fn add(extensions: &mut Extensions, records: impl Iterator<Item = LayerRecord>) {
+        LayerContext::update(extensions, |context| context.records.0.extend(records));
     }
 }
 

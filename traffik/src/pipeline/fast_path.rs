@@ -10,7 +10,7 @@
 mod stack;
 
 #[cfg(feature = "tower")]
-pub(crate) use stack::{Together, pair, stack};
+pub(crate) use stack::{StackContinuation, pair, stack};
 
 use super::backends::inherited;
 use crate::MemoryBackend;
@@ -33,7 +33,7 @@ use crate::throttle::Throttle;
 
 /// What does not change between hits.
 #[derive(Debug, Clone)]
-pub(crate) struct Lane {
+pub(crate) struct FastPath {
     policy: Policy,
     /// The account, if the strategy has one and the store has room for all that is used of it.
     profile: Option<AccountProfile>,
@@ -56,8 +56,8 @@ pub(crate) struct Lane {
     leaves_nothing_to_do: bool,
 }
 
-impl Lane {
-    /// Creates the lane for these settings, if they leave nothing to be asked.
+impl FastPath {
+    /// Creates the fast path for these settings, if they leave nothing to be asked.
     pub(crate) fn of(settings: &Settings) -> Option<Self> {
         let policy = settings.fixed_policy()?;
         let own = match &settings.backend {
@@ -77,9 +77,9 @@ impl Lane {
             is_computed: cost.is_none(),
             own,
             #[cfg(feature = "tower")]
-            is_silent: settings.answers.are_silent(),
+            is_silent: settings.response.is_silent(),
             #[cfg(feature = "tower")]
-            leaves_nothing_to_do: settings.answers.leave_nothing_to_do(),
+            leaves_nothing_to_do: settings.response.leaves_nothing_to_do(),
             policy: policy.clone(),
         })
     }
@@ -106,9 +106,9 @@ impl Lane {
 }
 
 /// A hit that is about to be charged to an account, given its key.
-pub(crate) struct Direct<'a, 'm> {
+pub(crate) struct FastHit<'a, 'm> {
     throttle: &'a Throttle,
-    lane: &'a Lane,
+    fast_path: &'a FastPath,
     profile: &'a AccountProfile,
     memory: &'m MemoryBackend,
     key: u64,
@@ -120,49 +120,49 @@ pub(crate) struct Direct<'a, 'm> {
 /// Always inlined, here and below: arguments and results would otherwise travel through memory. Functions that are
 /// not inlined take their arguments one by one, for the same reason.
 #[inline(always)]
-pub(crate) fn direct<'a>(
+pub(crate) fn fast_hit<'a>(
     throttle: &'a Throttle,
     client: KindRef<'_>,
     units: Option<u64>,
-) -> Option<Direct<'a, 'a>> {
-    let lane = throttle.built()?.lane.as_ref()?;
-    let profile = lane.profile.as_ref()?;
-    let cost = lane.cost(throttle, false, units).filter(|cost| *cost > 0)?;
-    let memory = lane.memory(|| Traffik::of(None))?;
-    let key = lane.key ^ lane.keys.client(client);
-    Some(Direct { throttle, lane, profile, memory, key, cost })
+) -> Option<FastHit<'a, 'a>> {
+    let fast_path = throttle.unchanged_settings()?.fast_path.as_ref()?;
+    let profile = fast_path.profile.as_ref()?;
+    let cost = fast_path.cost(throttle, false, units).filter(|cost| *cost > 0)?;
+    let memory = fast_path.memory(|| Traffik::of(None))?;
+    let key = fast_path.key ^ fast_path.keys.client(client);
+    Some(FastHit { throttle, fast_path, profile, memory, key, cost })
 }
 
 /// A hit that passed on an existing account.
-pub(crate) struct Passed<'a> {
-    lane: &'a Lane,
+pub(crate) struct AdmittedHit<'a> {
+    fast_path: &'a FastPath,
     profile: &'a AccountProfile,
     compact: CompactVerdict,
 }
 
-impl Passed<'_> {
+impl AdmittedHit<'_> {
     /// Whether it leaves nothing to report, unless the place of use says otherwise.
     #[cfg(feature = "tower")]
     #[inline(always)]
     pub(crate) fn is_silent(&self) -> bool {
-        self.lane.is_silent
+        self.fast_path.is_silent
     }
 
     /// Computes the client's state, for callers that need it.
     #[inline(always)]
     pub(crate) fn stat(&self) -> Stat {
-        Stat::new(&self.lane.policy, &self.profile.account.full_verdict(&self.compact))
+        Stat::new(&self.fast_path.policy, &self.profile.account.full_verdict(&self.compact))
     }
 }
 
 /// What to do with the outcome of a hit. One method per case avoids building a `Decision` only to match on it. A
 /// trait rather than closures, which are not always inlined.
-pub(crate) trait Then: Sized {
+pub(crate) trait HitContinuation: Sized {
     /// What the outcome is turned into.
     type Output;
 
     /// The hit passed, on an existing account.
-    fn passed(self, passed: Passed<'_>) -> Self::Output;
+    fn admitted(self, hit: AdmittedHit<'_>) -> Self::Output;
 
     /// The hit passed uncounted.
     #[inline(always)]
@@ -177,12 +177,12 @@ pub(crate) trait Then: Sized {
 /// Returns the decision unchanged.
 struct Decide;
 
-impl Then for Decide {
+impl HitContinuation for Decide {
     type Output = Decision;
 
     #[inline(always)]
-    fn passed(self, passed: Passed<'_>) -> Decision {
-        Decision::Allowed(passed.stat())
+    fn admitted(self, hit: AdmittedHit<'_>) -> Decision {
+        Decision::Allowed(hit.stat())
     }
 
     fn decided(self, decision: Decision) -> Decision {
@@ -190,32 +190,32 @@ impl Then for Decide {
     }
 }
 
-impl Direct<'_, '_> {
+impl FastHit<'_, '_> {
     /// Charges the hit, and continues with its outcome.
     #[inline(always)]
-    pub(crate) fn take<T: Then>(self, then: T) -> T::Output {
-        let Self { throttle, lane, profile, memory, key, cost } = self;
+    pub(crate) fn charge<T: HitContinuation>(self, then: T) -> T::Output {
+        let Self { throttle, fast_path, profile, memory, key, cost } = self;
         match memory.hit(&AccountHit { key, profile, cost }) {
             Ok(compact) if compact.is_admitted() => {
                 tell_admitted(throttle, cost, || profile.account.full_verdict(&compact).remaining);
-                then.passed(Passed { lane, profile, compact })
+                then.admitted(AdmittedHit { fast_path, profile, compact })
             }
             Ok(compact) => {
-                then.decided(refused(throttle, lane, cost, &profile.account.full_verdict(&compact)))
+                then.decided(refused(throttle, fast_path, cost, &profile.account.full_verdict(&compact)))
             }
-            Err(now) => then.decided(first(throttle, lane, profile, memory, key, cost, now)),
+            Err(now) => then.decided(first(throttle, fast_path, profile, memory, key, cost, now)),
         }
     }
 }
 
 /// Decides a hit of any subject.
 pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
-    let settings = throttle.built()?;
-    let lane = settings.lane.as_ref()?;
+    let settings = throttle.unchanged_settings()?;
+    let fast_path = settings.fast_path.as_ref()?;
     let parts = subject.parts();
-    let cost = lane.cost(throttle, parts.is_some(), units)?;
+    let cost = fast_path.cost(throttle, parts.is_some(), units)?;
     let app = Traffik::of(parts);
-    let memory = lane.memory(|| app)?;
+    let memory = fast_path.memory(|| app)?;
     let known;
     let who = match (parts, &settings.identifier) {
         (None, _) => subject.who()?,
@@ -226,35 +226,35 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
             known.as_ref()
         }
     };
-    Some(decide(throttle, settings, lane, memory, cost, who, Decide))
+    Some(decide(throttle, settings, fast_path, memory, cost, who, Decide))
 }
 
 /// Decides a request's hit and continues with its outcome, if a request that passes leaves at most headers to do.
 /// `app` is what the throttle falls back to.
 #[cfg(feature = "tower")]
 #[inline(always)]
-pub(crate) fn request<T: Then>(
+pub(crate) fn request<T: HitContinuation>(
     throttle: &Throttle,
     parts: &Parts,
     app: Option<&Traffik>,
     then: T,
 ) -> Option<T::Output> {
-    let settings = throttle.built()?;
-    let lane = settings.lane.as_ref().filter(|lane| lane.leaves_nothing_to_do)?;
-    let cost = lane.cost(throttle, true, None)?;
+    let settings = throttle.unchanged_settings()?;
+    let fast_path = settings.fast_path.as_ref().filter(|fast_path| fast_path.leaves_nothing_to_do)?;
+    let cost = fast_path.cost(throttle, true, None)?;
     if cost == 0 {
         observe::exempt(Op::Hit, throttle);
         return Some(then.exempt());
     }
-    let memory = lane.memory(|| app)?;
-    Some(match (&settings.identifier, &lane.profile) {
+    let memory = fast_path.memory(|| app)?;
+    Some(match (&settings.identifier, &fast_path.profile) {
         (None, Some(profile)) => {
-            let key = lane.key ^ client_ip::hash(parts, app);
-            Direct { throttle, lane, profile, memory, key, cost }.take(then)
+            let key = fast_path.key ^ client_ip::hash(parts, app);
+            FastHit { throttle, fast_path, profile, memory, key, cost }.charge(then)
         }
         (None, None) => {
             let who = Who::of(client_ip::kind(parts, app));
-            decide(throttle, settings, lane, memory, cost, who, then)
+            decide(throttle, settings, fast_path, memory, cost, who, then)
         }
         (Some(function), _) => {
             // Used where the function puts it: moving an identity takes longer than an exempt request should.
@@ -263,17 +263,17 @@ pub(crate) fn request<T: Then>(
                 observe::exempt(Op::Hit, throttle);
                 return Some(then.exempt());
             }
-            decide(throttle, settings, lane, memory, cost, client.as_ref(), then)
+            decide(throttle, settings, fast_path, memory, cost, client.as_ref(), then)
         }
     })
 }
 
 /// Decides the hit of any client, whether exempt or not.
 #[inline(always)]
-fn decide<T: Then>(
+fn decide<T: HitContinuation>(
     throttle: &Throttle,
     settings: &Settings,
-    lane: &Lane,
+    fast_path: &FastPath,
     memory: &MemoryBackend,
     cost: u64,
     who: Who<'_>,
@@ -283,12 +283,12 @@ fn decide<T: Then>(
         observe::exempt(Op::Hit, throttle);
         return then.exempt();
     }
-    let key = lane.key ^ lane.keys.client(who.kind);
-    match &lane.profile {
-        Some(profile) => Direct { throttle, lane, profile, memory, key, cost }.take(then),
+    let key = fast_path.key ^ fast_path.keys.client(who.kind);
+    match &fast_path.profile {
+        Some(profile) => FastHit { throttle, fast_path, profile, memory, key, cost }.charge(then),
         None => {
-            let hit = Hit::keyed(&lane.policy, who, key, settings.fixed_scope(), cost);
-            then.decided(told(throttle, lane, cost, memory.decide_one(Op::Hit, &hit).1))
+            let hit = Hit::keyed(&fast_path.policy, who, key, settings.fixed_scope(), cost);
+            then.decided(told(throttle, fast_path, cost, memory.decide_one(Op::Hit, &hit).1))
         }
     }
 }
@@ -299,31 +299,31 @@ fn tell_admitted(throttle: &Throttle, cost: u64, remaining: impl FnOnce() -> u64
 }
 
 #[cold]
-fn refused(throttle: &Throttle, lane: &Lane, cost: u64, verdict: &Verdict) -> Decision {
+fn refused(throttle: &Throttle, fast_path: &FastPath, cost: u64, verdict: &Verdict) -> Decision {
     let (left, wait) = (verdict.remaining, verdict.retry_after());
     observe::hit(Op::Hit, throttle, MemoryBackend::NAME, HitOutcome::Denied, cost, || left, wait);
-    Decision::new(&lane.policy, cost, verdict)
+    Decision::new(&fast_path.policy, cost, verdict)
 }
 
 #[cold]
 fn first(
     throttle: &Throttle,
-    lane: &Lane,
+    fast_path: &FastPath,
     profile: &AccountProfile,
     memory: &MemoryBackend,
     key: u64,
     cost: u64,
     now: u64,
 ) -> Decision {
-    told(throttle, lane, cost, memory.first_hit(key, now, &profile.account, cost))
+    told(throttle, fast_path, cost, memory.first_hit(key, now, &profile.account, cost))
 }
 
-fn told(throttle: &Throttle, lane: &Lane, cost: u64, verdict: Verdict) -> Decision {
+fn told(throttle: &Throttle, fast_path: &FastPath, cost: u64, verdict: Verdict) -> Decision {
     if !verdict.admitted {
-        return refused(throttle, lane, cost, &verdict);
+        return refused(throttle, fast_path, cost, &verdict);
     }
     tell_admitted(throttle, cost, || verdict.remaining);
-    Decision::Allowed(Stat::new(&lane.policy, &verdict))
+    Decision::Allowed(Stat::new(&fast_path.policy, &verdict))
 }
 
 fn exempt(throttle: &Throttle) -> Decision {

@@ -1,4 +1,4 @@
-//! [`Ruling`]: the decisions of one request.
+//! [`Decisions`]: the decisions of one request, a [`ThrottleDecision`] each.
 
 use smallvec::SmallVec;
 
@@ -8,14 +8,15 @@ use crate::observe::HitOutcome;
 
 /// The decisions of one request, one per throttle, in order.
 #[derive(Debug)]
-pub(crate) struct Ruling {
-    pub(crate) each: SmallVec<[Ruled; 2]>,
+pub(crate) struct Decisions {
+    pub(crate) each: SmallVec<[ThrottleDecision; 2]>,
     /// The first refusal that counts.
     pub(crate) refused: Option<usize>,
 }
 
+/// The decision of one throttle, and what has to be known about it.
 #[derive(Debug)]
-pub(crate) struct Ruled {
+pub(crate) struct ThrottleDecision {
     pub(crate) decision: Decision,
     /// Whether the throttle is in shadow mode, so that its refusal turns nobody away.
     pub(crate) shadow: bool,
@@ -31,7 +32,7 @@ pub(crate) struct Ruled {
     pub(super) failed: usize,
 }
 
-impl Ruled {
+impl ThrottleDecision {
     /// A decision with nothing else to record.
     #[inline]
     fn of(decision: Decision, window: u64) -> Self {
@@ -39,19 +40,22 @@ impl Ruled {
     }
 }
 
-impl Ruling {
-    /// Creates a ruling in which no throttle counted anything.
+impl Decisions {
+    /// Creates decisions in which no throttle counted anything.
     pub(crate) fn exempt(throttles: usize) -> Self {
-        Self { each: (0..throttles).map(|_| Ruled::of(Decision::Exempt, 0)).collect(), refused: None }
+        Self {
+            each: (0..throttles).map(|_| ThrottleDecision::of(Decision::Exempt, 0)).collect(),
+            refused: None,
+        }
     }
 
-    /// Creates the ruling of throttles whose charges are never refunded, with their policies'
+    /// Creates the decisions of throttles whose charges are never refunded, with their policies'
     /// windows.
     #[cfg(feature = "tower")]
     pub(crate) fn of(each: impl IntoIterator<Item = (Decision, u64)>) -> Self {
         let each: SmallVec<_> =
-            each.into_iter().map(|(decision, window)| Ruled::of(decision, window)).collect();
-        let refused = each.iter().position(|ruled: &Ruled| !ruled.decision.is_allowed());
+            each.into_iter().map(|(decision, window)| ThrottleDecision::of(decision, window)).collect();
+        let refused = each.iter().position(|decided: &ThrottleDecision| !decided.decision.is_allowed());
         Self { each, refused }
     }
 
@@ -63,8 +67,8 @@ impl Ruling {
         // The account closest to its limit stands for the rest.
         self.each
             .into_iter()
-            .filter(|ruled| !matches!(ruled.decision, Decision::Denied(_)))
-            .map(|ruled| ruled.decision)
+            .filter(|decided| !matches!(decided.decision, Decision::Denied(_)))
+            .map(|decided| decided.decision)
             .min_by_key(|decision| decision.stat().map_or(u64::MAX, |stat| stat.remaining))
             .unwrap_or(Decision::Exempt)
     }

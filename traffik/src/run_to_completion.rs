@@ -1,4 +1,4 @@
-//! [`Unstopped`]: work that is carried to its end even if its caller goes away.
+//! [`RunToCompletion`]: work that is carried to its end even if its caller goes away.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,25 +9,25 @@ use crate::backend::BoxFuture;
 ///
 /// For store calls that must not be abandoned half-way: whether they charged is only known once they are
 /// answered.
-pub(crate) struct Unstopped<T: Send + 'static> {
+pub(crate) struct RunToCompletion<T: Send + 'static> {
     work: Option<BoxFuture<'static, T>>,
-    left: fn(T) -> BoxFuture<'static, ()>,
+    on_abandoned: fn(T) -> BoxFuture<'static, ()>,
     /// Called if no runtime carries the work to its end.
-    cut: fn(),
+    on_no_runtime: fn(),
 }
 
-impl<T: Send + 'static> Unstopped<T> {
-    /// `left` handles the outcome if nobody waits for it any more.
+impl<T: Send + 'static> RunToCompletion<T> {
+    /// `on_abandoned` handles the outcome if nobody waits for it any more.
     pub(crate) fn new(
         work: impl Future<Output = T> + Send + 'static,
-        left: fn(T) -> BoxFuture<'static, ()>,
-        cut: fn(),
+        on_abandoned: fn(T) -> BoxFuture<'static, ()>,
+        on_no_runtime: fn(),
     ) -> Self {
-        Self { work: Some(Box::pin(work)), left, cut }
+        Self { work: Some(Box::pin(work)), on_abandoned, on_no_runtime }
     }
 }
 
-impl<T: Send + 'static> Future for Unstopped<T> {
+impl<T: Send + 'static> Future for RunToCompletion<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -39,44 +39,44 @@ impl<T: Send + 'static> Future for Unstopped<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for Unstopped<T> {
+impl<T: Send + 'static> Drop for RunToCompletion<T> {
     fn drop(&mut self) {
         let Some(work) = self.work.take() else { return };
-        let left = self.left;
+        let on_abandoned = self.on_abandoned;
         #[cfg(feature = "tokio")]
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let undone = Undone::new(self.cut);
+            let drop_warning = DropWarning::new(self.on_no_runtime);
             // Boxed, so that the runtime's task code is compiled only once.
             let rest: BoxFuture<'static, ()> = Box::pin(async move {
-                left(work.await).await;
-                undone.done();
+                on_abandoned(work.await).await;
+                drop_warning.disarm();
             });
             runtime.spawn(rest);
             return;
         }
         // Without a runtime, nobody can carry on.
-        drop((work, left));
-        (self.cut)();
+        drop((work, on_abandoned));
+        (self.on_no_runtime)();
     }
 }
 
 /// Reports work that was left to a runtime and was dropped with it, before it was done.
 #[cfg(feature = "tokio")]
-pub(crate) struct Undone<F: Fn()>(Option<F>);
+pub(crate) struct DropWarning<F: Fn()>(Option<F>);
 
 #[cfg(feature = "tokio")]
-impl<F: Fn()> Undone<F> {
+impl<F: Fn()> DropWarning<F> {
     pub(crate) fn new(tell: F) -> Self {
         Self(Some(tell))
     }
 
-    pub(crate) fn done(mut self) {
+    pub(crate) fn disarm(mut self) {
         self.0 = None;
     }
 }
 
 #[cfg(feature = "tokio")]
-impl<F: Fn()> Drop for Undone<F> {
+impl<F: Fn()> Drop for DropWarning<F> {
     fn drop(&mut self) {
         if let Some(tell) = &self.0 {
             tell();

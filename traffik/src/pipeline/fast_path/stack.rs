@@ -1,6 +1,6 @@
 //! The fastest path for a request under a few throttles, decided together.
 
-use super::{Lane, exempt, tell_admitted};
+use super::{FastPath, exempt, tell_admitted};
 use crate::app::Traffik;
 use crate::backend::memory::{AccountHit, FEW};
 use crate::backend::{Hit, Op, Verdict, Verdicts};
@@ -9,7 +9,7 @@ use crate::decision::Decision;
 use crate::identity::Who;
 use crate::key;
 use crate::observe::{self, HitOutcome};
-use crate::pipeline::Ruling;
+use crate::pipeline::Decisions;
 use crate::request_fn::RequestFn;
 use crate::settings::Settings;
 use crate::strategy::CompactVerdict;
@@ -18,7 +18,7 @@ use crate::{MemoryBackend, Parts};
 
 /// A request under a few throttles, and how it continues once they are decided. The combined decision is large, so it
 /// is either passed on where it is made or not made at all.
-pub(crate) trait Together: Sized {
+pub(crate) trait StackContinuation: Sized {
     /// What the outcome is turned into.
     type Output;
 
@@ -35,42 +35,42 @@ pub(crate) trait Together: Sized {
     fn silent(self) -> Self::Output;
 
     /// Anything else.
-    fn decided(self, ruling: Ruling) -> Self::Output;
+    fn decided(self, decisions: Decisions) -> Self::Output;
 }
 
-/// One throttle's way to its decision.
+/// One throttle's hit among those of a stack.
 #[derive(Clone, Copy)]
-struct Way<'a> {
+struct StackedHit<'a> {
     throttle: &'a Throttle,
     settings: &'a Settings,
-    lane: &'a Lane,
+    fast_path: &'a FastPath,
     cost: u64,
     memory: &'a MemoryBackend,
 }
 
-impl<'a> Way<'a> {
-    /// Creates the way of a throttle that counts requests in memory at a known cost.
+impl<'a> StackedHit<'a> {
+    /// Creates the hit of a throttle that counts requests in memory at a known cost.
     #[inline]
     fn of(throttle: &'a Throttle, app: Option<&'a Traffik>) -> Option<Self> {
-        let settings = throttle.built()?;
-        let lane = settings.lane.as_ref()?;
-        let cost = lane.cost(throttle, true, None).filter(|cost| *cost > 0)?;
-        let memory = lane.memory(|| app)?;
-        Some(Self { throttle, settings, lane, cost, memory })
+        let settings = throttle.unchanged_settings()?;
+        let fast_path = settings.fast_path.as_ref()?;
+        let cost = fast_path.cost(throttle, true, None).filter(|cost| *cost > 0)?;
+        let memory = fast_path.memory(|| app)?;
+        Some(Self { throttle, settings, fast_path, cost, memory })
     }
 
     /// Whether it can be decided together with another: the same client and store, but another key.
     #[inline]
-    fn goes_with(&self, other: &Self) -> bool {
+    fn can_be_batched_with(&self, other: &Self) -> bool {
         RequestFn::agree(self.settings.identifier.as_ref(), other.settings.identifier.as_ref())
             && self.memory.same(other.memory)
-            && self.lane.key != other.lane.key
+            && self.fast_path.key != other.fast_path.key
     }
 
     /// The hit as one on an account, if the strategy has one, of the client with this hash.
     #[inline(always)]
     fn account_hit(&self, hash: u64) -> Option<AccountHit<'a>> {
-        let Lane { profile, key, .. } = self.lane;
+        let FastPath { profile, key, .. } = self.fast_path;
         Some(AccountHit { key: key ^ hash, profile: profile.as_ref()?, cost: self.cost })
     }
 
@@ -79,11 +79,17 @@ impl<'a> Way<'a> {
     where
         'a: 'h,
     {
-        Hit::keyed(&self.lane.policy, who, self.lane.key ^ hash, self.settings.fixed_scope(), self.cost)
+        Hit::keyed(
+            &self.fast_path.policy,
+            who,
+            self.fast_path.key ^ hash,
+            self.settings.fixed_scope(),
+            self.cost,
+        )
     }
 
     fn decision(&self, verdict: &Verdict) -> (Decision, u64) {
-        let policy = &self.lane.policy;
+        let policy = &self.fast_path.policy;
         (Decision::new(policy, self.cost, verdict), policy.window())
     }
 
@@ -110,16 +116,16 @@ impl<'a> Way<'a> {
 /// It is all in one place, and rare cases work on copies: whatever is passed by reference to another function has to
 /// be in memory, whether or not that function is called.
 #[inline(always)]
-pub(crate) fn pair<T: Together>(throttles: [&Throttle; 2], together: T) -> Option<T::Output> {
-    let (parts, app) = (together.parts(), together.app()?);
-    let a = Way::of(throttles[0], app)?;
-    let b = Way::of(throttles[1], app)?;
-    if !b.goes_with(&a) {
+pub(crate) fn pair<T: StackContinuation>(throttles: [&Throttle; 2], then: T) -> Option<T::Output> {
+    let (parts, app) = (then.parts(), then.app()?);
+    let a = StackedHit::of(throttles[0], app)?;
+    let b = StackedHit::of(throttles[1], app)?;
+    if !b.can_be_batched_with(&a) {
         return None;
     }
     // Checked before any user code runs.
-    if a.lane.profile.is_none() || b.lane.profile.is_none() {
-        return stack(|at| throttles.get(at).copied(), together);
+    if a.fast_path.profile.is_none() || b.fast_path.profile.is_none() {
+        return stack(|at| throttles.get(at).copied(), then);
     }
     let called;
     let (who, hash) = match &a.settings.identifier {
@@ -128,8 +134,8 @@ pub(crate) fn pair<T: Together>(throttles: [&Throttle; 2], together: T) -> Optio
             called = function.immediate()?(parts);
             let who = called.as_ref();
             if who.is_exempted() {
-                let ruling = exempted(&[a, b]);
-                return Some(together.decided(ruling));
+                let decisions = exempted(&[a, b]);
+                return Some(then.decided(decisions));
             }
             (Some(who), key::client(who.kind))
         }
@@ -137,41 +143,41 @@ pub(crate) fn pair<T: Together>(throttles: [&Throttle; 2], together: T) -> Optio
     let (hit_a, hit_b) = (a.account_hit(hash)?, b.account_hit(hash)?);
     let Some([verdict_a, verdict_b]) = a.memory.hit_two_accounts(hit_a, hit_b) else {
         let who = who.unwrap_or_else(|| Who::of(client_ip::kind(parts, app)));
-        let ruling = decide(&[a, b], who, hash);
-        return Some(together.decided(ruling));
+        let decisions = decide(&[a, b], who, hash);
+        return Some(then.decided(decisions));
     };
     tell_admitted(a.throttle, a.cost, || hit_a.profile.account.full_verdict(&verdict_a).remaining);
     tell_admitted(b.throttle, b.cost, || hit_b.profile.account.full_verdict(&verdict_b).remaining);
-    if together.is_silent(0, a.lane.is_silent) && together.is_silent(1, b.lane.is_silent) {
-        return Some(together.silent());
+    if then.is_silent(0, a.fast_path.is_silent) && then.is_silent(1, b.fast_path.is_silent) {
+        return Some(then.silent());
     }
     let verdicts =
         [hit_a.profile.account.full_verdict(&verdict_a), hit_b.profile.account.full_verdict(&verdict_b)];
-    let ruling = admitted(&[a, b], &verdicts);
-    Some(together.decided(ruling))
+    let decisions = admitted(&[a, b], &verdicts);
+    Some(then.decided(decisions))
 }
 
 /// The same for a few throttles, whatever their strategies.
 #[inline(never)]
-pub(crate) fn stack<'a, T: Together>(
+pub(crate) fn stack<'a, T: StackContinuation>(
     throttle: impl Fn(usize) -> Option<&'a Throttle>,
-    together: T,
+    then: T,
 ) -> Option<T::Output> {
-    let (parts, app) = (together.parts(), together.app()?);
-    let first = Way::of(throttle(0)?, app)?;
-    let mut ways = [first; FEW];
+    let (parts, app) = (then.parts(), then.app()?);
+    let first = StackedHit::of(throttle(0)?, app)?;
+    let mut stacked = [first; FEW];
     let mut count = 1;
     while let Some(throttle) = throttle(count) {
-        let way = Way::of(throttle, app)?;
-        for other in &ways[..count] {
-            if !way.goes_with(other) {
+        let one = StackedHit::of(throttle, app)?;
+        for other in &stacked[..count] {
+            if !one.can_be_batched_with(other) {
                 return None;
             }
         }
-        *ways.get_mut(count)? = way;
+        *stacked.get_mut(count)? = one;
         count += 1;
     }
-    let ways = &ways[..count];
+    let stacked = &stacked[..count];
 
     let called;
     let who = match &first.settings.identifier {
@@ -182,77 +188,77 @@ pub(crate) fn stack<'a, T: Together>(
         None => Who::of(client_ip::kind(parts, app)),
     };
     if who.is_exempted() {
-        let ruling = exempted(ways);
-        return Some(together.decided(ruling));
+        let decisions = exempted(stacked);
+        return Some(then.decided(decisions));
     }
     let hash = key::client(who.kind);
 
     let mut verdicts = [Verdict::default(); FEW];
     let verdicts = &mut verdicts[..count];
-    if !charge(ways, who, hash, verdicts) {
-        let ruling = decide(ways, who, hash);
-        return Some(together.decided(ruling));
+    if !charge(stacked, who, hash, verdicts) {
+        let decisions = decide(stacked, who, hash);
+        return Some(then.decided(decisions));
     }
-    for (way, verdict) in ways.iter().zip(&*verdicts) {
-        tell_admitted(way.throttle, way.cost, || verdict.remaining);
+    for (one, verdict) in stacked.iter().zip(&*verdicts) {
+        tell_admitted(one.throttle, one.cost, || verdict.remaining);
     }
-    if ways.iter().enumerate().all(|(at, way)| together.is_silent(at, way.lane.is_silent)) {
-        return Some(together.silent());
+    if stacked.iter().enumerate().all(|(at, one)| then.is_silent(at, one.fast_path.is_silent)) {
+        return Some(then.silent());
     }
-    let ruling = admitted(ways, verdicts);
-    Some(together.decided(ruling))
+    let decisions = admitted(stacked, verdicts);
+    Some(then.decided(decisions))
 }
 
 /// Charges the hits of all, if all pass and their keys exist. Returns whether it did.
 #[inline]
-fn charge(ways: &[Way<'_>], who: Who<'_>, hash: u64, verdicts: &mut [Verdict]) -> bool {
-    let [first, others @ ..] = ways else { return false };
+fn charge(stacked: &[StackedHit<'_>], who: Who<'_>, hash: u64, verdicts: &mut [Verdict]) -> bool {
+    let [first, others @ ..] = stacked else { return false };
     if let Some(hit) = first.account_hit(hash) {
         let mut hits = [hit; FEW];
         let mut have_accounts = true;
-        for (hit, way) in hits.iter_mut().skip(1).zip(others) {
-            match way.account_hit(hash) {
+        for (hit, one) in hits.iter_mut().skip(1).zip(others) {
+            match one.account_hit(hash) {
                 Some(other) => *hit = other,
                 None => have_accounts = false,
             }
         }
         if have_accounts {
-            let mut compact = [CompactVerdict::default(); FEW];
-            let passed = first.memory.hit_accounts(&hits[..ways.len()], &mut compact[..ways.len()]);
-            for (verdict, (hit, compact)) in verdicts.iter_mut().zip(hits.iter().zip(&compact)) {
+            let mut balances = [CompactVerdict::default(); FEW];
+            let passed = first.memory.hit_accounts(&hits[..stacked.len()], &mut balances[..stacked.len()]);
+            for (verdict, (hit, compact)) in verdicts.iter_mut().zip(hits.iter().zip(&balances)) {
                 *verdict = hit.profile.account.full_verdict(compact);
             }
             return passed;
         }
     }
     let mut hits = [first.hit(who, hash); FEW];
-    for (hit, way) in hits.iter_mut().skip(1).zip(others) {
-        *hit = way.hit(who, hash);
+    for (hit, one) in hits.iter_mut().skip(1).zip(others) {
+        *hit = one.hit(who, hash);
     }
-    first.memory.hit_few(&hits[..ways.len()], verdicts)
+    first.memory.hit_few(&hits[..stacked.len()], verdicts)
 }
 
-fn admitted(ways: &[Way<'_>], verdicts: &[Verdict]) -> Ruling {
-    Ruling::of(ways.iter().zip(verdicts).map(|(way, verdict)| way.decision(verdict)))
+fn admitted(stacked: &[StackedHit<'_>], verdicts: &[Verdict]) -> Decisions {
+    Decisions::of(stacked.iter().zip(verdicts).map(|(one, verdict)| one.decision(verdict)))
 }
 
 #[cold]
-fn exempted(ways: &[Way<'_>]) -> Ruling {
-    Ruling::of(ways.iter().map(|way| (exempt(way.throttle), 0)))
+fn exempted(stacked: &[StackedHit<'_>]) -> Decisions {
+    Decisions::of(stacked.iter().map(|one| (exempt(one.throttle), 0)))
 }
 
 /// Decides a request that is refused or is a client's first.
 #[cold]
-fn decide(ways: &[Way<'_>], who: Who<'_>, hash: u64) -> Ruling {
-    let hits: Vec<_> = ways.iter().map(|way| way.hit(who, hash)).collect();
+fn decide(stacked: &[StackedHit<'_>], who: Who<'_>, hash: u64) -> Decisions {
+    let hits: Vec<_> = stacked.iter().map(|one| one.hit(who, hash)).collect();
     let mut verdicts = Verdicts::new(0, []);
-    if let [first, ..] = ways {
+    if let [first, ..] = stacked {
         first.memory.decide_into(Op::Hit, &hits, &mut verdicts);
     }
     let admitted = verdicts.admitted();
-    let decision = |(way, verdict): (&Way<'_>, &Verdict)| {
-        way.tell(verdict, admitted);
-        way.decision(verdict)
+    let decision = |(one, verdict): (&StackedHit<'_>, &Verdict)| {
+        one.tell(verdict, admitted);
+        one.decision(verdict)
     };
-    Ruling::of(ways.iter().zip(&verdicts.each).map(decision))
+    Decisions::of(stacked.iter().zip(&verdicts.each).map(decision))
 }

@@ -11,42 +11,44 @@ use super::super::stack::Stack;
 use super::{Alone, Before, Gate, Gated, Refusal};
 use crate::Parts;
 use crate::backend::BoxFuture;
-use crate::pipeline::{Failure, Ruling};
+use crate::cold_option::ColdOption;
+use crate::pipeline::{Decisions, Failure};
 use crate::resilience::Outage;
 use crate::response;
-use crate::seldom::Seldom;
-use crate::tower::{After, First, Place, admit, admit_now, promised, ready, turned_away};
+use crate::tower::{
+    Admission, Place, ResponseWork, admit, admit_now, attach_charge, hold_layer_charges, turned_away,
+};
 
 impl<G: Gated, S: Send + Sync> FromRequestParts<S> for Gate<G, Before> {
     type Rejection = Refusal;
 
     #[inline]
     fn from_request_parts(parts: &mut Parts, _: &S) -> impl Future<Output = Result<Self, Refusal>> + Send {
-        Entering { parts: Some(parts), waiting: Seldom::none(), of: PhantomData }
+        PartsGateFuture { parts: Some(parts), waiting: ColdOption::none(), of: PhantomData }
     }
 }
 
 /// A request on its way in. A hand-written future: most requests never wait, and what an `async` block stores for
 /// those that do would cost the others as much as an exempt request.
-struct Entering<'a, G> {
+struct PartsGateFuture<'a, G> {
     /// Taken when it is first polled.
     parts: Option<&'a mut Parts>,
     waiting: Waiting<'a>,
     of: PhantomData<fn() -> G>,
 }
 
-type Waiting<'a> = Seldom<BoxFuture<'a, Result<After, Refusal>>>;
+type Waiting<'a> = ColdOption<BoxFuture<'a, Result<ResponseWork, Refusal>>>;
 
-impl<G: Gated> Future for Entering<'_, G> {
+impl<G: Gated> Future for PartsGateFuture<'_, G> {
     type Output = Result<Gate<G, Before>, Refusal>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Some(parts) = self.parts.take() {
             let stack = G::stack();
-            match first(stack, parts) {
-                Ok(after) => return Poll::Ready(Ok(Gate::with(after))),
-                Err(ruling) => self.waiting = Seldom::some(later(stack, parts, ruling)),
+            match try_admit(stack, parts) {
+                Ok(work) => return Poll::Ready(Ok(Gate::with(work))),
+                Err(decisions) => self.waiting = ColdOption::some(admit_slow(stack, parts, decisions)),
             }
         }
         wait(&mut self.waiting, cx)
@@ -61,21 +63,24 @@ impl<G: Gated, S: Send + Sync> FromRequest<S> for Gate<G, Alone> {
     fn from_request(request: Request, _: &S) -> impl Future<Output = Result<Self, Refusal>> + Send {
         let (mut parts, _) = request.into_parts();
         let stack = G::stack();
-        match first(stack, &mut parts) {
-            Ok(after) => Entered { gate: Some(Gate::with(after)), waiting: Seldom::none() },
-            Err(ruling) => Entered { gate: None, waiting: Seldom::some(later_alone(stack, parts, ruling)) },
+        match try_admit(stack, &mut parts) {
+            Ok(work) => RequestGateFuture { gate: Some(Gate::with(work)), waiting: ColdOption::none() },
+            Err(decisions) => RequestGateFuture {
+                gate: None,
+                waiting: ColdOption::some(admit_slow_owned(stack, parts, decisions)),
+            },
         }
     }
 }
 
 /// A request that has been decided, or is waiting to be.
-struct Entered<G> {
+struct RequestGateFuture<G> {
     /// Taken when it is first polled; `None` if there is something to wait for.
     gate: Option<Gate<G, Alone>>,
     waiting: Waiting<'static>,
 }
 
-impl<G> Future for Entered<G> {
+impl<G> Future for RequestGateFuture<G> {
     type Output = Result<Gate<G, Alone>, Refusal>;
 
     #[inline]
@@ -94,55 +99,55 @@ fn wait<G, P>(waiting: &mut Waiting<'_>, cx: &mut Context<'_>) -> Poll<Result<Ga
     waiting.as_mut().poll(cx).map_ok(Gate::with)
 }
 
-/// The ruling already made for a request that has to wait, if any. Also `None` if the throttles could not be built.
-type Unfinished = Option<Box<Result<Ruling, Failure>>>;
+/// The decisions already made for a request that has to wait, if any. Also `None` if the throttles could not be built.
+type PendingDecisions = Option<Box<Result<Decisions, Failure>>>;
 
 /// Lets a request in if that needs no waiting.
 #[inline]
-fn first(stack: &Stack, parts: &mut Parts) -> Result<After, Unfinished> {
+fn try_admit(stack: &Stack, parts: &mut Parts) -> Result<ResponseWork, PendingDecisions> {
     if stack.error.is_some() {
         return Err(None);
     }
     match admit_now(&stack.uses, parts, Place::Gate) {
-        First::In(mut after) => {
+        Admission::Admitted(mut work) => {
             if stack.charges {
-                ready(parts, &stack.uses, &mut after);
+                attach_charge(parts, &stack.uses, &mut work);
             }
-            Ok(after)
+            Ok(work)
         }
-        First::Later(ruling) => Err(ruling),
+        Admission::Pending(decisions) => Err(decisions),
     }
 }
 
 /// The part that waits. It is boxed because axum allocates a handler's whole future on every call, and the many
 /// requests that never wait should not pay for its size.
 #[cold]
-fn later<'a>(
+fn admit_slow<'a>(
     stack: &'a Stack,
     parts: &'a mut Parts,
-    ruling: Unfinished,
-) -> BoxFuture<'a, Result<After, Refusal>> {
+    decisions: PendingDecisions,
+) -> BoxFuture<'a, Result<ResponseWork, Refusal>> {
     Box::pin(async move {
         if stack.error.is_some() {
             // The answer of a handler whose throttles could not be set up.
             return Err(turned_away(response::outage(Outage::Raise, Some(parts)), parts).into());
         }
-        let outside = stack.charges.then(|| promised(parts, &stack.uses));
-        let mut after = admit(&stack.uses, parts, Place::Gate, ruling).await?;
-        if let Some(outside) = outside {
-            ready(parts, &stack.uses, &mut after);
-            outside.release();
+        let layer_charges = stack.charges.then(|| hold_layer_charges(parts, &stack.uses));
+        let mut work = admit(&stack.uses, parts, Place::Gate, decisions).await?;
+        if let Some(layer_charges) = layer_charges {
+            attach_charge(parts, &stack.uses, &mut work);
+            layer_charges.release();
         }
-        Ok(after)
+        Ok(work)
     })
 }
 
-/// Like [`later`], but owns the request meanwhile.
+/// Like [`admit_slow`], but owns the request meanwhile.
 #[cold]
-fn later_alone(
+fn admit_slow_owned(
     stack: &'static Stack,
     mut parts: Parts,
-    ruling: Unfinished,
-) -> BoxFuture<'static, Result<After, Refusal>> {
-    Box::pin(async move { later(stack, &mut parts, ruling).await })
+    decisions: PendingDecisions,
+) -> BoxFuture<'static, Result<ResponseWork, Refusal>> {
+    Box::pin(async move { admit_slow(stack, &mut parts, decisions).await })
 }

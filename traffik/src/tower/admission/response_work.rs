@@ -1,4 +1,4 @@
-//! [`After`]: what is left to do for a request once it has been answered.
+//! [`ResponseWork`]: what is left to do for a request once it has been answered.
 
 use std::mem;
 #[cfg(feature = "memory")]
@@ -9,12 +9,12 @@ use http::{Response, StatusCode};
 use smallvec::SmallVec;
 
 use crate::backend::BoxFuture;
+use crate::cold_option::ColdOption;
 use crate::headers::{self, Report};
-use crate::reserve::{Tab, give_back};
-use crate::seldom::Seldom;
+use crate::reserve::{OpenCharge, give_back};
+use crate::run_to_completion::RunToCompletion;
 use crate::tower::admission::Place;
-use crate::tower::marks::TurnedAway;
-use crate::unstopped::Unstopped;
+use crate::tower::layer_records::TurnedAway;
 
 /// Which statuses cause a refund.
 type RefundOn = fn(StatusCode) -> bool;
@@ -22,21 +22,22 @@ type RefundOn = fn(StatusCode) -> bool;
 /// Headers to write and charges to refund; empty if there are none. It is one word wide, so that a gate is passed
 /// in a register.
 #[derive(Default)]
-pub(crate) struct After(Seldom<Box<Left>>);
+pub(crate) struct ResponseWork(ColdOption<Box<DeferredWork>>);
 
 #[allow(clippy::large_enum_variant, reason = "it is boxed, and a second box would cost another allocation")]
-enum Left {
+enum DeferredWork {
     /// The headers of a single throttle with nothing to refund.
     #[cfg(feature = "memory")]
     Report(Report),
-    Work(Work),
+    List(WorkList),
 }
 
+/// Everything that may be left to do.
 #[derive(Default)]
-pub(super) struct Work {
+pub(super) struct WorkList {
     reports: SmallVec<[Report; 2]>,
-    charges: SmallVec<[(Option<RefundOn>, Arc<Tab>); 2]>,
-    promised: Promised,
+    charges: SmallVec<[(Option<RefundOn>, Arc<OpenCharge>); 2]>,
+    handler_charges: HandlerCharges,
     /// Whether this belongs to a layer, which refunds everything if the request is turned away further in.
     is_layers: bool,
 }
@@ -45,40 +46,42 @@ pub(super) struct Work {
 /// went away or that something else turned the request away. The handler may then never have received its charge,
 /// which is left to the throttle's rule all the same.
 #[derive(Default)]
-struct Promised(SmallVec<[Arc<Tab>; 2]>);
+struct HandlerCharges(SmallVec<[Arc<OpenCharge>; 2]>);
 
-impl Drop for Promised {
+impl Drop for HandlerCharges {
     fn drop(&mut self) {
-        self.0.iter().for_each(|tab| tab.hold());
+        self.0.iter().for_each(|charge| charge.mark_held());
     }
 }
 
-impl After {
+impl ResponseWork {
     #[cfg(feature = "memory")]
     #[inline(always)]
     pub(super) fn reporting(report: Report) -> Self {
         // Written in place: a report is smaller than the allocation, all of which would be copied otherwise.
-        Self(Seldom::some(Box::write(Box::new_uninit(), Left::Report(report))))
+        Self(ColdOption::some(Box::write(Box::new_uninit(), DeferredWork::Report(report))))
     }
 
     /// Adds charges that a layer has made and the handler is to settle.
     #[cfg(feature = "axum")]
-    pub(crate) fn promise(&mut self, tabs: impl IntoIterator<Item = Arc<Tab>>) {
-        let mut work = match self.0.take().map(|left| *left) {
-            None => Work::default(),
-            Some(Left::Work(work)) => work,
+    pub(crate) fn add_handler_charges(&mut self, charges: impl IntoIterator<Item = Arc<OpenCharge>>) {
+        let mut work = match self.0.take().map(|deferred| *deferred) {
+            None => WorkList::default(),
+            Some(DeferredWork::List(work)) => work,
             #[cfg(feature = "memory")]
-            Some(Left::Report(report)) => Work { reports: [report].into_iter().collect(), ..Work::default() },
+            Some(DeferredWork::Report(report)) => {
+                WorkList { reports: [report].into_iter().collect(), ..WorkList::default() }
+            }
         };
-        tabs.into_iter().for_each(|tab| work.promise(tab));
+        charges.into_iter().for_each(|charge| work.add_handler_charge(charge));
         *self = work.into();
     }
 
-    /// Releases the promised charges without holding them: somebody else keeps them now.
+    /// Releases the handler's charges without holding them: somebody else keeps them now.
     #[cfg(feature = "axum")]
     pub(crate) fn release(mut self) {
-        if let Some(Left::Work(mut work)) = self.0.take().map(|left| *left) {
-            work.promised.0.clear();
+        if let Some(DeferredWork::List(mut work)) = self.0.take().map(|deferred| *deferred) {
+            work.handler_charges.0.clear();
         }
     }
 
@@ -89,7 +92,7 @@ impl After {
     }
 }
 
-impl Left {
+impl DeferredWork {
     #[inline(never)]
     fn finish<B>(mut self: Box<Self>, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
         // By reference: nothing here but writing a report takes longer than moving one.
@@ -100,15 +103,15 @@ impl Left {
                 headers::write(slice::from_ref(report), response.headers_mut(), settled);
                 None
             }
-            Self::Work(work) => mem::take(work).finish(response),
+            Self::List(work) => mem::take(work).finish(response),
         }
     }
 }
 
-impl From<Work> for After {
-    fn from(work: Work) -> Self {
-        let is_done = work.reports.is_empty() && work.charges.is_empty() && work.promised.0.is_empty();
-        if is_done { Self::default() } else { Self(Seldom::some(Box::new(Left::Work(work)))) }
+impl From<WorkList> for ResponseWork {
+    fn from(work: WorkList) -> Self {
+        let is_done = work.reports.is_empty() && work.charges.is_empty() && work.handler_charges.0.is_empty();
+        if is_done { Self::default() } else { Self(ColdOption::some(Box::new(DeferredWork::List(work)))) }
     }
 }
 
@@ -117,7 +120,7 @@ fn is_turned_away<B>(response: &Response<B>) -> bool {
     response.extensions().get::<TurnedAway>().is_some()
 }
 
-impl Work {
+impl WorkList {
     pub(super) fn of(place: Place) -> Self {
         Self { is_layers: place == Place::Layer, ..Self::default() }
     }
@@ -127,19 +130,19 @@ impl Work {
     }
 
     /// Adds a charge, to be refunded if the answer has one of these statuses.
-    pub(super) fn charge(&mut self, refund_on: Option<RefundOn>, tab: Arc<Tab>) {
+    pub(super) fn charge(&mut self, refund_on: Option<RefundOn>, charge: Arc<OpenCharge>) {
         if self.is_layers || refund_on.is_some() {
-            self.charges.push((refund_on, tab));
+            self.charges.push((refund_on, charge));
         }
     }
 
     /// Adds a charge that the handler is to settle.
-    pub(super) fn promise(&mut self, tab: Arc<Tab>) {
-        self.promised.0.push(tab);
+    pub(super) fn add_handler_charge(&mut self, charge: Arc<OpenCharge>) {
+        self.handler_charges.0.push(charge);
     }
 
     fn finish<B>(mut self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
-        self.promised.0.clear();
+        self.handler_charges.0.clear();
         let settled = is_turned_away(response);
         let gives_back = settled && self.is_layers;
         if gives_back {
@@ -157,17 +160,17 @@ impl Work {
             return None;
         }
         let work = async move {
-            let tabs: Vec<&Tab> = self.charges.iter().map(|(_, tab)| &**tab).collect();
-            give_back(&tabs).await;
+            let charges: Vec<&OpenCharge> = self.charges.iter().map(|(_, charge)| &**charge).collect();
+            give_back(&charges).await;
         };
         // Runs to the end even if the client goes away: clients give up after a long wait, typically while the
         // server is failing.
-        Some(Box::pin(Unstopped::new(work, |()| Box::pin(std::future::ready(())), cut)))
+        Some(Box::pin(RunToCompletion::new(work, |()| Box::pin(std::future::ready(())), warn_no_runtime)))
     }
 }
 
 /// Reports that no runtime is left to finish the refund.
-fn cut() {
+fn warn_no_runtime() {
     let error = "the client disconnected, and no runtime is available to refund the charge";
     tracing::warn!(target: "traffik", error, "the cost was not refunded");
 }

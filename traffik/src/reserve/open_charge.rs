@@ -1,4 +1,4 @@
-//! [`Tab`]: one charge that may still change, shared by all who may change it.
+//! [`OpenCharge`]: one charge that may still change, shared by all who may change it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,14 +9,14 @@ use crate::pipeline::Receipt;
 #[cfg(feature = "tower")]
 use crate::resilience;
 #[cfg(feature = "tokio")]
-use crate::unstopped::Undone;
+use crate::run_to_completion::DropWarning;
 
 /// A charge, and what has become of it.
 ///
 /// Whoever settles it closes it first, so that it is settled only once. A refund of the whole response
 /// takes back what is charged by then.
 #[derive(Debug)]
-pub(crate) struct Tab {
+pub(crate) struct OpenCharge {
     pub(crate) receipt: Receipt,
     portions: Mutex<Portions>,
     open: AtomicBool,
@@ -32,7 +32,7 @@ struct Portions {
     first: Portion,
     /// What a settlement took in addition. It was charged at another time, and goes back into its own
     /// window.
-    more: Portion,
+    overage: Portion,
 }
 
 /// Units that were charged at one instant.
@@ -49,11 +49,11 @@ pub(super) struct Portion {
     pub(super) gone_at: u64,
 }
 
-impl Tab {
+impl OpenCharge {
     pub(crate) fn new(receipt: Receipt, on_cancel: OnCancel) -> Self {
         let first = Portion { units: receipt.charge.cost, at: receipt.at, gone_at: receipt.charge.gone_at };
         Self {
-            portions: Mutex::new(Portions { first, more: Portion { units: 0, ..first } }),
+            portions: Mutex::new(Portions { first, overage: Portion { units: 0, ..first } }),
             open: AtomicBool::new(true),
             held: AtomicBool::new(false),
             receipt,
@@ -62,13 +62,13 @@ impl Tab {
     }
 
     /// Marks it as held: from now on, dropping it means that nobody will settle it.
-    pub(crate) fn hold(&self) {
+    pub(crate) fn mark_held(&self) {
         self.held.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn charged(&self) -> u64 {
         let portions = self.portions();
-        portions.first.units.saturating_add(portions.more.units)
+        portions.first.units.saturating_add(portions.overage.units)
     }
 
     /// Closes it; returns whether it was open.
@@ -77,8 +77,8 @@ impl Tab {
     }
 
     /// Deducts units that are about to be given back, as far as they are still charged; returns how many.
-    /// This comes before any [`rise`](Self::rise), since a charge is settled once.
-    pub(super) fn sink(&self, units: u64) -> u64 {
+    /// This comes before any [`record_overage`](Self::record_overage), since a charge is settled once.
+    pub(super) fn deduct(&self, units: u64) -> u64 {
         let first = &mut self.portions().first;
         let back = units.min(first.units);
         first.units -= back;
@@ -86,8 +86,8 @@ impl Tab {
     }
 
     /// Records units that were taken in addition.
-    pub(super) fn rise(&self, more: Portion) {
-        self.portions().more = more;
+    pub(super) fn record_overage(&self, overage: Portion) {
+        self.portions().overage = overage;
     }
 
     /// A hit on the account, with the units to correct.
@@ -95,13 +95,13 @@ impl Tab {
         self.receipt.hit(units)
     }
 
-    /// Empties the tab in order to give everything back, settled or not. Nobody can settle it afterwards.
+    /// Empties it in order to give everything back, settled or not. Nobody can settle it afterwards.
     #[cfg(feature = "tower")]
-    fn empty(&self) -> [Portion; 2] {
+    fn drain(&self) -> [Portion; 2] {
         self.close();
         let mut portions = self.portions();
-        let all = [portions.first, portions.more];
-        (portions.first.units, portions.more.units) = (0, 0);
+        let all = [portions.first, portions.overage];
+        (portions.first.units, portions.overage.units) = (0, 0);
         all
     }
 
@@ -113,22 +113,22 @@ impl Tab {
 
 /// Gives all of these back, with one call to each store.
 #[cfg(feature = "tower")]
-pub(crate) async fn give_back(tabs: &[&Tab]) {
-    let portions = tabs.iter().flat_map(|tab| tab.empty().map(|portion| (*tab, portion)));
-    let mut left: Vec<(&Tab, Portion)> = portions.filter(|(_, portion)| portion.units > 0).collect();
+pub(crate) async fn give_back(charges: &[&OpenCharge]) {
+    let portions = charges.iter().flat_map(|charge| charge.drain().map(|portion| (*charge, portion)));
+    let mut left: Vec<(&OpenCharge, Portion)> = portions.filter(|(_, portion)| portion.units > 0).collect();
     while let Some((first, _)) = left.first() {
         let backend = &first.receipt.backend;
         let (mut hits, mut uids, mut later): (Vec<Hit<'_>>, Vec<_>, Vec<_>) = Default::default();
-        for (tab, portion) in left {
+        for (charge, portion) in left {
             let hit =
-                Hit { charged_at: Some(portion.at), gone_at: portion.gone_at, ..tab.hit(portion.units) };
+                Hit { charged_at: Some(portion.at), gone_at: portion.gone_at, ..charge.hit(portion.units) };
             // A batch never names a key twice.
             let named = hits.iter().any(|other| other.hash == hit.hash);
-            if named || !tab.receipt.backend.same(backend) {
-                later.push((tab, portion));
+            if named || !charge.receipt.backend.same(backend) {
+                later.push((charge, portion));
             } else {
                 hits.push(hit);
-                uids.push(tab.receipt.uid());
+                uids.push(charge.receipt.uid());
             }
         }
         left = later;
@@ -142,7 +142,7 @@ pub(crate) async fn give_back(tabs: &[&Tab]) {
     }
 }
 
-impl Drop for Tab {
+impl Drop for OpenCharge {
     fn drop(&mut self) {
         if !*self.open.get_mut() || !*self.held.get_mut() {
             return;
@@ -157,9 +157,9 @@ impl Drop for Tab {
     }
 }
 
-impl Tab {
+impl OpenCharge {
     fn give_back_dropped(&self) {
-        // The tab is open, so it has never risen.
+        // It is open, so it has no overage.
         let (receipt, units) = (&self.receipt, self.charged());
         let uid = receipt.uid();
         let refund = Op::Refund { at: Some(receipt.at) };
@@ -180,7 +180,7 @@ fn tell_kept(uid: &str, error: &dyn std::fmt::Display) {
 #[cfg(feature = "tokio")]
 fn give_back_later(receipt: Receipt, units: u64) {
     let uid = receipt.uid();
-    let undone = Undone::new(move || tell_kept(uid, &"no runtime is available to refund it"));
+    let drop_warning = DropWarning::new(move || tell_kept(uid, &"no runtime is available to refund it"));
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     // Boxed, so that the runtime's task code is compiled only once.
     let rest: crate::backend::BoxFuture<'static, ()> = Box::pin(async move {
@@ -190,7 +190,7 @@ fn give_back_later(receipt: Receipt, units: u64) {
             }
             Err(error) => tell_kept(uid, &error),
         }
-        undone.done();
+        drop_warning.disarm();
     });
     runtime.spawn(rest);
 }

@@ -2,16 +2,16 @@
 //! if the client goes away at any point in between.
 
 use super::charge::Batch;
-use super::{Receipt, Ruling};
+use super::{Decisions, Receipt};
 use crate::backend::{BackendError, BoxFuture, Hit, Op, SharedBackend, Verdicts};
 use crate::resilience::{self, Permits, Retry};
-use crate::unstopped::Unstopped;
+use crate::run_to_completion::RunToCompletion;
 
 /// What has been charged so far for a request that is not decided yet. Refunded on drop.
 #[derive(Default)]
-pub(super) struct ChargedSoFar<'a>(Vec<Batch<'a>>);
+pub(super) struct PendingCharges<'a>(Vec<Batch<'a>>);
 
-impl<'a> ChargedSoFar<'a> {
+impl<'a> PendingCharges<'a> {
     pub(super) fn add(&mut self, batch: Batch<'a>) {
         self.0.push(batch);
     }
@@ -24,20 +24,20 @@ impl<'a> ChargedSoFar<'a> {
         self.0.is_empty()
     }
 
-    pub(super) fn keep(&mut self) {
+    pub(super) fn commit(&mut self) {
         self.0.clear();
     }
 
-    pub(super) async fn give_back(&mut self, ruling: &mut Ruling) {
-        self.0.iter().for_each(|batch| batch.unrule(ruling));
-        if let Some(rest) = self.begin_giving_back() {
+    pub(super) async fn roll_back(&mut self, decisions: &mut Decisions) {
+        self.0.iter().for_each(|batch| batch.uncharge(decisions));
+        if let Some(rest) = self.begin_roll_back() {
             rest.await;
         }
     }
 
     /// Refunds what needs no waiting, and returns the rest as a future. A refund that has begun is neither abandoned
     /// nor repeated: refunding twice would let a client exceed its limit.
-    fn begin_giving_back(&mut self) -> Option<Unstopped<()>> {
+    fn begin_roll_back(&mut self) -> Option<RunToCompletion<()>> {
         let mut rest = Vec::new();
         for batch in self.0.drain(..) {
             match batch.backend.decide_now(Op::Refund { at: Some(batch.now) }, &batch.hits) {
@@ -54,19 +54,19 @@ impl<'a> ChargedSoFar<'a> {
                 refund(receipts).await;
             }
         };
-        Some(Unstopped::new(work, |()| Box::pin(std::future::ready(())), cut))
+        Some(RunToCompletion::new(work, |()| Box::pin(std::future::ready(())), warn_no_runtime))
     }
 }
 
-impl Drop for ChargedSoFar<'_> {
+impl Drop for PendingCharges<'_> {
     fn drop(&mut self) {
-        drop(self.begin_giving_back());
+        drop(self.begin_roll_back());
     }
 }
 
 /// One of several calls. If the client goes away meanwhile, the call is awaited all the same, and what it charged is
 /// refunded.
-pub(super) struct Underway {
+pub(super) struct CancelSafeCall {
     backend: SharedBackend,
     receipts: Vec<Receipt>,
     retry: Option<Retry>,
@@ -74,29 +74,29 @@ pub(super) struct Underway {
 }
 
 /// The result of the call, and what it charged if it succeeded.
-struct Answer {
+struct CallResult {
     receipts: Vec<Receipt>,
     result: Result<Verdicts, BackendError>,
 }
 
-impl Underway {
+impl CancelSafeCall {
     pub(super) fn new(batch: &Batch<'_>, permits: Permits) -> Self {
         Self { backend: batch.backend.clone(), receipts: receipts(batch), retry: batch.retry(), permits }
     }
 
-    pub(super) async fn answer(self) -> Result<Verdicts, BackendError> {
-        Unstopped::new(self.ask(), Answer::undo, cut).await.result
+    pub(super) async fn run(self) -> Result<Verdicts, BackendError> {
+        RunToCompletion::new(self.ask(), CallResult::undo, warn_no_runtime).await.result
     }
 
-    async fn ask(mut self) -> Answer {
+    async fn ask(mut self) -> CallResult {
         let hits: Vec<_> = self.receipts.iter().map(|one| one.hit(one.charge.cost)).collect();
         let result = resilience::ask(&self.backend, Op::Hit, &hits, self.retry, &mut self.permits).await;
         drop(hits);
-        Answer { receipts: self.receipts, result }
+        CallResult { receipts: self.receipts, result }
     }
 }
 
-impl Answer {
+impl CallResult {
     fn undo(mut self) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             // Whether a failed call has charged anything is unknown, so any charge stays.
@@ -129,7 +129,7 @@ async fn refund(receipts: &[Receipt]) {
     }
 }
 
-fn cut() {
+fn warn_no_runtime() {
     tell_kept(&"the client disconnected, and no runtime is available to refund the charge");
 }
 

@@ -1,4 +1,4 @@
-//! [`Around`]: what the layers around a place have left on a request.
+//! [`LayerContext`]: what the layers around a place have left on a request.
 //!
 //! It is one extension, so that a single lookup tells a place that there are none.
 
@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Extensions;
 
-use super::marks::Marks;
+use super::layer_records::LayerRecords;
 use crate::app::Traffik;
 
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Around {
+pub(crate) struct LayerContext {
     /// The innermost router's, merged over those further out.
     pub(crate) traffik: Option<Traffik>,
-    pub(super) marks: Marks,
+    pub(super) records: LayerRecords,
 }
 
 /// Whether any request of this process has ever passed such a layer. Most programs have none, and reading
@@ -21,23 +21,23 @@ pub(crate) struct Around {
 /// what was stored before the request was handed on.
 static IN_USE: AtomicBool = AtomicBool::new(false);
 
-impl Around {
+impl LayerContext {
     #[inline]
     pub(crate) fn of(extensions: &Extensions) -> Option<&Self> {
         if IN_USE.load(Ordering::Relaxed) { extensions.get() } else { None }
     }
 
     /// Adds to what is left on the request.
-    pub(super) fn leave(extensions: &mut Extensions, leave: impl FnOnce(&mut Self)) {
+    pub(super) fn update(extensions: &mut Extensions, update: impl FnOnce(&mut Self)) {
         match extensions.get_mut::<Self>() {
-            Some(there) => leave(there),
+            Some(context) => update(context),
             None => {
                 if !IN_USE.load(Ordering::Relaxed) {
                     IN_USE.store(true, Ordering::Relaxed);
                 }
-                let mut first = Self::default();
-                leave(&mut first);
-                extensions.insert(first);
+                let mut context = Self::default();
+                update(&mut context);
+                extensions.insert(context);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! [`Current`]: the settings currently in force for a throttle.
+//! [`SettingsCell`]: the settings currently in force for a throttle.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -13,7 +13,7 @@ use super::Settings;
 /// plain reference. Only a throttle that was changed at run time counts its readers, which costs two atomic
 /// exchanges per hit.
 #[derive(Debug)]
-pub(crate) struct Current {
+pub(crate) struct SettingsCell {
     built: Settings,
     changed: OnceLock<ArcSwap<Settings>>,
     /// Held while settings are changed, so that no concurrent change is lost.
@@ -21,28 +21,28 @@ pub(crate) struct Current {
 }
 
 /// Settings as of the moment they were read.
-pub(crate) enum Present<'a> {
+pub(crate) enum SettingsRef<'a> {
     Built(&'a Settings),
     Changed(Guard<Arc<Settings>>),
 }
 
-impl Current {
+impl SettingsCell {
     pub(crate) fn new(settings: Settings) -> Self {
         Self { built: settings.seal(), changed: OnceLock::new(), changing: Mutex::new(()) }
     }
 
     #[inline]
-    pub(crate) fn load(&self) -> Present<'_> {
+    pub(crate) fn load(&self) -> SettingsRef<'_> {
         match self.changed.get() {
-            None => Present::Built(&self.built),
-            Some(changed) => Present::Changed(changed.load()),
+            None => SettingsRef::Built(&self.built),
+            Some(changed) => SettingsRef::Changed(changed.load()),
         }
     }
 
     /// The settings that the throttle was built with, if they are still in force.
     #[inline]
     #[cfg(feature = "memory")]
-    pub(crate) fn built(&self) -> Option<&Settings> {
+    pub(crate) fn unchanged(&self) -> Option<&Settings> {
         self.changed.get().is_none().then_some(&self.built)
     }
 
@@ -67,7 +67,7 @@ impl Current {
     }
 }
 
-impl Deref for Present<'_> {
+impl Deref for SettingsRef<'_> {
     type Target = Settings;
 
     #[inline]

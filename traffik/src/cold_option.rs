@@ -1,4 +1,4 @@
-//! [`Seldom`]: an option that is rarely set.
+//! [`ColdOption`]: an option that is rarely set.
 
 use std::mem::ManuallyDrop;
 
@@ -7,12 +7,12 @@ use std::mem::ManuallyDrop;
 /// the time of an exemption. It is also dropped by value: nobody takes the address of the holder, so that a
 /// hit's future can live entirely in registers.
 #[derive(Debug)]
-pub(crate) struct Seldom<T>(
+pub(crate) struct ColdOption<T>(
     // Taken by the drop below, after which nothing reads it.
     ManuallyDrop<Option<T>>,
 );
 
-impl<T> Seldom<T> {
+impl<T> ColdOption<T> {
     pub(crate) const fn none() -> Self {
         Self(ManuallyDrop::new(None))
     }
@@ -33,14 +33,14 @@ impl<T> Seldom<T> {
     }
 }
 
-impl<T> Default for Seldom<T> {
+impl<T> Default for ColdOption<T> {
     #[inline]
     fn default() -> Self {
         Self::none()
     }
 }
 
-impl<T> Drop for Seldom<T> {
+impl<T> Drop for ColdOption<T> {
     #[inline(always)]
     fn drop(&mut self) {
         if let Some(there) = self.0.take() {

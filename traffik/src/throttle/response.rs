@@ -16,7 +16,7 @@ impl Throttle {
             return Err(error);
         }
         self.change(|settings| {
-            settings.answers.headers = Some(headers);
+            settings.response.headers = Some(headers);
             Ok(())
         })
     }
@@ -24,12 +24,12 @@ impl Throttle {
     /// Changes the response to refused requests.
     pub fn set_on_throttled<K>(&self, answer: impl IntoAnswer<K>) {
         let answer = OnThrottled::Answer(answer.into_answer());
-        self.adjust(|settings| settings.answers.on_throttled = Some(answer));
+        self.adjust(|settings| settings.response.on_throttled = Some(answer));
     }
 
     /// Lets the handler run even for refused requests from now on; it can read the
     /// [`Outcome`](crate::Outcome).
     pub fn set_continue_when_throttled(&self) {
-        self.adjust(|settings| settings.answers.on_throttled = Some(OnThrottled::Continue));
+        self.adjust(|settings| settings.response.on_throttled = Some(OnThrottled::Continue));
     }
 }
