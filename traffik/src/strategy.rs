@@ -73,7 +73,7 @@ pub use token_bucket::TokenBucket;
 
 pub(crate) use account::Account;
 #[cfg(feature = "memory")]
-pub(crate) use account::{AdmittedHit, CompactVerdict};
+pub(crate) use account::{AdmittedStep, CompactVerdict};
 pub(crate) use bucket::Bucket;
 use window::Window;
 use window_counts::WindowCounts;

@@ -7,7 +7,7 @@ use crate::identity::{Identity, Who};
 use crate::key;
 use crate::policy::Policy;
 #[cfg(feature = "memory")]
-use crate::strategy::AdmittedHit;
+use crate::strategy::AdmittedStep;
 use crate::strategy::{Ask, State};
 
 /// One hit: a policy applied to one client.
@@ -130,7 +130,7 @@ impl<'a> Hit<'a> {
     pub(crate) fn step_words(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
         match self.policy.account() {
             Some(account) => Some(match account.hit(words, now, self.cost) {
-                Ok(AdmittedHit { compact, words, .. }) => (account.full_verdict(&compact), words),
+                Ok(AdmittedStep { compact, words, .. }) => (account.full_verdict(&compact), words),
                 Err(compact) => (account.full_verdict(&compact), words),
             }),
             None => self.step_words_by_strategy(now, words),

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
 use crate::clock::Clock;
-use crate::strategy::{Account, AdmittedHit, CompactVerdict, State};
+use crate::strategy::{Account, AdmittedStep, CompactVerdict, State};
 pub(crate) use account_profile::AccountProfile;
 #[cfg(feature = "tower")]
 pub(crate) use batch::FEW;
@@ -225,7 +225,7 @@ impl InPlaceStep for AccountHit<'_> {
     fn apply(&self, now: u64, words: [u64; 2]) -> (CompactVerdict, Option<NewState>) {
         let Self { profile, cost, .. } = *self;
         match profile.account.hit(words, now, cost) {
-            Ok(AdmittedHit { compact, words, is_exhausted }) => {
+            Ok(AdmittedStep { compact, words, is_exhausted }) => {
                 let (code, rank) = profile.code_and_rank(compact.used(), is_exhausted);
                 (compact, Some(NewState { words, code, rank }))
             }

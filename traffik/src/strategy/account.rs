@@ -29,7 +29,7 @@ pub(crate) struct CompactVerdict {
 /// The outcome of a hit that passed, and the state to keep from now on.
 #[derive(Debug, Clone, Copy)]
 #[cfg(feature = "memory")]
-pub(crate) struct AdmittedHit {
+pub(crate) struct AdmittedStep {
     pub(crate) compact: CompactVerdict,
     pub(crate) words: [u64; 2],
     /// Whether nothing more can be taken.
@@ -87,7 +87,7 @@ impl Account {
 
     /// Makes a hit on an existing account; `Err` if it is refused, in which case nothing changes.
     #[inline(always)]
-    pub(crate) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Result<AdmittedHit, CompactVerdict> {
+    pub(crate) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Result<AdmittedStep, CompactVerdict> {
         match self {
             Self::Bucket(bucket) => bucket.hit(words, now, cost),
             Self::Window(window) => window.hit(words, now, cost),
@@ -151,7 +151,7 @@ mod tests {
                 };
                 prop_assert_eq!(account.full_verdict(compact), verdict, "{:?}", strategy);
                 prop_assert_eq!((hit.is_ok(), compact.is_admitted()), (verdict.admitted, verdict.admitted));
-                let Ok(AdmittedHit { words: after, is_exhausted, .. }) = hit else { continue };
+                let Ok(AdmittedStep { words: after, is_exhausted, .. }) = hit else { continue };
                 prop_assert_eq!(is_exhausted, verdict.remaining == 0, "{:?}", strategy);
                 if let Some(kept) = state.words() {
                     prop_assert_eq!(after, kept, "{:?}", strategy);

@@ -8,7 +8,7 @@
 //! of them: everything is an integer, and nothing ever drifts.
 
 #[cfg(feature = "memory")]
-use super::account::AdmittedHit;
+use super::account::AdmittedStep;
 use super::account::CompactVerdict;
 use super::divisor::Divisor;
 use super::{Ask, EXACT, Op, State, Verdict, skew};
@@ -205,12 +205,12 @@ impl BucketAccount {
         words: [u64; 2],
         asked_at: u64,
         cost: u64,
-    ) -> Result<AdmittedHit, CompactVerdict> {
+    ) -> Result<AdmittedStep, CompactVerdict> {
         let Level { now, ahead_of_clock, used } = self.level(Some(words), asked_at);
         let Some(used) = self.take(used, cost) else {
             return Err(CompactVerdict { used, ahead_of_clock, wait: self.wait(used, ahead_of_clock, cost) });
         };
-        Ok(AdmittedHit {
+        Ok(AdmittedStep {
             compact: CompactVerdict { used, ahead_of_clock, wait: 0 },
             words: [now, used],
             is_exhausted: self.total - used < self.unit.get(),

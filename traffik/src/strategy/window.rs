@@ -1,7 +1,7 @@
 //! [`Window`]: counting per calendar window, for every strategy that does so.
 
 #[cfg(feature = "memory")]
-use super::account::{AdmittedHit, CompactVerdict};
+use super::account::{AdmittedStep, CompactVerdict};
 use super::divisor::Divisor;
 use super::{Ask, Op, State, Verdict, skew};
 use crate::identity::{KindRef, Who};
@@ -139,14 +139,14 @@ impl WindowAccount {
     }
 
     #[inline(always)]
-    pub(super) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Result<AdmittedHit, CompactVerdict> {
+    pub(super) fn hit(&self, words: [u64; 2], now: u64, cost: u64) -> Result<AdmittedStep, CompactVerdict> {
         let Window { start, end, used } = self.window(Some(words), now);
         let (limit, ahead_of_clock) = (self.rate.limit(), end - now);
         let Some(sum) = used.checked_add(cost).filter(|sum| *sum <= limit) else {
             let wait = if cost > limit { Verdict::NEVER } else { ahead_of_clock };
             return Err(CompactVerdict { used, ahead_of_clock, wait });
         };
-        Ok(AdmittedHit {
+        Ok(AdmittedStep {
             compact: CompactVerdict { used: sum, ahead_of_clock, wait: 0 },
             words: [start, sum],
             is_exhausted: sum >= limit,
