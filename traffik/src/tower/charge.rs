@@ -1,9 +1,10 @@
 //! [`Charge`]: what a handler's throttles have charged for its request, which the handler can correct.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
-use axum_core::extract::FromRequestParts;
+use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
 
@@ -23,7 +24,8 @@ use crate::throttle::Throttle;
 /// [`settle`](Self::settle) settles the attributes' throttles, all to the same number. Where there are several,
 /// [`of`](Self::of) selects one of them, or one of a layer outside. A charge that is dropped unsettled follows each
 /// throttle's [`OnCancel`](crate::OnCancel), also when the client goes away. A charge can be moved into a streamed
-/// body and settled at its end.
+/// body and settled at its end. Where no throttle applies, `Charge` is rejected with `500`, and `Option<Charge>` is
+/// `None`.
 ///
 /// ```
 /// # use traffik::{Charge, throttle};
@@ -164,6 +166,15 @@ impl<S: Sync> FromRequestParts<S> for Charge {
         };
         charge.own.iter().for_each(|charge| charge.mark_held());
         Ok(charge)
+    }
+}
+
+/// `None` where no throttle applies, for code that runs in both places.
+impl<S: Sync> OptionalFromRequestParts<S> for Charge {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Infallible> {
+        Ok(<Self as FromRequestParts<S>>::from_request_parts(parts, state).await.ok())
     }
 }
 

@@ -1,8 +1,9 @@
 //! [`Outcome`]: what the throttles decided, for handlers that run either way.
 
+use std::convert::Infallible;
 use std::fmt;
 
-use axum_core::extract::FromRequestParts;
+use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
 
@@ -12,7 +13,8 @@ use crate::decision::Throttled;
 /// What the throttles decided, for handlers under `on_throttled = "continue"`: an extractor, and an extension of
 /// the request where there are no extractors.
 ///
-/// Throttles without that setting still refuse, and the handler then doesn't run.
+/// Throttles without that setting still refuse, and the handler then doesn't run. Where no throttle has the setting,
+/// `Outcome` is rejected with `500`, and `Option<Outcome>` is `None`.
 ///
 /// ```
 /// # use traffik::{Outcome, throttle};
@@ -50,6 +52,15 @@ impl<S: Sync> FromRequestParts<S> for Outcome {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, OutcomeRejection> {
         parts.extensions.get::<Self>().cloned().ok_or(OutcomeRejection)
+    }
+}
+
+/// `None` where no throttle sets `on_throttled = "continue"`, for code that runs in both places.
+impl<S: Sync> OptionalFromRequestParts<S> for Outcome {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Infallible> {
+        Ok(<Self as FromRequestParts<S>>::from_request_parts(parts, state).await.ok())
     }
 }
 

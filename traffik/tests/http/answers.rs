@@ -7,7 +7,9 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
-use traffik::{Error, Headers, Outcome, Parts, Throttle, ThrottleLayer, Throttled, Traffik, throttle};
+use traffik::{
+    Charge, Error, Headers, Outcome, Parts, Throttle, ThrottleLayer, Throttled, Traffik, throttle,
+};
 
 use crate::support::{Client, app, memory, throttle as build};
 
@@ -346,4 +348,23 @@ async fn refusals_and_errors_are_answers_of_handlers() {
 async fn an_outcome_without_a_throttle_is_the_programmers_mistake() {
     let app = Router::new().route("/", get(async |_: Outcome| ""));
     assert_eq!(Client::of(app).await.get("/").await.status, 500);
+}
+
+#[tokio::test]
+async fn an_outcome_and_a_charge_may_be_optional() {
+    async fn shared(outcome: Option<Outcome>, charge: Option<Charge>) -> String {
+        let throttled = outcome.map(|outcome| outcome.is_throttled());
+        format!("{throttled:?} {:?}", charge.map(|charge| charge.charged()))
+    }
+    #[throttle("answers:optional", rate = "1/min", on_throttled = "continue")]
+    async fn throttled(outcome: Option<Outcome>, charge: Option<Charge>) -> String {
+        shared(outcome, charge).await
+    }
+    let routes = Router::new().route("/throttled", get(throttled)).route("/free", get(shared));
+    let client = Client::of(routes.layer(app().build().layer())).await;
+    for (path, expected) in
+        [("/throttled", "Some(false) Some(1)"), ("/throttled", "Some(true) Some(0)"), ("/free", "None None")]
+    {
+        assert_eq!(client.get(path).await.body, expected, "{path}");
+    }
 }
