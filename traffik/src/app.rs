@@ -102,8 +102,8 @@ impl Traffik {
 
     /// Returns a `tower` layer that applies these defaults to every request that passes through it.
     ///
-    /// A mistake that makes [`install`] fail is only logged as an error here: with an invalid proxy network
-    /// no proxy is trusted, and invalid headers are left out.
+    /// A mistake that makes [`install`] fail is only logged as an error here: with an invalid proxy network or
+    /// IPv6 prefix, no proxy is trusted, and invalid headers are left out.
     #[cfg(feature = "tower")]
     #[must_use]
     pub fn layer(&self) -> crate::tower::TraffikLayer {
@@ -169,8 +169,8 @@ impl TraffikBuilder {
         self
     }
 
-    /// Sets the response to refused requests, unless a throttle overrides it. Headers are added as
-    /// described [there](crate::ThrottleBuilder::on_throttled).
+    /// Sets the response to refused requests, unless a throttle overrides it. Headers are added as for the
+    /// response of a [single throttle](crate::ThrottleBuilder::on_throttled).
     #[cfg(feature = "tower")]
     pub fn on_throttled<K>(mut self, answer: impl crate::response::IntoAnswer<K>) -> Self {
         self.0.on_throttled = Some(OnThrottled::Answer(answer.into_answer()));
@@ -190,8 +190,8 @@ static INSTALLED: OnceLock<Traffik> = OnceLock::new();
 ///
 /// # Errors
 /// Fails with a configuration error if defaults are already installed: two parts of a program that both
-/// believe they own them should find out about each other. Also fails if a proxy's network, or a header's
-/// name or value, is invalid.
+/// believe they own them should find out about each other. Also fails if a proxy's network, an IPv6 prefix,
+/// or a header's name or value is invalid.
 ///
 /// ```
 /// # #[cfg(feature = "redis")]

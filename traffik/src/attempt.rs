@@ -49,7 +49,7 @@ macro_rules! question {
             }
         }
 
-        #[doc = concat!("The future of [`", stringify!($name), "`]. Ready on first poll where nothing has to wait.")]
+        #[doc = concat!("The future of [`", stringify!($name), "`]. Ready on the first poll if nothing has to wait.")]
         #[must_use = "futures do nothing unless polled"]
         pub struct $future<'a>(OpState<'a>);
 

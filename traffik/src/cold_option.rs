@@ -3,9 +3,9 @@
 use std::mem::ManuallyDrop;
 
 /// A value that only few requests have. It is dropped out of line, so that its holder can be dropped
-/// inline: a handler's future consists of several such holders, and each call of a drop takes a tenth of
-/// the time of an exemption. It is also dropped by value: nobody takes the address of the holder, so that a
-/// hit's future can live entirely in registers.
+/// inline: a handler's future consists of several such holders, and each call to a drop function would take
+/// a tenth of the time that an exempt request takes. It is also dropped by value: nobody takes the address
+/// of the holder, so that a hit's future can live entirely in registers.
 #[derive(Debug)]
 pub(crate) struct ColdOption<T>(
     // Taken by the drop below, after which nothing reads it.

@@ -23,7 +23,7 @@ pub(crate) use write::{Report, write};
 
 /// The rate-limit headers that a response carries, and when it carries them.
 ///
-/// | header | holds |
+/// | header | content |
 /// |---|---|
 /// | `RateLimit-Policy` | `"uid";q=20;w=60`: 20 units per 60 seconds. For a bucket with its own burst, `q` is the burst and `w` the time in which it fills. `w` is only present if it is a whole number of seconds |
 /// | `RateLimit` | `"uid";r=7;t=31`: 7 units left, and 31 seconds until there is room for the refused request, or else until the account is full again |
@@ -104,13 +104,14 @@ impl Headers {
         Self::new(When::Always, false, true)
     }
 
-    /// Sends neither family, only the headers added [`with`](Headers::with) it.
+    /// Sends neither family, only the headers that are added by [`with`](Headers::with) and
+    /// [`with_value`](Headers::with_value).
     #[must_use]
     pub const fn custom() -> Self {
         Self::new(When::Always, false, false)
     }
 
-    /// Sends the headers only if the predicate holds, which is called after the throttle has decided.
+    /// Sends the headers only if the predicate returns `true`. It is called after the throttle has decided.
     #[must_use]
     pub fn when(mut self, predicate: impl Fn(&Parts, &Decision) -> bool + Send + Sync + 'static) -> Self {
         self.when = When::If(Arc::new(predicate));

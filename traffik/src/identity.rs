@@ -51,7 +51,7 @@ pub enum Priority {
     /// The default.
     #[default]
     Normal,
-    /// Ahead of the priorities below.
+    /// Ahead of `Low` and `Normal`.
     High,
     /// Refused last.
     Critical,

@@ -1,8 +1,8 @@
 //! Keys: how a store identifies a client.
 //!
 //! In memory, keys are hashed to 64 bits under a secret of this process. Nobody can choose two identities
-//! that share a counter; and among a million clients, chance makes two of them share one in one of 37
-//! million processes. Nothing is formatted or allocated.
+//! that share a counter. It can only happen by chance: with a million clients, in one of 37 million
+//! processes. Nothing is formatted or allocated.
 
 mod multilinear;
 
@@ -68,7 +68,7 @@ pub(crate) fn identity(who: &Who<'_>) -> u64 {
     client(who.kind)
 }
 
-/// Same as `identity`, if nothing but the kind of client matters.
+/// Same as `identity`, for a client without a tier and a priority, which are not part of the key.
 #[inline(always)]
 pub(crate) fn client(kind: KindRef<'_>) -> u64 {
     Keys::get().client(kind)

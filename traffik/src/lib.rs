@@ -96,6 +96,7 @@ mod attempt;
 mod backend;
 mod client_ip;
 mod clock;
+mod cold_option;
 mod decision;
 // The guide's examples use all of these features.
 #[cfg(all(
@@ -115,7 +116,6 @@ mod key;
 pub mod metrics;
 mod observe;
 // Only HTTP needs receipts and per-throttle decisions; the bare engine does not.
-mod cold_option;
 #[cfg_attr(not(feature = "tower"), allow(dead_code))]
 mod pipeline;
 mod policy;

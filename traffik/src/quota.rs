@@ -30,10 +30,10 @@ macro_rules! quota {
 
             /// Charges what is queued in one call, all or nothing.
             ///
-            /// If it succeeds, the queue is empty afterwards, so a second call charges nothing. A refusal
-            /// leaves the queue unchanged; a failure empties it, since its hits may have been charged. In a
-            /// nested context, the queue is added to that of the outer context instead, which decides in
-            /// the end, and `Exempt` is returned.
+            /// If it succeeds, only what is added afterwards is queued, so a second call charges nothing. A
+            /// refusal leaves the queue unchanged; a failure empties it, since its hits may have been
+            /// charged. In a nested context, the queue is added to that of the outer context instead, which
+            /// decides in the end, and [`Decision::Exempt`] is returned.
             ///
             /// # Errors
             /// Same as [`Throttle::hit`].

@@ -26,8 +26,8 @@ pub enum OnCancel {
     /// for free.
     #[default]
     Keep,
-    /// It is given back: at once in memory, and by a task on the runtime elsewhere. For work that stops
-    /// with the client.
+    /// It is given back: at once if it was charged in memory, otherwise by a task on the runtime. For work
+    /// that stops with the client.
     Refund,
 }
 
@@ -39,8 +39,8 @@ pub enum Settled {
     Nothing,
     /// Exactly what was used is charged.
     InFull,
-    /// What was used is charged, and the account now exceeds the limit that the reservation was made under:
-    /// the strategy allows debt, or the limit has risen since.
+    /// What was used is charged, and the account now exceeds the limit that the reservation was made under,
+    /// because the strategy allows debt, or because the limit has risen since.
     InDebt {
         /// Units above that limit.
         units: u64,

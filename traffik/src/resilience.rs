@@ -126,7 +126,7 @@ impl OnError {
     ///
     /// All tries together stay within the backend's deadline, so a call that timed out is not repeated. **A
     /// failed call may have been carried out: a repeated hit can be charged twice.** Nothing is repeated
-    /// without this setting, and refunds are never repeated.
+    /// without this setting, and refunds and settlements are never repeated.
     #[must_use]
     pub fn retry(times: u32) -> Self {
         Self::policy(FailurePolicy {

@@ -31,7 +31,7 @@ impl<T: Send + 'static> Future for RunToCompletion<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        // Polled again after its end, it never wakes, as is allowed for futures.
+        // Polled again after completion, it stays pending, as a future may.
         let Some(work) = &mut self.work else { return Poll::Pending };
         let outcome = std::task::ready!(work.as_mut().poll(context));
         self.work = None;

@@ -116,7 +116,8 @@ pub trait Strategy: fmt::Debug + Send + Sync + 'static {
         format!("{}~{}", self.name(), rate.period_micros())
     }
 
-    /// Takes one step. It may change the state only if the [`Op`] does, and never when it refuses.
+    /// Takes one step. It may change the state only for an operation that [changes](Op::changes) it, and never
+    /// when it refuses.
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict;
 
     /// Returns whether a refused cost stays refused until time has passed or units are given back, which a

@@ -195,7 +195,10 @@ impl Throttle {
         Check::new(self, subject.into_subject())
     }
 
-    /// Returns the state of the subject's account, or `None` if the subject is exempt.
+    /// Returns the state of the subject's account.
+    ///
+    /// Returns `None` if nothing is counted: the subject is exempt, the rate is unlimited, the throttle is
+    /// disabled or skipped by a rule, or the backend failed under `on_error = "allow"`.
     ///
     /// # Errors
     /// Same as [`hit`](Throttle::hit).

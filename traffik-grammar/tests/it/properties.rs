@@ -82,7 +82,7 @@ proptest! {
     #![proptest_config(ProptestConfig {
         cases: 4096,
         failure_persistence: None,
-        // The same cases on every run; another seed is a look elsewhere.
+        // The seed is fixed, so that every run tries the same cases. Change it to try others.
         rng_seed: RngSeed::Fixed(0x7261_6666_696b),
         ..ProptestConfig::default()
     })]

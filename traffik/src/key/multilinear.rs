@@ -214,7 +214,7 @@ mod tests {
         }
     }
 
-    /// Consecutive clients crowd nowhere, whatever the function and whatever their distance.
+    /// Consecutive clients are spread over all buckets, whatever the function and the distance between them.
     #[test]
     fn messages_in_a_row_are_spread() {
         const BUCKETS: usize = 1024;

@@ -191,8 +191,8 @@ impl<'a> Queue<'a> {
         (queued, std::mem::take(&mut state.held), held_cost)
     }
 
-    /// Charges what is queued. It leaves the queue first, so that two concurrent calls don't charge
-    /// anything twice, and returns if it is refused. After a failure it may have been charged.
+    /// Charges what is queued. It is taken out of the queue first, so that two concurrent calls don't charge
+    /// anything twice, and put back if it is refused. After a failure it may have been charged.
     async fn charge(&self) -> Result<(Decision, Reservation, u64), Error> {
         let taken = std::mem::take(&mut self.state().queued);
         let outcome = self.decide(Op::Hit, &taken).await;

@@ -36,7 +36,8 @@ impl Default for Adaptive {
 const FULL: u64 = 100;
 
 impl Adaptive {
-    /// Above 80 % load the limit halves, but never below 10 %; each quieter window gives 10 % back.
+    /// Creates the strategy with its defaults: above 80 % load the limit halves, but never below 10 %; each
+    /// quieter window gives 10 % back.
     #[must_use]
     pub const fn new() -> Self {
         Self { threshold: 80, reduction: 50, recovery: 10, floor: 10 }
@@ -63,7 +64,7 @@ impl Adaptive {
         self
     }
 
-    /// Sets the limit below which it never shrinks: 1 to 100 percent of the full limit.
+    /// Sets the lowest value that the limit shrinks to: 1 to 100 percent of the full limit.
     #[must_use]
     pub const fn floor(mut self, percent: u64) -> Self {
         self.floor = percent;

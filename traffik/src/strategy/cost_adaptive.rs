@@ -37,7 +37,8 @@ const LONGEST: usize = 64;
 const PERCENT: u64 = 100;
 
 impl CostAdaptive {
-    /// A mean over 10 hits; a cost of 1 is normal; the refill never drops below 10 %.
+    /// Creates the strategy with its defaults: a mean over 10 hits, a normal cost of 1, and a refill that never
+    /// drops below 10 %.
     #[must_use]
     pub const fn new() -> Self {
         Self { last: 10, normal: 1, floor: 10 }
@@ -57,7 +58,7 @@ impl CostAdaptive {
         self
     }
 
-    /// Sets the refill below which it never slows down: 1 to 100 percent.
+    /// Sets the slowest refill: 1 to 100 percent of the rate.
     #[must_use]
     pub const fn floor(mut self, percent: u64) -> Self {
         self.floor = percent;

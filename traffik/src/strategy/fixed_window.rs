@@ -9,7 +9,7 @@ use crate::rate::Rate;
 ///
 /// **When:** quotas that people understand ("1000 per hour"), and as a default. **When not:** twice the
 /// limit around the edge of a window would hurt; use [`Gcra`](super::Gcra) or
-/// [`TokenBucket`](super::TokenBucket) there.
+/// [`TokenBucket`](super::TokenBucket) instead.
 ///
 /// A changed limit keeps what was used; a changed period starts afresh.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct FixedWindow {
 }
 
 impl FixedWindow {
-    /// Windows start at multiples of the period since the Unix epoch.
+    /// Creates the strategy. Windows start at multiples of the period since the Unix epoch.
     #[must_use]
     pub const fn new() -> Self {
         Self { staggered: false }

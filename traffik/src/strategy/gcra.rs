@@ -25,7 +25,7 @@ impl Default for Gcra {
 }
 
 impl Gcra {
-    /// A burst of 1: strictly one unit per `P / L`.
+    /// Creates the strategy with a burst of 1: strictly one unit per `P / L`.
     #[must_use]
     pub const fn new() -> Self {
         Self { burst: 1 }

@@ -51,15 +51,15 @@ const fn rank(priority: Priority) -> usize {
 }
 
 impl PriorityReserve {
-    /// 50 % for low hits, 30 % more for normal ones, 15 % more for high ones, and the rest only for
-    /// critical ones.
+    /// Creates the strategy with its default shares: 50 % for low hits, 30 % more for normal ones, 15 % more
+    /// for high ones, and the rest only for critical ones.
     #[must_use]
     pub const fn new() -> Self {
         Self { shares: [50, 30, 15, 0] }
     }
 
-    /// Sets the share of a priority, in percent of the limit. The shares add up to at most 100; the rest is
-    /// for critical hits.
+    /// Sets the share of a priority, in percent of the limit. The shares must not add up to more than 100; the
+    /// rest is for critical hits.
     #[must_use]
     pub const fn share(mut self, priority: Priority, percent: u64) -> Self {
         self.shares[rank(priority)] = percent;

@@ -31,7 +31,7 @@ impl Default for Rollover {
 }
 
 impl Rollover {
-    /// Carries over half of what was left unused, without a cap.
+    /// Creates the strategy with its defaults: half of what was left unused is carried over, without a cap.
     #[must_use]
     pub const fn new() -> Self {
         Self { percent: 50, cap: None }

@@ -23,7 +23,7 @@ use crate::rate::Rate;
 pub struct SlidingWindow;
 
 impl SlidingWindow {
-    /// Windows start at multiples of the period since the Unix epoch.
+    /// Creates the strategy. Windows start at multiples of the period since the Unix epoch.
     #[must_use]
     pub const fn new() -> Self {
         Self

@@ -9,7 +9,7 @@ use crate::rate::Rate;
 /// State, 16 bytes a client: the window's start and what was used in it. Round trips: 0 in memory, 2 on Redis.
 ///
 /// **When:** one throttle serves several subscriptions. **When not:** tiers differ in more than the limit;
-/// use a throttle for each then.
+/// use a throttle for each of them instead.
 ///
 /// A client that changes its tier keeps what it used. A changed limit or multiplier keeps it as well; a
 /// changed period starts afresh.
@@ -38,7 +38,7 @@ impl Default for Tiered {
 }
 
 impl Tiered {
-    /// Without any tiers: every client gets the limit as it is.
+    /// Creates the strategy without any tiers: every client gets the limit as it is.
     #[must_use]
     pub const fn new() -> Self {
         Self { others: 1, tiers: Vec::new() }

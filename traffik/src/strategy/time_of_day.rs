@@ -43,7 +43,7 @@ pub struct TimeOfDay {
 }
 
 impl TimeOfDay {
-    /// The plain limit at every hour, in UTC.
+    /// Creates the strategy without any ranges: the rate's limit at every hour, in UTC.
     #[must_use]
     pub const fn new() -> Self {
         Self { ranges: Vec::new(), offset: 0 }

@@ -52,7 +52,7 @@ impl Window {
                 _ if ask.cost > limit => (false, Verdict::NEVER),
                 _ => (false, reset),
             },
-            // A window that has passed took its charges with it.
+            // The charges of a window that has passed ended with it.
             Op::Refund { at } => {
                 if at.is_none_or(|at| at >= self.start) {
                     after = self.used.saturating_sub(ask.cost);

@@ -1,4 +1,4 @@
-//! A clock that steps back gains nobody anything, and the waits reported in the meantime are correct.
+//! Nobody gains from a clock that steps back, and the waits reported in the meantime are correct.
 
 use proptest::prelude::{any, prop_assert};
 
