@@ -24,8 +24,8 @@
 //!   may be empty, so that `/users/{id}/posts` serves `/users//posts`. A pattern can't know which kind of
 //!   service it protects, so there are two methods: [`PathPattern::may_match`] tells whether any reading
 //!   matches, for rules that count requests, and [`PathPattern::must_match`] tells whether all readings match,
-//!   for rules that exempt requests. The latter also requires a match with escapes taken literally, since a
-//!   router may take them so.
+//!   for rules that exempt requests. The latter also rejects a segment with escapes unless the pattern's own
+//!   segment has some, since a router may take escapes literally.
 //!
 //! `.` and `..` are ordinary segments. axum doesn't resolve them, and neither does this module:
 //! `/api/../admin` is below `/api`. A service that resolves them itself should do so before the throttle sees
@@ -352,7 +352,7 @@ fn same(literal: &[u8], _: bool, segment: &str) -> bool {
     segment.len() >= literal.len() && Bytes::of(segment).eq(literal.iter().copied())
 }
 
-/// Compares like [`same`], but rejects escapes unless the pattern has some itself.
+/// Compares like [`same`], but rejects a segment with escapes unless the literal was written with some.
 fn same_as_written(literal: &[u8], escaped: bool, segment: &str) -> bool {
     same(literal, escaped, segment) && (escaped || !segment.contains('%'))
 }

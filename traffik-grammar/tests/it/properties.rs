@@ -35,7 +35,7 @@ fn readings(path: &str) -> [Vec<&str>; 3] {
 }
 
 /// Defines a match by trying every way to spread `**`. Returns whether some reading matches, and whether all of them do
-/// with escapes taken literally.
+/// without escapes that the pattern lacks.
 fn reference(pattern: &str, path: &str) -> (bool, bool) {
     fn decode(segment: &str) -> Vec<u8> {
         let bytes = segment.as_bytes();
