@@ -12,8 +12,8 @@ use crate::rate::Rate;
 /// State, 16 bytes a client: the factor, the units used and whether they were too many, in two words. Round
 /// trips: 0 in memory, 2 on Redis.
 ///
-/// **When:** clients that keep hammering at their limit should be slowed until they calm down. **When
-/// not:** to react to the load of the *server*: this strategy sees only the client's own hits.
+/// **When:** clients that keep hammering at their limit should be slowed until they calm down.
+/// **When not:** to react to the load of the *server*: this strategy sees only the client's own hits.
 ///
 /// A changed limit or knob keeps the factor and the units used; a window is judged by the limit and knobs
 /// under which it was last used. A changed period starts afresh. A refund only counts in the current

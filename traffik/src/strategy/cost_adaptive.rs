@@ -11,8 +11,8 @@ use crate::rate::Rate;
 /// State, 16 + 8 · `n` bytes a client: an instant, a balance, and the last `n` costs. Round trips: 0 in memory, 2
 /// on Redis.
 ///
-/// **When:** few clients send the expensive requests, and should feel it beyond the cost itself. **When
-/// not:** a fair price is enough; costs with [`TokenBucket`](super::TokenBucket) provide that.
+/// **When:** few clients send the expensive requests, and should feel it beyond the cost itself.
+/// **When not:** a fair price is enough; costs with [`TokenBucket`](super::TokenBucket) provide that.
 ///
 /// A changed rate starts afresh. A refund gives back its tokens in proportion to the time that is left
 /// until the charge would have been refilled anyway; the mean keeps the cost that was requested. What a

@@ -9,10 +9,10 @@ use crate::rate::Rate;
 /// State, 16 bytes a client: one instant and one level, as an exact fraction. Round trips: 0 in memory, 1
 /// on Redis. Source: Turner, "New directions in communications" (1986).
 ///
-/// **When:** the load on something behind you must be even on average, whatever the clients do. **When
-/// not:** you need a burst other than the limit; [`TokenBucket`](super::TokenBucket) is the same rule seen
-/// from the other side, with that knob. [`LeakyQueue`](super::LeakyQueue) counts whole requests rather than
-/// a level.
+/// **When:** the load on something behind you must be even on average, whatever the clients do.
+/// **When not:** you need a burst other than the limit; [`TokenBucket`](super::TokenBucket) is the same
+/// rule seen from the other side, with that knob. [`LeakyQueue`](super::LeakyQueue) counts whole
+/// requests rather than a level.
 ///
 /// A changed rate starts afresh.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
