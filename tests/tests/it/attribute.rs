@@ -97,6 +97,14 @@ async fn quota() -> &'static str {
 })]
 async fn quota_fn() {}
 
+async fn of_the_request(req: &Parts) -> Option<SharedBackend> {
+    tokio::task::yield_now().await;
+    req.extensions.get::<SharedBackend>().cloned()
+}
+
+#[throttle("redis:quota:async", rate = "2/36500 days", dynamic_backend = of_the_request)]
+async fn quota_async() {}
+
 #[tokio::test]
 async fn three_tenants_behind_one_throttle() {
     let server = RedisServer::start();
@@ -114,16 +122,19 @@ async fn three_tenants_behind_one_throttle() {
             "free" => Some(free.clone()),
             _ => None,
         });
-    let routes = Router::new().route("/quota", get(quota)).route("/fn", get(quota_fn));
+    let routes = Router::new()
+        .route("/quota", get(quota))
+        .route("/fn", get(quota_fn))
+        .route("/async", get(quota_async));
     let app = Served::start(routes.layer(tenants)).await;
-    for path in ["/quota", "/fn"] {
+    for path in ["/quota", "/fn", "/async"] {
         for tenant in ["enterprise", "premium", "free"] {
             assert_eq!(app.statuses(path, tenant, 3).await, [200, 200, 429], "{path} {tenant}");
         }
         assert_eq!(app.statuses(path, "nobody", 1).await, [500], "no context: a configuration error");
     }
-    assert_eq!(server.keys().len(), 4);
-    assert_eq!(memory.len(), 2);
+    assert_eq!(server.keys().len(), 6);
+    assert_eq!(memory.len(), 3);
 }
 
 #[tokio::test]
