@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-/// The largest integer of a structured field (RFC 9651 §3.3.1).
-pub(super) const MOST: u64 = 999_999_999_999_999;
+use super::number::{MOST, ready};
 
 /// Encodes a policy's name for use between quotes: quotes and backslashes are escaped, and characters that
 /// a string cannot hold are percent-encoded. So is `%`, so that no two names become the same.
@@ -68,7 +67,7 @@ impl Text {
     }
 
     pub(super) fn number(&mut self, number: u64) {
-        if let Some(digits) = super::number::ready(number) {
+        if let Some(digits) = ready(number) {
             return self.push(digits);
         }
         let mut digits = [0; 15];

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::member::MOST;
+/// The largest integer of a structured field (RFC 9651 §3.3.1).
+pub(super) const MOST: u64 = 999_999_999_999_999;
 
 /// Numbers below this are precomputed with four digits each: limits are seldom larger, and a response
 /// carries several numbers.
