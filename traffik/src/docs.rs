@@ -11,7 +11,7 @@
 //!
 //! | in depth | |
 //! |---|---|
-//! | [strategies] | how hits are counted, with pictures |
+//! | [strategies] | how hits are counted, with diagrams |
 //! | [identifiers and proxies](identifiers) | which client a request is charged to |
 //! | [layers and rules](layers_and_rules) | limits for whole routers, and for some requests |
 //! | [headers and responses](answers) | what clients are told |
@@ -35,7 +35,7 @@
 //!
 //! This module contains only text, and exists only in the documentation.
 
-/// Declares the chapters, each with the files and pictures that follow it on its page.
+/// Declares the chapters, each with the files and diagrams that follow it on its page.
 macro_rules! chapters {
     ($($name:ident $(+ $more:literal)* $(, $picture:literal as $title:literal)*;)*) => {$(
         #[doc = include_str!(concat!("docs/", stringify!($name), ".md"))]
