@@ -25,7 +25,7 @@ cargo xtask <task>
   bench   this library and its peers on the same work, in one table of ratios
   package pack the published crates, and build a program from the packed files alone
   msrv    build the library with the oldest compiler that it is promised for (installed by rustup)
-  plots   draw the guide's pictures from the strategies themselves
+  plots   draw the guide's diagrams from the strategies themselves
   setup   only install what the tests and the checks need
 ";
 

@@ -1,4 +1,4 @@
-//! Draws the guide's pictures from the decisions of each strategy on the same bursty trace.
+//! Draws the guide's diagrams from the decisions of each strategy on the same bursty trace.
 
 mod svg;
 mod trace;
@@ -50,7 +50,7 @@ fn folder() -> PathBuf {
     root().join("traffik/src/docs/plots")
 }
 
-/// Draws all pictures and writes them to files.
+/// Draws all diagrams and writes them to files.
 pub(crate) fn write() -> Done {
     fs::create_dir_all(folder()).map_err(|error| error.to_string())?;
     for (name, picture) in all()? {
