@@ -20,7 +20,7 @@ use crate::table::Table;
 /// The middle of an hourly window.
 const NOW: u64 = 1_700_000_000_000_000 / HOUR * HOUR + HOUR / 2;
 const HOUR: u64 = 3_600_000_000;
-/// The origin of the table's clock, some time before `NOW`.
+/// The table's epoch, some time before `NOW`.
 const EPOCH: u64 = NOW - 1_000 * HOUR;
 
 /// Explores every interleaving that can make a difference, and prints how many there were.
@@ -104,7 +104,7 @@ unsafe impl Sync for Locked {}
 impl Locked {
     /// Increments the number and releases the lock. The caller must hold the lock.
     fn add(&self) {
-        // SAFETY: the lock is held.
+        // SAFETY: the caller holds the lock, so nothing else accesses the number.
         unsafe { *self.number.get() += 1 };
         self.lock.unlock();
     }
@@ -128,7 +128,7 @@ fn the_lock_keeps_others_out() {
         shared.add();
         one.join().expect("a thread that does not panic");
         assert!(shared.lock.try_lock());
-        // SAFETY: the lock is held.
+        // SAFETY: the lock was just acquired, so nothing else accesses the number.
         assert_eq!(unsafe { *shared.number.get() }, 2 + u64::from(tried));
     });
 }

@@ -10,7 +10,7 @@ pub(super) use std::sync::atomic::AtomicU32 as Word;
 
 pub(super) fn pause() {}
 
-/// One attempt before yielding is enough.
+/// One try before yielding is enough.
 pub(super) const ATTEMPTS: u32 = 1;
 
 /// Runs a test of one of the table's components.
@@ -28,8 +28,8 @@ pub(super) struct Lock {
     mutex: LoomMutex<()>,
 }
 
-// SAFETY: `held` is accessed only by the thread that holds `mutex`. Loom's threads are fibers of a single
-// thread, so a guard may be dropped by any of them.
+// SAFETY: `held` is accessed only by the thread that holds `mutex`, or through exclusive access to the lock. Loom's
+// threads are fibers of a single thread, so a guard may be dropped by any of them.
 unsafe impl Send for Lock {}
 // SAFETY: as above.
 unsafe impl Sync for Lock {}
@@ -49,16 +49,17 @@ impl Lock {
     }
 
     fn keep<'a>(&'a self, guard: MutexGuard<'a, ()>) {
-        // SAFETY: the mutex is held. The guard is dropped by `unlock`, or else with `held`, which is declared
-        // before the mutex: never later than what it borrows.
+        // SAFETY: the mutex is held, so nothing else accesses `held`. Only the guard's lifetime changes. The guard is
+        // dropped by `unlock`, or else with `held`, which is declared before the mutex: never later than what it
+        // borrows. And no lock is moved while it is held, because the bucket's guard borrows the bucket that it is in.
         unsafe {
             *self.held.get() = Some(std::mem::transmute::<MutexGuard<'a, ()>, MutexGuard<'static, ()>>(guard))
         }
     }
 
     pub(super) fn unlock(&self) {
-        // SAFETY: the caller holds the mutex. The guard is moved out before it is dropped, because another
-        // thread may acquire the lock as soon as it is.
+        // SAFETY: the caller holds the mutex, so nothing else accesses `held`. The guard is moved out before it is
+        // dropped, because another thread may acquire the lock as soon as it is.
         let guard = unsafe { (*self.held.get()).take() };
         drop(guard);
     }

@@ -25,8 +25,8 @@ pub(super) struct Bucket {
     states: UnsafeCell<[PackedState; WAYS]>,
 }
 
-// SAFETY: `overflow` and `states` are accessed only through `Guard`, which holds `lock`, and what they own (boxed
-// states) is `Send`. The other fields are atomics.
+// SAFETY: `overflow` and `states` are accessed only through a `Guard`, which holds `lock`, and what they own (boxed
+// states) is `Send`. The other fields consist of atomics.
 unsafe impl Sync for Bucket {}
 
 /// What all buckets of a table share.
@@ -67,7 +67,7 @@ pub(super) fn code_until(expiry: u64, [instant, amount]: [u64; 2]) -> u8 {
     if PackedState::fits(0, amount) && kept < LONGEST { encode(kept) } else { 0 }
 }
 
-/// A bucket's keys: six side by side, and the rest in nodes behind.
+/// A bucket's keys: six side by side, and the rest in nodes behind. Made by [`Guard::keys`] alone.
 struct Keys<'a> {
     fingerprints: &'a [Fingerprint; WAYS],
     states: &'a mut [PackedState; WAYS],
@@ -84,7 +84,8 @@ impl<'a> Keys<'a> {
             packed,
             common,
         });
-        // SAFETY: the bucket's lock is held for as long as `'a`, and nothing else accesses its nodes.
+        // SAFETY: `'a` is a mutable borrow of the bucket's guard. So the lock is held for as long, and there is no
+        // other reference to any of the nodes.
         let overflow = unsafe { chain(*overflow, &common.nodes) };
         here.chain(overflow.map(|node| Slot {
             fingerprint: &node.fingerprint,
@@ -98,7 +99,8 @@ impl<'a> Keys<'a> {
 /// memory, even on the inlined path that does not call this.
 ///
 /// # Safety
-/// The caller holds the bucket's lock for as long as `'a`, and no reference to any of its states or nodes.
+/// For as long as `'a`, the caller holds the bucket's lock, and no other reference to its `overflow`, its states or its
+/// nodes.
 #[inline(never)]
 #[allow(clippy::mut_from_ref, reason = "the bucket's lock is what states and nodes are borrowed by")]
 unsafe fn find<'a>(
@@ -106,11 +108,12 @@ unsafe fn find<'a>(
     nodes: &'a Nodes,
     tag: u64,
 ) -> Option<(&'a Fingerprint, &'a mut PackedState)> {
-    // SAFETY: the caller promises to hold the lock, and no reference to any of the states; `overflow` is only copied.
+    // SAFETY: the caller promises to hold the lock, and no other reference to the states or to `overflow`, which is
+    // only copied.
     let (states, overflow) = unsafe { (&mut *bucket.states.get(), *bucket.overflow.get()) };
     let mut here = bucket.fingerprints.iter().zip(states);
     here.find(|(fingerprint, _)| fingerprint.matches(tag)).or_else(|| {
-        // SAFETY: the caller promises to hold the lock, and no reference to any of the nodes.
+        // SAFETY: the caller promises to hold the lock, and no other reference to any of the nodes.
         let mut overflow = unsafe { chain(overflow, nodes) };
         let Node { fingerprint, packed, .. } = overflow.find(|node| node.fingerprint.matches(tag))?;
         Some((&*fingerprint, packed))
@@ -120,11 +123,11 @@ unsafe fn find<'a>(
 /// Iterates over a node and all nodes chained behind it.
 ///
 /// # Safety
-/// The caller holds their bucket's lock for as long as the nodes are borrowed, and no reference to any of them.
+/// For as long as the nodes are borrowed, the caller holds their bucket's lock, and no other reference to any of them.
 unsafe fn chain(mut link: NodeLink, nodes: &Nodes) -> impl Iterator<Item = &mut Node> {
     std::iter::from_fn(move || {
-        // SAFETY: the caller promises to hold the lock and no other reference to the node, and each node is visited
-        // once.
+        // SAFETY: the caller promises to hold the lock, and no other reference to the node. No item returned earlier
+        // refers to it either: a chain has no cycles, so each node is visited once.
         let node = unsafe { nodes.get(link) }?;
         link = node.next;
         Some(node)
@@ -161,7 +164,8 @@ impl Bucket {
         {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             let bucket = std::ptr::from_ref(self).cast::<i8>();
-            // SAFETY: a prefetch reads nothing and cannot fault; both addresses are inside `self`.
+            // SAFETY: every processor of this architecture has the instruction, which is only a hint and cannot fault.
+            // Both addresses are inside `self`, which has 128 bytes.
             unsafe {
                 _mm_prefetch::<_MM_HINT_T0>(bucket);
                 _mm_prefetch::<_MM_HINT_T0>(bucket.add(64));
@@ -195,8 +199,8 @@ impl Guard<'_> {
     #[inline]
     fn keys(&mut self) -> Keys<'_> {
         let Self(bucket, common) = self;
-        // SAFETY: the lock is held for as long as `self` lives, and `&mut self` makes these the only references
-        // derived from it.
+        // SAFETY: the lock is held for as long as `self` lives. Every reference to what it guards borrows `self`, so
+        // that the mutable borrow makes these the only ones.
         let (states, overflow) = unsafe { (&mut *bucket.states.get(), &mut *bucket.overflow.get()) };
         Keys { fingerprints: &bucket.fingerprints, states, overflow, common }
     }
@@ -216,8 +220,8 @@ impl Guard<'_> {
     #[inline(always)]
     pub(super) fn find(&mut self, tag: u64) -> Option<Slot<'_>> {
         let Self(bucket, common) = *self;
-        // SAFETY: the lock is held for as long as `self` lives, and `&mut self` makes these the only references
-        // derived from it.
+        // SAFETY: the lock is held for as long as `self` lives. Every reference to what it guards, nodes included,
+        // borrows `self`, so that the mutable borrow makes these the only ones.
         let (fingerprint, packed) = unsafe { find(bucket, &common.nodes, tag) }?;
         Some(Slot { fingerprint, packed, common })
     }
@@ -244,7 +248,8 @@ impl Guard<'_> {
     /// Frees empty nodes.
     fn prune(&mut self) {
         let Keys { overflow: mut link, common: Common { nodes, .. }, .. } = self.keys();
-        // SAFETY: the bucket's lock is held, and each node of its chain is visited once.
+        // SAFETY: the lock is held for as long as `self` lives, and its mutable borrow leaves no other reference to the
+        // nodes. Each is visited once, and is not used any more when it has been given back.
         while let Some(node) = unsafe { nodes.get(*link) } {
             if node.fingerprint.is_free() {
                 let empty = std::mem::replace(link, node.next);
@@ -276,7 +281,8 @@ impl Guard<'_> {
         }
         let Keys { overflow, common: Common { nodes, .. }, .. } = self.keys();
         let link = nodes.take();
-        // SAFETY: the node was just taken, and is in no chain yet.
+        // SAFETY: the node was just taken, and is put into a chain only after the last use of the reference, so nothing
+        // else knows it.
         let Some(node) = (unsafe { nodes.get(link) }) else { return false };
         node.fingerprint.set(entry.tag, entry.code);
         (node.packed, node.next) = (entry.packed, *overflow);

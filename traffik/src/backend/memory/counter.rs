@@ -19,7 +19,7 @@ impl ProcessorCounter {
         use std::arch::x86_64::__cpuid;
         const POWER_MANAGEMENT: u32 = 0x8000_0007;
         const INVARIANT: u32 = 1 << 8;
-        // SAFETY: every processor of this architecture has the instruction, and the leaf is queried
+        // SAFETY: every processor of this architecture has the instruction, and the second leaf is queried
         // only if it exists. (Newer compilers know that, and call it safe.)
         #[allow(unused_unsafe)]
         let invariant = unsafe {

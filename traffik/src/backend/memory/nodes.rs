@@ -15,7 +15,7 @@ pub(super) type NodeLink = u32;
 
 /// Nodes in the first segment. Each later one has as many as all before it, plus this number.
 const FIRST: u32 = 64;
-/// As many segments as a number can tell apart.
+/// As many segments as nodes' numbers can reach.
 const SEGMENTS: usize = (NodeLink::BITS - FIRST.ilog2()) as usize;
 
 /// A node for one more key.
@@ -29,10 +29,10 @@ pub(super) struct Node {
 /// A run of nodes.
 struct Segment(Box<[UnsafeCell<Node>]>);
 
-// SAFETY: a node is accessed only through `Nodes::get`, whose caller promises to hold the only reference to it, and
-// what nodes own (boxed states) is `Send`.
+// SAFETY: a node is accessed only through `Nodes::get`, whose caller promises to have exclusive access to it, and what
+// nodes own (boxed states) is `Send`.
 unsafe impl Sync for Segment {}
-// SAFETY: nodes own boxed states, which are `Send`.
+// SAFETY: what nodes own (boxed states) is `Send`, and nodes refer to nothing else.
 unsafe impl Send for Segment {}
 
 pub(super) struct Nodes {
@@ -67,8 +67,9 @@ impl Nodes {
     /// Returns the node of a link, or `None` for 0.
     ///
     /// # Safety
-    /// The caller holds the lock of the bucket in whose chain the node is, or has just taken the node and
-    /// not yet put it into a chain; and holds no other reference to it.
+    /// For as long as the reference lives, the caller holds the lock of the bucket in whose chain the node is. If the
+    /// node is in no bucket's chain, the caller holds the lock on free nodes instead, or is the only one to know the
+    /// node, which it has taken. In any case it holds no other reference to the node.
     #[inline]
     #[allow(clippy::mut_from_ref)]
     pub(super) unsafe fn get(&self, link: NodeLink) -> Option<&mut Node> {
@@ -77,7 +78,8 @@ impl Nodes {
         }
         let (segment, at) = place(link);
         let node = self.segments.get(segment)?.get()?.0.get(at)?;
-        // SAFETY: the caller promises exclusive access to the node, and holds no other reference to it.
+        // SAFETY: the caller promises exclusive access to the node for as long as the reference lives, and that it
+        // holds no other. The node itself stays where it is: segments are never moved or freed.
         Some(unsafe { &mut *node.get() })
     }
 
@@ -85,7 +87,8 @@ impl Nodes {
     pub(super) fn take(&self) -> NodeLink {
         let mut free = self.free.lock();
         let link = free.first;
-        // SAFETY: a free node is in no bucket's chain, and the lock on free nodes is held.
+        // SAFETY: a free node is in no bucket's chain, the lock on free nodes is held for longer than the reference
+        // lives, and there is no other.
         if let Some(node) = unsafe { self.get(link) } {
             free.first = std::mem::take(&mut node.next);
             return link;
@@ -102,10 +105,11 @@ impl Nodes {
         link
     }
 
-    /// Returns a node that was taken out of its chain.
+    /// Gives back a node that was removed from its chain. The caller must not use a reference to it any more.
     pub(super) fn give(&self, link: NodeLink) {
         let mut free = self.free.lock();
-        // SAFETY: the node is in no chain any more, and the lock on free nodes is held.
+        // SAFETY: the node is in no chain any more, the lock on free nodes is held for longer than the reference lives,
+        // and the caller holds no other.
         if let Some(node) = unsafe { self.get(link) } {
             *node = Node { next: free.first, ..Node::default() };
             free.first = link;
@@ -136,7 +140,7 @@ mod tests {
             let nodes = Nodes::new();
             let links: Vec<_> = (0..70).map(|_| nodes.take()).collect();
             assert_eq!(links, (1..=70).collect::<Vec<_>>());
-            // SAFETY: nothing else knows these nodes.
+            // SAFETY: the node has been taken, is in no chain, and nothing else knows it.
             unsafe { nodes.get(70).unwrap().fingerprint.set(7, 1) };
             nodes.give(70);
             nodes.give(3);

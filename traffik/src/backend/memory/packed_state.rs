@@ -20,8 +20,8 @@ const RANK: u32 = 7 << HIGH;
 /// Flags that the first word is a pointer.
 const BOXED: u32 = 1 << 31;
 
-/// The eviction rank of a key that was refused the last time, which is evicted last. A key that has merely used up its
-/// limit is a step below, because anyone can make up fresh keys and get them there with one request each.
+/// The eviction rank of a key whose last request was refused: such keys are evicted last. A key that has merely used up
+/// its limit is a step below, because anyone can make up fresh keys and get them there with one request each.
 pub(super) const REFUSED: u8 = 7;
 
 /// A state with its key's eviction rank; owns the box, if there is one.
@@ -44,7 +44,7 @@ impl PackedState {
         instant >> INSTANT | amount >> AMOUNT == 0
     }
 
-    /// Creates one from an instant and an amount that fit.
+    /// Creates one from an instant and an amount that [fit](Self::fits): a larger amount would reach the flag.
     #[inline(always)]
     pub(super) fn new(instant: u64, amount: u64, rank: u8) -> Self {
         Self(instant | amount << INSTANT, (amount >> LOW) as u32 | u32::from(rank) << HIGH & RANK)
@@ -68,7 +68,7 @@ impl PackedState {
         Some([first & ((1 << INSTANT) - 1), first >> INSTANT | high << LOW])
     }
 
-    /// Replaces a state that is not boxed, without the check that dropping it would make.
+    /// Replaces a state that is not boxed, without the check that dropping it would make. A box would be leaked.
     #[inline(always)]
     pub(super) fn replace(&mut self, other: Self) {
         std::mem::forget(std::mem::replace(self, other));
@@ -76,15 +76,16 @@ impl PackedState {
 
     /// Returns the boxed state, if it is boxed.
     pub(super) fn boxed_mut(&mut self) -> Option<&mut BoxedState> {
-        // SAFETY: see `pointer`; the reference lives no longer than the mutable borrow of the packed state, which owns
-        // the box.
+        // SAFETY: see `pointer`. Only this packed state owns the box, and the reference lives no longer than the
+        // mutable borrow of the packed state.
         self.pointer().map(|boxed| unsafe { &mut *boxed })
     }
 
     /// Returns a pointer to the boxed state.
     fn pointer(&self) -> Option<*mut BoxedState> {
         // `BOXED` is set only by `boxed`, together with a pointer from `Box::into_raw` whose provenance was exposed.
-        // No other function changes either of them, and packed states are not copied.
+        // (An amount given to `new` fits, so it does not reach the flag, and neither does a rank.) No function changes
+        // the flag or the pointer alone, and packed states are not copied, so each box has a single owner.
         (self.1 & BOXED != 0).then(|| std::ptr::with_exposed_provenance_mut(self.0 as usize))
     }
 
@@ -103,7 +104,8 @@ impl Drop for PackedState {
     #[inline]
     fn drop(&mut self) {
         if let Some(boxed) = self.pointer() {
-            // SAFETY: see `pointer`; the packed state is dropped once, and nothing else drops the box.
+            // SAFETY: see `pointer`, which returns what `Box::into_raw` did. The packed state is dropped once, and
+            // nothing else frees its box.
             drop(unsafe { Box::from_raw(boxed) });
         }
     }

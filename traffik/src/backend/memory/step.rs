@@ -18,7 +18,7 @@ pub(super) trait InPlaceStep {
     /// The tag of the key whose words they are.
     fn tag(&self) -> u64;
 
-    /// Returns the outcome, and the new state; `None` if the step is refused and everything stays.
+    /// Returns the outcome, and the new state; `None` if the step is refused and the state stays.
     fn apply(&self, now: u64, words: [u64; 2]) -> (Self::Outcome, Option<NewState>);
 
     /// The last instant at which the new state matters.
@@ -29,7 +29,7 @@ pub(super) trait InPlaceStep {
 #[derive(Clone, Copy, Default)]
 pub(super) struct NewState {
     pub(super) words: [u64; 2],
-    /// How long it matters after the first word, which is an instant, as a code; 0 if it is not one, or if the second
+    /// How long the state matters after its first word, as a code; 0 if that word is not an instant, or if the second
     /// word does not fit.
     pub(super) code: u8,
     /// The eviction rank: how near the account is to refusal.

@@ -15,7 +15,7 @@ pub(super) use std::sync::atomic::AtomicU32 as Word;
 
 pub(super) use super::lock::Lock;
 
-/// How often a waiting thread looks before it yields its processor.
+/// How often a waiting thread tries again before it yields its processor.
 pub(super) const ATTEMPTS: u32 = 12;
 
 /// Tells the processor that this thread is waiting for another.

@@ -104,7 +104,7 @@ impl Table {
         segment.get_or_init(|| (0..1_usize << self.segment_bits).map(|_| Bucket::new()).collect())
     }
 
-    /// The same, unless it has not been needed yet.
+    /// Returns the bucket at an index, unless its segment has not been needed yet.
     pub(super) fn allocated(&self, index: usize) -> Option<&Bucket> {
         self.segments[index >> self.segment_bits].get()?.get(index & self.segment_mask)
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use super::counter::{Counter, ProcessorCounter};
 use crate::clock::{Clock, SystemClock};
 
-/// The default clock is named, so that reading it is a direct call.
+/// The clock of a store. The default one is a variant of its own, so that reading it is a direct call.
 pub(super) enum StoreClock {
     System(Box<Interpolated<SystemClock, ProcessorCounter>>),
     Injected(Arc<dyn Clock>),
