@@ -65,13 +65,13 @@ pub(crate) struct Overrides {
     pub(crate) cost: Option<Source<u64>>,
     pub(crate) scope: Option<Source<String>>,
     pub(crate) shadow: Option<bool>,
-    /// Whether the charge may have to be given back.
+    /// Whether the charge may have to be refunded.
     pub(crate) receipt: bool,
 }
 
 impl Overrides {
-    /// Whether the overrides allow the fast path: none of them has to wait, sets a scope or turns on shadow
-    /// mode.
+    /// Whether the overrides allow the `immediate` path: none of them has to wait, sets a scope or turns on
+    /// shadow mode.
     fn is_immediate(&self) -> bool {
         self.cost.as_ref().is_none_or(Source::is_sync) && self.scope.is_none() && self.shadow != Some(true)
     }

@@ -1,4 +1,4 @@
-//! [`Decisions`]: the decisions of one request, a [`ThrottleDecision`] each.
+//! [`Decisions`]: the decisions of one request, with a [`ThrottleDecision`] for each throttle.
 
 use smallvec::SmallVec;
 
@@ -14,7 +14,7 @@ pub(crate) struct Decisions {
     pub(crate) refused: Option<usize>,
 }
 
-/// The decision of one throttle, and what has to be known about it.
+/// The decision of one throttle, with what headers, events and refunds need.
 #[derive(Debug)]
 pub(crate) struct ThrottleDecision {
     pub(crate) decision: Decision,
@@ -22,7 +22,7 @@ pub(crate) struct ThrottleDecision {
     pub(crate) shadow: bool,
     /// Its policy's [window](Policy::window), for headers.
     pub(crate) window: u64,
-    /// Whether it cost nothing.
+    /// Whether the request cost nothing.
     pub(crate) free: bool,
     /// What was charged, so that it can be refunded.
     pub(crate) charged: Option<Receipt>,

@@ -3,8 +3,8 @@
 //! It decides nothing differently from [`decide`](super::decide). Everything that leads up to the decision is
 //! worked out when the throttle is built, so that a hit is a hash and a step. If the strategy has an account, all
 //! of it stays in registers, from the poll of the hit's future to its result, and is inlined into the code that
-//! awaits it, where much of it is known. Whether a hit fits is known before any
-//! user code runs; one that does not takes another path.
+//! awaits it, where much of it is known. Whether a hit can take this path is known before any user code runs; one
+//! that can't takes another.
 
 #[cfg(feature = "tower")]
 mod stack;
@@ -51,7 +51,7 @@ pub(crate) struct FastPath {
     /// concerned.
     #[cfg(feature = "tower")]
     is_silent: bool,
-    /// Whether it leaves at most headers to do.
+    /// Whether such a request leaves at most headers to write.
     #[cfg(feature = "tower")]
     leaves_nothing_to_do: bool,
 }
@@ -174,7 +174,7 @@ pub(crate) trait HitContinuation: Sized {
     fn decided(self, decision: Decision) -> Self::Output;
 }
 
-/// Returns the decision unchanged.
+/// Continues with the decision itself.
 struct Decide;
 
 impl HitContinuation for Decide {
@@ -229,8 +229,8 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
     Some(decide(throttle, settings, fast_path, memory, cost, who, Decide))
 }
 
-/// Decides a request's hit and continues with its outcome, if a request that passes leaves at most headers to do.
-/// `app` is what the throttle falls back to.
+/// Decides a request's hit and continues with its outcome, if a request that passes leaves at most headers to
+/// write. `app` is what the throttle falls back to.
 #[cfg(feature = "tower")]
 #[inline(always)]
 pub(crate) fn request<T: HitContinuation>(

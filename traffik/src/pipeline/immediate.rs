@@ -113,7 +113,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Whether the backend can be asked immediately. The in-memory store cannot fail. Any other may take more than
-    /// one call, unless its `OnError` answers a failure without another.
+    /// one call, unless the throttle's `OnError` handles a failure without another.
     fn can_ask(&self) -> bool {
         let has_last_word = || self.on_error.is_none_or(OnError::is_word);
         self.backend.is_memory() || (self.backend.is_immediate() && has_last_word())

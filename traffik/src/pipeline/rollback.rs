@@ -64,8 +64,7 @@ impl Drop for PendingCharges<'_> {
     }
 }
 
-/// One of several calls. If the client goes away meanwhile, the call is awaited all the same, and what it charged is
-/// refunded.
+/// A call that runs to its end even if the client goes away meanwhile. In that case, what it charged is refunded.
 pub(super) struct CancelSafeCall {
     backend: SharedBackend,
     receipts: Vec<Receipt>,

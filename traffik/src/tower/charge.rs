@@ -96,7 +96,7 @@ impl Charge {
         self.whole().cancel().await
     }
 
-    /// Leaves what a gate has charged on the request, for the handler.
+    /// Leaves on the request what a gate has charged, for the handler.
     pub(super) fn leave(parts: &mut Parts, charges: impl IntoIterator<Item = Arc<OpenCharge>>) {
         let charges: Vec<Arc<OpenCharge>> = charges.into_iter().collect();
         if !charges.is_empty() {

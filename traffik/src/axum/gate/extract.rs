@@ -58,7 +58,7 @@ impl<G: Gated> Future for PartsGateFuture<'_, G> {
 impl<G: Gated, S: Send + Sync> FromRequest<S> for Gate<G, Alone> {
     type Rejection = Refusal;
 
-    /// Decides right away rather than when awaited: nothing else needs the request, so that it need not be kept.
+    /// Decides right away rather than when awaited: nothing else needs the request, so it need not be kept.
     #[inline]
     fn from_request(request: Request, _: &S) -> impl Future<Output = Result<Self, Refusal>> + Send {
         let (mut parts, _) = request.into_parts();

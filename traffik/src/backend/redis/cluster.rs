@@ -45,7 +45,7 @@ struct Inner {
     refresher: Refresher,
 }
 
-/// Opens the nodes of these URLs; the first says how to log in to all of them.
+/// Creates a client for each of these URLs' nodes. The first URL says how to log in to all of them.
 pub(super) fn nodes(urls: &[&str]) -> RedisResult<Vec<Client>> {
     let clients = urls.iter().map(|url| {
         let client = Client::open(*url)?;
@@ -65,7 +65,7 @@ fn address(info: &ConnectionInfo) -> RedisResult<Address> {
 }
 
 impl Cluster {
-    /// Creates a cluster that knows where to look when the first command arrives.
+    /// Creates a cluster that asks these nodes for the slots when the first command arrives.
     pub(super) fn lazy(nodes: &[Client], choose_protocol: bool) -> RedisResult<Self> {
         let Some(first) = nodes.first() else { return Err(no_node()) };
         Self::of(nodes, first.get_connection_info().clone(), choose_protocol)

@@ -45,8 +45,8 @@ impl Connection {
 /// How long an attempt to connect may take, including attempts in the background.
 const CONNECTING: Duration = Duration::from_secs(1);
 
-/// After an attempt that was refused, or closed by the peer at once, how long commands fail immediately instead of
-/// trying again.
+/// How long commands fail immediately instead of trying again, after an attempt was refused or rejected, or the
+/// connection was lost again with nothing answered in between.
 const COOLDOWN: u64 = 50;
 
 /// How long a connection may stay silent before it is considered dead. A peer that vanished without a word would
@@ -341,7 +341,7 @@ impl Drop for InFlight<'_> {
             self.link.unanswered(self.managed, self.since);
             return;
         }
-        // Looked at first: most find nothing to change, and share the cache line.
+        // Read before writing: most calls find nothing to change, and then can share the cache line.
         for trouble in [&self.link.silent_since, &self.link.lost_at] {
             if trouble.load(Ordering::Relaxed) != 0 {
                 trouble.store(0, Ordering::Relaxed);
@@ -350,7 +350,7 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Returns a manager's configuration, and the flag that it sets when its connection is lost.
+/// Returns a manager's configuration, and the flag that it sets over RESP3 when its connection is lost.
 fn config(client: &Client) -> (ConnectionManagerConfig, Arc<AtomicBool>) {
     let lost = Arc::new(AtomicBool::new(false));
     let config = ConnectionManagerConfig::new()

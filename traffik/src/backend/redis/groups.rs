@@ -1,9 +1,8 @@
 //! A batch whose clients are in different slots of a cluster: one call each, and still all or nothing.
 //!
 //! All are asked first, which charges nobody, and then charged one after the other. If one is refused after
-//! all, or fails, the charges before it are refunded; so they are if the caller goes away. In between,
-//! another request may be refused because of them, but no more requests are ever admitted than a limit
-//! allows.
+//! all, or fails, or if the caller goes away, the charges made so far are refunded. In between, another
+//! request may be refused because of them, but no more requests are ever admitted than a limit allows.
 
 use std::sync::Arc;
 
@@ -80,7 +79,7 @@ pub(super) async fn decide(
         let verdicts = match result {
             Ok(verdicts) => verdicts,
             Err(error) => {
-                // Refund before the caller tries again, which would otherwise be refused because of the charge.
+                // Refund before the caller tries again: the charge might get that attempt refused.
                 charged.roll_back().await;
                 return Err(error);
             }

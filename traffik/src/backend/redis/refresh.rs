@@ -1,4 +1,4 @@
-//! [`Refresher`]: when to look again for where the servers are.
+//! [`Refresher`]: when to ask again where the servers are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// The least time between two refreshes, in ms.
+/// The least time from the end of a refresh to the next, in ms.
 const INTERVAL: u64 = 200;
 
 /// How long one refresh may take.
@@ -36,7 +36,7 @@ impl Refresher {
         Duration::from_millis(self.next.load(Ordering::Relaxed).saturating_sub(self.elapsed()))
     }
 
-    /// Begins a refresh, if it may begin now; if so, [`end`](Self::end) must follow.
+    /// Begins a refresh if one may begin now. Returns whether it did, in which case [`end`](Self::end) must follow.
     fn try_begin(&self) -> bool {
         self.due_in().is_zero() && !self.running.swap(true, Ordering::Acquire)
     }
@@ -52,11 +52,11 @@ impl Refresher {
     }
 }
 
-/// Something that can look again for its servers.
+/// Something that can ask again where its servers are.
 pub(super) trait Refresh: Send + Sync + 'static {
     fn refresher(&self) -> &Refresher;
 
-    /// Looks, and replaces the previous state with what it finds.
+    /// Asks, and replaces the previous state with the answer.
     fn refresh(&self) -> impl Future<Output = ()> + Send;
 }
 

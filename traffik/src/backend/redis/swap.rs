@@ -28,7 +28,7 @@ const GROWS: u32 = 5;
 /// What a key holds, in the notation of `lua/swap.lua`.
 type Held = Vec<u8>;
 
-/// Decides a batch. It yields to other calls until `until`; after that it fails, but never refuses.
+/// Decides a batch. It gives way to other calls until `until`. After that it returns an error, never a refusal.
 pub(super) async fn by_swap(
     store: &Store,
     until: Option<Instant>,

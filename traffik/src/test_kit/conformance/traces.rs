@@ -41,7 +41,7 @@ pub(super) async fn trace(suite: &mut Suite, strategy: &Arc<dyn Strategy>, rate:
             14 => wait.saturating_sub(1),
             _ => suite.random.below(period / 16 + 1),
         };
-        // Packed states support instants up to the year 2112.
+        // Packed states only represent years up to 2112.
         if now.saturating_add(advance) > 1 << 52 {
             let start = Clock::now(&ManualClock::new());
             suite.clock.set(Duration::from_micros(start));

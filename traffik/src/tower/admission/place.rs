@@ -59,7 +59,7 @@ impl ThrottleUse {
         matches!(self.on_throttled(&self.throttle.settings()), Some(OnThrottled::Continue))
     }
 
-    /// Whether nothing set here could leave more than headers to do for a request that passes.
+    /// Whether nothing set here could leave more than headers to write for a request that passes.
     #[cfg(feature = "memory")]
     #[inline(always)]
     pub(super) fn leaves_nothing_to_do(&self) -> bool {

@@ -17,7 +17,7 @@ fn app(parts: &Parts) -> Option<Option<&Traffik>> {
 }
 
 /// Lets a request in under a single throttle, if no layer has applied one to it and it leaves at most headers
-/// to do.
+/// to write.
 #[inline(always)]
 pub(super) fn single_in_memory(one: &ThrottleUse, parts: &mut Parts) -> Option<Admission> {
     if !one.leaves_nothing_to_do() {

@@ -77,7 +77,7 @@ impl ResponseWork {
         *self = work.into();
     }
 
-    /// Releases the handler's charges without holding them: somebody else keeps them now.
+    /// Drops the handler's charges without marking them as held: something else keeps them now.
     #[cfg(feature = "axum")]
     pub(crate) fn release(mut self) {
         if let Some(DeferredWork::List(mut work)) = self.0.take().map(|deferred| *deferred) {
@@ -95,7 +95,7 @@ impl ResponseWork {
 impl DeferredWork {
     #[inline(never)]
     fn finish<B>(mut self: Box<Self>, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
-        // By reference: nothing here but writing a report takes longer than moving one.
+        // By reference: moving a report would take longer than all the rest but writing it.
         match &mut *self {
             #[cfg(feature = "memory")]
             Self::Report(report) => {

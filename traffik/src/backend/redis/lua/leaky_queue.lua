@@ -2,8 +2,8 @@
 --
 -- Arguments: limit, period (µs); leak, unit (the rate limit / period in lowest terms).
 -- State:     '=', run (since when the queue has not been empty), start, last (the last change), base
---            (the sum before the first entry), then one sum an entry: integers of 8 bytes, little
---            end first. An entry leaves at start + sum * unit / leak; those that have left stay
+--            (the sum before the first entry), then one sum per entry: integers of 8 bytes,
+--            little-endian. An entry leaves at start + sum * unit / leak; those that have left stay
 --            until they are as many as the others.
 -- Returns:   verdict and next state, as prelude.lua says. A hit reads O(log n) entries and appends.
 
@@ -60,7 +60,7 @@ function strategy.step(ask, queue)
   end
 
   if queue then
-    -- At most a full queue can have been left at the last change.
+    -- At the last change, no more than a full queue can have been left.
     local gone = drained(queue.last)
     if queue.base > gone or queue.total > gone + limit or not believable(queue.last, ask.now, period) then
       queue = nil

@@ -11,7 +11,7 @@
 --           admitted (1 or 0), limit, used, remaining, wait (-1: never), reset_after, keep_for }
 --         `unreadable` counts the keys whose value was not a valid state, and was deleted.
 --
--- A settle refunds, or takes as much as there is room for; `wait` then says how much found none. A hit
+-- A settle refunds, or takes as much as there is room for; `wait` then says how much found no room. A hit
 -- charges every account, or none if one is refused; the verdicts then say how each stands. Whatever is
 -- written expires once it no longer matters: never sooner, and at most 1 s later.
 

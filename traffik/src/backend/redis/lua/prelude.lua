@@ -1,8 +1,8 @@
--- Exact integers. First in every script; followed by the strategies in use, then main.lua.
+-- Exact integers. Comes first in every script, before the strategies in use and main.lua.
 --
 -- A Lua number is an IEEE double: every integer up to 2^53 is exact, and so are the sum, the
 -- difference and the quotient's floor of two such integers while the result stays there. A product
--- may pass 2^53; `muldiv` is for those.
+-- may exceed 2^53; `muldiv` is for those.
 --
 -- Each strategy's file adds one entry to `strategies`:
 --   arity         how many arguments follow its cost in ARGV
@@ -10,14 +10,14 @@
 --   write(state)  the string to store
 --   or, where the whole of a state is too much to be read or written at every hit:
 --   open(length, key)     its state, or nil if it cannot be read
---   save(key, next, ttl)  stores what `step` gave, to be forgotten after `ttl` ms
+--   save(key, next, ttl)  stores what `step` returned, to expire after `ttl` ms
 --   step(ask, state) -> verdict, next
 --     ask      { op, now, at, gone_at, cost, [1..arity] = arguments }
---     state    what `read` gave, or nil for an account that is full
+--     state    what `read` or `open` returned, or nil for an account that is full
 --     verdict  { admitted (1 or 0), limit, used, remaining, wait, reset_after, keep_for }
 --     next     nil: leave the state as it is; false: forget it; else the state to store
---   A step only computes: it calls neither Redis nor the clock, and it does not change `state`. One
---   whose state is opened may look into its key.
+--   A step only computes: it calls neither Redis nor the clock, and it does not change `state`. A
+--   step on an opened state may read its key.
 
 local floor, format, match = math.floor, string.format, string.match
 

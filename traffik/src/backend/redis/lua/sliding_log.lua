@@ -2,7 +2,7 @@
 --
 -- Arguments: limit, period (µs).
 -- State:     '=', the sum before the first entry, then (instant, sum up to here) for each entry:
---            integers of 8 bytes, little end first; sums modulo 2^53. Entries that no longer count
+--            integers of 8 bytes, little-endian; sums modulo 2^53. Entries that no longer count
 --            stay until they are as many as those that do.
 -- Returns:   verdict and next state, as prelude.lua says. A hit reads O(log n) entries and appends.
 
@@ -110,7 +110,7 @@ function strategy.step(ask, log)
   return { admitted, limit, after, minus(limit, after), wait, keep, keep }, next
 end
 
--- Adds an entry.
+-- Appends an entry.
 local function append(key, log, first, now, cost, ttl)
   local sum = log and log.sum or 0
   sum = sum >= EXACT - cost and sum - (EXACT - cost) or sum + cost

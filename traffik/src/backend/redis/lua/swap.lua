@@ -2,10 +2,10 @@
 -- script of its own.
 --
 -- KEYS    the accounts, all different.
--- ARGV    [1]  'server' to be told the server's time, 'argument' where the caller has its own
+-- ARGV    [1]  'server' to get the server's time, 'argument' if the caller has its own
 --         then nothing, to read; or, for each key, in order:
 --              what it must hold, as an earlier reply described it
---              the value to store, '' to forget the key
+--              the value to store, '' to delete the key
 --              how long to keep the value, in ms
 -- Returns { 1 } if every key held what it must, and all is stored; else
 --         { 0, now in µs since the Unix epoch (0 under 'argument'), then for each key
