@@ -32,7 +32,7 @@ pub async fn eventually(within: Duration, mut ask: impl AsyncFnMut() -> bool) ->
 
 /// Repeats a hit until it is decided. Returns whether it was allowed.
 ///
-/// A strategy without a Lua script uses compare-and-swap. Under contention that can fail any number of times,
+/// A strategy without a Lua twin uses compare-and-swap. Under contention that can fail any number of times,
 /// each time without charging anything.
 ///
 /// # Errors

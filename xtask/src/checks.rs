@@ -88,7 +88,7 @@ pub(crate) fn lowest() -> Done {
     run("rustup", &[["run", version].as_slice(), &check].concat())
 }
 
-/// Runs the benchmarks, which print their table and write it to a file.
+/// Runs the benchmarks, which print their table. Without arguments they also write it to a file.
 pub(crate) fn bench(rest: &[String]) -> Done {
     let mut args = vec!["run", "--release", "-p", "traffik-benches", "--"];
     args.extend(rest.iter().map(String::as_str));

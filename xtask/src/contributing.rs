@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::run::root;
 
-/// Returns the paths of existing files in backticks. `<name>` would stand for a new file.
+/// Returns the paths in backticks, except those with `<name>`, which stands for a file to be added.
 fn paths(markdown: &str) -> impl Iterator<Item = &str> {
     let quoted = markdown.split('`').skip(1).step_by(2);
     quoted.filter(|text| text.contains('/') && !text.contains([' ', '<', ':']))

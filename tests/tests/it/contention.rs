@@ -1,4 +1,4 @@
-//! Many concurrent hits by one client, under a strategy without a Lua script: exactly the limit passes, and a
+//! Many concurrent hits by one client, under a strategy without a Lua twin: exactly the limit passes, and a
 //! store that answers is not mistaken for one that is down.
 
 use std::fmt;
@@ -27,7 +27,7 @@ async fn hammer(throttles: &[Throttle], hits: usize) -> Vec<Result<Decision, Err
     results
 }
 
-/// Uses one connection, and then two, like two processes that know nothing of each other's queue for the key.
+/// Uses one connection, and then two, like two processes that know nothing of each other's locks on the key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exactly_the_limit_passes_however_many_hits_come_at_once() {
     for processes in [1, 2] {
@@ -77,7 +77,7 @@ async fn nobody_passes_uncounted_for_hammering_a_key() {
     assert!(hooked.hit("ann").await.unwrap().is_allowed());
 }
 
-/// If the server hangs while one hit holds the turn, it is down for the hits waiting for their turn, too.
+/// If the server hangs while one hit holds the key's lock, it is down for the hits that wait for the lock, too.
 #[tokio::test]
 async fn a_silent_server_is_an_outage_to_all_who_wait() {
     let server = Arc::new(RedisServer::start());

@@ -287,7 +287,7 @@ async fn a_server_that_cannot_write_refuses_nobody() {
     assert_eq!(throttle.stat("ann").await.unwrap().unwrap().used, 4, "what failed was not charged");
 }
 
-/// A proxy with no server behind it accepts connections and closes them at once. Not every hit makes a connection.
+/// A proxy with no server behind it accepts connections and closes them at once. Not every hit may make a connection.
 #[tokio::test]
 async fn hung_up_on_for_a_while() {
     for stood in [false, true] {
@@ -313,7 +313,7 @@ async fn hung_up_on_for_a_while() {
         while began.elapsed() < Duration::from_millis(500) {
             failed += u64::from(timed(&throttle).await.is_err());
         }
-        // One for a hit and one of the manager's own every 50 ms, and a few before that.
+        // Every 50 ms, one connection for a hit and one that the manager makes on its own, and a few before that.
         let most = 30 + 2 * began.elapsed().as_millis() as u64 / 50;
         let connections = hung_up.load(Ordering::SeqCst);
         assert!(connections > 2 && connections <= most, "{connections} connections for {failed} hits");

@@ -242,7 +242,7 @@ async fn settings_change_at_run_time() -> Result {
 #[tokio::test]
 async fn a_check_of_nothing_passes_as_a_hit_of_nothing_does() -> Result {
     let registry = Registry::new();
-    let waits = DenialCache::new(still(), 10); // not immediate, so this takes the slow path
+    let waits = DenialCache::new(still(), 10); // not immediate, so this takes the general path
     for backend in [SharedBackend::from(still()), SharedBackend::from(waits)] {
         let build = |uid| Throttle::builder(uid).rate("10/min").registry(&registry).backend(&backend);
         let throttle = build("b:nothing").build()?;

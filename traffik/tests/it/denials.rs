@@ -359,7 +359,7 @@ proptest! {
     }
 }
 
-/// A known answer needs no call, and thus no permission from the breaker.
+/// A known answer needs no call, and thus no permit from the breaker.
 #[tokio::test]
 async fn an_open_breaker_frees_nobody_who_is_known_to_be_refused() -> Result {
     for on_error in [OnError::allow(), OnError::fallback(MemoryBackend::new())] {
