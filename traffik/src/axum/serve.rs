@@ -41,7 +41,7 @@ impl Serve {
     /// finished.
     ///
     /// # Errors
-    /// As for [`serve`].
+    /// Same as [`serve`].
     pub async fn with_graceful_shutdown(
         self,
         signal: impl Future<Output = ()> + Send + 'static,

@@ -83,7 +83,7 @@ impl Charge {
     /// are all settled to this number, in one call per store; those settled before stay as they are.
     ///
     /// # Errors
-    /// As [`Reservation::settle`].
+    /// Same as [`Reservation::settle`].
     pub async fn settle(self, actual: u64) -> Result<Settled, Error> {
         self.whole().settle(actual).await
     }
@@ -91,7 +91,7 @@ impl Charge {
     /// Refunds the whole charge; see [`Reservation::cancel`].
     ///
     /// # Errors
-    /// As [`Reservation::settle`].
+    /// Same as [`Reservation::settle`].
     pub async fn cancel(self) -> Result<(), Error> {
         self.whole().cancel().await
     }

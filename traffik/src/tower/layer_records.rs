@@ -18,7 +18,7 @@ pub(super) struct LayerRecord {
     pub(super) outcome: LayerOutcome,
 }
 
-/// What came of a throttle whose layer let the request pass.
+/// The outcome of a throttle whose layer let the request pass.
 #[derive(Debug, Clone)]
 pub(super) enum LayerOutcome {
     Charged(Arc<OpenCharge>),

@@ -203,7 +203,7 @@ impl Link {
             result = managed.ping().await;
         }
         if let Err(error) = result {
-            // Whatever turned us away says nothing about RESP3.
+            // A rejected connection says nothing about RESP3.
             if managed.is_resp3 != self.is_resp3() {
                 self.replace(&managed)?;
             }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 /// Keys that share a stripe wait for each other needlessly, so there are many stripes, of 50 bytes each.
 const STRIPES: u64 = 1024;
 
-/// Allocated when a key is first locked: most backends never swap anything.
+/// Locks on keys, in stripes. They are allocated when a key is first locked: most backends never swap anything.
 #[derive(Default)]
 pub(super) struct KeyLocks(OnceLock<Box<[Stripe]>>);
 
@@ -29,9 +29,8 @@ struct Stripe {
 pub(super) struct KeyLockGuard<'a>(SmallVec<[(&'a Stripe, MutexGuard<'a, ()>); 2]>);
 
 impl KeyLocks {
-    /// Locks the keys with these hashes. Returns `None` if it cannot before `until`, although
-    /// calls ahead of this one were answered. If they were not, the store is silent, and the wait goes on into the
-    /// caller's deadline.
+    /// Locks the keys with these hashes. Returns `None` if it cannot before `until`, although calls ahead of this one
+    /// were answered. If they were not, the store is silent, and the wait goes on into the caller's deadline.
     pub(super) async fn lock(
         &self,
         hashes: impl Iterator<Item = u64>,

@@ -3,7 +3,7 @@
 -- Arguments: capacity, debt (units of cost); leak, unit (the rate limit / period in lowest terms:
 --            a unit of cost counts `unit`, and each µs takes `leak` of it).
 --            (capacity + debt) * unit is below 2^53, which the builder has checked.
--- State:     an instant (µs since the Unix epoch), what was in use at it (times `unit`).
+-- State:     an instant (µs since the Unix epoch), and what was in use then (times `unit`).
 -- Returns:   verdict and next state, as prelude.lua says.
 
 strategies.bucket = { arity = 4, read = words.read, write = words.write }

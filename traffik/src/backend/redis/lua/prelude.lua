@@ -15,7 +15,7 @@
 --     ask      { op, now, at, gone_at, cost, [1..arity] = arguments }
 --     state    what `read` or `open` returned, or nil for an account that is full
 --     verdict  { admitted (1 or 0), limit, used, remaining, wait, reset_after, keep_for }
---     next     nil: leave the state as it is; false: forget it; else the state to store
+--     next     nil: leave the state as it is; false: delete it; else the state to store
 --   A step only computes: it calls neither Redis nor the clock, and it does not change `state`. A
 --   step on an opened state may read its key.
 
