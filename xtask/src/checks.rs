@@ -62,7 +62,7 @@ pub(crate) fn ci(tested: bool) -> Done {
 fn dependencies() -> Done {
     cargo(&["deny", "check", "bans", "licenses", "sources"])?;
     if cargo(&["deny", "fetch", "db"]).is_err() {
-        eprintln!("the advisory database cannot be had: known vulnerabilities were not looked for");
+        eprintln!("the advisory database is not available: known vulnerabilities were not checked");
         return Ok(());
     }
     cargo(&["deny", "check", "advisories"])

@@ -18,13 +18,12 @@ const HELP: &str = "\
 cargo xtask <task>
 
   test    install what the tests need, then run all of them: unit, doc, ui, integration
-  ci      fmt, clippy on every feature set that matters, test, docs, packaging,
-          licences, bans and advisories of dependencies,
-          and a program built from the packed crates alone
-          (--tested: the tests have just run, leave them out)
-  bench   this library and its peers on the same work, in one table of ratios
+  ci      fmt, clippy with every relevant feature set, tests, docs, packaging, licences, bans
+          and advisories of dependencies, and a program built from the packed crates alone
+          (--tested: skip the tests, because they have just run)
+  bench   measure this library and its peers on the same work, and write BENCHMARKS.md
   package pack the published crates, and build a program from the packed files alone
-  msrv    build the library with the oldest compiler that it is promised for (installed by rustup)
+  msrv    check the library with the oldest supported compiler (installed by rustup)
   plots   draw the guide's diagrams from the strategies themselves
   setup   only install what the tests and the checks need
 ";

@@ -15,6 +15,7 @@ const AMOUNT: u32 = 44;
 const LOW: u32 = u64::BITS - INSTANT;
 /// The remaining bits, in the second word.
 const HIGH: u32 = AMOUNT - LOW;
+const HIGH_BITS: u32 = (1 << HIGH) - 1;
 /// Above those: how near to refusal the key is, from 0 (full account).
 const RANK: u32 = 7 << HIGH;
 /// Flags that the first word is a pointer.
@@ -44,10 +45,13 @@ impl PackedState {
         instant >> INSTANT | amount >> AMOUNT == 0
     }
 
-    /// Creates one from an instant and an amount that [fit](Self::fits): a larger amount would reach the flag.
+    /// Creates one from an instant and an amount that [fit](Self::fits).
     #[inline(always)]
     pub(super) fn new(instant: u64, amount: u64, rank: u8) -> Self {
-        Self(instant | amount << INSTANT, (amount >> LOW) as u32 | u32::from(rank) << HIGH & RANK)
+        debug_assert!(Self::fits(instant, amount), "{instant} or {amount} does not fit");
+        // Whatever the amount, it does not reach the flag.
+        let high = (amount >> LOW) as u32 & HIGH_BITS;
+        Self(instant | amount << INSTANT, high | u32::from(rank) << HIGH & RANK)
     }
 
     /// Creates one from any state.
@@ -64,7 +68,7 @@ impl PackedState {
         if second & BOXED != 0 {
             return None;
         }
-        let high = u64::from(second & ((1 << HIGH) - 1));
+        let high = u64::from(second & HIGH_BITS);
         Some([first & ((1 << INSTANT) - 1), first >> INSTANT | high << LOW])
     }
 
@@ -84,8 +88,8 @@ impl PackedState {
     /// Returns a pointer to the boxed state.
     fn pointer(&self) -> Option<*mut BoxedState> {
         // `BOXED` is set only by `boxed`, together with a pointer from `Box::into_raw` whose provenance was exposed.
-        // (An amount given to `new` fits, so it does not reach the flag, and neither does a rank.) No function changes
-        // the flag or the pointer alone, and packed states are not copied, so each box has a single owner.
+        // (`new` and `set_rank` mask the amount and the rank, which do not reach the flag.) No function changes the flag
+        // or the pointer alone, and packed states are not copied, so each box has a single owner.
         (self.1 & BOXED != 0).then(|| std::ptr::with_exposed_provenance_mut(self.0 as usize))
     }
 

@@ -223,9 +223,9 @@ fn charge(stacked: &[StackedHit<'_>], who: Who<'_>, hash: u64, verdicts: &mut [V
             }
         }
         if have_accounts {
-            let mut balances = [CompactVerdict::default(); FEW];
-            let passed = first.memory.hit_accounts(&hits[..stacked.len()], &mut balances[..stacked.len()]);
-            for (verdict, (hit, compact)) in verdicts.iter_mut().zip(hits.iter().zip(&balances)) {
+            let mut compact = [CompactVerdict::default(); FEW];
+            let passed = first.memory.hit_accounts(&hits[..stacked.len()], &mut compact[..stacked.len()]);
+            for (verdict, (hit, compact)) in verdicts.iter_mut().zip(hits.iter().zip(&compact)) {
                 *verdict = hit.profile.account.full_verdict(compact);
             }
             return passed;
