@@ -8,7 +8,8 @@
 //! - `scripts.rs`: which Lua runs a strategy
 //! - `decide.rs`: a batch as a script call
 //! - `swap.rs`: a batch by compare-and-swap; `key_locks.rs`: locks on keys within this process
-//! - `connection_plan.rs`: how to reach the servers; `connection.rs`: one server, and what happens when it goes away
+//! - `connection_plan.rs`: how to reach the servers; `connection.rs`: where a command goes
+//! - `link.rs`: one server, and what happens when it goes away
 //! - `cluster.rs` (`cluster/slots.rs`), `sentinel.rs`: servers that change places; `refresh.rs`: when to look for
 //!   them
 //! - `groups.rs`: a batch of several slots
@@ -23,6 +24,7 @@ mod decide;
 mod groups;
 mod key;
 mod key_locks;
+mod link;
 #[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
 mod refresh;
 mod scripts;

@@ -4,7 +4,8 @@ use redis::{Client, RedisResult};
 
 #[cfg(feature = "redis-cluster")]
 use super::cluster::{self, Cluster};
-use super::connection::{Connection, Link};
+use super::connection::Connection;
+use super::link::Link;
 #[cfg(feature = "redis-sentinel")]
 use super::sentinel::{Sentinel, SentinelConfig};
 use crate::error::Error;

@@ -8,7 +8,7 @@ use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServer
 use redis::{Client, Cmd, ErrorKind, RedisConnectionInfo, RedisResult, Value};
 use tokio::task::JoinSet;
 
-use super::connection::{Link, demoted, unsent};
+use super::link::{Link, demoted, unsent};
 use super::refresh::{self, Refresh, RefreshUnlessAnswered, Refresher};
 
 /// How long a Sentinel may take to name the master, and that server to confirm it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use redis::{Arg, Cmd, Value};
 
-use super::super::connection::Link;
+use super::super::link::Link;
 
 /// The number of slots in a cluster.
 const SLOTS: u16 = 16_384;
