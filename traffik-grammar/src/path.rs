@@ -237,16 +237,16 @@ impl FromStr for PathPattern {
 
 fn validate(pattern: &str) -> Result<(), PathError> {
     if !pattern.starts_with('/') {
-        let mend = match pattern {
+        let fix = match pattern {
             "" => "write \"/\" to match every path".to_owned(),
             _ => format!("write {}", Quoted(&format!("/{pattern}"))),
         };
         let fault = "the path pattern does not start with \"/\"";
-        return Err(refuse(PathErrorKind::Start, pattern, 0, fault, &mend));
+        return Err(refuse(PathErrorKind::Start, pattern, 0, fault, &fix));
     }
     for (at, c) in pattern.char_indices() {
         let rest = &pattern[at + c.len_utf8()..];
-        let (kind, fault, mend) = match c {
+        let (kind, fault, fix) = match c {
             '/' if rest.starts_with('/') => {
                 (PathErrorKind::EmptySegment, "empty segment".to_owned(), "write one \"/\"".to_owned())
             }
@@ -275,29 +275,29 @@ fn validate(pattern: &str) -> Result<(), PathError> {
                 format!("write it as {}", Escaped(c)),
             ),
         };
-        return Err(refuse(kind, pattern, at, &fault, &mend));
+        return Err(refuse(kind, pattern, at, &fault, &fix));
     }
     let mut at = 0;
     for segment in pattern.split('/') {
         if segment.starts_with(':') {
             let fault = format!("unsupported path parameter {}", Quoted(segment));
-            let mend = format!("write \"*\" for one segment, or {} for a literal {:?}", Escaped(':'), ':');
-            return Err(refuse(PathErrorKind::Character, pattern, at, &fault, &mend));
+            let fix = format!("write \"*\" for one segment, or {} for a literal {:?}", Escaped(':'), ':');
+            return Err(refuse(PathErrorKind::Character, pattern, at, &fault, &fix));
         }
         if segment.contains('*') && segment != "*" && segment != "**" {
             let fault = format!("wildcard inside the segment {}", Quoted(segment));
-            let mend = "a wildcard must be a whole segment: write \"*\" or \"**\" on its own, or %2A for a literal \"*\"";
-            return Err(refuse(PathErrorKind::Wildcard, pattern, at, &fault, mend));
+            let fix = "a wildcard must be a whole segment: write \"*\" or \"**\" on its own, or %2A for a literal \"*\"";
+            return Err(refuse(PathErrorKind::Wildcard, pattern, at, &fault, fix));
         }
         at += segment.len() + 1;
     }
     Ok(())
 }
 
-fn refuse(kind: PathErrorKind, pattern: &str, offset: usize, fault: &str, mend: &str) -> PathError {
+fn refuse(kind: PathErrorKind, pattern: &str, offset: usize, fault: &str, fix: &str) -> PathError {
     // Quoted from the mistake on, so that the excerpt of a long pattern still shows it.
     let near = Quoted(&pattern[offset..]);
-    PathError { kind, offset, message: format!("{fault} at byte {offset}, near {near}; {mend}").into() }
+    PathError { kind, offset, message: format!("{fault} at byte {offset}, near {near}; {fix}").into() }
 }
 
 /// Displays a character as the percent-escapes of its bytes.

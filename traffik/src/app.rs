@@ -68,30 +68,30 @@ impl Traffik {
 
     /// A setting of this instance, or else of the installed one.
     #[inline(always)]
-    fn said<T>(&self, what: impl Fn(&Inner) -> Option<&T>) -> Option<&T> {
+    fn setting<T>(&self, what: impl Fn(&Inner) -> Option<&T>) -> Option<&T> {
         what(&self.0).or_else(|| what(&INSTALLED.get()?.0))
     }
 
     pub(crate) fn backend(&self) -> Option<&SharedBackend> {
-        self.said(|inner| inner.backend.as_ref())
+        self.setting(|inner| inner.backend.as_ref())
     }
 
     pub(crate) fn client_ip(&self) -> Option<&ClientIp> {
-        self.said(|inner| inner.client_ip.as_ref())
+        self.setting(|inner| inner.client_ip.as_ref())
     }
 
     pub(crate) fn on_error(&self) -> Option<&OnError> {
-        self.said(|inner| inner.on_error.as_ref())
+        self.setting(|inner| inner.on_error.as_ref())
     }
 
     #[cfg(feature = "tower")]
     pub(crate) fn headers(&self) -> Option<&Headers> {
-        self.said(|inner| inner.headers.as_ref())
+        self.setting(|inner| inner.headers.as_ref())
     }
 
     #[cfg(feature = "tower")]
     pub(crate) fn on_throttled(&self) -> Option<&OnThrottled> {
-        self.said(|inner| inner.on_throttled.as_ref())
+        self.setting(|inner| inner.on_throttled.as_ref())
     }
 
     /// Merges this instance with one further out; where both set a field, this one wins.

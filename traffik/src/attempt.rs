@@ -190,7 +190,7 @@ impl<'a> OpState<'a> {
         };
         // Polled again after completion: stay pending, rather than panic in a library.
         let Some(general) = general else { return Poll::Pending };
-        match go_on(general, op, entry, cx) {
+        match advance(general, op, entry, cx) {
             OpProgress::Decided(decision) => Poll::Ready(decision),
             OpProgress::Waiting(waiting) => {
                 self.general = ColdOption::some(GeneralOp::Waiting(waiting));
@@ -207,7 +207,7 @@ enum OpProgress<'a> {
 }
 
 #[inline(never)]
-fn go_on<'a>(
+fn advance<'a>(
     general: GeneralOp<'a>,
     op: Op,
     entry: fn(&'a Throttle) -> Entry<'a>,

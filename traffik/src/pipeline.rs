@@ -11,7 +11,7 @@
 //! The attribute, layers, sockets and direct calls all go through [`decide`], or through one of the fast
 //! paths next to it, which take the same steps for the most common cases: `immediate` if nothing has to
 //! wait, `fast_path` for one to five throttles in memory, `recall` for remembered refusals.
-//! `traffik/tests/http/short_ways.rs` compares each of them with [`decide`].
+//! `traffik/tests/http/fast_paths.rs` compares each of them with [`decide`].
 
 mod backends;
 mod charge;
@@ -180,12 +180,18 @@ async fn decide_in_steps(
     }
 
     let done = charge::all(&candidates, op, &mut decisions).await;
-    tell(op, entries, &candidates, &decisions, done.is_ok() && decisions.refused.is_none());
+    report(op, entries, &candidates, &decisions, done.is_ok() && decisions.refused.is_none());
     done.map(|()| decisions)
 }
 
 /// Reports the outcome of each throttle, given whether the request was admitted as a whole.
-fn tell(op: Op, entries: &[Entry<'_>], candidates: &[Candidate<'_>], decisions: &Decisions, admitted: bool) {
+fn report(
+    op: Op,
+    entries: &[Entry<'_>],
+    candidates: &[Candidate<'_>],
+    decisions: &Decisions,
+    admitted: bool,
+) {
     let mut candidates = candidates.iter().peekable();
     for (index, (entry, decided)) in entries.iter().zip(&decisions.each).enumerate() {
         let Some(candidate) = candidates.next_if(|candidate| candidate.entry == index) else {
@@ -194,7 +200,7 @@ fn tell(op: Op, entries: &[Entry<'_>], candidates: &[Candidate<'_>], decisions: 
         };
         let outcome = match decided.outcome {
             Some(HitOutcome::Allowed) if !admitted && !candidate.shadow => HitOutcome::Uncharged,
-            told => told.unwrap_or(HitOutcome::Uncharged),
+            outcome => outcome.unwrap_or(HitOutcome::Uncharged),
         };
         let stat = decided.decision.stat();
         let (remaining, wait) = stat.map_or((0, None), |stat| (stat.remaining, stat.retry_after));

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::rules::Rule;
 use crate::throttle::{Throttle, WeakThrottle};
 use by_uid::ByUid;
-use pending_changes::{PendingChanges, tell_dropped};
+use pending_changes::{PendingChanges, warn_dropped};
 
 /// The throttles of a process, or of one test.
 ///
@@ -128,7 +128,7 @@ impl Registry {
         };
         drop(inner);
         if !is_heard {
-            tell_dropped(uid);
+            warn_dropped(uid);
         }
         found.is_some()
     }
@@ -155,7 +155,7 @@ impl Registry {
         };
         drop(inner);
         if dropped.is_some() {
-            tell_dropped(uid);
+            warn_dropped(uid);
         }
         Ok(found.is_some())
     }

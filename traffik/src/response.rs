@@ -64,7 +64,7 @@ pub(crate) fn refusal(request: Option<&Parts>, last: &Throttled, policies: &[&st
         )
     };
     let codes = (StatusCode::TOO_MANY_REQUESTS, grpc::Code::ResourceExhausted);
-    told(request, codes, &detail, wait, json)
+    respond(request, codes, &detail, wait, json)
 }
 
 /// Adds `Retry-After` to a user-defined response, if its status allows for that and its author did not set
@@ -85,7 +85,7 @@ pub(crate) fn outage(outage: Outage, request: Option<&Parts>) -> Response {
     match outage {
         Outage::Unavailable => {
             let codes = (StatusCode::SERVICE_UNAVAILABLE, grpc::Code::Unavailable);
-            told(request, codes, SHORT, Some(WAIT), || {
+            respond(request, codes, SHORT, Some(WAIT), || {
                 format!(
                     "{{\"type\":\"{REDUCED_CAPACITY}\",\"title\":\"Service Unavailable\",\"status\":503,\
                      \"detail\":\"{SHORT}\"}}"
@@ -94,7 +94,7 @@ pub(crate) fn outage(outage: Outage, request: Option<&Parts>) -> Response {
         }
         Outage::Pass | Outage::Raise => {
             let codes = (StatusCode::INTERNAL_SERVER_ERROR, grpc::Code::Internal);
-            told(request, codes, TITLE, None, || {
+            respond(request, codes, TITLE, None, || {
                 format!("{{\"type\":\"about:blank\",\"title\":\"{TITLE}\",\"status\":500}}")
             })
         }
@@ -102,7 +102,7 @@ pub(crate) fn outage(outage: Outage, request: Option<&Parts>) -> Response {
 }
 
 /// A response in the form that the client reads: a gRPC status, plain text, or else problem+json.
-fn told(
+fn respond(
     request: Option<&Parts>,
     (status, code): (StatusCode, grpc::Code),
     text: &str,

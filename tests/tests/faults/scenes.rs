@@ -50,12 +50,12 @@ async fn scene(
     meets: Meets,
     backend: SharedBackend,
     fault: impl AsyncFnOnce(&Load),
-    mend: impl AsyncFnOnce(),
+    repair: impl AsyncFnOnce(),
 ) -> Row {
     let load = Load::start(&backend, Phase::Before);
     tokio::time::sleep(Duration::from_millis(200)).await;
     load.enter(Phase::Between);
-    during(name, meets, backend, load, fault, mend).await
+    during(name, meets, backend, load, fault, repair).await
 }
 
 async fn during(
@@ -64,12 +64,12 @@ async fn during(
     backend: SharedBackend,
     load: Load,
     fault: impl AsyncFnOnce(&Load),
-    mend: impl AsyncFnOnce(),
+    repair: impl AsyncFnOnce(),
 ) -> Row {
     fault(&load).await;
     load.has_met_it().await;
     load.enter(Phase::Between);
-    mend().await;
+    repair().await;
 
     let probe = throttle("probe", 1_000_000, &backend, OnError::throttle());
     let again = eventually(Duration::from_secs(1), async || probe.hit("probe").await.is_ok()).await;
@@ -148,8 +148,8 @@ async fn killed() -> Row {
         server.borrow_mut().kill();
         lasting(load).await;
     };
-    let mend = async || server.borrow_mut().resurrect();
-    scene("killed and restarted, its scripts lost", Meets::Outage, backend, fault, mend).await
+    let repair = async || server.borrow_mut().resurrect();
+    scene("killed and restarted, its scripts lost", Meets::Outage, backend, fault, repair).await
 }
 
 async fn stopped() -> Row {
@@ -198,7 +198,7 @@ async fn flushed() -> Row {
     scene("`FLUSHALL`, 14 times", Meets::Loss, backend, fault, async || {}).await
 }
 
-async fn configured(name: &'static str, broken: &[&str], mended: &[&str]) -> Row {
+async fn configured(name: &'static str, broken: &[&str], repaired: &[&str]) -> Row {
     let server = RedisServer::start();
     let backend = connect(server.url()).await;
     let set = |words: &[&str]| server.command::<()>(&[&["CONFIG", "SET"], words].concat());
@@ -206,7 +206,7 @@ async fn configured(name: &'static str, broken: &[&str], mended: &[&str]) -> Row
         set(broken);
         lasting(load).await;
     };
-    scene(name, Meets::Outage, backend, fault, async || set(mended)).await
+    scene(name, Meets::Outage, backend, fault, async || set(repaired)).await
 }
 
 async fn replica() -> Row {
@@ -218,8 +218,8 @@ async fn replica() -> Row {
         server.command::<()>(&["REPLICAOF", "127.0.0.1", &port]);
         lasting(load).await;
     };
-    let mend = async || server.command::<()>(&["REPLICAOF", "NO", "ONE"]);
-    scene("turned into a read-only replica", Meets::Outage, backend, fault, mend).await
+    let repair = async || server.command::<()>(&["REPLICAOF", "NO", "ONE"]);
+    scene("turned into a read-only replica", Meets::Outage, backend, fault, repair).await
 }
 
 async fn password() -> Row {
@@ -234,8 +234,8 @@ async fn password() -> Row {
         run(&["CLIENT", "KILL", "TYPE", "normal"]);
         lasting(load).await;
     };
-    let mend = async || run(&["CONFIG", "SET", "requirepass", ""]);
-    scene("wrong password", Meets::Outage, backend, fault, mend).await
+    let repair = async || run(&["CONFIG", "SET", "requirepass", ""]);
+    scene("wrong password", Meets::Outage, backend, fault, repair).await
 }
 
 async fn wrong_type() -> Row {

@@ -270,13 +270,13 @@ async fn a_server_that_cannot_write_refuses_nobody() {
     let throttle = impatient(&server).await;
     assert!(timed(&throttle).await.unwrap().is_allowed());
 
-    for (broken, mended) in [
+    for (broken, repaired) in [
         (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"]),
         (["CONFIG", "SET", "min-replicas-to-write", "1"], ["CONFIG", "SET", "min-replicas-to-write", "0"]),
     ] {
         server.command::<()>(&broken);
         timed(&throttle).await.unwrap_err();
-        server.command::<()>(&mended);
+        server.command::<()>(&repaired);
         assert!(timed(&throttle).await.unwrap().is_allowed());
     }
     // A replica of a server that does not exist.

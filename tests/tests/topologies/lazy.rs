@@ -11,8 +11,8 @@ use crate::table;
 /// The minimum interval between two queries for the slot map.
 const APART: Duration = Duration::from_millis(200);
 
-/// Starts under load while no server answers. `mend` brings all of them back.
-async fn starts_while_all_are_down(name: &str, backend: SharedBackend, mend: impl FnOnce()) {
+/// Starts under load while no server answers. `repair` brings all of them back.
+async fn starts_while_all_are_down(name: &str, backend: SharedBackend, repair: impl FnOnce()) {
     let stack = stack(&backend);
     let clients: Vec<u64> = (0..6).collect();
     let load = Load::start(&stack, &clients, DEADLINE);
@@ -21,7 +21,7 @@ async fn starts_while_all_are_down(name: &str, backend: SharedBackend, mend: imp
         let (result, _) = timed(DEADLINE, stack[0].hit(9)).await;
         assert!(result.as_ref().is_err_and(traffik::Error::is_backend), "{result:?}");
     }
-    tokio::task::block_in_place(mend);
+    tokio::task::block_in_place(repair);
     all_counted(&stack, &clients).await;
     let after = began.elapsed();
     for client in 10..19 {
@@ -41,11 +41,11 @@ async fn a_service_starts_before_its_cluster() {
     let error = builder().connect().await.unwrap_err();
     assert!(error.is_backend(), "{error}");
     let backend = builder().connect_lazy().unwrap().into();
-    let mend = || {
+    let repair = || {
         (0..6).for_each(|node| cluster.resurrect(node));
         cluster.wait_until_whole();
     };
-    starts_while_all_are_down("a cluster down at the start", backend, mend).await;
+    starts_while_all_are_down("a cluster down at the start", backend, repair).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -59,11 +59,11 @@ async fn a_service_starts_before_its_sentinels() {
     let error = builder().connect().await.unwrap_err();
     assert!(error.is_backend(), "{error}");
     let backend = builder().connect_lazy().unwrap().into();
-    let mend = || {
+    let repair = || {
         sentinels.resurrect_all();
         sentinels.wait_until_whole();
     };
-    starts_while_all_are_down("a master and its Sentinels down at the start", backend, mend).await;
+    starts_while_all_are_down("a master and its Sentinels down at the start", backend, repair).await;
 }
 
 /// A slot map may be stale and name a dead owner. Nothing has been sent in that case, so the hit waits until

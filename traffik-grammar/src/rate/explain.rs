@@ -36,27 +36,28 @@ pub(super) fn syntax(text: &str, fault: Fault<'_>) -> RateError {
         Fault::NoSeparator => no_separator(text),
         Fault::Limit(parts) => bad_limit(parts),
         Fault::LimitZero(parts) => {
-            let mend = guess(&["1"], &[&period(parts), "min"]);
-            let message = format!("the limit is zero; write 1 or more, such as {}", shown(&mend, "1/min"));
-            refuse(RateErrorKind::OutOfBounds, &message, mend)
+            let suggestion = guess(&["1"], &[&period(parts), "min"]);
+            let message =
+                format!("the limit is zero; write 1 or more, such as {}", shown(&suggestion, "1/min"));
+            refuse(RateErrorKind::OutOfBounds, &message, suggestion)
         }
         Fault::LimitTooLarge(parts) => {
-            let mend = guess(&[&MAX_LIMIT.to_string()], &[&period(parts), "min"]);
-            limit_too_large(parts.limit, mend)
+            let suggestion = guess(&[&MAX_LIMIT.to_string()], &[&period(parts), "min"]);
+            limit_too_large(parts.limit, suggestion)
         }
         Fault::Period(parts) => bad_period(parts),
         Fault::PeriodZero(parts) => {
-            let mend = guess(&[parts.limit], &[parts.unit, "min"]);
+            let suggestion = guess(&[parts.limit], &[parts.unit, "min"]);
             let message = format!(
                 "the period {} is zero; write 1 or more, or the unit alone, such as {}",
                 Quoted(&period(parts)),
-                shown(&mend, "5/min")
+                shown(&suggestion, "5/min")
             );
-            refuse(RateErrorKind::OutOfBounds, &message, mend)
+            refuse(RateErrorKind::OutOfBounds, &message, suggestion)
         }
         Fault::PeriodTooLarge(parts) => {
-            let mend = guess(&[parts.limit], &[&longest_period()]);
-            period_too_long(&period(parts), mend)
+            let suggestion = guess(&[parts.limit], &[&longest_period()]);
+            period_too_long(&period(parts), suggestion)
         }
         Fault::Unit(parts) => bad_unit(parts),
     }
@@ -66,36 +67,36 @@ pub(super) fn syntax(text: &str, fault: Fault<'_>) -> RateError {
 pub(super) fn bounds(limit: u64, period_micros: u128) -> RateError {
     let period = Period(period_micros).to_string();
     if limit == 0 {
-        let mend = guess(&["1"], &[&period, "min"]);
-        let message = format!("the limit is zero; write 1 or more, such as {}", shown(&mend, "1/min"));
-        refuse(RateErrorKind::OutOfBounds, &message, mend)
+        let suggestion = guess(&["1"], &[&period, "min"]);
+        let message = format!("the limit is zero; write 1 or more, such as {}", shown(&suggestion, "1/min"));
+        refuse(RateErrorKind::OutOfBounds, &message, suggestion)
     } else if limit > MAX_LIMIT {
-        let mend = guess(&[&MAX_LIMIT.to_string()], &[&period, "min"]);
-        limit_too_large(&limit.to_string(), mend)
+        let suggestion = guess(&[&MAX_LIMIT.to_string()], &[&period, "min"]);
+        limit_too_large(&limit.to_string(), suggestion)
     } else if period_micros == 0 {
         let message = "the period is shorter than the minimum of 1 microsecond; lengthen it";
         refuse(RateErrorKind::OutOfBounds, message, None)
     } else {
-        let mend = guess(&[&limit.to_string()], &[&longest_period()]);
-        period_too_long(&period, mend)
+        let suggestion = guess(&[&limit.to_string()], &[&longest_period()]);
+        period_too_long(&period, suggestion)
     }
 }
 
-fn limit_too_large(limit: &str, mend: Option<String>) -> RateError {
+fn limit_too_large(limit: &str, suggestion: Option<String>) -> RateError {
     let message = format!(
         "the limit {} exceeds the maximum of {MAX_LIMIT} (2^53 - 1); lower it, or write \"unlimited\"",
         Quoted(limit)
     );
-    refuse(RateErrorKind::OutOfBounds, &message, mend)
+    refuse(RateErrorKind::OutOfBounds, &message, suggestion)
 }
 
-fn period_too_long(period: &str, mend: Option<String>) -> RateError {
+fn period_too_long(period: &str, suggestion: Option<String>) -> RateError {
     let message = format!(
         "the period {} exceeds the maximum of {} (100 years); shorten it",
         Quoted(period),
         longest_period()
     );
-    refuse(RateErrorKind::OutOfBounds, &message, mend)
+    refuse(RateErrorKind::OutOfBounds, &message, suggestion)
 }
 
 fn longest_period() -> String {
@@ -129,20 +130,21 @@ fn no_separator(text: &str) -> RateError {
     let head = head(text);
     let digits = head.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(head.len());
     let rest = head[digits..].trim_start_matches(|c: char| !c.is_alphanumeric());
-    let mend = guess(&[&head[..digits]], &[rest, "min"]);
+    let suggestion = guess(&[&head[..digits]], &[rest, "min"]);
     let message = format!(
         "no \"/\" or \"per\" between limit and period in {}; write a limit and a period, such as {}",
         Quoted(text),
-        shown(&mend, "20/min")
+        shown(&suggestion, "20/min")
     );
-    refuse(RateErrorKind::Separator, &message, mend)
+    refuse(RateErrorKind::Separator, &message, suggestion)
 }
 
 fn bad_limit(parts: Parts<'_>) -> RateError {
     if parts.limit.is_empty() {
-        let mend = guess(&["5"], &[&period(parts), "min"]);
-        let message = format!("no limit before the period; write one, such as {}", shown(&mend, "5/min"));
-        return refuse(RateErrorKind::Limit, &message, mend);
+        let suggestion = guess(&["5"], &[&period(parts), "min"]);
+        let message =
+            format!("no limit before the period; write one, such as {}", shown(&suggestion, "5/min"));
+        return refuse(RateErrorKind::Limit, &message, suggestion);
     }
     let bad = Quoted(parts.limit);
     if let Some(word) = unlimited(parts.limit) {
@@ -151,12 +153,12 @@ fn bad_limit(parts: Parts<'_>) -> RateError {
     }
     let limits = whole(parts.limit);
     let limits: Vec<&str> = limits.iter().map(String::as_str).collect();
-    let mend = guess(&limits, &[&period(parts), "min"]);
+    let suggestion = guess(&limits, &[&period(parts), "min"]);
     let message = format!(
         "the limit {bad} is not a whole number; write digits only, such as {}",
-        shown(&mend, "5/min")
+        shown(&suggestion, "5/min")
     );
-    refuse(RateErrorKind::Limit, &message, mend)
+    refuse(RateErrorKind::Limit, &message, suggestion)
 }
 
 fn bad_period(parts: Parts<'_>) -> RateError {
@@ -166,27 +168,27 @@ fn bad_period(parts: Parts<'_>) -> RateError {
     let counts = whole(parts.count).into_iter().map(|count| format!("{count}{}", parts.unit));
     let periods: Vec<String> = exact(parts).into_iter().chain(counts).collect();
     let periods: Vec<&str> = periods.iter().map(String::as_str).chain([parts.unit]).collect();
-    let mend = guess(&[parts.limit], &periods);
+    let suggestion = guess(&[parts.limit], &periods);
     let message = format!(
         "the period {} is not a whole number of units; write digits and a unit, such as {}",
         Quoted(&period(parts)),
-        shown(&mend, "5/30s")
+        shown(&suggestion, "5/30s")
     );
-    refuse(RateErrorKind::Period, &message, mend)
+    refuse(RateErrorKind::Period, &message, suggestion)
 }
 
 fn bad_unit(parts: Parts<'_>) -> RateError {
     let Parts { limit, count, unit } = parts;
     if unit.is_empty() {
         let period = if count.is_empty() { "min".to_owned() } else { format!("{count}s") };
-        let mend = guess(&[limit], &[&period, "min"]);
+        let suggestion = guess(&[limit], &[&period, "min"]);
         let message = format!(
             "no time unit after the limit {}; write one of {}, such as {}",
             Quoted(limit),
             LISTED,
-            shown(&mend, "5/min")
+            shown(&suggestion, "5/min")
         );
-        return refuse(RateErrorKind::Unit, &message, mend);
+        return refuse(RateErrorKind::Unit, &message, suggestion);
     }
     if unit.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("per")) {
         return doubled(parts);
@@ -196,33 +198,33 @@ fn bad_unit(parts: Parts<'_>) -> RateError {
     let known = nearest(&joined, UNITS.map(|(name, _)| name));
     let foreign =
         FOREIGN_UNITS.iter().find(|(names, ..)| names.iter().any(|name| name.eq_ignore_ascii_case(&joined)));
-    let (message, mend) = if let Some(&(_, times, name)) = foreign {
+    let (message, suggestion) = if let Some(&(_, times, name)) = foreign {
         let count = count.replace('_', "");
         let count = if count.is_empty() { "1" } else { &count };
         let count = count.parse().ok().and_then(|c: u128| c.checked_mul(times));
-        let mend = match count {
+        let suggestion = match count {
             None | Some(1) => guess(&[limit], &[name]),
             Some(count) => guess(&[limit], &[&format!("{count}{name}")]),
         };
-        let span = mend.as_deref().and_then(|rate| rate.split_once('/'));
+        let span = suggestion.as_deref().and_then(|rate| rate.split_once('/'));
         let span = span.map_or(name, |(_, span)| span);
         let why = if times == 30 || times == 365 { ", whose length varies" } else { "" };
-        (format!("unknown time unit {bad}{why}; did you mean {span:?}?"), mend)
+        (format!("unknown time unit {bad}{why}; did you mean {span:?}?"), suggestion)
     } else if let Some(known) = known {
-        let mend = guess(&[limit], &[&format!("{count}{known}")]);
-        (format!("unknown time unit {bad}; did you mean {known:?}?"), mend)
+        let suggestion = guess(&[limit], &[&format!("{count}{known}")]);
+        (format!("unknown time unit {bad}; did you mean {known:?}?"), suggestion)
     } else if let Some((first, tail)) = leading_unit(unit) {
-        let mend = guess(&[limit], &[&format!("{count}{first}")]);
+        let suggestion = guess(&[limit], &[&format!("{count}{first}")]);
         let message = format!(
             "unexpected {} after the time unit {first:?}; end the rate there, such as {}",
             Quoted(tail),
-            shown(&mend, "5/min")
+            shown(&suggestion, "5/min")
         );
-        (message, mend)
+        (message, suggestion)
     } else {
         (format!("unknown time unit {bad}; use one of {LISTED}"), None)
     };
-    refuse(RateErrorKind::Unit, &message, mend)
+    refuse(RateErrorKind::Unit, &message, suggestion)
 }
 
 const LISTED: &str = "us, ms, s, min, hour, day, week";
@@ -231,12 +233,12 @@ const LISTED: &str = "us, ms, s, min, hour, day, week";
 fn doubled(parts: Parts<'_>) -> RateError {
     let rest = period(parts).to_ascii_lowercase().replace("per", " ");
     let rest = rest.trim_matches([' ', '\t', '/']);
-    let mend = guess(&[parts.limit], &[rest, "min"]);
+    let suggestion = guess(&[parts.limit], &[rest, "min"]);
     let message = format!(
         "more than one \"/\" or \"per\" between limit and period; write one, such as {}",
-        shown(&mend, "5/min")
+        shown(&suggestion, "5/min")
     );
-    refuse(RateErrorKind::Separator, &message, mend)
+    refuse(RateErrorKind::Separator, &message, suggestion)
 }
 
 /// Splits the text into the unit that it begins with, and the rest.
@@ -254,8 +256,8 @@ fn period(parts: Parts<'_>) -> Cow<'_, str> {
     }
 }
 
-fn shown(mend: &Option<String>, otherwise: &str) -> String {
-    format!("\"{}\"", mend.as_deref().unwrap_or(otherwise))
+fn shown(suggestion: &Option<String>, otherwise: &str) -> String {
+    format!("\"{}\"", suggestion.as_deref().unwrap_or(otherwise))
 }
 
 fn refuse(kind: RateErrorKind, message: &str, suggestion: Option<String>) -> RateError {

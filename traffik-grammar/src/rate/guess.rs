@@ -67,7 +67,7 @@ pub(super) fn exact(parts: Parts<'_>) -> Option<String> {
 
 /// Returns the first valid rate among the combinations of these limits and periods.
 pub(super) fn guess(limits: &[&str], periods: &[&str]) -> Option<String> {
-    let periods: Vec<String> = periods.iter().map(|period| mended_unit(period)).collect();
+    let periods: Vec<String> = periods.iter().map(|period| corrected_unit(period)).collect();
     let rates = limits.iter().flat_map(|limit| periods.iter().map(move |period| format!("{limit}/{period}")));
     rates.into_iter().find(|rate| parses(rate))
 }
@@ -83,7 +83,7 @@ fn parses(rate: &str) -> bool {
 
 /// Replaces the period's unit with the closest known one, so that a second mistake does not prevent a guess about the
 /// first.
-fn mended_unit(period: &str) -> String {
+fn corrected_unit(period: &str) -> String {
     let (count, unit) = period.split_at(period.find(char::is_alphabetic).unwrap_or(period.len()));
     let known = nearest(unit, UNITS.map(|(name, _)| name)).unwrap_or(unit);
     format!("{}{known}", trim(count))

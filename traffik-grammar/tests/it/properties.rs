@@ -105,8 +105,8 @@ proptest! {
     ) {
         for error in [rate::parse(&text).err(), rate::shape(&text).err()].into_iter().flatten() {
             prop_assert!(!error.to_string().is_empty());
-            if let Some(mend) = error.suggestion() {
-                prop_assert!(rate::parse(mend).is_ok(), "{text:?} -> {mend:?}");
+            if let Some(suggestion) = error.suggestion() {
+                prop_assert!(rate::parse(suggestion).is_ok(), "{text:?} -> {suggestion:?}");
             }
         }
     }
@@ -115,9 +115,9 @@ proptest! {
     fn every_suggested_uid_is_valid(text in ".*", near in "[a-z:./@_\\- #é]{0,80}") {
         for text in [text, near] {
             if let Err(error) = uid::check(&text)
-                && let Some(mend) = error.suggestion()
+                && let Some(suggestion) = error.suggestion()
             {
-                prop_assert_eq!(uid::check(mend), Ok(()));
+                prop_assert_eq!(uid::check(suggestion), Ok(()));
             }
         }
     }

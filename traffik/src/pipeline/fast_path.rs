@@ -197,7 +197,7 @@ impl FastHit<'_, '_> {
         let Self { throttle, fast_path, profile, memory, key, cost } = self;
         match memory.hit(&AccountHit { key, profile, cost }) {
             Ok(compact) if compact.is_admitted() => {
-                tell_admitted(throttle, cost, || profile.account.full_verdict(&compact).remaining);
+                report_admitted(throttle, cost, || profile.account.full_verdict(&compact).remaining);
                 then.admitted(AdmittedHit { fast_path, profile, compact })
             }
             Ok(compact) => {
@@ -288,13 +288,13 @@ fn decide<T: HitContinuation>(
         Some(profile) => FastHit { throttle, fast_path, profile, memory, key, cost }.charge(then),
         None => {
             let hit = Hit::keyed(&fast_path.policy, who, key, settings.fixed_scope(), cost);
-            then.decided(told(throttle, fast_path, cost, memory.decide_one(Op::Hit, &hit).1))
+            then.decided(reported(throttle, fast_path, cost, memory.decide_one(Op::Hit, &hit).1))
         }
     }
 }
 
 #[inline(always)]
-fn tell_admitted(throttle: &Throttle, cost: u64, remaining: impl FnOnce() -> u64) {
+fn report_admitted(throttle: &Throttle, cost: u64, remaining: impl FnOnce() -> u64) {
     observe::hit(Op::Hit, throttle, MemoryBackend::NAME, HitOutcome::Allowed, cost, remaining, None);
 }
 
@@ -315,14 +315,14 @@ fn first(
     cost: u64,
     now: u64,
 ) -> Decision {
-    told(throttle, fast_path, cost, memory.first_hit(key, now, &profile.account, cost))
+    reported(throttle, fast_path, cost, memory.first_hit(key, now, &profile.account, cost))
 }
 
-fn told(throttle: &Throttle, fast_path: &FastPath, cost: u64, verdict: Verdict) -> Decision {
+fn reported(throttle: &Throttle, fast_path: &FastPath, cost: u64, verdict: Verdict) -> Decision {
     if !verdict.admitted {
         return refused(throttle, fast_path, cost, &verdict);
     }
-    tell_admitted(throttle, cost, || verdict.remaining);
+    report_admitted(throttle, cost, || verdict.remaining);
     Decision::Allowed(Stat::new(&fast_path.policy, &verdict))
 }
 

@@ -42,7 +42,7 @@ impl<'a> PendingCharges<'a> {
         for batch in self.0.drain(..) {
             match batch.backend.decide_now(Op::Refund { at: Some(batch.now) }, &batch.hits) {
                 Some(Ok(_)) => {}
-                Some(Err(error)) => tell_kept(&error),
+                Some(Err(error)) => warn_kept(&error),
                 None => rest.push(receipts(&batch)),
             }
         }
@@ -124,15 +124,15 @@ async fn refund(receipts: &[Receipt]) {
     let Some(Receipt { backend, at, .. }) = receipts.first() else { return };
     let hits: Vec<_> = receipts.iter().map(|one| one.hit(one.charge.cost)).collect();
     if let Err(error) = resilience::call(backend, Op::Refund { at: Some(*at) }, &hits).await {
-        tell_kept(&error);
+        warn_kept(&error);
     }
 }
 
 fn warn_no_runtime() {
-    tell_kept(&"the client disconnected, and no runtime is available to refund the charge");
+    warn_kept(&"the client disconnected, and no runtime is available to refund the charge");
 }
 
-fn tell_kept(error: &dyn std::fmt::Display) {
+fn warn_kept(error: &dyn std::fmt::Display) {
     tracing::warn!(target: "traffik", %error, "a refused request stays charged on an earlier backend");
 }
 

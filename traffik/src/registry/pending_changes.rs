@@ -9,7 +9,7 @@ pub(super) const MOST: usize = 1024;
 
 /// Logs a change that there was no room for. Don't hold the registry's lock: the subscriber may call back
 /// into the registry.
-pub(super) fn tell_dropped(uid: &str) {
+pub(super) fn warn_dropped(uid: &str) {
     tracing::warn!(
         target: "traffik", uid,
         "no throttle has this uid, and {MOST} other uids already have pending changes; this change was dropped",

@@ -167,20 +167,20 @@ impl OpenCharge {
             Some(Ok(_)) => {
                 tracing::debug!(target: "traffik", uid, units, "a reservation was dropped without being settled, and was refunded");
             }
-            Some(Err(error)) => tell_kept(uid, &error),
+            Some(Err(error)) => warn_kept(uid, &error),
             None => give_back_later(receipt.clone(), units),
         }
     }
 }
 
-fn tell_kept(uid: &str, error: &dyn std::fmt::Display) {
+fn warn_kept(uid: &str, error: &dyn std::fmt::Display) {
     tracing::warn!(target: "traffik", uid, %error, "a dropped reservation could not be refunded, and stays charged");
 }
 
 #[cfg(feature = "tokio")]
 fn give_back_later(receipt: Receipt, units: u64) {
     let uid = receipt.uid();
-    let drop_warning = DropWarning::new(move || tell_kept(uid, &"no runtime is available to refund it"));
+    let drop_warning = DropWarning::new(move || warn_kept(uid, &"no runtime is available to refund it"));
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     // Boxed, so that the runtime's task code is compiled only once.
     let rest: crate::backend::BoxFuture<'static, ()> = Box::pin(async move {
@@ -188,7 +188,7 @@ fn give_back_later(receipt: Receipt, units: u64) {
             Ok(()) => {
                 tracing::debug!(target: "traffik", uid, units, "a reservation was dropped without being settled, and was refunded");
             }
-            Err(error) => tell_kept(uid, &error),
+            Err(error) => warn_kept(uid, &error),
         }
         drop_warning.disarm();
     });
@@ -197,5 +197,5 @@ fn give_back_later(receipt: Receipt, units: u64) {
 
 #[cfg(not(feature = "tokio"))]
 fn give_back_later(receipt: Receipt, _: u64) {
-    tell_kept(receipt.uid(), &"no runtime is available to refund it");
+    warn_kept(receipt.uid(), &"no runtime is available to refund it");
 }

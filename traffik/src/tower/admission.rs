@@ -28,7 +28,7 @@ use crate::settings::Settings;
 use crate::subject::IntoSubject;
 
 use nested_use::{
-    enforced_refusal, may_cost_more, not_yet_applied, remaining_cost, remaining_costs, tell_of_layers,
+    enforced_refusal, leave_layer_outcome, may_cost_more, not_yet_applied, remaining_cost, remaining_costs,
 };
 pub(crate) use place::{Place, ThrottleUse};
 use refuse::refuse;
@@ -89,7 +89,7 @@ fn in_general(uses: &[ThrottleUse], parts: &mut Parts, place: Place) -> Admissio
         Some(records) => uses.iter().filter(|one| not_yet_applied(one, records)).collect(),
     };
     if counted.len() < uses.len() {
-        tell_of_layers(uses, parts);
+        leave_layer_outcome(uses, parts);
     }
     if counted.is_empty() {
         return Admission::Admitted(ResponseWork::default());
@@ -153,7 +153,7 @@ pub(crate) async fn admit(
             .collect(),
     };
     if counted.len() < uses.len() {
-        tell_of_layers(uses, parts);
+        leave_layer_outcome(uses, parts);
     }
     let mut continued: Option<ContinuedRefusals> = None;
     loop {

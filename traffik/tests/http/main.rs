@@ -6,6 +6,7 @@ mod allocations;
 mod answers;
 mod client_ip;
 mod cors;
+mod fast_paths;
 mod gate;
 mod grpc;
 mod headers;
@@ -14,7 +15,6 @@ mod neighbours;
 mod nested;
 mod registry;
 mod rules;
-mod short_ways;
 #[cfg(feature = "ws")]
 mod socket;
 mod structured;

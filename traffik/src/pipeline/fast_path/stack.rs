@@ -1,6 +1,6 @@
 //! The fastest path for a request under a few throttles, decided together.
 
-use super::{FastPath, exempt, tell_admitted};
+use super::{FastPath, exempt, report_admitted};
 use crate::app::Traffik;
 use crate::backend::memory::{AccountHit, FEW};
 use crate::backend::{Hit, Op, Verdict, Verdicts};
@@ -95,7 +95,7 @@ impl<'a> StackedHit<'a> {
 
     /// Reports the throttle's outcome in a request that was `admitted` as a whole or not.
     #[inline]
-    fn tell(&self, verdict: &Verdict, admitted: bool) {
+    fn report(&self, verdict: &Verdict, admitted: bool) {
         let outcome = HitOutcome::of(verdict, admitted, false);
         let wait = if verdict.admitted { None } else { verdict.retry_after() };
         observe::hit(
@@ -146,8 +146,8 @@ pub(crate) fn pair<T: StackContinuation>(throttles: [&Throttle; 2], then: T) -> 
         let decisions = decide(&[a, b], who, hash);
         return Some(then.decided(decisions));
     };
-    tell_admitted(a.throttle, a.cost, || hit_a.profile.account.full_verdict(&verdict_a).remaining);
-    tell_admitted(b.throttle, b.cost, || hit_b.profile.account.full_verdict(&verdict_b).remaining);
+    report_admitted(a.throttle, a.cost, || hit_a.profile.account.full_verdict(&verdict_a).remaining);
+    report_admitted(b.throttle, b.cost, || hit_b.profile.account.full_verdict(&verdict_b).remaining);
     if then.is_silent(0, a.fast_path.is_silent) && then.is_silent(1, b.fast_path.is_silent) {
         return Some(then.silent());
     }
@@ -200,7 +200,7 @@ pub(crate) fn stack<'a, T: StackContinuation>(
         return Some(then.decided(decisions));
     }
     for (one, verdict) in stacked.iter().zip(&*verdicts) {
-        tell_admitted(one.throttle, one.cost, || verdict.remaining);
+        report_admitted(one.throttle, one.cost, || verdict.remaining);
     }
     if stacked.iter().enumerate().all(|(at, one)| then.is_silent(at, one.fast_path.is_silent)) {
         return Some(then.silent());
@@ -257,7 +257,7 @@ fn decide(stacked: &[StackedHit<'_>], who: Who<'_>, hash: u64) -> Decisions {
     }
     let admitted = verdicts.admitted();
     let decision = |(one, verdict): (&StackedHit<'_>, &Verdict)| {
-        one.tell(verdict, admitted);
+        one.report(verdict, admitted);
         one.decision(verdict)
     };
     Decisions::of(stacked.iter().zip(&verdicts.each).map(decision))

@@ -71,7 +71,7 @@ pub(super) fn remaining_cost<'a>(
 
 /// Tells a handler that runs either way that it was let in, for the throttles that layers have already decided on:
 /// those are not asked again.
-pub(super) fn tell_of_layers(uses: &[ThrottleUse], parts: &mut Parts) {
+pub(super) fn leave_layer_outcome(uses: &[ThrottleUse], parts: &mut Parts) {
     if uses.iter().any(ThrottleUse::continues) {
         Outcome::leave(parts, None);
     }
