@@ -48,7 +48,7 @@ impl PackedState {
     /// Creates one from an instant and an amount that [fit](Self::fits).
     #[inline(always)]
     pub(super) fn new(instant: u64, amount: u64, rank: u8) -> Self {
-        debug_assert!(Self::fits(instant, amount), "{instant} or {amount} does not fit");
+        debug_assert!(Self::fits(instant, amount));
         // Whatever the amount, it does not reach the flag.
         let high = (amount >> LOW) as u32 & HIGH_BITS;
         Self(instant | amount << INSTANT, high | u32::from(rank) << HIGH & RANK)
