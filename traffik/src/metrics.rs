@@ -154,27 +154,26 @@ pub(crate) struct CallTimer {
     backend: &'static str,
     started: Instant,
     outcome: &'static str,
+    /// Kept until the end: a recorder that is installed meanwhile must not count down what it never counted up.
+    under_way: metrics::Gauge,
 }
 
 impl CallTimer {
     pub(crate) fn start(backend: &'static str) -> Self {
-        Self::under_way(backend, |gauge| gauge.increment(1.0));
-        Self { backend, started: Instant::now(), outcome: "dropped" }
+        let key = Key::from_parts(CALLS, vec![Label::from_static_parts("backend", backend)]);
+        let under_way = with_recorder(|recorder| recorder.register_gauge(&key, &METADATA));
+        under_way.increment(1.0);
+        Self { backend, started: Instant::now(), outcome: "dropped", under_way }
     }
 
     pub(crate) fn stop(mut self, outcome: &'static str) {
         self.outcome = outcome;
     }
-
-    fn under_way(backend: &'static str, change: impl FnOnce(metrics::Gauge)) {
-        let key = Key::from_parts(CALLS, vec![Label::from_static_parts("backend", backend)]);
-        with_recorder(|recorder| change(recorder.register_gauge(&key, &METADATA)));
-    }
 }
 
 impl Drop for CallTimer {
     fn drop(&mut self) {
-        Self::under_way(self.backend, |gauge| gauge.decrement(1.0));
+        self.under_way.decrement(1.0);
         let labels = vec![
             Label::from_static_parts("backend", self.backend),
             Label::from_static_parts("outcome", self.outcome),

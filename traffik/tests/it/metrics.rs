@@ -23,6 +23,10 @@ fn recorded(work: impl AsyncFnOnce()) -> Seen {
         traffik::metrics::describe();
         runtime.block_on(work());
     });
+    seen(snapshotter)
+}
+
+fn seen(snapshotter: metrics_util::debugging::Snapshotter) -> Seen {
     let line = |(key, _, _, value): (metrics_util::CompositeKey, _, _, DebugValue)| {
         let key = key.key();
         let labels: Vec<_> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
@@ -164,4 +168,21 @@ fn what_is_let_past_a_refusal_is_decided_twice_and_a_reservation_is_its_hit() {
         assert_eq!(seen[&hits(uid, "memory", outcome)], expected, "{uid} {outcome}");
     }
     assert_eq!(seen["traffik_units_total{uid=m:beside,backend=memory}"], "5", "two of seven are its own");
+}
+
+#[test]
+fn a_call_under_way_when_the_recorder_comes_is_not_counted_down() {
+    let flaky = FaultyBackend::new(still()).delay(Duration::from_millis(1));
+    let name = traffik::Backend::name(&flaky);
+    let api = throttle("m:under-way", "10/min", &flaky.into());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _entered = runtime.enter();
+    let mut waiting = Box::pin(api.hit("ann").into_future());
+    assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let decision = metrics::with_local_recorder(&recorder, || runtime.block_on(waiting)).unwrap();
+    assert!(decision.is_allowed());
+    let calls = format!("traffik_backend_calls{{backend={name}}}");
+    assert_eq!(seen(snapshotter).get(&calls), None);
 }
