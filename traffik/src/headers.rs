@@ -154,8 +154,8 @@ impl Headers {
     /// `.with("x-quota-used", |stat| stat.used)`. The function returns a number, a string or a
     /// `HeaderValue`; a value that is not valid in a header is left out.
     ///
-    /// Building the throttle fails if the name is not a valid header name, or already has another meaning
-    /// (`ratelimit`, `content-length` and the like).
+    /// Building the throttle fails if the name is not a valid header name, already has another meaning
+    /// (`ratelimit`, `content-length` and the like), or is that of another of these headers.
     #[must_use]
     pub fn with<F, V>(mut self, name: &str, value: F) -> Self
     where
@@ -189,8 +189,21 @@ impl Headers {
 
     /// The first mistake in the names and values.
     pub(crate) fn error(&self) -> Option<Error> {
-        let mistake = self.custom.as_ref()?.mistake.as_ref()?;
+        let custom = self.custom.as_ref()?;
+        let mistake = custom.mistake.clone().or_else(|| self.duplicate())?;
         Some(Error::configuration(format!("headers: {mistake}")))
+    }
+
+    /// Names a custom header that another one, or one of the legacy three, would hide.
+    fn duplicate(&self) -> Option<String> {
+        let more = self.more();
+        let legacy = self.legacy.then(|| self.custom_names().unwrap_or(&write::LEGACY));
+        let is_taken = |at: usize, name: &HeaderName| {
+            legacy.is_some_and(|names| names.contains(name))
+                || more[..at].iter().any(|(other, _)| other == name)
+        };
+        let (_, (name, _)) = more.iter().enumerate().find(|(at, (name, _))| is_taken(*at, name))?;
+        Some(format!("two headers are named {name}; give each its own name"))
     }
 
     /// Whether no response carries any headers.

@@ -81,6 +81,9 @@ fn bad_names_and_values_are_mistakes() {
         Headers::custom().with_value("content-length", "3"),
         Headers::legacy().names("RateLimit", "x-quota-left", "x-quota-reset"),
         Headers::legacy().names("x-quota", "x-quota-left", "X-Quota"),
+        Headers::custom().with("x-used", |stat| stat.used).with_value("X-Used", "1"),
+        Headers::legacy().with("x-ratelimit-limit", |stat| stat.limit),
+        Headers::custom().with("x-left", |stat| stat.remaining).names("x-quota", "x-left", "x-reset"),
     ] {
         let error = build("bad", "5/min").headers(headers.clone()).build().unwrap_err();
         assert!(error.is_configuration() && error.to_string().contains("header"), "{error}");
@@ -90,6 +93,12 @@ fn bad_names_and_values_are_mistakes() {
         let one = build("good", "5/min").build().unwrap();
         assert!(one.set_headers(headers).is_err());
     }
+}
+
+#[test]
+fn a_legacy_name_is_free_where_the_family_is_off() {
+    let headers = Headers::draft().with("x-ratelimit-limit", |stat| stat.limit);
+    assert!(build("free-name", "5/min").headers(headers).build().is_ok());
 }
 
 /// A layer cannot fail, whereas building a throttle can.
