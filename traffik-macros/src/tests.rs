@@ -5,6 +5,8 @@ use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::parse_str;
 
+use crate::args::{KEYS, Key};
+
 fn expand(args: &str, item: &str) -> String {
     let tokens = |text: &str| parse_str::<TokenStream>(text).unwrap();
     squeeze(&crate::expand::throttle(tokens(args), tokens(item)).to_string())
@@ -77,6 +79,29 @@ fn every_value_becomes_its_call() {
     for (setting, call) in cases {
         let expected = format!(r#".declare(::traffik::Throttle::builder("u").rate("20/min"){call})"#);
         assert_eq!(calls(&format!(r#""u", rate = "20/min", {setting}"#)), expected, "{setting}");
+    }
+}
+
+/// A key that has no call would be accepted and ignored.
+#[test]
+fn every_key_has_a_call_and_a_row() {
+    let guide = include_str!("throttle.md");
+    let (_, shared_keys) = guide.split_once("only the keys ").unwrap();
+    let (shared_keys, _) = shared_keys.split_once(" may follow").unwrap();
+    for Key { name, example, shared } in KEYS {
+        assert!(guide.contains(&format!("\n| `{name}` | ")), "`{name}` has no row in throttle.md");
+        let listed = shared_keys.contains(&format!("`{name}`"));
+        assert_eq!(listed, shared, "`{name}` among the keys of shared throttles in throttle.md");
+        // These two are no calls that follow the rate.
+        if ["rate", "crate"].contains(&name) {
+            continue;
+        }
+        let plain = calls(r#""u", rate = "20/min""#);
+        let with_it = calls(&format!(r#""u", rate = "20/min", {example}"#));
+        assert_ne!(with_it, plain, "`{example}` calls nothing: give `{name}` an arm in keys.rs");
+        if shared {
+            assert_ne!(calls(&format!("UPLOADS, {example}")), calls("UPLOADS"), "{example}");
+        }
     }
 }
 
