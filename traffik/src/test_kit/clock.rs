@@ -37,7 +37,8 @@ impl ManualClock {
         self.0.store(micros(since_epoch), Ordering::SeqCst);
     }
 
-    /// Returns the time since the Unix epoch.
+    /// Returns the time since the Unix epoch. Code that reads its time from any [`Clock`] gets microseconds
+    /// instead, from [`Clock::now`].
     #[must_use]
     pub fn now(&self) -> Duration {
         Duration::from_micros(self.0.load(Ordering::SeqCst))
