@@ -65,7 +65,8 @@ impl Policy {
     }
 
     /// Returns the tag that stands for the meaning of a client's state: policies with equal tags can share
-    /// it, others start afresh. It consists of ASCII letters, digits and `~ _ -`.
+    /// it, others start afresh. For the strategies of this crate, it consists of ASCII letters, digits and
+    /// `~ _ -`; a strategy of your own may return anything.
     #[must_use]
     pub fn tag(&self) -> &str {
         &self.tag
