@@ -18,6 +18,32 @@ async fn a_clone_behind_an_arc_passes() {
     conformance(|clock| async move { SharedBackend::from_arc(std::sync::Arc::new(memory(clock))) }).await;
 }
 
+/// A strategy that is not in the suite would be compared with its Lua twin nowhere.
+#[test]
+fn the_suite_runs_every_strategy() {
+    let (core, narrow) = (strategies::core(), strategies::narrow());
+    assert!(
+        core.iter().all(|strategy| strategy.twin().is_some()),
+        "a strategy without a twin belongs in `narrow`"
+    );
+    assert!(
+        narrow.iter().all(|strategy| strategy.twin().is_none()),
+        "a strategy with a twin belongs in `core`"
+    );
+    let run: Vec<String> = core.iter().chain(&narrow).map(|strategy| format!("{strategy:?}")).collect();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/strategy");
+    let mut found = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let Ok(text) = std::fs::read_to_string(entry.unwrap().path()) else { continue };
+        let Some((_, rest)) = text.split_once("\nimpl Strategy for ") else { continue };
+        let name = rest.split(' ').next().unwrap();
+        let is_run = run.iter().any(|shown| shown.split(' ').next() == Some(name));
+        assert!(is_run, "{name} has no row in traffik/src/test_kit/conformance/strategies.rs");
+        found += 1;
+    }
+    assert!(found > 10, "{found} strategies");
+}
+
 /// The faults, of which a store has exactly one.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
