@@ -38,7 +38,10 @@ use crate::throttle::Throttle;
 ///     answer
 /// }
 /// ```
+///
+/// The default holds nothing to settle, for handlers that are called as functions in tests.
 #[must_use = "a charge must be settled or cancelled; dropping it applies the throttle's `OnCancel`"]
+#[derive(Default)]
 pub struct Charge {
     /// The attributes' charges, or the layers' where there are no attributes.
     own: Vec<Arc<OpenCharge>>,

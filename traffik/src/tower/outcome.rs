@@ -23,8 +23,15 @@ use crate::decision::Throttled;
 ///     if outcome.is_throttled() { "yesterday's prices" } else { "today's prices" }
 /// }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome(Option<Throttled>);
+
+/// For handlers that are called as functions in tests.
+impl From<Option<Throttled>> for Outcome {
+    fn from(throttled: Option<Throttled>) -> Self {
+        Self(throttled)
+    }
+}
 
 impl Outcome {
     /// Whether a throttle would have refused the request.

@@ -8,9 +8,9 @@ use axum::extract::{FromRequest, Request};
 use axum::routing::post;
 use http::StatusCode;
 use traffik::test_kit::open_gate;
-use traffik::{Headers, Parts, Throttle, Throttled, throttle};
+use traffik::{Charge, Headers, Outcome, Parts, Throttle, Throttled, throttle};
 
-use crate::support::{Client, app};
+use crate::support::{Client, app, throttle as build};
 
 static BODIES: AtomicU32 = AtomicU32::new(0);
 
@@ -128,6 +128,21 @@ async fn a_throttled_handler_can_be_called_directly() {
         assert_eq!(response.status(), 200);
         let body = axum::body::to_bytes(response.into_body(), 100).await.unwrap();
         assert_eq!(&body[..], b"hello, ann");
+    }
+}
+
+#[tokio::test]
+async fn what_a_gate_leaves_can_be_made_for_a_direct_call() {
+    #[throttle("gate:direct:left", rate = "1/min", cost = 1, on_throttled = "continue")]
+    async fn handler(outcome: Outcome, charge: Charge) -> String {
+        format!("{} {:?}", outcome.is_throttled(), charge.settle(7).await.unwrap())
+    }
+    let one = build("gate:direct:refuses", "1/min").build().unwrap();
+    let refused = one.hit("ann").cost(2).await.unwrap().throttled().cloned();
+    for (throttled, expected) in [(None, "false Nothing"), (refused, "true Nothing")] {
+        let response = handler(open_gate(), throttled.into(), Charge::default()).await;
+        let body = axum::body::to_bytes(response.into_body(), 100).await.unwrap();
+        assert_eq!(&body[..], expected.as_bytes());
     }
 }
 
