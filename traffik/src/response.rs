@@ -9,12 +9,17 @@ mod accept;
 mod answer;
 mod grpc;
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum_core::body::Body;
 use axum_core::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Method, StatusCode};
+use http_body::{Body as HttpBody, Frame};
 
 pub use answer::{Answer, AsyncAnswer, IntoAnswer, SyncAnswer};
 pub(crate) use answer::{OnThrottled, ResponseSettings};
@@ -74,6 +79,39 @@ pub(crate) fn complete(response: &mut Response, last: &Throttled) {
         (response.status(), last.retry_after())
     {
         response.headers_mut().entry(RETRY_AFTER).or_insert_with(|| HeaderValue::from(whole_seconds(wait)));
+    }
+}
+
+/// Takes the body out of an answer to `HEAD`, and states the length that it would have had. Axum's router does the
+/// same. A bare hyper service has to: over HTTP/2, hyper sends whatever body it is given, and the client takes that
+/// for an error of the protocol.
+pub(crate) fn for_method(mut response: Response, method: &Method) -> Response {
+    if *method == Method::HEAD {
+        let body = std::mem::replace(response.body_mut(), Body::new(Omitted));
+        if let Some(length) = body.size_hint().exact() {
+            response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+        }
+    }
+    response
+}
+
+/// A body that is not sent. Unlike an empty one it has no known length, or a length of 0 would be stated for a streamed
+/// answer.
+struct Omitted;
+
+impl HttpBody for Omitted {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
     }
 }
 

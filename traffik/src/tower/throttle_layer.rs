@@ -12,6 +12,7 @@ use tower_service::Service;
 use super::admission::{Admission, Place, ThrottleUse, admit, admit_now};
 use super::body::ThrottleBody;
 use super::throttle_future::ThrottleFuture;
+use crate::response;
 use crate::throttle::Throttle;
 
 /// Applies throttles to every request that passes, for example to an axum `Router`, a bare hyper service or a tonic
@@ -134,8 +135,10 @@ where
                 let inner = std::mem::replace(&mut self.inner, clone);
                 let uses = self.uses.clone();
                 let deciding = Box::pin(async move {
-                    let work = admit(&uses, &mut parts, Place::Layer, decisions).await?;
-                    Ok((Request::from_parts(parts, body), work))
+                    match admit(&uses, &mut parts, Place::Layer, decisions).await {
+                        Ok(work) => Ok((Request::from_parts(parts, body), work)),
+                        Err(answer) => Err(response::for_method(answer, &parts.method)),
+                    }
                 });
                 ThrottleFuture::deciding(deciding, inner)
             }

@@ -5,16 +5,17 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 use traffik::test_kit::FaultyBackend;
 use traffik::tower::ThrottleService;
-use traffik::{BackendLayer, Identity, Parts, Peer, SharedBackend, Throttle, ThrottleLayer};
+use traffik::{BackendLayer, Identity, Parts, Peer, SharedBackend, Throttle, ThrottleLayer, Throttled};
 
 use crate::support::{Client, app, memory, throttle};
 
@@ -114,6 +115,53 @@ async fn a_bare_hyper_service_is_limited() {
     assert_eq!((reply.status, &*reply.body), (200, "bare"));
     assert_eq!(reply.header("content-length"), Some("4"));
     assert_eq!(client.statuses("/").await, [200, 429]);
+}
+
+/// Axum takes the body out of answers to `HEAD`, but nothing else does, and an HTTP/2 client resets the stream.
+#[tokio::test]
+async fn a_refused_head_has_no_body() {
+    async fn answer(_: Request<hyper::body::Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        Ok(Response::new(Full::default()))
+    }
+    let global = throttle("head", "1/min").identifier(|_: &Parts| "all").backend(memory().0).build().unwrap();
+    let service = ServiceBuilder::new().layer(ThrottleLayer::new([&global])).service_fn(answer);
+    let (client, server) = tokio::io::duplex(1 << 16);
+    tokio::spawn(async move {
+        let server = TokioIo::new(server);
+        let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        builder.serve_connection(server, TowerToHyperService::new(service)).await.unwrap();
+    });
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(client)).await.unwrap();
+    tokio::spawn(connection);
+    let mut send = async |method: &str| {
+        let request = Request::builder().method(method).uri("http://localhost/");
+        let request = request.body(http_body_util::Empty::<Bytes>::new()).unwrap();
+        let (head, body) = client.send_request(request).await.unwrap().into_parts();
+        (
+            head.status.as_u16(),
+            head.headers.get("content-length").cloned(),
+            body.collect().await.unwrap().to_bytes(),
+        )
+    };
+    assert_eq!(send("HEAD").await.0, 200);
+    let (status, length, body) = send("GET").await;
+    assert_eq!((status, length.as_ref()), (429, Some(&body.len().into())));
+    assert!(!body.is_empty());
+    assert_eq!(send("HEAD").await, (429, length, Bytes::new()));
+}
+
+#[tokio::test]
+async fn a_refused_head_states_no_length_that_is_unknown() {
+    fn streamed(_: &Parts, _: &Throttled) -> Body {
+        Body::from_stream(futures_util::stream::iter([Ok::<_, Infallible>("slow down")]))
+    }
+    let one = throttle("streamed", "1/min").on_throttled(streamed).backend(memory().0).build().unwrap();
+    let app = Router::new().route("/", get(async || "hello")).layer(ThrottleLayer::new([&one]));
+    let client = Client::of(app).await;
+    assert_eq!(client.send("HEAD", "/", &[]).await.header("content-length"), Some("5"));
+    assert_eq!(client.get("/").await.body, "slow down");
+    assert_eq!(client.send("HEAD", "/", &[]).await.header("content-length"), None);
 }
 
 #[tokio::test]
