@@ -9,7 +9,7 @@ use syn::{Ident, Path, ReturnType, Token, parse2};
 use crate::fallback::{self, Errors};
 use crate::item::{self, Body, GATE, Gate, Handler};
 use crate::model::{Argument, Call, Given, Throttle, Which};
-use crate::returned::Returned;
+use crate::returned::{Opaque, Returned};
 use crate::stack::Stack;
 use crate::validate;
 use crate::value::Closure;
@@ -291,12 +291,17 @@ impl Expansion<'_> {
     /// is never taken; it tells the compiler the block's return type, as the signature did.
     fn block(&self, body: &Body, returned: Span) -> TokenStream {
         let statements = &body.statements;
-        let Returned { output, opaque } = Returned::new(&self.handler.output, &self.handler.generics);
+        let Handler { output, generics, bounds: wheres, .. } = self.handler;
+        let Returned { output, opaque } = Returned::new(output, generics);
+        let opaque = opaque.into_iter().map(|Opaque { bounds, is_generic }| {
+            let (generics, wheres) = (is_generic.then_some(generics), is_generic.then_some(wheres));
+            quote_spanned!(returned=> const _: () = { fn __traffik_opaque #generics (_: #bounds) #wheres {} };)
+        });
         let inside = quote_spanned! {returned=>
             if let ::core::option::Option::Some(__traffik_return) =
                 ::core::option::Option::<#output>::None
             {
-                #(const _: () = { fn __traffik_opaque(_: #opaque) {} };)*
+                #(#opaque)*
                 return __traffik_return;
             }
             #statements

@@ -2,9 +2,10 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
+use syn::punctuated::Punctuated;
 use syn::{
     GenericArgument, GenericParam, Generics, Ident, PathArguments, ReturnType, Token, Type, TypeImplTrait,
-    TypeInfer,
+    TypeInfer, TypeParamBound,
 };
 
 use crate::item;
@@ -14,7 +15,14 @@ pub(crate) struct Returned {
     pub(crate) output: TokenStream,
     /// The `impl Trait`s. They have to be mentioned somewhere, or the compiler would call an import of the trait
     /// unused.
-    pub(crate) opaque: Vec<TypeImplTrait>,
+    pub(crate) opaque: Vec<Opaque>,
+}
+
+/// An `impl Trait`, to be mentioned as the parameter of a function.
+pub(crate) struct Opaque {
+    pub(crate) bounds: Type,
+    /// Whether the bounds name the handler's generics, so that the function must declare them as well.
+    pub(crate) is_generic: bool,
 }
 
 impl Returned {
@@ -25,49 +33,75 @@ impl Returned {
         let mut output = output.clone();
         let mut opaque = Vec::new();
         infer(&mut output, &mut opaque);
-        // They are mentioned in a separate item, where the handler's generics can't be named.
-        opaque.retain(|bounds| stands_alone(bounds, generics));
-        Self { output: output.into_token_stream(), opaque }
+        let opaque = opaque.into_iter().map(|bounds| {
+            let mut bounds = Type::ImplTrait(bounds);
+            uncapture(&mut bounds);
+            let is_generic = names_any(&bounds, generics);
+            Opaque { bounds, is_generic }
+        });
+        Self { output: output.into_token_stream(), opaque: opaque.collect() }
     }
 }
 
 fn infer(place: &mut Type, opaque: &mut Vec<TypeImplTrait>) {
+    if let Type::ImplTrait(bounds) = place {
+        let word = Token![_](bounds.impl_token.span);
+        opaque.push(bounds.clone());
+        *place = Type::Infer(TypeInfer { attrs: Vec::new(), underscore_token: word });
+    } else {
+        each_inside(place, &mut |inner| infer(inner, opaque));
+    }
+}
+
+/// Removes `use<..>`, which a parameter's `impl Trait` must not have.
+fn uncapture(place: &mut Type) {
+    if let Type::ImplTrait(opaque) = place {
+        let bounds = std::mem::take(&mut opaque.bounds).into_iter();
+        opaque.bounds = bounds.filter(|bound| !matches!(bound, TypeParamBound::PreciseCapture(_))).collect();
+    }
+    each_inside(place, &mut uncapture);
+}
+
+/// Visits the types directly inside a type, as far as they may be or contain an `impl Trait`.
+fn each_inside(place: &mut Type, visit: &mut dyn FnMut(&mut Type)) {
     match place {
-        Type::ImplTrait(bounds) => {
-            let word = Token![_](bounds.impl_token.span);
-            opaque.push(bounds.clone());
-            *place = Type::Infer(TypeInfer { attrs: Vec::new(), underscore_token: word });
-        }
-        Type::Array(array) => infer(&mut array.elem, opaque),
-        Type::Group(group) => infer(&mut group.elem, opaque),
-        Type::Paren(paren) => infer(&mut paren.elem, opaque),
-        Type::Ptr(pointer) => infer(&mut pointer.elem, opaque),
-        Type::Reference(reference) => infer(&mut reference.elem, opaque),
-        Type::Slice(slice) => infer(&mut slice.elem, opaque),
-        Type::Tuple(tuple) => {
-            for inner in &mut tuple.elems {
-                infer(inner, opaque);
-            }
-        }
-        Type::Path(path) => {
-            for segment in &mut path.path.segments {
-                if let PathArguments::AngleBracketed(arguments) = &mut segment.arguments {
-                    for argument in &mut arguments.args {
-                        match argument {
-                            GenericArgument::Type(inner) => infer(inner, opaque),
-                            GenericArgument::AssocType(inner) => infer(&mut inner.ty, opaque),
-                            _ => {}
-                        }
-                    }
-                }
-            }
-        }
+        Type::Array(array) => visit(&mut array.elem),
+        Type::Group(group) => visit(&mut group.elem),
+        Type::Paren(paren) => visit(&mut paren.elem),
+        Type::Ptr(pointer) => visit(&mut pointer.elem),
+        Type::Reference(reference) => visit(&mut reference.elem),
+        Type::Slice(slice) => visit(&mut slice.elem),
+        Type::Tuple(tuple) => tuple.elems.iter_mut().for_each(visit),
+        Type::Path(path) => each_argument(&mut path.path, visit),
+        Type::ImplTrait(opaque) => each_bound(&mut opaque.bounds, visit),
+        Type::TraitObject(object) => each_bound(&mut object.bounds, visit),
         _ => {}
     }
 }
 
-/// Whether the bounds neither name the handler's generics nor capture them with `use<..>`.
-fn stands_alone(bounds: &TypeImplTrait, generics: &Generics) -> bool {
+fn each_bound(bounds: &mut Punctuated<TypeParamBound, Token![+]>, visit: &mut dyn FnMut(&mut Type)) {
+    for bound in bounds {
+        if let TypeParamBound::Trait(bound) = bound {
+            each_argument(&mut bound.path, visit);
+        }
+    }
+}
+
+fn each_argument(path: &mut syn::Path, visit: &mut dyn FnMut(&mut Type)) {
+    for segment in &mut path.segments {
+        if let PathArguments::AngleBracketed(arguments) = &mut segment.arguments {
+            for argument in &mut arguments.args {
+                match argument {
+                    GenericArgument::Type(inner) => visit(inner),
+                    GenericArgument::AssocType(inner) => visit(&mut inner.ty),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+fn names_any(bounds: &Type, generics: &Generics) -> bool {
     let names: Vec<&Ident> = generics
         .params
         .iter()
@@ -77,5 +111,5 @@ fn stands_alone(bounds: &TypeImplTrait, generics: &Generics) -> bool {
             GenericParam::Const(parameter) => &parameter.ident,
         })
         .collect();
-    item::find(bounds.to_token_stream(), &|word| word == "use" || names.contains(&word)).is_none()
+    item::find(bounds.to_token_stream(), &|word| names.contains(&word)).is_some()
 }

@@ -300,8 +300,13 @@ fn an_opaque_return_type_is_inferred() {
     let expanded = expand(r#""a", rate = "1/s""#, item);
     assert!(expanded.contains("Option::<Result<(u8,_),Vec<_>>>::None"), "{expanded}");
     assert!(expanded.contains("(_:implIntoResponse)"), "{expanded}");
-    let item = "async fn handler<T>() -> impl Iterator<Item = T> {}";
-    assert!(!expand(r#""a", rate = "1/s""#, item).contains("__traffik_opaque"));
+    let item = "async fn handler<T>() -> impl Iterator<Item = T> where T: B {}";
+    let expanded = expand(r#""a", rate = "1/s""#, item);
+    assert!(expanded.contains("fn__traffik_opaque<T>(_:implIterator<Item=T>)whereT:B{}"), "{expanded}");
+    let item = "async fn handler() -> Box<dyn A<Item = impl B<Item = impl C + use<>> + use<> + D> + Send> {}";
+    let expanded = expand(r#""a", rate = "1/s""#, item);
+    assert!(expanded.contains("Option::<Box<dynA<Item=_>+Send>>::None"), "{expanded}");
+    assert!(expanded.contains("(_:implB<Item=implC>+D)"), "{expanded}");
 }
 
 #[test]

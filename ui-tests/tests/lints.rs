@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Uri, Version};
-use axum::response::IntoResponse;
+use axum::response::{Html, IntoResponse};
 use axum::{Extension, Router, routing::get};
 use traffik::strategy::TokenBucket;
 use traffik::{Throttle, throttle, throttle as limit};
@@ -92,6 +92,16 @@ async fn early(body: String) -> &'static str {
     "late"
 }
 
+/// Names its generics in what it returns.
+#[throttle("lints:generic", rate = "20/min")]
+async fn generic<T>(Extension(text): Extension<T>) -> impl IntoResponse + From<T> + use<T>
+where
+    T: IntoResponse + Clone + Send + Sync + 'static,
+{
+    ready(()).await;
+    Html(text)
+}
+
 #[test]
 fn handlers_are_handlers() {
     let _router: Router = Router::new()
@@ -101,5 +111,6 @@ fn handlers_are_handlers() {
         .route("/expects", get(expects))
         .route("/seven", get(seven))
         .route("/early", get(early))
+        .route("/generic", get(generic::<&'static str>))
         .with_state(7);
 }

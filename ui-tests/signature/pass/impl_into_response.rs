@@ -15,6 +15,53 @@ mod answers {
     }
 }
 
+mod captures {
+    // Likewise, though a parameter's `impl Trait` could not repeat the `use<..>`.
+    use axum::response::IntoResponse;
+    use traffik::throttle;
+
+    #[throttle("i:captures", rate = "20/min")]
+    pub(crate) async fn captures() -> (axum::http::StatusCode, impl IntoResponse + use<>) {
+        (axum::http::StatusCode::CREATED, "hello")
+    }
+}
+
+mod of {
+    use axum::response::IntoResponse;
+
+    pub(crate) trait Of<T, const N: usize>: IntoResponse {}
+
+    impl<T, const N: usize> Of<T, N> for &'static str {}
+}
+
+mod generic {
+    use super::of::Of;
+    use axum::extract::State;
+    use traffik::throttle;
+
+    #[throttle("i:generic", rate = "20/min")]
+    pub(crate) async fn generic<T, const N: usize>(_: State<T>) -> Result<impl Of<T, N>, impl Of<T, N> + use<T, N>>
+    where
+        T: Clone + Send + Sync + 'static,
+        [T; N]: Default,
+    {
+        if N == 0 { Err("none") } else { Ok("some") }
+    }
+}
+
+#[throttle("i:object", rate = "20/min")]
+async fn object() -> Events<Box<dyn Iterator<Item = Result<impl Into<String>, ()>> + Send>> {
+    Events(Box::new([Ok("hello")].into_iter()))
+}
+
+struct Events<I>(I);
+
+impl<T: Into<String>, I: Iterator<Item = Result<T, ()>>> IntoResponse for Events<I> {
+    fn into_response(self) -> Response {
+        self.0.flatten().map(Into::into).collect::<String>().into_response()
+    }
+}
+
 #[throttle("i:plain", rate = "20/min")]
 async fn plain() -> impl IntoResponse + Send {
     ([("x-one", "1")], "hello")
@@ -43,6 +90,9 @@ async fn boxed() -> Box<str> {
 fn main() {
     let _: Router = Router::new()
         .route("/only", get(answers::only))
+        .route("/captures", get(captures::captures))
+        .route("/generic", get(generic::generic::<(), 1>))
+        .route("/object", get(object))
         .route("/plain", get(plain))
         .route("/nested", get(nested))
         .route("/tuple", get(tuple))
