@@ -14,6 +14,10 @@
 //! and rejects the request before the handler is called. The gate does not appear in OpenAPI schemas: not
 //! in utoipa's and, with the feature `aide`, not in those of `aide`.
 //!
+//! The throttled handler returns a `Response`, whatever type is written. Where `aide` would read a schema off that
+//! type, describe it: `get_with(users, |operation| operation.response::<200, Json<Users>>())`. For utoipa's
+//! `auto_into_responses`, put `#[utoipa::path]` above.
+//!
 //! The gate is the handler's first argument. If something else requires that position, such as the typed
 //! paths of `axum-extra` under `typed_get`, register the handler with `.route(Users::PATH, get(users))`,
 //! where a typed path may be at any position, or put a [`ThrottleLayer`](crate::ThrottleLayer) around the
