@@ -39,7 +39,7 @@ pub(crate) struct FastPath {
     profile: Option<AccountProfile>,
     /// The key without the identity's part.
     key: u64,
-    /// The hash keys for the rest of it, at hand.
+    /// The hash keys for the rest of it, ready.
     keys: key::Keys,
     /// What a hit costs. A computed cost is 1 here, which is what a hit outside HTTP costs.
     cost: u64,

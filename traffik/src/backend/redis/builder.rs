@@ -234,4 +234,10 @@ mod tests {
             assert!(!builder.contains("s3") && !builder.contains("et@"), "{builder}");
         }
     }
+
+    #[test]
+    fn a_call_from_outside_a_runtime_is_a_mistake() {
+        let error = RedisBackendBuilder::new("redis://127.0.0.1:6379".into()).connect_lazy().unwrap_err();
+        assert!(error.is_configuration() && error.to_string().contains("within a tokio runtime"), "{error}");
+    }
 }
