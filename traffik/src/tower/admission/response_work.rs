@@ -5,7 +5,7 @@ use std::mem;
 use std::slice;
 use std::sync::Arc;
 
-use http::{Response, StatusCode};
+use http::{Extensions, HeaderMap, Response, StatusCode};
 use smallvec::SmallVec;
 
 use crate::backend::BoxFuture;
@@ -88,22 +88,29 @@ impl ResponseWork {
     /// Writes the headers. The returned future, if any, has yet to be awaited.
     #[inline(always)]
     pub(crate) fn finish<B>(mut self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
-        self.0.take()?.finish(response)
+        let work = self.0.take()?;
+        let (status, turned_away) = (response.status(), is_turned_away(response.extensions()));
+        work.finish(status, response.headers_mut(), turned_away)
     }
 }
 
 impl DeferredWork {
+    /// Not generic over the response's body, so that it is compiled once, and not in each crate with handlers.
     #[inline(never)]
-    fn finish<B>(mut self: Box<Self>, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
+    fn finish(
+        mut self: Box<Self>,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+        turned_away: bool,
+    ) -> Option<BoxFuture<'static, ()>> {
         // By reference: moving a report would take longer than all the rest but writing it.
         match &mut *self {
             #[cfg(feature = "memory")]
             Self::Report(report) => {
-                let settled = is_turned_away(response);
-                headers::write(slice::from_ref(report), response.headers_mut(), settled);
+                headers::write(slice::from_ref(report), headers, turned_away);
                 None
             }
-            Self::List(work) => mem::take(work).finish(response),
+            Self::List(work) => mem::take(work).finish(status, headers, turned_away),
         }
     }
 }
@@ -116,8 +123,8 @@ impl From<WorkList> for ResponseWork {
 }
 
 /// Whether the request was turned away further in.
-fn is_turned_away<B>(response: &Response<B>) -> bool {
-    response.extensions().get::<TurnedAway>().is_some()
+fn is_turned_away(extensions: &Extensions) -> bool {
+    extensions.get::<TurnedAway>().is_some()
 }
 
 impl WorkList {
@@ -141,10 +148,14 @@ impl WorkList {
         self.handler_charges.0.push(charge);
     }
 
-    fn finish<B>(mut self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
+    fn finish(
+        mut self,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+        turned_away: bool,
+    ) -> Option<BoxFuture<'static, ()>> {
         self.handler_charges.0.clear();
-        let settled = is_turned_away(response);
-        let gives_back = settled && self.is_layers;
+        let gives_back = turned_away && self.is_layers;
         if gives_back {
             for Report { stat, charged, .. } in &mut self.reports {
                 stat.remaining = stat.remaining.saturating_add(*charged);
@@ -152,9 +163,8 @@ impl WorkList {
             }
         }
         if !self.reports.is_empty() {
-            headers::write(&self.reports, response.headers_mut(), settled);
+            headers::write(&self.reports, headers, turned_away);
         }
-        let status = response.status();
         self.charges.retain(|(on, _)| gives_back || on.is_some_and(|on| on(status)));
         if self.charges.is_empty() {
             return None;
