@@ -22,7 +22,7 @@ pub(super) fn encode(name: &str) -> Box<str> {
     encoded.into()
 }
 
-/// Several header values in one buffer, one after the other.
+/// The text of a header value.
 pub(super) struct Text(Vec<u8>);
 
 impl Text {
@@ -30,26 +30,24 @@ impl Text {
         Self(Vec::with_capacity(bytes))
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
-    pub(super) fn into_bytes(self) -> bytes::Bytes {
-        self.0.into()
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
 
-    /// Starts a member with this name, unless the list that began at `start` already has one; returns
-    /// whether it did.
-    pub(super) fn member(&mut self, start: usize, name: &str) -> bool {
-        let there = &self.0[start..];
-        if has(there, name.as_bytes()) {
+    /// Starts a member with this name, unless the list already has one; returns whether it did.
+    pub(super) fn member(&mut self, name: &str) -> bool {
+        if has(&self.0, name.as_bytes()) {
             return false;
         }
-        if !there.is_empty() {
+        if !self.0.is_empty() {
             self.push(b", ");
         }
         self.push(b"\"");
@@ -144,7 +142,7 @@ mod tests {
     use super::*;
 
     fn shown(text: Text) -> String {
-        String::from_utf8(text.into_bytes().to_vec()).unwrap()
+        String::from_utf8(text.as_bytes().to_vec()).unwrap()
     }
 
     #[test]
@@ -194,17 +192,15 @@ mod tests {
     #[test]
     fn a_name_stands_once() {
         let mut text = Text::with_capacity(0);
-        text.push(b"before");
-        let start = text.len();
         for (name, new) in
             [("a", true), ("b\\\"", true), ("a", false), ("b\\\"", false), ("b", true), ("\\\\", true)]
         {
-            assert_eq!(text.member(start, name), new, "{name}");
+            assert_eq!(text.member(name), new, "{name}");
             if new {
                 text.parameter("q", 1);
             }
         }
-        assert_eq!(shown(text), "before\"a\";q=1, \"b\\\"\";q=1, \"b\";q=1, \"\\\\\";q=1");
+        assert_eq!(shown(text), "\"a\";q=1, \"b\\\"\";q=1, \"b\";q=1, \"\\\\\";q=1");
     }
 
     #[test]

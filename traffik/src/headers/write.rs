@@ -1,11 +1,7 @@
 //! Writes the headers of one place, a handler's gate or a layer, to a response that may already carry those
 //! of an inner one.
 
-use std::ops::Range;
-
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use smallvec::SmallVec;
 
 use super::Headers;
 use super::member::{Text, is_list};
@@ -63,8 +59,8 @@ impl Report {
 
 impl Text {
     /// Adds a member to a list of policies.
-    fn policy(&mut self, start: usize, report: &Report) {
-        if self.member(start, report.policy()) {
+    fn policy(&mut self, report: &Report) {
+        if self.member(report.policy()) {
             self.parameter("q", report.stat.limit);
             if report.window > 0 && report.window.is_multiple_of(1_000_000) {
                 self.parameter("w", report.window / 1_000_000);
@@ -73,16 +69,34 @@ impl Text {
     }
 
     /// Adds a member to a list of remaining units.
-    fn limit(&mut self, start: usize, report: &Report) {
-        if self.member(start, report.policy()) {
+    fn limit(&mut self, report: &Report) {
+        if self.member(report.policy()) {
             self.parameter("r", report.stat.remaining);
             self.parameter("t", seconds(&report.stat));
         }
     }
-}
 
-/// Values in one shared buffer, which go into the map once all of them are written.
-type Written<'a> = SmallVec<[(&'a HeaderName, Range<usize>); 5]>;
+    /// Adds the members that the response already carries, on however many lines. A line in another draft's
+    /// format, such as an inner service may send, is dropped: next to ours it would make clients ignore both.
+    fn members_of(&mut self, headers: &HeaderMap, name: &HeaderName) {
+        for line in headers.get_all(name).iter().filter(|line| is_list(line.as_bytes())) {
+            if !self.as_bytes().is_empty() {
+                self.push(b", ");
+            }
+            self.push(line.as_bytes());
+        }
+    }
+
+    /// Sets the header to the text, and clears it.
+    fn put(&mut self, headers: &mut HeaderMap, name: &HeaderName) {
+        // Names are encoded and the rest are digits, so this never fails. If it did, sending no header would
+        // be better than sending no response.
+        if let Ok(value) = HeaderValue::from_bytes(self.as_bytes()) {
+            headers.insert(name, value);
+        }
+        self.clear();
+    }
+}
 
 /// Writes what the throttles of one place report. `settled` says that the response is a refusal by another
 /// place, whose legacy headers take precedence.
@@ -95,88 +109,55 @@ pub(crate) fn write(reports: &[Report], headers: &mut HeaderMap, settled: bool) 
 
 /// The most common case: one report, under the standard names, on a response that carries none of them yet.
 fn write_one(report: &Report, headers: &mut HeaderMap) {
-    let Stat { limit, remaining, .. } = report.stat;
-    let wait = seconds(&report.stat);
     if report.headers.draft && report.headers.legacy {
         // A new map has room for six. These five make seven with the response's content type and with its
         // length, which axum adds at the end; growing then would move all the others.
         headers.reserve(6);
     }
     if report.headers.draft {
-        let mut text = Text::with_capacity(2 * report.policy().len() + 64);
-        text.policy(0, report);
-        let end = text.len();
-        text.limit(end, report);
-        let text = text.into_bytes();
-        insert(headers, &POLICY, text.slice(..end));
-        insert(headers, &LIMIT, text.slice(end..));
+        let mut text = Text::with_capacity(report.policy().len() + 48);
+        text.policy(report);
+        text.put(headers, &POLICY);
+        text.limit(report);
+        text.put(headers, &LIMIT);
     }
     if report.headers.legacy {
-        for (name, number) in LEGACY.iter().zip([limit, remaining, wait]) {
-            headers.insert(name, super::number::value(number));
-        }
-    }
-}
-
-fn insert(headers: &mut HeaderMap, name: &HeaderName, text: Bytes) {
-    // Names are encoded and the rest are digits, so this never fails. If it did, sending no header would be
-    // better than sending no response.
-    if let Ok(value) = HeaderValue::from_maybe_shared(text) {
-        headers.insert(name, value);
+        put_legacy(headers, &LEGACY, &report.stat);
     }
 }
 
 /// The general case: any number of reports, on a response that may carry others.
 fn write_all(reports: &[Report], headers: &mut HeaderMap, settled: bool) {
-    let mut text = Text::with_capacity(96 * reports.len() + 32);
-    let mut written = Written::new();
+    headers.reserve(6);
     if reports.iter().any(|report| report.headers.draft) {
         let drafts = || reports.iter().filter(|report| report.headers.draft);
-        let start = list(&mut text, headers, &POLICY);
-        drafts().for_each(|report| text.policy(start, report));
-        written.push((&POLICY, start..text.len()));
-        let start = list(&mut text, headers, &LIMIT);
-        drafts().for_each(|report| text.limit(start, report));
-        written.push((&LIMIT, start..text.len()));
+        let mut text = Text::with_capacity(48 * reports.len() + 32);
+        text.members_of(headers, &POLICY);
+        drafts().for_each(|report| text.policy(report));
+        text.put(headers, &POLICY);
+        text.members_of(headers, &LIMIT);
+        drafts().for_each(|report| text.limit(report));
+        text.put(headers, &LIMIT);
     }
     for (at, report) in reports.iter().enumerate() {
         let Some(names) = report.names() else { continue };
         let others = reports.iter().enumerate().filter(|(_, other)| other.names() == Some(names));
         if speaks(at, report, others) && !stands(headers, names, report, settled) {
-            for (name, number) in
-                names.iter().zip([report.stat.limit, report.stat.remaining, seconds(&report.stat)])
-            {
-                let start = text.len();
-                text.number(number);
-                written.push((name, start..text.len()));
-            }
+            put_legacy(headers, names, &report.stat);
         }
     }
-    headers.reserve(written.len());
-    let text = text.into_bytes();
-    for (name, range) in written {
-        insert(headers, name, text.slice(range));
-    }
     own(reports, headers);
+}
+
+fn put_legacy(headers: &mut HeaderMap, names: &[HeaderName; 3], stat: &Stat) {
+    for (name, number) in names.iter().zip([stat.limit, stat.remaining, seconds(stat)]) {
+        headers.insert(name, super::number::value(number));
+    }
 }
 
 /// Whether no other report takes precedence; among equals, the first does.
 fn speaks<'a>(at: usize, report: &Report, mut others: impl Iterator<Item = (usize, &'a Report)>) -> bool {
     !others.any(|(place, other)| other.nearer(report) || (place < at && !report.nearer(other)))
-}
-
-/// Starts a list with the members that the response already carries, on however many lines, and returns
-/// where it starts. A line in another draft's format, such as an inner service may send, is dropped: next
-/// to ours it would make clients ignore both.
-fn list(text: &mut Text, headers: &HeaderMap, name: &HeaderName) -> usize {
-    let start = text.len();
-    for line in headers.get_all(name).iter().filter(|line| is_list(line.as_bytes())) {
-        if text.len() > start {
-            text.push(b", ");
-        }
-        text.push(line.as_bytes());
-    }
-    start
 }
 
 /// Whether the response's own legacy headers stay: because an account nearer to its limit wrote them, or
