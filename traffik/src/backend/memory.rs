@@ -53,7 +53,7 @@ const MOST: usize = usize::MAX >> ((usize::BITS - 32) * 7 / 8);
 /// This is a cheap handle: clones share the counters. The store holds at most
 /// [`capacity`](MemoryBackendBuilder::capacity) keys. When it is full, expired keys are evicted first, then those
 /// nearest to a full account. Clients that are being refused are evicted last, so that a flood of fresh keys frees
-/// nobody.
+/// nobody; if those keys are refused as well, they displace each other.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -49,6 +49,7 @@ async fn the_highest_capacity_takes_no_more_room_than_its_keys() -> Result {
         assert!(memory.capacity() >= 1 && memory.bytes() < 1 << 26, "{} bytes", memory.bytes());
         assert!(throttle.hit("ann").await?.is_allowed());
         assert!(!throttle.hit("ann").await?.is_allowed());
+        assert_eq!((memory.reclaim(), memory.len()), (0, 1));
     }
     Ok(())
 }
@@ -76,24 +77,72 @@ async fn a_flood_frees_nobody_who_is_refused() -> Result {
     Ok(())
 }
 
-/// Fresh keys that use up their whole limit with the first hit and expire no earlier than
-/// the key of the refused client.
+/// Twenty clients are refused, and then the store is flooded five times over with fresh keys, each of which is hit as
+/// often as given. Returns how many of the clients pass again.
+async fn freed(
+    limit: &str,
+    strategy: Arc<dyn Counting>,
+    (rate, cost, hits): (&str, u64, u64),
+) -> Result<u64> {
+    let memory = MemoryBackend::builder().capacity(1_000).clock(ManualClock::new()).build();
+    let login = Throttle::builder("mem:login")
+        .rate(limit)
+        .strategy(strategy)
+        .backend(memory.clone())
+        .registry(&Registry::new())
+        .build()?;
+    let other = throttle("mem:other", rate, memory);
+    for refused in 0..20 {
+        for _ in 0..6 {
+            let _ = login.hit(refused).await?;
+        }
+    }
+    for fresh in 0..5_000_u64 {
+        for _ in 0..hits {
+            let _ = other.hit(fresh).cost(cost).await?;
+        }
+    }
+    let mut freed = 0;
+    for refused in 0..20_u64 {
+        freed += u64::from(login.check(refused).await?.is_allowed());
+    }
+    Ok(freed)
+}
+
+/// Keys that use up their whole limit at once, or are refused as well, under longer and shorter limits.
 #[tokio::test]
 async fn nor_does_one_of_keys_that_are_used_up_at_once() -> Result {
-    for (rate, cost, hits) in [("1/hour", 1, 1), ("10/hour", 10, 1), ("1/min", 1, 1), ("1/hour", 1, 2)] {
-        for refused in 0..20_u64 {
-            let memory = MemoryBackend::builder().capacity(2_000).clock(ManualClock::new()).build();
-            let login = throttle("mem:login", "5/min", memory.clone());
-            let other = throttle("mem:other", rate, memory);
-            for _ in 0..6 {
-                let _ = login.hit(refused).await?;
+    let floods = [("1/hour", 1, 1), ("10/hour", 10, 1), ("1/min", 1, 1), ("1/hour", 1, 2), ("1/s", 1, 2)];
+    let (mut alike, mut clients) = (0, 0);
+    for limit in ["5/min", "5/day"] {
+        let strategies: [Arc<dyn Counting>; 3] =
+            [Arc::new(FixedWindow::new()), Arc::new(TokenBucket::new()), Arc::new(Gcra::new().burst(5))];
+        for strategy in strategies {
+            for flood in floods {
+                let freed = freed(limit, strategy.clone(), flood).await?;
+                assert_eq!(freed, 0, "{strategy:?} with {limit}, flooded with {flood:?}");
             }
-            for fresh in 0..4_000_u64 {
-                for _ in 0..hits {
-                    let _ = other.hit(fresh).cost(cost).await?;
-                }
-            }
-            assert!(!login.check(refused).await?.is_allowed(), "freed by {hits} × {cost} of {rate}");
+            // Refused keys that expire when the clients' do can be told from them only by their age, and each bucket
+            // knows only which of its keys is the newest.
+            let flood = if limit == "5/min" { ("1/min", 1, 2) } else { ("1/day", 1, 2) };
+            alike += freed(limit, strategy, flood).await?;
+            clients += 20;
+        }
+    }
+    assert!(alike * 20 <= clients, "{alike} of {clients} clients");
+    Ok(())
+}
+
+/// The keys of one batch are inserted under the locks of all of them.
+#[tokio::test]
+async fn a_batch_of_more_keys_than_the_capacity_leaves_no_surplus() -> Result {
+    for capacity in 1..4 {
+        let memory = MemoryBackend::builder().capacity(capacity).clock(ManualClock::new()).build();
+        let throttles: Vec<_> =
+            (0..5).map(|number| throttle(&format!("mem:batch:{number}"), "1/hour", memory.clone())).collect();
+        for client in 0..10_u64 {
+            assert!(hit_all(&throttles, client).await?.is_allowed());
+            assert!(memory.len() <= capacity, "{} keys of {capacity}", memory.len());
         }
     }
     Ok(())

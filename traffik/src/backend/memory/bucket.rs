@@ -16,17 +16,22 @@ use crate::strategy::State;
 /// Keys per bucket.
 pub(super) const WAYS: usize = 6;
 
+/// The index of no slot.
+const NO_SLOT: u8 = u8::MAX;
+
 #[repr(C, align(128))]
 pub(super) struct Bucket {
     lock: Lock,
+    /// Where the newest key went: a slot's index, or [`WAYS`] for a node; anything else if it is not here any more.
+    newest: UnsafeCell<u8>,
     // Separate from the states, to fill up the lock's word.
     overflow: UnsafeCell<NodeLink>,
     fingerprints: [Fingerprint; WAYS],
     states: UnsafeCell<[PackedState; WAYS]>,
 }
 
-// SAFETY: `overflow` and `states` are accessed only through a `Guard`, which holds `lock`, and what they own (boxed
-// states) is `Send`. The other fields consist of atomics.
+// SAFETY: `newest`, `overflow` and `states` are accessed only through a `Guard`, which holds `lock`, and what they own
+// (boxed states) is `Send`. The other fields consist of atomics.
 unsafe impl Sync for Bucket {}
 
 /// What all buckets of a table share.
@@ -54,7 +59,7 @@ impl Common {
         });
         let (code, packed) =
             packed.unwrap_or_else(|| (encode(0), PackedState::boxed(BoxedState { state, expiry }, rank)));
-        Entry { tag, code, packed }
+        Entry { tag, code, packed, is_newest: true }
     }
 }
 
@@ -139,6 +144,7 @@ impl Bucket {
     pub(super) fn new() -> Self {
         Self {
             lock: Lock::new(),
+            newest: UnsafeCell::new(NO_SLOT),
             overflow: UnsafeCell::new(0),
             fingerprints: Default::default(),
             states: UnsafeCell::new(Default::default()),
@@ -226,17 +232,53 @@ impl Guard<'_> {
         Some(Slot { fingerprint, packed, common })
     }
 
-    /// Returns a slot whose key has expired by `now`.
-    pub(super) fn expired(&mut self, now: u64) -> Option<Slot<'_>> {
-        self.keys().each().find_map(|mut slot| (!slot.is_free() && slot.expiry() < now).then_some(slot))
+    /// Replaces a key that has expired by `now`; gives the entry back if there is none.
+    pub(super) fn replace_expired(&mut self, now: u64, entry: Entry) -> Option<Entry> {
+        self.put_where(entry, |slot| !slot.is_free() && slot.expiry() < now)
     }
 
-    /// Passes every key (the low bits of its tag, expiry, rank) to `keep`, and drops those for which it returns
-    /// `false`. Nodes that become empty are freed. Returns how many keys were dropped.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(u64, u64, u8) -> bool) -> usize {
+    /// Puts an entry into the first slot that `fits`; gives it back if there is none.
+    fn put_where(&mut self, entry: Entry, fits: impl Fn(&mut Slot<'_>) -> bool) -> Option<Entry> {
+        let is_newest = entry.is_newest;
+        let mut entry = Some(entry);
+        let way = self.keys().each().enumerate().find_map(|(way, mut slot)| {
+            if fits(&mut slot) { entry.take().map(|entry| (way, slot.put(entry))) } else { None }
+        });
+        if let Some((way, ())) = way {
+            self.note(way, is_newest);
+        }
+        entry
+    }
+
+    /// Returns where the newest key went.
+    fn newest(&self) -> usize {
+        // SAFETY: the lock is held for as long as `self` lives, and no reference to the byte outlives a call.
+        usize::from(unsafe { *self.0.newest.get() })
+    }
+
+    /// Notes that a key was put into this slot or, from [`WAYS`] on, into a node.
+    fn note(&mut self, way: usize, is_newest: bool) {
+        let way = way.min(WAYS);
+        let newest = if is_newest { way as u8 } else { NO_SLOT };
+        if is_newest || self.newest() == way {
+            // SAFETY: as for `newest`.
+            unsafe { *self.0.newest.get() = newest };
+        }
+    }
+
+    /// Describes each key.
+    pub(super) fn summaries(&mut self) -> impl Iterator<Item = KeySummary> {
+        let newest = self.newest();
+        let keys = self.keys().each().enumerate().filter(|(_, slot)| !slot.is_free());
+        keys.map(move |(way, mut slot)| slot.summary(way.min(WAYS) == newest))
+    }
+
+    /// Removes the keys for which `drops` returns `true`, and frees nodes that become empty. Returns how many keys
+    /// were removed.
+    pub(super) fn remove(&mut self, drops: impl Fn(&KeySummary) -> bool) -> usize {
         let mut gone = 0;
         for mut slot in self.keys().each().filter(|slot| !slot.is_free()) {
-            if !keep(slot.tag(), slot.expiry(), slot.packed.rank()) {
+            if drops(&slot.summary(false)) {
                 slot.clear();
                 gone += 1;
             }
@@ -262,11 +304,16 @@ impl Guard<'_> {
 
     /// Removes every key that `moves` selects by the low bits of its tag, together with its state.
     pub(super) fn extract(&mut self, moves: impl Fn(u64) -> bool, mut out: impl FnMut(Entry)) {
-        for slot in self.keys().each().filter(|slot| !slot.is_free() && moves(slot.tag())) {
+        let newest = self.newest();
+        for (way, slot) in self.keys().each().enumerate() {
+            if slot.is_free() || !moves(slot.tag()) {
+                continue;
+            }
             out(Entry {
                 tag: slot.tag(),
                 code: slot.fingerprint.code(),
                 packed: std::mem::take(slot.packed),
+                is_newest: way.min(WAYS) == newest,
             });
             slot.fingerprint.clear();
         }
@@ -275,10 +322,7 @@ impl Guard<'_> {
 
     /// Inserts a key; returns whether there was room.
     pub(super) fn insert(&mut self, entry: Entry) -> bool {
-        if let Some(mut slot) = self.keys().each().find(|slot| slot.is_free()) {
-            slot.put(entry);
-            return true;
-        }
+        let Some(entry) = self.put_where(entry, |slot| slot.is_free()) else { return true };
         let Keys { overflow, common: Common { nodes, .. }, .. } = self.keys();
         let link = nodes.take();
         // SAFETY: the node was just taken, and is put into a chain only after the last use of the reference, so nothing
@@ -287,8 +331,19 @@ impl Guard<'_> {
         node.fingerprint.set(entry.tag, entry.code);
         (node.packed, node.next) = (entry.packed, *overflow);
         *overflow = link;
+        self.note(WAYS, entry.is_newest);
         true
     }
+}
+
+/// What an eviction goes by.
+pub(super) struct KeySummary {
+    /// The low bits of the tag.
+    pub(super) tag: u64,
+    pub(super) expiry: u64,
+    pub(super) rank: u8,
+    /// Whether it is the last key that was put into its bucket. Of keys in nodes, all are if one is.
+    pub(super) is_newest: bool,
 }
 
 /// A key outside any bucket: new, or on its way from one bucket to another.
@@ -296,6 +351,8 @@ pub(super) struct Entry {
     tag: u64,
     code: u8,
     packed: PackedState,
+    /// Whether it is the newest of the bucket that it goes into; not if it comes from one that had a newer key.
+    is_newest: bool,
 }
 
 impl Entry {
@@ -334,6 +391,10 @@ impl Slot<'_> {
             Some([instant, _]) => instant.saturating_add(decode(self.fingerprint.code())),
             None => self.packed.boxed_mut().map_or(0, |boxed| boxed.expiry),
         }
+    }
+
+    fn summary(&mut self, is_newest: bool) -> KeySummary {
+        KeySummary { tag: self.tag(), expiry: self.expiry(), rank: self.packed.rank(), is_newest }
     }
 
     /// Returns the state, if it is an instant and an amount that fit.
@@ -399,7 +460,7 @@ impl Slot<'_> {
 
     /// Frees the slot.
     pub(super) fn clear(&mut self) {
-        self.put(Entry { tag: 0, code: 0, packed: PackedState::default() });
+        self.put(Entry { tag: 0, code: 0, packed: PackedState::default(), is_newest: false });
     }
 }
 

@@ -1,9 +1,12 @@
-//! Eviction: expired keys first, then those nearest to a full account. Refused keys go last, and the newest of them
-//! first, so that a client that floods the store with its own keys evicts those.
+//! Eviction: expired keys first, then those nearest to a full account, and refused keys last.
+//!
+//! A client that has refused keys enough to fill a whole part of the table can make up more, and some refused key has
+//! to go for each of them. It is the one that arrived last in its bucket and expires at about the same time as the new
+//! key: in a flood, that is a key of the flood, whether its limits are longer or shorter than those of other clients.
 
 use std::cmp::Ordering;
 
-use super::bucket::Guard;
+use super::bucket::{Guard, KeySummary};
 use super::load::SEARCHED_BUCKETS;
 use super::packed_state::REFUSED;
 use super::sync::Ordering::Relaxed;
@@ -16,43 +19,40 @@ const EXAMINED_IF_REFUSED: usize = 256;
 
 impl Table {
     /// Drops the expired keys of one bucket, unless it is locked.
-    pub(super) fn sweep(&self, index: usize, now: u64) -> usize {
-        let guard = self.allocated(index).and_then(|bucket| bucket.try_lock(&self.common));
-        guard.map_or(0, |mut guard| self.sweep_locked(&mut guard, now))
+    pub(super) fn sweep(&self, index: usize, now: u64) {
+        if let Some(mut guard) = self.allocated(index).and_then(|bucket| bucket.try_lock(&self.common)) {
+            self.sweep_locked(&mut guard, now);
+        }
     }
 
     fn sweep_locked(&self, guard: &mut Guard<'_>, now: u64) -> usize {
-        let keys = guard.retain(|_, expiry, _| expiry >= now);
-        if keys > 0 {
-            self.count.fetch_sub(keys, Relaxed);
-        }
-        keys
+        self.drop_keys(guard, |key| key.expiry < now)
     }
 
     pub(super) fn sweep_all(&self, now: u64) -> usize {
-        // All that there may ever be, because the table may grow meanwhile.
-        let allocated = (0..self.growth.max_buckets()).filter_map(|index| self.allocated(index));
-        allocated.map(|bucket| self.sweep_locked(&mut bucket.lock(&self.common), now)).sum()
+        self.all_allocated().map(|bucket| self.sweep_locked(&mut bucket.lock(&self.common), now)).sum()
     }
 
-    /// Drops at least one key to make room for another in bucket `home`, which the caller has locked as `own`. Every
-    /// other bucket is only tried, so that threads cannot wait for each other in a cycle.
+    /// Drops at least one key to make room for another, which expires at `expiry`, in bucket `home`, which the caller
+    /// has locked as `own`. Returns whether there was one to drop. Every other bucket is only tried, so that threads
+    /// cannot wait for each other in a cycle.
     ///
     /// The search begins where the new key goes in. Keys thus leave each part of the table as fast as they arrive
     /// there, and no part runs empty while another overflows.
-    pub(super) fn make_room(&self, home: usize, own: &mut Guard<'_>, now: u64, held: usize) {
+    pub(super) fn make_room(
+        &self,
+        home: usize,
+        own: &mut Guard<'_>,
+        now: u64,
+        expiry: u64,
+        held: usize,
+    ) -> bool {
         let stage = self.stage();
         let (size, own_number) = (self.growth.size(stage), self.growth.position_of(stage, home));
-        let mut best = EvictionCandidate::default();
-        if self.sweep_locked(own, now) > 0 {
-            return;
-        }
-        best.consider(home, own);
-        // All keys held, if there are fewer: a small table is mostly empty.
-        let (near, far) = (EXAMINED.min(held), EXAMINED_IF_REFUSED.min(held));
+        let mut search = Search::new(now, expiry);
+        search.examine(home, own);
         for step in 1..size.min(SEARCHED_BUCKETS) {
-            let is_mild = best.key.is_some_and(|(rank, ..)| rank < REFUSED);
-            if best.examined >= far || is_mild && best.examined >= near {
+            if search.is_enough(held) {
                 break;
             }
             // One to the right, one to the left, two to the right.
@@ -63,60 +63,135 @@ impl Table {
                 continue;
             };
             if self.sweep_locked(&mut guard, now) > 0 {
-                return;
+                return true;
             }
-            best.consider(index, &mut guard);
+            search.examine(index, &mut guard);
         }
-        let Some((.., index, tag)) = best.key else { return };
-        let dropped = if index == home {
-            self.drop_key(own, tag)
-        } else {
-            self.bucket(index).try_lock(&self.common).is_some_and(|mut guard| self.drop_key(&mut guard, tag))
-        };
-        if !dropped {
-            // The candidate's bucket is in use at this moment: evict the mildest key of our own bucket instead.
-            let mut mildest = EvictionCandidate::default();
-            mildest.consider(home, own);
-            if let Some((.., evicted)) = mildest.key {
-                self.drop_key(own, evicted);
+        if let Some(c) = &search.best {
+            eprintln!(
+                "EVICT rank {} followed {} own {} ties {} time {} newest_seen {}",
+                c.order.rank,
+                c.order.is_followed,
+                c.bucket == home,
+                search.ties,
+                c.order.time,
+                search.newest
+            );
+        }
+        let Some(Candidate { bucket, tag, .. }) = search.best else { return false };
+        if bucket == home {
+            return self.drop_key(own, tag);
+        }
+        if self.bucket(bucket).try_lock(&self.common).is_some_and(|mut guard| self.drop_key(&mut guard, tag))
+        {
+            return true;
+        }
+        // The candidate's bucket is in use at this moment: evict the best candidate of our own bucket instead.
+        let mut search = Search::new(now, expiry);
+        search.examine(home, own);
+        search.best.is_some_and(|best| self.drop_key(own, best.tag))
+    }
+
+    /// Evicts the keys that the table holds beyond its capacity because there was none to evict when they arrived:
+    /// those of a batch are inserted under the locks of all of them.
+    pub(super) fn evict_surplus(&self, index: usize, now: u64) {
+        let take_one =
+            || self.surplus.fetch_update(Relaxed, Relaxed, |surplus| surplus.checked_sub(1)).is_ok();
+        while take_one() {
+            let mut guard = self.bucket(index).lock(&self.common);
+            if self.sweep_locked(&mut guard, now) == 0
+                && !self.make_room(index, &mut guard, now, now, self.len())
+            {
+                self.surplus.fetch_add(1, Relaxed);
+                break;
             }
         }
     }
 
-    /// Drops one key of a bucket.
-    fn drop_key(&self, guard: &mut Guard<'_>, evicted: u64) -> bool {
-        let keys = guard.retain(|tag, _, _| tag != evicted);
-        self.count.fetch_sub(keys, Relaxed);
-        keys > 0
+    fn drop_key(&self, guard: &mut Guard<'_>, tag: u64) -> bool {
+        self.drop_keys(guard, |key| key.tag == tag) > 0
+    }
+
+    /// Drops the keys of a bucket for which `drops` returns `true`, and returns how many those were.
+    fn drop_keys(&self, guard: &mut Guard<'_>, drops: impl Fn(&KeySummary) -> bool) -> usize {
+        let keys = guard.remove(drops);
+        if keys > 0 {
+            self.count.fetch_sub(keys, Relaxed);
+        }
+        keys
     }
 }
 
-/// The key to drop: the one nearest to a full account, and among those the first to expire; among refused ones, the
-/// last.
-#[derive(Default)]
-struct EvictionCandidate {
-    /// Rank, order among those of equal rank, bucket and tag.
-    key: Option<(u8, u64, usize, u64)>,
-    /// How many keys tied with it.
+/// The search for a key to evict.
+struct Search {
+    /// When the new key expires, and what difference is none.
+    expiry: u64,
+    tolerance: u64,
+    best: Option<Candidate>,
+    /// How many keys tied with the best.
     ties: u64,
-    /// How many keys were examined.
     examined: usize,
+    newest: u32,
 }
 
-impl EvictionCandidate {
-    fn consider(&mut self, index: usize, guard: &mut Guard<'_>) {
-        guard.retain(|tag, expiry, rank| {
+struct Candidate {
+    order: EvictionOrder,
+    bucket: usize,
+    tag: u64,
+}
+
+/// What is lowest is evicted first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct EvictionOrder {
+    rank: u8,
+    /// Of refused keys, those that others have followed into their bucket go last.
+    is_followed: bool,
+    /// Of refused keys, how far their expiry is from the new key's; of others, their expiry.
+    time: u64,
+}
+
+impl Search {
+    fn new(now: u64, expiry: u64) -> Self {
+        Self {
+            expiry,
+            tolerance: expiry.saturating_sub(now) / 4,
+            best: None,
+            ties: 0,
+            examined: 0,
+            newest: 0,
+        }
+    }
+
+    fn order(&self, key: &KeySummary) -> EvictionOrder {
+        let refused = key.rank == REFUSED;
+        let distance = || key.expiry.abs_diff(self.expiry).max(self.tolerance);
+        EvictionOrder {
+            rank: key.rank,
+            is_followed: refused && !key.is_newest,
+            time: if refused { distance() } else { key.expiry },
+        }
+    }
+
+    fn examine(&mut self, bucket: usize, guard: &mut Guard<'_>) {
+        for key in guard.summaries() {
             self.examined += 1;
-            let tie_break = if rank < REFUSED { expiry } else { u64::MAX - expiry };
-            let order =
-                self.key.map_or(Ordering::Less, |(least, first, ..)| (rank, tie_break).cmp(&(least, first)));
-            self.ties = if order.is_lt() { 1 } else { self.ties + u64::from(order.is_eq()) };
-            // All ties are equally likely to win: a tag's low bits, which a bucket's keys do not have in common, are
-            // as random as a die.
-            if order.is_lt() || (order.is_eq() && tag % self.ties == 0) {
-                self.key = Some((rank, tie_break, index, tag));
+            self.newest += u32::from(key.is_newest);
+            let order = self.order(&key);
+            let compared = self.best.as_ref().map_or(Ordering::Less, |best| order.cmp(&best.order));
+            self.ties = if compared.is_lt() { 1 } else { self.ties + u64::from(compared.is_eq()) };
+            // Of refused keys without a follower, the nearest goes: if it is in the new key's own bucket, the number
+            // of such keys stays the same. All other ties are equally likely to win: a tag's low bits, which a bucket's
+            // keys do not have in common, are as random as a die.
+            let wins_tie = || (order.rank < REFUSED || order.is_followed) && key.tag % self.ties == 0;
+            if compared.is_lt() || (compared.is_eq() && wins_tie()) {
+                self.best = Some(Candidate { order, bucket, tag: key.tag });
             }
-            true
-        });
+        }
+    }
+
+    /// Whether enough keys have been examined, of all that the table holds: a small table is mostly empty.
+    fn is_enough(&self, held: usize) -> bool {
+        let is_mild = self.best.as_ref().is_some_and(|best| best.order.rank < REFUSED);
+        self.examined >= held.min(if is_mild { EXAMINED } else { EXAMINED_IF_REFUSED })
     }
 }

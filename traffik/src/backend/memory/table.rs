@@ -30,6 +30,8 @@ pub(super) struct Table {
     pub(super) common: Common,
     /// Keys held.
     pub(super) count: AtomicUsize,
+    /// Keys held beyond the capacity, to be evicted by the next insertions.
+    pub(super) surplus: AtomicUsize,
     /// Where the next sweep looks.
     pub(super) hand: AtomicUsize,
     growing: Mutex<()>,
@@ -61,6 +63,7 @@ impl Table {
             capacity,
             common: Common { epoch, nodes: Nodes::new() },
             count: AtomicUsize::new(0),
+            surplus: AtomicUsize::new(0),
             hand: AtomicUsize::new(0),
             growing: Mutex::new(()),
         };
@@ -107,6 +110,11 @@ impl Table {
     /// Returns the bucket at an index, unless its segment has not been needed yet.
     pub(super) fn allocated(&self, index: usize) -> Option<&Bucket> {
         self.segments[index >> self.segment_bits].get()?.get(index & self.segment_mask)
+    }
+
+    /// Returns the buckets of all segments that have been needed so far, or come to be needed meanwhile.
+    pub(super) fn all_allocated(&self) -> impl Iterator<Item = &Bucket> {
+        self.segments.iter().filter_map(OnceLock::get).flatten()
     }
 
     /// Returns where a tag's bucket currently is. Its cache lines are prefetched while the caller does something
@@ -230,20 +238,18 @@ impl Table {
         if state == State::Empty {
             return (verdict, false);
         }
-        let entry = self.common.entry(tag, state, expiry(now, &verdict), eviction_rank(&verdict));
-        self.insert(home, guard, now, entry);
+        let expiry = expiry(now, &verdict);
+        let entry = self.common.entry(tag, state, expiry, eviction_rank(&verdict));
+        self.insert(home, guard, now, expiry, entry);
         (verdict, true)
     }
 
     #[cold]
-    fn insert(&self, home: usize, guard: &mut Guard<'_>, now: u64, entry: Entry) {
-        if let Some(mut slot) = guard.expired(now) {
-            slot.put(entry);
-            return;
-        }
+    fn insert(&self, home: usize, guard: &mut Guard<'_>, now: u64, expiry: u64, entry: Entry) {
+        let Some(entry) = guard.replace_expired(now, entry) else { return };
         let held = self.count.fetch_add(1, Ordering::Relaxed);
-        if held >= self.capacity {
-            self.make_room(home, guard, now, held);
+        if held >= self.capacity && !self.make_room(home, guard, now, expiry, held) {
+            self.surplus.fetch_add(1, Ordering::Relaxed);
         }
         self.put(guard, entry);
     }
@@ -257,9 +263,10 @@ impl Table {
     }
 
     /// Upkeep after an insertion: checks one bucket for expired keys, and grows the table if buckets have become too
-    /// full. Takes no lock while it holds another.
+    /// full. Waits for no lock while it holds another.
     #[cold]
     pub(super) fn maintain(&self, index: usize, now: u64) {
+        self.evict_surplus(index, now);
         let stage = self.stage();
         let size = self.growth.size(stage);
         let hand = self.hand.fetch_add(1, Ordering::Relaxed) % size;
