@@ -51,7 +51,7 @@ pub(crate) const WHICH: &str = "expected a throttle: start with its uid, \
                                 or with the path of a `static`, `#[throttle(UPLOADS)]`";
 
 /// Other libraries' names for our keys, if they are too different to be caught as misspellings.
-const ELSEWHERE: [(&str, &str); 14] = [
+const ELSEWHERE: [(&str, &str); 17] = [
     ("limit", "rate"),
     ("limits", "rate"),
     ("quota", "rate"),
@@ -66,6 +66,9 @@ const ELSEWHERE: [(&str, &str); 14] = [
     ("storage", "backend"),
     ("handle_throttled", "on_throttled"),
     ("error_handler", "on_throttled"),
+    ("per_method", "scope"),
+    ("deduct_when", "refund_on"),
+    ("skip_successful_requests", "refund_on"),
 ];
 
 impl Key {

@@ -96,6 +96,10 @@ fn attribute(args: &Args, errors: &mut Errors) -> Option<Throttle> {
     args.which.clone().map(|which| Throttle { which, calls })
 }
 
+/// What other libraries call the conditions under which a limit applies.
+const RULES_ELSEWHERE: [&str; 7] =
+    ["exempt_when", "methods", "paths", "predicate", "request_filter", "skip", "when"];
+
 /// Checks that the key exists and is allowed here.
 fn known(setting: &Setting, path: Option<&Path>) -> Result<(), Error> {
     let word = &setting.key;
@@ -113,6 +117,10 @@ fn known(setting: &Setting, path: Option<&Path>) -> Result<(), Error> {
         (None, _) if ["rule", "rules", "registry"].iter().any(|name| word == name) => format!(
             "`{word}` belongs to the builder: build a `static` throttle with it, and name that static: \
              `#[throttle(UPLOADS)]`"
+        ),
+        (None, _) if RULES_ELSEWHERE.iter().any(|name| word == name) => format!(
+            "`{word}` is a rule: build a `static` throttle with `.rule(throttle_if().method(Method::POST))` or \
+             `.rule(bypass_if().when(is_internal))`, and name that static: `#[throttle(UPLOADS)]`"
         ),
         (None, _) => {
             let keys = listed(KEYS.iter().filter(|key| path.is_none() || key.shared));
