@@ -51,5 +51,5 @@ pub(crate) use charge::{attach_charge, hold_layer_charges};
 pub(crate) use layer_context::LayerContext;
 pub use outcome::{Outcome, OutcomeRejection};
 pub use throttle_future::ThrottleFuture;
-pub use throttle_layer::{ThrottleLayer, ThrottleService};
+pub use throttle_layer::{AsThrottle, ThrottleLayer, ThrottleService};
 pub use traffik_layer::{TraffikLayer, TraffikService};

@@ -1,6 +1,5 @@
 //! [`ThrottleLayer`]: throttles around a whole service.
 
-use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -60,10 +59,10 @@ pub struct ThrottleLayer(Arc<[ThrottleUse]>);
 
 impl ThrottleLayer {
     /// Creates a layer that applies these throttles. A throttle that is listed twice counts once.
-    pub fn new<T: Borrow<Throttle>>(throttles: impl IntoIterator<Item = T>) -> Self {
+    pub fn new<T: AsThrottle>(throttles: impl IntoIterator<Item = T>) -> Self {
         let mut uses: Vec<ThrottleUse> = Vec::new();
         for throttle in throttles {
-            let throttle = throttle.borrow();
+            let throttle = throttle.as_throttle();
             if !uses.iter().any(|other| other.throttle.same(throttle)) {
                 let mut one = ThrottleUse::new(throttle.clone());
                 one.overrides().receipt = true;
@@ -71,6 +70,43 @@ impl ThrottleLayer {
             }
         }
         Self(uses.into())
+    }
+}
+
+/// A throttle, or a pointer to one, as [`ThrottleLayer::new`] takes it.
+///
+/// A trait of its own instead of `Borrow<Throttle>`, because the compiler's message then says what to write for a
+/// `static`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a throttle",
+    note = "for a `static` that is a `LazyLock<Throttle>`, write `&*NAME`"
+)]
+pub trait AsThrottle {
+    /// Returns the throttle.
+    fn as_throttle(&self) -> &Throttle;
+}
+
+impl AsThrottle for Throttle {
+    fn as_throttle(&self) -> &Throttle {
+        self
+    }
+}
+
+impl<T: AsThrottle + ?Sized> AsThrottle for &T {
+    fn as_throttle(&self) -> &Throttle {
+        (**self).as_throttle()
+    }
+}
+
+impl<T: AsThrottle + ?Sized> AsThrottle for &mut T {
+    fn as_throttle(&self) -> &Throttle {
+        (**self).as_throttle()
+    }
+}
+
+impl<T: AsThrottle + ?Sized> AsThrottle for Arc<T> {
+    fn as_throttle(&self) -> &Throttle {
+        (**self).as_throttle()
     }
 }
 
