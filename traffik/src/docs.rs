@@ -32,6 +32,7 @@
 //! | [FAQ](faq) | common questions and pitfalls |
 //! | [migrating from tower_governor and governor](migrating_from_governor) | each name, and its equivalent here |
 //! | [migrating from the Python library](migrating_from_python) | each name, and its equivalent here |
+//! | [migrating from others](migrating_from_others) | limitador, slowapi, Flask-Limiter, express-rate-limit |
 //!
 //! This module contains only text, and exists only in the documentation.
 
@@ -79,6 +80,7 @@ chapters! {
     writing_a_strategy;
     migrating_from_governor;
     migrating_from_python;
+    migrating_from_others;
     production;
     faq;
     errors;
