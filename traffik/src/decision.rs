@@ -92,6 +92,24 @@ impl Decision {
     }
 }
 
+#[cfg(feature = "tower")]
+impl Decision {
+    /// Restates a decision on a part of a cost: the hit costs `cost` as a whole, and `refunded` units that had been
+    /// charged for it are given back.
+    pub(crate) fn restate(&mut self, cost: u64, refunded: u64) {
+        let stat = match self {
+            Self::Allowed(stat) => stat,
+            Self::Denied(throttled) => {
+                throttled.cost = cost;
+                &mut throttled.stat
+            }
+            Self::Exempt => return,
+        };
+        stat.remaining = stat.remaining.saturating_add(refunded);
+        stat.used = stat.used.saturating_sub(refunded);
+    }
+}
+
 /// The state of one client's account under one throttle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -21,14 +21,15 @@ use crate::app::Traffik;
 use crate::backend::Op;
 use crate::decision::{Decision, Throttled};
 use crate::headers::{Headers, Report};
-use crate::pipeline::{self, Decisions, Entry, Failure, Overrides, ThrottleDecision};
+use crate::pipeline::{self, Decisions, Entry, Failure, ThrottleDecision};
 use crate::reserve::OpenCharge;
 use crate::response;
 use crate::settings::Settings;
 use crate::subject::IntoSubject;
 
 use nested_use::{
-    enforced_refusal, leave_layer_outcome, may_cost_more, not_yet_applied, remaining_cost, remaining_costs,
+    RemainingCost, enforced_refusal, leave_layer_outcome, may_cost_more, not_yet_applied, remaining_cost,
+    remaining_costs, restate,
 };
 pub(crate) use place::{Place, ThrottleUse};
 use refuse::refuse;
@@ -164,7 +165,7 @@ pub(crate) async fn admit(
                 pipeline::decide(&entries, (&*parts).into_subject(), Op::Hit, None).await
             }
         };
-        let decisions = match made {
+        let mut decisions = match made {
             Ok(decisions) => decisions,
             Err(failure) => {
                 return Err(turned_away(response::outage(failure.outage, Some(parts)), parts));
@@ -176,6 +177,7 @@ pub(crate) async fn admit(
             return Ok(enter(&counted, decisions, continued, parts, place));
         }
         if let Some(at) = each().position(|(one, decided)| refuses(decided) && !one.continues()) {
+            restate(&mut decisions, &counted, &remaining_costs);
             return Err(refuse(&counted, &decisions, at, parts).await);
         }
         // These throttles refuse but let the request pass, so the others must charge for it: decide
@@ -217,7 +219,7 @@ fn app(parts: &Parts) -> Option<&Traffik> {
 
 fn entries<'a>(
     counted: &[&'a ThrottleUse],
-    remaining_costs: &'a [(&ThrottleUse, Overrides)],
+    remaining_costs: &'a [RemainingCost<'_>],
 ) -> SmallVec<[Entry<'a>; 4]> {
     let entry = |one: &&'a ThrottleUse| Entry {
         throttle: &one.throttle,

@@ -66,6 +66,49 @@ async fn a_larger_cost_further_in_charges_the_difference() {
     assert_eq!(client.get("/cheap").await.status, 429);
 }
 
+/// What the layer has charged is given back with the refusal, which speaks of the whole cost.
+#[tokio::test]
+async fn a_refused_difference_is_reported_as_the_whole_cost() {
+    static WHOLE: LazyLock<Throttle> =
+        LazyLock::new(|| Throttle::builder("nested:whole").rate("5/min").build().unwrap());
+    fn told(_: &Parts, refused: &traffik::Throttled) -> (http::StatusCode, String) {
+        let stat = refused.stat();
+        (http::StatusCode::TOO_MANY_REQUESTS, format!("{} {} {}", refused.cost(), stat.remaining, stat.used))
+    }
+    #[throttle(WHOLE, cost = 3, on_throttled = told)]
+    async fn heavy() {}
+    #[throttle(WHOLE, cost = |_| 6_u64)]
+    async fn never() {}
+    #[throttle(WHOLE, cost = 2)]
+    #[throttle("nested:whole:other", rate = "1/min", cost = |_| 2_u64)]
+    async fn other() {}
+    let app = Router::new()
+        .route("/heavy", get(heavy))
+        .route("/never", get(never))
+        .route("/other", get(other))
+        .layer(ThrottleLayer::new([&*WHOLE]))
+        .layer(app().build().layer());
+    let client = Client::of(app).await;
+    assert_eq!(client.get("/heavy").await.status, 200);
+
+    let reply = client.get("/heavy").await;
+    assert_eq!((reply.status, &*reply.body), (429, "3 2 3"));
+    assert_eq!(reply.header("ratelimit"), Some(r#""nested:whole";r=2;t=60"#));
+    assert_eq!(reply.legacy(), Some([5, 2, 60]));
+    assert_eq!(reply.header("retry-after"), Some("60"));
+
+    // The difference would fit into a full account, but not along with what the layer charges.
+    let reply = client.get("/never").await;
+    assert_eq!((reply.status, reply.header("retry-after")), (429, None));
+    assert!(reply.body.contains("The request costs 6 units, but the limit is 5"), "{}", reply.body);
+    assert_eq!(reply.legacy().unwrap()[1], 2);
+
+    // Another throttle refuses, and so gives this one's charge back, too.
+    let reply = client.get("/other").await;
+    assert_eq!(reply.status, 429);
+    assert!(reply.header("ratelimit").unwrap().contains(r#""nested:whole";r=2;"#), "{:?}", reply.headers);
+}
+
 #[tokio::test]
 async fn who_is_turned_away_further_in_is_charged_nowhere() {
     #[throttle("nested:inner", rate = "1/min")]

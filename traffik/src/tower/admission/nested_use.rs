@@ -3,14 +3,22 @@
 use super::ThrottleUse;
 use crate::Parts;
 use crate::decision::Throttled;
-use crate::pipeline::Overrides;
+use crate::pipeline::{Decisions, Overrides};
 use crate::request_fn::Source;
 use crate::response::OnThrottled;
 use crate::tower::layer_records::{LayerOutcome, LayerRecords};
 use crate::tower::outcome::Outcome;
 
-/// Throttles with something left to charge, and how much.
-pub(super) type RemainingCosts<'a> = Vec<(&'a ThrottleUse, Overrides)>;
+/// A throttle with something left to charge.
+pub(super) struct RemainingCost<'a> {
+    one: &'a ThrottleUse,
+    /// Says how much is left.
+    overrides: Overrides,
+    /// What the throttle costs here in all.
+    whole: u64,
+    /// What a layer has charged of that. It is refunded if the request is turned away.
+    charged: u64,
+}
 
 /// Whether no layer has applied this throttle to the request. Another scope is another account.
 pub(super) fn not_yet_applied(one: &ThrottleUse, records: &LayerRecords) -> bool {
@@ -38,7 +46,7 @@ pub(super) fn may_cost_more(one: &ThrottleUse, records: &LayerRecords) -> bool {
 }
 
 /// Finds the throttles that layers have applied and that have something left to charge here.
-pub(super) async fn remaining_costs<'a>(uses: &'a [ThrottleUse], parts: &Parts) -> RemainingCosts<'a> {
+pub(super) async fn remaining_costs<'a>(uses: &'a [ThrottleUse], parts: &Parts) -> Vec<RemainingCost<'a>> {
     let mut remaining_costs = Vec::new();
     let Some(records) = LayerRecords::of(&parts.extensions) else { return remaining_costs };
     for one in uses.iter().filter(|one| may_cost_more(one, records)) {
@@ -55,18 +63,43 @@ pub(super) async fn remaining_costs<'a>(uses: &'a [ThrottleUse], parts: &Parts) 
             LayerOutcome::Uncounted | LayerOutcome::LetPass(_) => cost,
         };
         if cost > charged {
-            remaining_costs
-                .push((one, Overrides { cost: Some(Source::Fixed(cost - charged)), ..overrides.clone() }));
+            // What can never pass as a whole could seem to pass later without what the layer has charged.
+            let settings = one.throttle.settings();
+            let fits = settings.check(one.throttle.uid(), &Source::Fixed(cost)).is_ok();
+            let left = if fits { cost - charged } else { cost };
+            let overrides = Overrides { cost: Some(Source::Fixed(left)), ..overrides.clone() };
+            remaining_costs.push(RemainingCost { one, overrides, whole: cost, charged });
         }
     }
     remaining_costs
 }
 
 pub(super) fn remaining_cost<'a>(
-    remaining_costs: &'a [(&ThrottleUse, Overrides)],
+    remaining_costs: &'a [RemainingCost<'_>],
     one: &ThrottleUse,
 ) -> Option<&'a Overrides> {
-    remaining_costs.iter().find(|(other, _)| std::ptr::eq(*other, one)).map(|(_, overrides)| overrides)
+    find(remaining_costs, one).map(|remaining| &remaining.overrides)
+}
+
+/// Restates the decisions on a request that is turned away as they stand once the layers have refunded what they
+/// charged for it.
+pub(super) fn restate(
+    decisions: &mut Decisions,
+    counted: &[&ThrottleUse],
+    remaining_costs: &[RemainingCost<'_>],
+) {
+    for (one, decided) in counted.iter().zip(&mut decisions.each) {
+        if let Some(remaining) = find(remaining_costs, one) {
+            decided.decision.restate(remaining.whole, remaining.charged);
+        }
+    }
+}
+
+fn find<'a, 'b>(
+    remaining_costs: &'a [RemainingCost<'b>],
+    one: &ThrottleUse,
+) -> Option<&'a RemainingCost<'b>> {
+    remaining_costs.iter().find(|remaining| std::ptr::eq(remaining.one, one))
 }
 
 /// Tells a handler that runs either way that it was let in, for the throttles that layers have already decided on:
