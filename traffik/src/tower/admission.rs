@@ -283,7 +283,7 @@ fn enter(
         }
         if place == Place::Layer {
             let outcome = match (charge, decided.decision) {
-                (Some(charge), _) => LayerOutcome::Charged(charge),
+                (Some(charge), _) => LayerOutcome::charged(&charge),
                 (None, Decision::Denied(refusal)) => {
                     LayerOutcome::LetPass(Box::new(LetPass { refusal, shadow: true }))
                 }
@@ -293,7 +293,7 @@ fn enter(
             records.push(LayerRecord { throttle: one.throttle.clone(), outcome });
         }
     }
-    Charge::leave(parts, charges);
+    Charge::leave(parts, &charges);
     if continues {
         Outcome::leave(parts, continued.first);
     }

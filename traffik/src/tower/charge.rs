@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
@@ -100,10 +100,9 @@ impl Charge {
     }
 
     /// Leaves on the request what a gate has charged, for the handler.
-    pub(super) fn leave(parts: &mut Parts, charges: impl IntoIterator<Item = Arc<OpenCharge>>) {
-        let charges: Vec<Arc<OpenCharge>> = charges.into_iter().collect();
+    pub(super) fn leave(parts: &mut Parts, charges: &[Arc<OpenCharge>]) {
         if !charges.is_empty() {
-            parts.extensions.insert(GateCharges(charges));
+            parts.extensions.insert(GateCharges::of(charges));
         }
     }
 }
@@ -115,21 +114,32 @@ impl fmt::Debug for Charge {
     }
 }
 
-/// What a gate has charged, on its way to the handler.
-#[derive(Debug, Clone)]
-struct GateCharges(Vec<Arc<OpenCharge>>);
+/// What a gate has charged, on its way to the handler. The gate keeps it until the handler has answered; whoever keeps
+/// the request's extensions does not.
+#[derive(Debug, Clone, Default)]
+struct GateCharges(Vec<Weak<OpenCharge>>);
+
+impl GateCharges {
+    fn of(charges: &[Arc<OpenCharge>]) -> Self {
+        Self(charges.iter().map(Arc::downgrade).collect())
+    }
+
+    fn upgrade(&self) -> Vec<Arc<OpenCharge>> {
+        self.0.iter().filter_map(Weak::upgrade).collect()
+    }
+}
 
 /// Makes sure that the handler behind an open gate finds a charge, even an empty one. What layers have charged for
 /// the handler's own throttles counts as its own, and is kept for it as well.
 #[cfg(feature = "axum")]
 pub(crate) fn attach_charge(parts: &mut Parts, uses: &[super::ThrottleUse], work: &mut super::ResponseWork) {
-    let mut charges = parts.extensions.remove::<GateCharges>().map(|charges| charges.0).unwrap_or_default();
+    let mut charges = parts.extensions.remove::<GateCharges>().unwrap_or_default();
     let layer_charges = layer_charges(parts, uses);
     if !layer_charges.is_empty() {
-        charges.extend_from_slice(&layer_charges);
+        charges.0.extend(layer_charges.iter().map(Arc::downgrade));
         work.add_handler_charges(layer_charges);
     }
-    parts.extensions.insert(GateCharges(charges));
+    parts.extensions.insert(charges);
 }
 
 /// What layers have charged for a handler's own throttles, held for it while its gate waits.
@@ -145,20 +155,20 @@ fn layer_charges(parts: &Parts, uses: &[super::ThrottleUse]) -> Vec<Arc<OpenChar
     let own =
         |throttle: &Throttle| uses.iter().any(|one| one.throttle.same(throttle) && !one.has_own_scope());
     let charges = LayerRecords::of(&parts.extensions).into_iter().flat_map(LayerRecords::charges);
-    charges.filter(|(throttle, _)| own(throttle)).map(|(_, charge)| charge.clone()).collect()
+    charges.filter(|(throttle, _)| own(throttle)).map(|(_, charge)| charge).collect()
 }
 
 impl<S: Sync> FromRequestParts<S> for Charge {
     type Rejection = ChargeRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ChargeRejection> {
-        let own = parts.extensions.get::<GateCharges>().map(|charges| charges.0.clone());
+        let own = parts.extensions.get::<GateCharges>().map(GateCharges::upgrade);
         let records = LayerRecords::of(&parts.extensions);
         if own.is_none() && records.is_none() {
             return Err(ChargeRejection);
         }
         let outer: Vec<Arc<OpenCharge>> =
-            records.into_iter().flat_map(LayerRecords::charges).map(|(_, charge)| charge.clone()).collect();
+            records.into_iter().flat_map(LayerRecords::charges).map(|(_, charge)| charge).collect();
         let charge = match own {
             Some(own) => {
                 let outer =

@@ -1,7 +1,7 @@
 //! What layers leave on a request for the layers and gates inside: which throttles have been applied, and what they
 //! charged.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use http::Extensions;
 use smallvec::SmallVec;
@@ -21,7 +21,12 @@ pub(super) struct LayerRecord {
 /// The outcome of a throttle whose layer let the request pass.
 #[derive(Debug, Clone)]
 pub(super) enum LayerOutcome {
-    Charged(Arc<OpenCharge>),
+    /// It charged the cost. Only the layer and those who may settle the charge keep it: whoever keeps the request's
+    /// extensions would delay what happens to a charge that is dropped.
+    Charged {
+        charge: Weak<OpenCharge>,
+        cost: u64,
+    },
     /// Its cost was 0.
     Free,
     /// It counted nothing: the client is exempt, or there was an outage.
@@ -36,6 +41,12 @@ pub(super) struct LetPass {
     pub(super) refusal: Throttled,
     /// Whether the throttle's mode let it pass, rather than its answer.
     pub(super) shadow: bool,
+}
+
+impl LayerOutcome {
+    pub(super) fn charged(charge: &Arc<OpenCharge>) -> Self {
+        Self::Charged { charge: Arc::downgrade(charge), cost: charge.receipt.charge.cost }
+    }
 }
 
 /// All records, outermost first.
@@ -57,9 +68,9 @@ impl LayerRecords {
     }
 
     /// What was charged, outermost first.
-    pub(super) fn charges(&self) -> impl Iterator<Item = (&Throttle, &Arc<OpenCharge>)> {
+    pub(super) fn charges(&self) -> impl Iterator<Item = (&Throttle, Arc<OpenCharge>)> {
         self.0.iter().filter_map(|LayerRecord { throttle, outcome }| match outcome {
-            LayerOutcome::Charged(charge) => Some((throttle, charge)),
+            LayerOutcome::Charged { charge, .. } => Some((throttle, charge.upgrade()?)),
             LayerOutcome::Free | LayerOutcome::Uncounted | LayerOutcome::LetPass(_) => None,
         })
     }

@@ -57,7 +57,7 @@ pub(super) async fn remaining_costs<'a>(uses: &'a [ThrottleUse], parts: &Parts) 
             None => 0,
         };
         let charged = match &record.outcome {
-            LayerOutcome::Charged(charge) => charge.receipt.charge.cost,
+            LayerOutcome::Charged { cost, .. } => *cost,
             LayerOutcome::Free => 0,
             // What a layer let pass uncounted passes here as well.
             LayerOutcome::Uncounted | LayerOutcome::LetPass(_) => cost,

@@ -164,6 +164,29 @@ async fn a_client_that_goes_away_follows_the_rule() -> Result {
     Ok(())
 }
 
+/// A WebSocket, for example, keeps the head of its request for as long as it is open.
+#[tokio::test]
+async fn whoever_keeps_the_request_keeps_no_charge() -> Result {
+    static KEPT: std::sync::Mutex<Vec<traffik::Parts>> = std::sync::Mutex::new(Vec::new());
+    fn refunds(uid: &str) -> Throttle {
+        on(uid, "1000/day", &still()).cost(100).on_cancel(OnCancel::Refund).build().unwrap()
+    }
+    static GATE: LazyLock<Throttle> = LazyLock::new(|| refunds("charge:kept:gate"));
+    static LAYER: LazyLock<Throttle> = LazyLock::new(|| refunds("charge:kept:layer"));
+    #[throttle(GATE)]
+    async fn keeps(charge: Charge, parts: traffik::Parts) {
+        let layer = charge.of(LAYER.uid());
+        assert_eq!((charge.charged(), layer.charged()), (100, 100));
+        KEPT.lock().unwrap().push(parts);
+    }
+    let app = Router::new().route("/", get(keeps)).layer(ThrottleLayer::new([&*LAYER]));
+    let request = || get_from("/", "192.0.2.1", &[]);
+    assert_eq!(send(&app, request()).await.status(), StatusCode::OK);
+    assert_eq!((used(&GATE, &request()).await, used(&LAYER, &request()).await), (0, 0));
+    assert_eq!(KEPT.lock().unwrap().len(), 1);
+    Ok(())
+}
+
 /// An extractor before `Charge` that rejects some requests and never completes others.
 struct Before;
 
