@@ -126,6 +126,13 @@ pub trait Strategy: fmt::Debug + Send + Sync + 'static {
         true
     }
 
+    /// Returns whether a cost that fits keeps fitting until something else is charged. A
+    /// [`DenialCache`](crate::DenialCache) relies on this when it repeats the refusal of another throttle in a
+    /// stack. Return `false` if the passing of time can take room away.
+    fn room_stands(&self) -> bool {
+        true
+    }
+
     /// Returns whether [`Ask::phase`] is read; computing it costs a hash.
     fn staggered(&self) -> bool {
         false

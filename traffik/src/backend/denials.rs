@@ -38,7 +38,8 @@ pub(crate) use table::Denials;
 ///   separately (up to four per account), and for any other cost the backend is asked. It is also asked if
 ///   the client's rate, strategy, tier or priority has changed.
 /// - **Report another throttle.** A stack is answered here only if everything that the backend said about it
-///   still holds.
+///   still holds. Room under a strategy whose [room does not stand](crate::strategy::Strategy::room_stands),
+///   such as [`TimeOfDay`](crate::strategy::TimeOfDay), is not remembered.
 /// - **Outlive a change.** `refund` and `reset` through this handle, and any hit that passes, make it forget
 ///   the account. A change made by another process is seen once the refusal has run out.
 ///

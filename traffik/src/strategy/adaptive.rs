@@ -166,6 +166,11 @@ impl Strategy for Adaptive {
         rate.limit()
     }
 
+    /// The limit shrinks when an overloaded window ends.
+    fn room_stands(&self) -> bool {
+        false
+    }
+
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
         let (full, period) = (ask.rate.limit(), ask.rate.period_micros());
         let mut window = self.read(state, ask.now, period);

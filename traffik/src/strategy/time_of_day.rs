@@ -132,6 +132,11 @@ impl Strategy for TimeOfDay {
         (0..24).map(|hour| self.limit_in(rate.limit(), hour)).max().unwrap_or(0)
     }
 
+    /// The limit may fall at the end of an hour.
+    fn room_stands(&self) -> bool {
+        false
+    }
+
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
         let (full, period) = (ask.rate.limit(), ask.rate.period_micros());
         let window = Window::open(state, ask.now, period, 0);

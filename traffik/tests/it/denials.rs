@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use traffik::strategy::{
-    CostAdaptive, FixedWindow, Gcra, IntoStrategy, LeakyBucket, LeakyQueue, PriorityReserve, SlidingLog,
-    SlidingWindow, Strategy as Counting, Tiered, TokenBucket,
+    Adaptive, CostAdaptive, FixedWindow, Gcra, IntoStrategy, LeakyBucket, LeakyQueue, PriorityReserve,
+    SlidingLog, SlidingWindow, Strategy as Counting, Tiered, TimeOfDay, TokenBucket,
 };
 use traffik::test_kit::{FaultyBackend, ManualClock};
 use traffik::{
@@ -202,6 +202,38 @@ async fn a_stack_is_answered_only_if_all_of_it_is_known() -> Result {
     assert_eq!(both().await?, "denial:burst");
     setup.clock.advance(Duration::from_secs(1));
     assert_eq!(both().await?, "denial:daily");
+    Ok(())
+}
+
+#[tokio::test]
+async fn room_that_time_takes_away_is_not_remembered() -> Result {
+    let fading = [
+        ("hour", TimeOfDay::new().hours(9, 24, 10).into_strategy(), Duration::from_secs(9 * 3600)),
+        (
+            "load",
+            Adaptive::new().threshold(50).reduction(10).floor(10).into_strategy(),
+            Duration::from_secs(24 * 3600),
+        ),
+    ];
+    for (name, strategy, until) in fading {
+        // The manual clock starts at midnight.
+        let setup = setup(1000);
+        let first = on("denial:fading", "10/day", &setup.cache).strategy(strategy).cost(4).build()?;
+        let second = on("denial:full", "1/300h", &setup.cache).strategy(SlidingLog::new()).build()?;
+        let both = async || -> Result<(&'static str, Option<Duration>)> {
+            let decision = hit_all([&first, &second], "ann").await?;
+            let refused = decision.throttled().ok_or("let through")?;
+            Ok((refused.uid(), refused.retry_after()))
+        };
+        assert!(first.hit("ann").cost(6).await?.is_allowed());
+        assert!(second.hit("ann").await?.is_allowed());
+        assert_eq!(both().await?.0, "denial:full", "{name}");
+        setup.clock.advance(until);
+        // The first in source order has lost its room without any hit.
+        let reported = both().await?;
+        let wait = first.check("ann").await?.throttled().ok_or("let through")?.retry_after();
+        assert_eq!(reported, ("denial:fading", wait), "{name}");
+    }
     Ok(())
 }
 

@@ -147,6 +147,10 @@ impl Denials {
             return;
         };
         for ((hit, verdict), changes) in hits.iter().zip(&verdicts.each).zip(&pending.changes) {
+            // By the time that the others' refusal is repeated, this one might refuse as well.
+            if verdict.admitted && !hit.policy.strategy().room_stands() {
+                continue;
+            }
             let wait = if verdict.admitted { wait } else { verdict.wait };
             let until = pending.asked_at.saturating_add(wait);
             let cached = CachedVerdict {
