@@ -35,6 +35,9 @@ pub(crate) use write::{Report, write};
 /// lists, unless they are in the format of older drafts (`limit=100, remaining=50`): then they are
 /// replaced.
 ///
+/// If a throttle further in turns the request away, `r` includes what the layers around it refund, while `t` is
+/// still that of the charge, so it may be too long.
+///
 /// ```
 /// use traffik::{Headers, Throttle};
 ///

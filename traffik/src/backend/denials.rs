@@ -43,9 +43,10 @@ pub(crate) use table::Denials;
 /// - **Outlive a change.** `refund` and `reset` through this handle, and any hit that passes, make it forget
 ///   the account. A change made by another process is seen once the refusal has run out.
 ///
-/// `retry_after` and `reset_after` count down. `used` and `remaining` are those of the refusal: in
+/// `retry_after` and `reset_after` count down. `limit`, `used` and `remaining` are those of the refusal. In
 /// strategies that refill evenly, they leave out what has been refilled since, so they promise too little
-/// rather than too much.
+/// rather than too much. Where a new window or hour changes the limit (`TimeOfDay`, `Adaptive`, `Rollover`)
+/// before the refusal has run out, they are out of date either way.
 ///
 /// The backend is always asked about strategies whose [refusals do not
 /// stand](crate::strategy::Strategy::refusals_stand), such as
