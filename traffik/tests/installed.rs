@@ -11,7 +11,7 @@ use http::{Request, Response};
 use std::net::SocketAddr;
 use tower::ServiceExt;
 use traffik::test_kit::ManualClock;
-use traffik::{ClientIp, Headers, MemoryBackend, OnError, Traffik, throttle};
+use traffik::{ClientIp, Headers, MemoryBackend, OnError, SharedBackend, Traffik, throttle};
 
 #[throttle("installed:own", rate = "1/min")]
 async fn own() {}
@@ -49,13 +49,16 @@ async fn a_router_says_what_it_says_and_the_rest_is_said_further_out() {
     assert_eq!(status(&bare, "/own", "203.0.113.1").await, 200);
     assert_eq!(status(&bare, "/own", "203.0.113.2").await, 429);
 
+    let backend: SharedBackend = memory().into();
     let process = Traffik::builder()
-        .backend(memory())
+        .backend(&backend)
         .client_ip(ClientIp::behind(["10.0.0.0/8"]))
         .headers(Headers::legacy())
         .on_error(OnError::raise())
         .build();
     traffik::install(process).unwrap();
+    let error = traffik::install(Traffik::builder().backend(backend).build()).unwrap_err();
+    assert!(error.is_configuration() && error.to_string().contains("already installed"), "{error}");
     // Now clients are told apart and counted on the process-wide backend.
     for path in ["/own", "/dynamic"] {
         assert_eq!(status(&bare, path, "203.0.113.1").await, 200, "{path}");

@@ -107,12 +107,3 @@ fn what_is_held_can_be_sent_and_shared(throttle: &'static Throttle) {
     }));
     sent(traffik::hit_all([throttle], "ann"));
 }
-
-#[tokio::test]
-async fn one_default_a_process() {
-    let memory = MemoryBackend::builder().capacity(1_000_000).build();
-    let backend: SharedBackend = memory.into();
-    traffik::install(Traffik::builder().backend(&backend).build()).unwrap();
-    let error = traffik::install(Traffik::builder().backend(backend).build()).unwrap_err();
-    assert!(error.is_configuration() && error.to_string().contains("already installed"), "{error}");
-}
