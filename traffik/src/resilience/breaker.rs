@@ -60,6 +60,12 @@ enum Phase {
     Probing,
 }
 
+/// What is logged.
+enum Change {
+    Opened { failures: u32 },
+    Recovered,
+}
+
 /// The state of a [`CircuitBreaker`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
@@ -123,42 +129,55 @@ impl CircuitBreaker {
         if succeeded == Some(true) && !self.0.troubled.load(Ordering::Acquire) {
             return;
         }
+        // Logged without the lock: a subscriber may ask for the state, or call through the same breaker.
+        match self.record(era, succeeded) {
+            Some(Change::Opened { failures }) => tracing::warn!(
+                target: "traffik",
+                failures,
+                cool_down_ms = self.0.cool_down / 1000,
+                "the backend keeps failing; its circuit breaker opened"
+            ),
+            Some(Change::Recovered) => {
+                tracing::info!(target: "traffik", "the backend has recovered; its circuit breaker closed");
+            }
+            None => {}
+        }
+    }
+
+    fn record(&self, era: u64, succeeded: Option<bool>) -> Option<Change> {
         let mut state = self.lock();
         if era != self.0.era.load(Ordering::Acquire) {
-            return;
+            return None;
         }
         match (state.phase, succeeded) {
             (Phase::Closed, Some(true)) => {
                 state.failures = 0;
                 self.0.troubled.store(false, Ordering::Release);
+                None
             }
             (Phase::Closed, Some(false)) => {
                 state.failures += 1;
                 self.0.troubled.store(true, Ordering::Release);
-                if state.failures >= self.0.threshold {
-                    self.open(&mut state);
-                }
+                (state.failures >= self.0.threshold).then(|| self.open(&mut state))
             }
             (Phase::Probing, Some(true)) => {
                 state.failures = 0;
                 self.turn(&mut state, Phase::Closed);
-                tracing::info!(target: "traffik", "the backend has recovered; its circuit breaker closed");
+                Some(Change::Recovered)
             }
-            (Phase::Probing, Some(false)) => self.open(&mut state),
-            (Phase::Probing, None) => self.turn(&mut state, Phase::Open(0)),
-            (Phase::Closed, None) | (Phase::Open(_), _) => {}
+            (Phase::Probing, Some(false)) => Some(self.open(&mut state)),
+            (Phase::Probing, None) => {
+                self.turn(&mut state, Phase::Open(0));
+                None
+            }
+            (Phase::Closed, None) | (Phase::Open(_), _) => None,
         }
     }
 
-    fn open(&self, state: &mut State) {
+    fn open(&self, state: &mut State) -> Change {
         let until = self.0.clock.now().saturating_add(self.0.cool_down);
         self.turn(state, Phase::Open(until));
-        tracing::warn!(
-            target: "traffik",
-            failures = state.failures,
-            cool_down_ms = self.0.cool_down / 1000,
-            "the backend keeps failing; its circuit breaker opened"
-        );
+        Change::Opened { failures: state.failures }
     }
 
     fn turn(&self, state: &mut State, phase: Phase) {

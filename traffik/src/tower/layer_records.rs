@@ -23,10 +23,7 @@ pub(super) struct LayerRecord {
 pub(super) enum LayerOutcome {
     /// It charged the cost. Only the layer and those who may settle the charge keep it: whoever keeps the request's
     /// extensions would delay what happens to a charge that is dropped.
-    Charged {
-        charge: Weak<OpenCharge>,
-        cost: u64,
-    },
+    Charged { charge: Weak<OpenCharge>, cost: u64 },
     /// Its cost was 0.
     Free,
     /// It counted nothing: the client is exempt, or there was an outage.

@@ -7,7 +7,7 @@ use super::cluster::{self, Cluster};
 use super::connection::Connection;
 use super::link::Link;
 #[cfg(feature = "redis-sentinel")]
-use super::sentinel::{Sentinel, SentinelConfig};
+use super::sentinel::{self, Sentinel, SentinelConfig};
 use crate::error::Error;
 
 /// Where the keys are.
@@ -34,7 +34,7 @@ pub(super) enum ConnectionPlan {
 impl ConnectionPlan {
     /// Checks the settings, and returns how to reach the servers.
     pub(super) fn new(topology: &Topology, url: &str, client: Client) -> Result<Self, Error> {
-        let choose_protocol = !url.contains("protocol=");
+        let choose_protocol = !names_protocol(url);
         Ok(match topology {
             Topology::One => Self::One(client, choose_protocol),
             #[cfg(feature = "redis-cluster")]
@@ -45,9 +45,14 @@ impl ConnectionPlan {
             }
             #[cfg(feature = "redis-sentinel")]
             Topology::Sentinel(urls, name) => {
-                let login = client.get_connection_info().redis_settings().clone();
-                let config =
-                    SentinelConfig { urls: urls.clone(), name: name.clone(), login, choose_protocol };
+                let master = client.get_connection_info();
+                let config = SentinelConfig {
+                    urls: urls.clone(),
+                    name: name.clone(),
+                    login: master.redis_settings().clone(),
+                    tls: sentinel::tls_mode(master.addr()),
+                    choose_protocol,
+                };
                 Sentinel::check(&config).map_err(|error| wrong("Sentinel", urls, &error))?;
                 Self::Sentinel(config)
             }
@@ -85,6 +90,12 @@ impl ConnectionPlan {
     }
 }
 
+/// Whether a URL's query says which protocol to use.
+fn names_protocol(url: &str) -> bool {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    query.split('&').any(|parameter| parameter.starts_with("protocol="))
+}
+
 /// Returns the error for invalid URLs, without anything that may be secret.
 #[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
 fn wrong(of: &str, urls: &[String], error: &redis::RedisError) -> Error {
@@ -106,4 +117,22 @@ pub(super) fn masked(url: &str) -> String {
     let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?***"));
     let separator = if scheme.is_empty() { "" } else { "://" };
     format!("{scheme}{separator}{credentials}{rest}{query}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_query_names_a_protocol() {
+        for (url, expected) in [
+            ("redis://host/0?protocol=resp3", true),
+            ("redis://host/0?foo=1&protocol=2", true),
+            ("redis://host/0", false),
+            ("redis://user:protocol=resp3@host/0", false),
+            ("redis://host/0?my_protocol=2", false),
+        ] {
+            assert_eq!(names_protocol(url), expected, "{url}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
-use redis::{Client, Cmd, ErrorKind, RedisConnectionInfo, RedisResult, Value};
+use redis::{Client, Cmd, ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisResult, TlsMode, Value};
 use tokio::task::JoinSet;
 
 use super::link::{Link, demoted, unsent};
@@ -31,6 +31,8 @@ pub(super) struct SentinelConfig {
     pub(super) name: String,
     /// How to log in to the master.
     pub(super) login: RedisConnectionInfo,
+    /// Whether the connection to the master is encrypted.
+    pub(super) tls: Option<TlsMode>,
     /// Whether to try RESP3 first.
     pub(super) choose_protocol: bool,
 }
@@ -42,9 +44,12 @@ struct Master {
 
 impl SentinelConfig {
     fn client(&self, urls: &[String]) -> RedisResult<SentinelClient> {
-        let login = SentinelNodeConnectionInfo::default().set_redis_connection_info(self.login.clone());
+        let mut master = SentinelNodeConnectionInfo::default().set_redis_connection_info(self.login.clone());
+        if let Some(tls) = self.tls {
+            master = master.set_tls_mode(tls);
+        }
         let urls = urls.iter().map(String::as_str).collect();
-        SentinelClient::build(urls, self.name.clone(), Some(login), SentinelServerType::Master)
+        SentinelClient::build(urls, self.name.clone(), Some(master), SentinelServerType::Master)
     }
 
     /// Asks all of them at once, so that a silent one is not waited for. The first that names a
@@ -71,6 +76,16 @@ impl SentinelConfig {
         }
         Err(failed
             .unwrap_or_else(|| (ErrorKind::EmptySentinelList, "there are no Sentinels to query").into()))
+    }
+}
+
+/// Returns how connections to this address are encrypted. Sentinels name the master by host and port alone, so this
+/// has to come from the builder's URL.
+pub(super) fn tls_mode(address: &ConnectionAddr) -> Option<TlsMode> {
+    match address {
+        ConnectionAddr::TcpTls { insecure: false, .. } => Some(TlsMode::Secure),
+        ConnectionAddr::TcpTls { insecure: true, .. } => Some(TlsMode::Insecure),
+        _ => None,
     }
 }
 
@@ -138,5 +153,24 @@ impl Refresh for Inner {
     async fn refresh(&self) {
         // Without an answer, everything stays as it was.
         let _ = self.load_master().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The master's password must not go over the network in plain text.
+    #[test]
+    fn the_master_is_reached_as_the_url_says() {
+        let tls =
+            |insecure| ConnectionAddr::TcpTls { host: "any".into(), port: 6379, insecure, tls_params: None };
+        for (address, expected) in [
+            (tls(false), Some(TlsMode::Secure)),
+            (tls(true), Some(TlsMode::Insecure)),
+            (ConnectionAddr::Tcp("any".into(), 6379), None),
+        ] {
+            assert_eq!(tls_mode(&address), expected, "{address}");
+        }
     }
 }

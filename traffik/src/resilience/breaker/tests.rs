@@ -34,6 +34,44 @@ fn fail(breaker: &CircuitBreaker, times: u32) {
     }
 }
 
+/// A subscriber that asks the breaker whenever something is logged.
+struct Asks(CircuitBreaker, Arc<AtomicU32>);
+
+impl tracing::Subscriber for Asks {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        let _ = format!("{:?}", self.0);
+        self.1.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn it_is_not_locked_while_it_logs() {
+    let (breaker, clock) = breaker(1, 1000);
+    let logged = Arc::new(AtomicU32::new(0));
+    tracing::subscriber::with_default(Asks(breaker.clone(), logged.clone()), || {
+        fail(&breaker, 1);
+        clock.advance(1000);
+        breaker.permit().expect("a probe").settle(true);
+    });
+    assert_eq!(logged.load(Ordering::SeqCst), 2);
+}
+
 #[test]
 fn it_opens_after_failures_in_a_row_and_closes_after_a_probe() {
     let (breaker, clock) = breaker(3, 1000);
