@@ -43,7 +43,8 @@ impl fmt::Debug for Keys {
 /// The whole key.
 #[inline]
 pub(crate) fn of(policy: &Policy, identity: u64, scope: Option<&str>) -> u64 {
-    // The exclusive or of independent hashes under a secret is as hard to steer as each of them.
+    // Two clients of one throttle and scope collide as rarely as their hashes do. Across throttles or scopes it may be
+    // a few bits more often, since their hashes share the multipliers.
     policy.seed() ^ identity ^ scope.map_or(0, self::scope)
 }
 

@@ -32,7 +32,7 @@ macro_rules! quota {
             ///
             /// If it succeeds, only what is added afterwards is queued, so a second call charges nothing. A
             /// refusal leaves the queue unchanged; a failure empties it, since its hits may have been
-            /// charged. In a nested context, the queue is added to that of the outer context instead, which
+            /// charged, and so does dropping the returned future. In a nested context, the queue is added to that of the outer context instead, which
             /// decides in the end, and [`Decision::Exempt`] is returned.
             ///
             /// # Errors
