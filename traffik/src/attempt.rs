@@ -1,6 +1,9 @@
 //! The return types of `hit`, `check` and `stat`: operations that can still be given a cost, and run when
 //! awaited.
 
+#[cfg(feature = "tokio")]
+mod wait;
+
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;

@@ -21,3 +21,4 @@ mod refunds;
 mod reserve;
 mod support;
 mod survival;
+mod wait;

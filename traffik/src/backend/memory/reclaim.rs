@@ -67,17 +67,6 @@ impl Table {
             }
             search.examine(index, &mut guard);
         }
-        if let Some(c) = &search.best {
-            eprintln!(
-                "EVICT rank {} followed {} own {} ties {} time {} newest_seen {}",
-                c.order.rank,
-                c.order.is_followed,
-                c.bucket == home,
-                search.ties,
-                c.order.time,
-                search.newest
-            );
-        }
         let Some(Candidate { bucket, tag, .. }) = search.best else { return false };
         if bucket == home {
             return self.drop_key(own, tag);
@@ -131,7 +120,6 @@ struct Search {
     /// How many keys tied with the best.
     ties: u64,
     examined: usize,
-    newest: u32,
 }
 
 struct Candidate {
@@ -152,14 +140,7 @@ struct EvictionOrder {
 
 impl Search {
     fn new(now: u64, expiry: u64) -> Self {
-        Self {
-            expiry,
-            tolerance: expiry.saturating_sub(now) / 4,
-            best: None,
-            ties: 0,
-            examined: 0,
-            newest: 0,
-        }
+        Self { expiry, tolerance: expiry.saturating_sub(now) / 4, best: None, ties: 0, examined: 0 }
     }
 
     fn order(&self, key: &KeySummary) -> EvictionOrder {
@@ -175,7 +156,6 @@ impl Search {
     fn examine(&mut self, bucket: usize, guard: &mut Guard<'_>) {
         for key in guard.summaries() {
             self.examined += 1;
-            self.newest += u32::from(key.is_newest);
             let order = self.order(&key);
             let compared = self.best.as_ref().map_or(Ordering::Less, |best| order.cmp(&best.order));
             self.ties = if compared.is_lt() { 1 } else { self.ties + u64::from(compared.is_eq()) };
