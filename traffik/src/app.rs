@@ -6,11 +6,13 @@ use crate::Parts;
 use crate::backend::SharedBackend;
 use crate::client_ip::ClientIp;
 use crate::error::Error;
+use crate::identity::Identity;
+use crate::request_fn::{IntoRequestFn, RequestFn};
 use crate::resilience::OnError;
 #[cfg(feature = "tower")]
 use crate::{Headers, response::OnThrottled, tower::LayerContext};
 
-/// Defaults for throttles: a backend, how to find the client's address, what to do when the backend fails.
+/// Defaults for throttles: a backend, who the client is, what to do when the backend fails.
 ///
 /// [`install`] sets the defaults of the process; `layer` those of a single router. What a router's defaults
 /// leave unset is taken from a router further out, and finally from the installed ones.
@@ -36,6 +38,7 @@ pub struct Traffik(Arc<Inner>);
 struct Inner {
     backend: Option<SharedBackend>,
     client_ip: Option<ClientIp>,
+    identifier: Option<RequestFn<Identity>>,
     on_error: Option<OnError>,
     #[cfg(feature = "tower")]
     headers: Option<Headers>,
@@ -53,6 +56,7 @@ impl Inner {
         Self {
             backend: either(&self.backend, &other.backend),
             client_ip: either(&self.client_ip, &other.client_ip),
+            identifier: either(&self.identifier, &other.identifier),
             on_error: either(&self.on_error, &other.on_error),
             headers: either(&self.headers, &other.headers),
             on_throttled: either(&self.on_throttled, &other.on_throttled),
@@ -78,6 +82,11 @@ impl Traffik {
 
     pub(crate) fn client_ip(&self) -> Option<&ClientIp> {
         self.setting(|inner| inner.client_ip.as_ref())
+    }
+
+    #[inline(always)]
+    pub(crate) fn identifier(&self) -> Option<&RequestFn<Identity>> {
+        self.setting(|inner| inner.identifier.as_ref())
     }
 
     pub(crate) fn on_error(&self) -> Option<&OnError> {
@@ -153,6 +162,33 @@ impl TraffikBuilder {
     /// Sets how to find a client's address. The default trusts no header.
     pub fn client_ip(mut self, client_ip: ClientIp) -> Self {
         self.0.client_ip = Some(client_ip);
+        self
+    }
+
+    /// Sets who the client of a request is, for throttles that have no identifier of their own: a function of the
+    /// request, sync or async, as for a [single throttle](crate::ThrottleBuilder::identifier). The default is the
+    /// client's address.
+    ///
+    /// ```
+    /// # use axum::{Router, routing::get};
+    /// # #[derive(Clone)] struct User { name: String }
+    /// use traffik::{Identity, Parts, Traffik, client_ip};
+    ///
+    /// /// Users by name, and everyone else by address.
+    /// fn user(req: &Parts) -> Identity {
+    ///     match req.extensions.get::<User>() {
+    ///         Some(user) => Identity::key(format!("user:{}", user.name)),
+    ///         None => client_ip(req),
+    ///     }
+    /// }
+    ///
+    /// let traffik = Traffik::builder().identifier(user).build();
+    /// # async fn handler() {}
+    /// let app = Router::new().route("/", get(handler)).layer(traffik.layer());
+    /// # let _: Router = app;
+    /// ```
+    pub fn identifier<Kind>(mut self, identifier: impl IntoRequestFn<Identity, Kind>) -> Self {
+        self.0.identifier = Some(identifier.into_request_fn());
         self
     }
 

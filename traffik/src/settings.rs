@@ -117,6 +117,16 @@ impl Settings {
         self.on_error.as_ref().or_else(|| app?.on_error())
     }
 
+    /// Who the client of a request is: the setting of the throttle, or else of its app. `None` stands for the client's
+    /// address.
+    #[inline(always)]
+    pub(crate) fn identifier_under<'a>(
+        &'a self,
+        app: Option<&'a Traffik>,
+    ) -> Option<&'a RequestFn<Identity>> {
+        self.identifier.as_ref().or_else(|| app?.identifier())
+    }
+
     pub(crate) fn strategy(&self) -> &Arc<dyn Strategy> {
         match &self.rate {
             RateSetting::Fixed(policy) => policy.shared_strategy(),

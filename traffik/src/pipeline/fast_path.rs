@@ -217,7 +217,7 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
     let app = Traffik::of(parts);
     let memory = fast_path.memory(|| app)?;
     let known;
-    let who = match (parts, &settings.identifier) {
+    let who = match (parts, settings.identifier_under(app)) {
         (None, _) => subject.who()?,
         (Some(_), _) if cost == 0 => return Some(exempt(throttle)),
         (Some(parts), None) => Who::of(client_ip::kind(parts, app)),
@@ -247,7 +247,7 @@ pub(crate) fn request<T: HitContinuation>(
         return Some(then.exempt());
     }
     let memory = fast_path.memory(|| app)?;
-    Some(match (&settings.identifier, &fast_path.profile) {
+    Some(match (settings.identifier_under(app), &fast_path.profile) {
         (None, Some(profile)) => {
             let key = fast_path.key ^ client_ip::hash(parts, app);
             FastHit { throttle, fast_path, profile, memory, key, cost }.charge(then)

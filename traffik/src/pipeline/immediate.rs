@@ -78,7 +78,7 @@ impl<'a> Plan<'a> {
             (None, Source::Of(function), Some(parts)) => Cost::Of(function.immediate()?, parts),
             (None, Source::Of(_), None) => Cost::Units(1),
         };
-        let client = match (subject.view(), &settings.identifier) {
+        let client = match (subject.view(), settings.identifier_under(Traffik::of(parts))) {
             (View::Client(who), _) => ClientSource::Given(who),
             (View::Request(parts), None) => ClientSource::Of(None, parts),
             (View::Request(parts), Some(by)) => ClientSource::Of(Some((by, by.immediate()?)), parts),

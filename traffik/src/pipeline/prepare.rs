@@ -112,7 +112,9 @@ pub(super) async fn prepare<'a>(
         return Ok(Prepared::Free);
     }
 
-    let Some(client) = identities.client(settings.identifier.as_ref(), subject).await else {
+    let Some(client) =
+        identities.client(settings.identifier_under(Traffik::of(subject.parts())), subject).await
+    else {
         return Ok(Prepared::Uncounted);
     };
 

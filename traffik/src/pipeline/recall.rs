@@ -7,6 +7,7 @@
 use std::slice::from_ref;
 
 use super::backends;
+use crate::app::Traffik;
 use crate::backend::{Hit, Op};
 use crate::client_ip::client_ip;
 use crate::decision::Decision;
@@ -30,7 +31,7 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
     }
     let cost = units.unwrap_or(*cost);
     let identity;
-    let who = match (parts, &settings.identifier) {
+    let who = match (parts, settings.identifier_under(Traffik::of(parts))) {
         (Some(parts), None) => {
             identity = client_ip(parts);
             identity.as_ref()

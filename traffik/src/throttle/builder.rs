@@ -117,8 +117,8 @@ impl ThrottleBuilder {
         self
     }
 
-    /// Sets the function that identifies the client of a request, sync or async. By default, a client is
-    /// identified by its IP address.
+    /// Sets the function that identifies the client of a request, sync or async. By default it is the app's
+    /// [`identifier`](crate::TraffikBuilder::identifier), or else the client's IP address.
     pub fn identifier<K>(mut self, identifier: impl IntoRequestFn<Identity, K>) -> Self {
         self.identifier = Some(identifier.into_request_fn());
         self

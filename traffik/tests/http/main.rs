@@ -10,6 +10,7 @@ mod fast_paths;
 mod gate;
 mod grpc;
 mod headers;
+mod identifier;
 mod layer;
 mod neighbours;
 mod nested;

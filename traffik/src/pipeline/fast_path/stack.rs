@@ -128,7 +128,7 @@ pub(crate) fn pair<T: StackContinuation>(throttles: [&Throttle; 2], then: T) -> 
         return stack(|at| throttles.get(at).copied(), then);
     }
     let called;
-    let (who, hash) = match &a.settings.identifier {
+    let (who, hash) = match a.settings.identifier_under(app) {
         None => (None, client_ip::hash(parts, app)),
         Some(function) => {
             called = function.immediate()?(parts);
@@ -180,7 +180,7 @@ pub(crate) fn stack<'a, T: StackContinuation>(
     let stacked = &stacked[..count];
 
     let called;
-    let who = match &first.settings.identifier {
+    let who = match first.settings.identifier_under(app) {
         Some(function) => {
             called = function.immediate()?(parts);
             called.as_ref()
