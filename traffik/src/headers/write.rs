@@ -1,6 +1,8 @@
 //! Writes the headers of one place, a handler's gate or a layer, to a response that may already carry those
 //! of an inner one.
 
+use std::slice::from_ref;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Headers;
@@ -98,22 +100,18 @@ impl Text {
     }
 }
 
-/// Writes what the throttles of one place report. `settled` says that the response is a refusal by another
+/// Writes what the throttles of one place report. `turned_away` says that the response is a refusal by another
 /// place, whose legacy headers take precedence.
-pub(crate) fn write(reports: &[Report], headers: &mut HeaderMap, settled: bool) {
+pub(crate) fn write(reports: &[Report], headers: &mut HeaderMap, turned_away: bool) {
     match reports {
         [report] if report.is_plain() && !report.meets_others(headers) => write_one(report, headers),
-        _ => write_all(reports, headers, settled),
+        _ => write_all(reports, headers, turned_away),
     }
 }
 
 /// The most common case: one report, under the standard names, on a response that carries none of them yet.
 fn write_one(report: &Report, headers: &mut HeaderMap) {
-    if report.headers.draft && report.headers.legacy {
-        // A new map has room for six. These five make seven with the response's content type and with its
-        // length, which axum adds at the end; growing then would move all the others.
-        headers.reserve(6);
-    }
+    reserve(from_ref(report), headers);
     if report.headers.draft {
         let mut text = Text::with_capacity(report.policy().len() + 48);
         text.policy(report);
@@ -127,8 +125,8 @@ fn write_one(report: &Report, headers: &mut HeaderMap) {
 }
 
 /// The general case: any number of reports, on a response that may carry others.
-fn write_all(reports: &[Report], headers: &mut HeaderMap, settled: bool) {
-    headers.reserve(6);
+fn write_all(reports: &[Report], headers: &mut HeaderMap, turned_away: bool) {
+    reserve(reports, headers);
     if reports.iter().any(|report| report.headers.draft) {
         let drafts = || reports.iter().filter(|report| report.headers.draft);
         let mut text = Text::with_capacity(48 * reports.len() + 32);
@@ -142,11 +140,19 @@ fn write_all(reports: &[Report], headers: &mut HeaderMap, settled: bool) {
     for (at, report) in reports.iter().enumerate() {
         let Some(names) = report.names() else { continue };
         let others = reports.iter().enumerate().filter(|(_, other)| other.names() == Some(names));
-        if speaks(at, report, others) && !stands(headers, names, report, settled) {
+        if takes_precedence(at, report, others) && !existing_wins(headers, names, report, turned_away) {
             put_legacy(headers, names, &report.stat);
         }
     }
-    own(reports, headers);
+    write_custom(reports, headers);
+}
+
+/// Makes room for the five headers of both families. A new map has room for six, and these make seven with the
+/// response's content type and with its length, which axum adds at the end; growing then would move all the others.
+fn reserve(reports: &[Report], headers: &mut HeaderMap) {
+    if reports.iter().any(|report| report.headers.draft && report.headers.legacy) {
+        headers.reserve(6);
+    }
 }
 
 fn put_legacy(headers: &mut HeaderMap, names: &[HeaderName; 3], stat: &Stat) {
@@ -155,26 +161,30 @@ fn put_legacy(headers: &mut HeaderMap, names: &[HeaderName; 3], stat: &Stat) {
     }
 }
 
-/// Whether no other report takes precedence; among equals, the first does.
-fn speaks<'a>(at: usize, report: &Report, mut others: impl Iterator<Item = (usize, &'a Report)>) -> bool {
+/// Whether no other report is nearer to refusal; among equals, the first takes precedence.
+fn takes_precedence<'a>(
+    at: usize,
+    report: &Report,
+    mut others: impl Iterator<Item = (usize, &'a Report)>,
+) -> bool {
     !others.any(|(place, other)| other.nearer(report) || (place < at && !report.nearer(other)))
 }
 
 /// Whether the response's own legacy headers stay: because an account nearer to its limit wrote them, or
 /// because the response is a refusal and whoever wrote it knows best. If one of them occurs twice, the
 /// lines stem from two accounts, and no reader could tell which.
-fn stands(headers: &HeaderMap, names: &[HeaderName; 3], report: &Report, settled: bool) -> bool {
+fn existing_wins(headers: &HeaderMap, names: &[HeaderName; 3], report: &Report, turned_away: bool) -> bool {
     let Some(there) = headers.get(&names[1]) else { return false };
     if names.iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
         return false;
     }
     let there: Option<u64> = there.to_str().ok().and_then(|text| text.parse().ok());
-    settled || report.refused || there.is_some_and(|there| there <= report.stat.remaining)
+    turned_away || report.refused || there.is_some_and(|there| there <= report.stat.remaining)
 }
 
 /// Writes the user's custom headers. One that the response already carries stays, since its author is
 /// nearer.
-fn own(reports: &[Report], headers: &mut HeaderMap) {
+fn write_custom(reports: &[Report], headers: &mut HeaderMap) {
     for (at, report) in reports.iter().enumerate() {
         for (name, make) in report.headers.more() {
             let others = reports
@@ -182,7 +192,7 @@ fn own(reports: &[Report], headers: &mut HeaderMap) {
                 .enumerate()
                 .filter(|(_, other)| other.headers.more().iter().any(|(theirs, _)| theirs == name));
             if !headers.contains_key(name)
-                && speaks(at, report, others)
+                && takes_precedence(at, report, others)
                 && let Some(value) = make(&report.stat)
             {
                 headers.insert(name, value);
