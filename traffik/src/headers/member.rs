@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use bytes::Bytes;
+
 use super::number::{MOST, ready};
 
 /// Encodes a policy's name for use between quotes: quotes and backslashes are escaped, and characters that
@@ -30,16 +32,20 @@ impl Text {
         Self(Vec::with_capacity(bytes))
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
+    /// Takes no further allocation if the text is as long as was said at first.
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.0.into_boxed_slice().into()
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
+    }
+
+    /// Separates the next member from the last, if there is one.
+    pub(super) fn separate(&mut self) {
+        if !self.0.is_empty() {
+            self.push(b", ");
+        }
     }
 
     /// Starts a member with this name, unless the list already has one; returns whether it did.
@@ -47,16 +53,14 @@ impl Text {
         if has(&self.0, name.as_bytes()) {
             return false;
         }
-        if !self.0.is_empty() {
-            self.push(b", ");
-        }
+        self.separate();
         self.push(b"\"");
         self.push(name.as_bytes());
         self.push(b"\"");
         true
     }
 
-    /// Adds `;key=number`.
+    /// Adds `;key=number`, with a key of one letter.
     pub(super) fn parameter(&mut self, key: &str, number: u64) {
         self.push(b";");
         self.push(key.as_bytes());
@@ -82,6 +86,11 @@ impl Text {
         }
         self.push(&digits[start..]);
     }
+}
+
+/// The length of `;k=number`.
+pub(super) fn parameter_len(number: u64) -> usize {
+    ";k=".len() + number.min(MOST).checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
 /// Whether a line holds only members as in the current draft: strings with parameters. Members of older
@@ -142,7 +151,7 @@ mod tests {
     use super::*;
 
     fn shown(text: Text) -> String {
-        String::from_utf8(text.as_bytes().to_vec()).unwrap()
+        String::from_utf8(text.into_bytes().to_vec()).unwrap()
     }
 
     #[test]
@@ -186,6 +195,15 @@ mod tests {
             r#""größe";r=4"#,
         ] {
             assert!(!is_list(line.as_bytes()), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_parameter_is_known_beforehand() {
+        for number in [0, 1, 9, 10, 99, 100, 9_999, 10_000, MOST - 1, MOST, MOST + 1, u64::MAX] {
+            let mut text = Text::with_capacity(0);
+            text.parameter("q", number);
+            assert_eq!(shown(text).len(), parameter_len(number), "{number}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::slice::from_ref;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Headers;
-use super::member::{Text, is_list};
+use super::member::{Text, is_list, parameter_len};
 use crate::decision::Stat;
 
 static POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -44,6 +44,23 @@ impl Report {
         self.headers.policy(self.stat.uid)
     }
 
+    /// The policy's window, if it is a whole number of seconds.
+    fn window_seconds(&self) -> Option<u64> {
+        (self.window > 0 && self.window.is_multiple_of(1_000_000)).then_some(self.window / 1_000_000)
+    }
+
+    /// The length of its member in a list of policies.
+    fn policy_len(&self) -> usize {
+        let window = self.window_seconds().map_or(0, parameter_len);
+        self.policy().len() + r#""""#.len() + parameter_len(self.stat.limit) + window
+    }
+
+    /// The length of its member in a list of remaining units.
+    fn limit_len(&self) -> usize {
+        let parameters = parameter_len(self.stat.remaining) + parameter_len(seconds(&self.stat));
+        self.policy().len() + r#""""#.len() + parameters
+    }
+
     /// Whether it only writes headers with the standard names.
     fn is_plain(&self) -> bool {
         self.headers.custom.is_none()
@@ -64,8 +81,8 @@ impl Text {
     fn policy(&mut self, report: &Report) {
         if self.member(report.policy()) {
             self.parameter("q", report.stat.limit);
-            if report.window > 0 && report.window.is_multiple_of(1_000_000) {
-                self.parameter("w", report.window / 1_000_000);
+            if let Some(window) = report.window_seconds() {
+                self.parameter("w", window);
             }
         }
     }
@@ -78,25 +95,13 @@ impl Text {
         }
     }
 
-    /// Adds the members that the response already carries, on however many lines. A line in another draft's
-    /// format, such as an inner service may send, is dropped: next to ours it would make clients ignore both.
-    fn members_of(&mut self, headers: &HeaderMap, name: &HeaderName) {
-        for line in headers.get_all(name).iter().filter(|line| is_list(line.as_bytes())) {
-            if !self.as_bytes().is_empty() {
-                self.push(b", ");
-            }
-            self.push(line.as_bytes());
-        }
-    }
-
-    /// Sets the header to the text, and clears it.
-    fn put(&mut self, headers: &mut HeaderMap, name: &HeaderName) {
+    /// Sets the header to the text.
+    fn put(self, headers: &mut HeaderMap, name: &HeaderName) {
         // Names are encoded and the rest are digits, so this never fails. If it did, sending no header would
         // be better than sending no response.
-        if let Ok(value) = HeaderValue::from_bytes(self.as_bytes()) {
+        if let Ok(value) = HeaderValue::from_maybe_shared(self.into_bytes()) {
             headers.insert(name, value);
         }
-        self.clear();
     }
 }
 
@@ -113,11 +118,12 @@ pub(crate) fn write(reports: &[Report], headers: &mut HeaderMap, turned_away: bo
 fn write_one(report: &Report, headers: &mut HeaderMap) {
     reserve(from_ref(report), headers);
     if report.headers.draft {
-        let mut text = Text::with_capacity(report.policy().len() + 48);
-        text.policy(report);
-        text.put(headers, &POLICY);
-        text.limit(report);
-        text.put(headers, &LIMIT);
+        let mut policy = Text::with_capacity(report.policy_len());
+        policy.policy(report);
+        policy.put(headers, &POLICY);
+        let mut limit = Text::with_capacity(report.limit_len());
+        limit.limit(report);
+        limit.put(headers, &LIMIT);
     }
     if report.headers.legacy {
         put_legacy(headers, &LEGACY, &report.stat);
@@ -128,14 +134,8 @@ fn write_one(report: &Report, headers: &mut HeaderMap) {
 fn write_all(reports: &[Report], headers: &mut HeaderMap, turned_away: bool) {
     reserve(reports, headers);
     if reports.iter().any(|report| report.headers.draft) {
-        let drafts = || reports.iter().filter(|report| report.headers.draft);
-        let mut text = Text::with_capacity(48 * reports.len() + 32);
-        text.members_of(headers, &POLICY);
-        drafts().for_each(|report| text.policy(report));
-        text.put(headers, &POLICY);
-        text.members_of(headers, &LIMIT);
-        drafts().for_each(|report| text.limit(report));
-        text.put(headers, &LIMIT);
+        put_list(reports, headers, &POLICY, Report::policy_len, Text::policy);
+        put_list(reports, headers, &LIMIT, Report::limit_len, Text::limit);
     }
     for (at, report) in reports.iter().enumerate() {
         let Some(names) = report.names() else { continue };
@@ -153,6 +153,28 @@ fn reserve(reports: &[Report], headers: &mut HeaderMap) {
     if reports.iter().any(|report| report.headers.draft && report.headers.legacy) {
         headers.reserve(6);
     }
+}
+
+/// Sets a header to the list of its members: those that the response already carries, on however many lines, and one
+/// for each report, of this length. A line in another draft's format, such as an inner service may send, is dropped:
+/// next to ours it would make clients ignore both.
+fn put_list(
+    reports: &[Report],
+    headers: &mut HeaderMap,
+    name: &HeaderName,
+    len: fn(&Report) -> usize,
+    add: fn(&mut Text, &Report),
+) {
+    let drafts = || reports.iter().filter(|report| report.headers.draft);
+    let lines = || headers.get_all(name).iter().map(HeaderValue::as_bytes).filter(|line| is_list(line));
+    let lengths = lines().map(<[u8]>::len).chain(drafts().map(len));
+    let mut text = Text::with_capacity(lengths.map(|len| len + ", ".len()).sum::<usize>() - ", ".len());
+    for line in lines() {
+        text.separate();
+        text.push(line);
+    }
+    drafts().for_each(|report| add(&mut text, report));
+    text.put(headers, name);
 }
 
 fn put_legacy(headers: &mut HeaderMap, names: &[HeaderName; 3], stat: &Stat) {
