@@ -31,11 +31,14 @@ impl<T: Send + 'static> Future for RunToCompletion<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        // Polled again after completion, it stays pending, as a future may.
-        let Some(work) = &mut self.work else { return Poll::Pending };
-        let outcome = std::task::ready!(work.as_mut().poll(context));
-        self.work = None;
-        Poll::Ready(outcome)
+        // Taken out meanwhile, so that work that panics is dropped, and the runtime does not poll it again. Polled
+        // again after completion, it stays pending, as a future may.
+        let Some(mut work) = self.work.take() else { return Poll::Pending };
+        let polled = work.as_mut().poll(context);
+        if polled.is_pending() {
+            self.work = Some(work);
+        }
+        polled
     }
 }
 
@@ -81,5 +84,32 @@ impl<F: Fn()> Drop for DropWarning<F> {
         if let Some(tell) = &self.0 {
             tell();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{poll_fn, ready};
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_panics_is_over() {
+        static POLLS: AtomicU32 = AtomicU32::new(0);
+        static WARNINGS: AtomicU32 = AtomicU32::new(0);
+
+        let work = poll_fn(|_| -> Poll<()> {
+            POLLS.fetch_add(1, Ordering::Relaxed);
+            panic!("a backend that panics")
+        });
+        let warn = || {
+            WARNINGS.fetch_add(1, Ordering::Relaxed);
+        };
+        let caller = tokio::spawn(RunToCompletion::new(work, |()| Box::pin(ready(())), warn));
+        assert!(caller.await.is_err_and(|error| error.is_panic()));
+        tokio::task::yield_now().await;
+        assert_eq!(POLLS.load(Ordering::Relaxed), 1, "the runtime did not poll it again");
+        assert_eq!(WARNINGS.load(Ordering::Relaxed), 0, "the client has not gone away");
     }
 }
