@@ -27,6 +27,13 @@ impl<T: Send + 'static> RunToCompletion<T> {
     }
 }
 
+impl RunToCompletion<()> {
+    /// For work that has no outcome: nothing follows it, whether or not somebody waits.
+    pub(crate) fn finish(work: impl Future<Output = ()> + Send + 'static, on_no_runtime: fn()) -> Self {
+        Self::new(work, |()| Box::pin(std::future::ready(())), on_no_runtime)
+    }
+}
+
 impl<T: Send + 'static> Future for RunToCompletion<T> {
     type Output = T;
 
@@ -89,7 +96,7 @@ impl<F: Fn()> Drop for DropWarning<F> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{poll_fn, ready};
+    use std::future::poll_fn;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
@@ -106,7 +113,7 @@ mod tests {
         let warn = || {
             WARNINGS.fetch_add(1, Ordering::Relaxed);
         };
-        let caller = tokio::spawn(RunToCompletion::new(work, |()| Box::pin(ready(())), warn));
+        let caller = tokio::spawn(RunToCompletion::finish(work, warn));
         assert!(caller.await.is_err_and(|error| error.is_panic()));
         tokio::task::yield_now().await;
         assert_eq!(POLLS.load(Ordering::Relaxed), 1, "the runtime did not poll it again");

@@ -54,7 +54,7 @@ impl<'a> PendingCharges<'a> {
                 refund(receipts).await;
             }
         };
-        Some(RunToCompletion::new(work, |()| Box::pin(std::future::ready(())), warn_no_runtime))
+        Some(RunToCompletion::finish(work, warn_no_runtime))
     }
 }
 

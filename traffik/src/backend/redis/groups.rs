@@ -92,10 +92,10 @@ pub(super) async fn decide(
             asked.put(indices, verdicts);
             return asked.verdicts(store);
         }
-        charged.groups.push(charge);
+        charged.add(charge);
         partial.put(indices, verdicts);
     }
-    charged.groups.clear();
+    charged.commit();
     partial.verdicts(store)
 }
 
@@ -164,7 +164,7 @@ fn charge(
         Box::pin(async move {
             // Whether a failed call has charged anything is unknown, so any charge stays.
             if result.is_ok_and(|verdicts| verdicts.admitted()) {
-                give_back(&store, &charge).await;
+                refund(&store, &charge).await;
             }
         })
     };
@@ -178,16 +178,24 @@ struct PendingGroups<'a> {
 }
 
 impl PendingGroups<'_> {
+    fn add(&mut self, charge: GroupCharge) {
+        self.groups.push(charge);
+    }
+
+    fn commit(&mut self) {
+        self.groups.clear();
+    }
+
     /// Refunds everything. A refund that has begun is neither abandoned nor repeated: refunding twice would let a
     /// client exceed its limit.
     fn roll_back(&mut self) -> RunToCompletion<()> {
         let (store, groups) = (self.store.clone(), std::mem::take(&mut self.groups));
         let work = async move {
             for charge in &groups {
-                give_back(&store, charge).await;
+                refund(&store, charge).await;
             }
         };
-        RunToCompletion::new(work, |()| Box::pin(std::future::ready(())), warn_no_runtime)
+        RunToCompletion::finish(work, warn_no_runtime)
     }
 }
 
@@ -199,13 +207,13 @@ impl Drop for PendingGroups<'_> {
     }
 }
 
-async fn give_back(store: &Store, (at, hits): &GroupCharge) {
+async fn refund(store: &Store, (at, hits): &GroupCharge) {
     let hits: Vec<Hit<'_>> = hits.iter().map(OwnedHit::hit).collect();
-    let refund = decide::decide(store, store.until(), Op::Refund { at: Some(*at) }, &hits);
-    match tokio::time::timeout(store.timeout, refund).await {
+    let decide = decide::decide(store, store.until(), Op::Refund { at: Some(*at) }, &hits);
+    match tokio::time::timeout(store.timeout, decide).await {
         Ok(Ok(_)) => {}
-        Ok(Err(error)) => warn_still_charged(&error),
-        Err(_) => warn_still_charged(&BackendError::timeout(super::NAME, store.timeout)),
+        Ok(Err(error)) => warn_kept(&error),
+        Err(_) => warn_kept(&BackendError::timeout(super::NAME, store.timeout)),
     }
     // Another request may have been refused meanwhile because of the charge.
     if let Some(denials) = &store.denials {
@@ -214,9 +222,9 @@ async fn give_back(store: &Store, (at, hits): &GroupCharge) {
 }
 
 fn warn_no_runtime() {
-    warn_still_charged(&"the client disconnected, and no runtime is available to refund the charge");
+    warn_kept(&"the client disconnected, and no runtime is available to refund the charge");
 }
 
-fn warn_still_charged(error: &dyn std::fmt::Display) {
+fn warn_kept(error: &dyn std::fmt::Display) {
     tracing::warn!(target: "traffik", %error, "a refused request stays charged in an earlier slot");
 }

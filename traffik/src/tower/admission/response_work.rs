@@ -175,7 +175,7 @@ impl WorkList {
         };
         // Runs to the end even if the client goes away: clients give up after a long wait, typically while the
         // server is failing.
-        Some(Box::pin(RunToCompletion::new(work, |()| Box::pin(std::future::ready(())), warn_no_runtime)))
+        Some(Box::pin(RunToCompletion::finish(work, warn_no_runtime)))
     }
 }
 
