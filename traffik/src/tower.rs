@@ -42,7 +42,9 @@ mod throttle_layer;
 mod traffik_layer;
 
 #[cfg(feature = "axum")]
-pub(crate) use admission::{Admission, Place, ResponseWork, ThrottleUse, admit, admit_now, turned_away};
+pub(crate) use admission::{
+    Admission, Pending, Place, ResponseWork, ThrottleUse, admit, admit_now, turned_away,
+};
 pub use backend_layer::{BackendFuture, BackendLayer, BackendService};
 pub use body::ThrottleBody;
 pub use charge::{Charge, ChargeRejection};

@@ -28,8 +28,8 @@ use crate::settings::Settings;
 use crate::subject::IntoSubject;
 
 use nested_use::{
-    RemainingCost, enforced_refusal, leave_layer_outcome, may_cost_more, not_yet_applied, remaining_cost,
-    remaining_costs, restate,
+    RemainingCost, Standing, counted_uses, leave_layer_outcome, remaining_cost, remaining_costs, restate,
+    standing,
 };
 pub(crate) use place::{Place, ThrottleUse};
 use refuse::refuse;
@@ -43,8 +43,15 @@ static DEFAULT_HEADERS: Headers = Headers::always();
 pub(crate) enum Admission {
     /// All the way.
     Admitted(ResponseWork),
-    /// [`admit`] does the rest, starting from the decisions if there are any.
-    Pending(Option<Box<Result<Decisions, Failure>>>),
+    /// [`admit`] does the rest.
+    Pending(Pending),
+}
+
+/// What is known about a request that has to wait.
+pub(crate) enum Pending {
+    Undecided,
+    /// Decided, and not to be let in as it is: a throttle refused it, or its backend failed.
+    Decided(Box<Result<Decisions, Failure>>),
 }
 
 /// Lets a request in if that needs no waiting. A layer leaves records for the places inside it.
@@ -78,20 +85,11 @@ pub(crate) fn admit_now(uses: &[ThrottleUse], parts: &mut Parts, place: Place) -
 /// The general path, which honors overrides and the records of outer layers.
 #[inline(never)]
 fn in_general(uses: &[ThrottleUse], parts: &mut Parts, place: Place) -> Admission {
-    let counted = match LayerRecords::of(&parts.extensions) {
-        None => uses.iter().collect::<CountedUses<'_>>(),
-        Some(records)
-            if uses
-                .iter()
-                .any(|one| may_cost_more(one, records) || enforced_refusal(one, records).is_some()) =>
-        {
-            return Admission::Pending(None);
-        }
-        Some(records) => uses.iter().filter(|one| not_yet_applied(one, records)).collect(),
+    let counted = match standing(uses, parts) {
+        Standing::Counts(counted) => counted,
+        Standing::Refused(..) | Standing::MayCostMore => return Admission::Pending(Pending::Undecided),
     };
-    if counted.len() < uses.len() {
-        leave_layer_outcome(uses, parts);
-    }
+    leave_layer_outcome(uses, &counted, parts);
     if counted.is_empty() {
         return Admission::Admitted(ResponseWork::default());
     }
@@ -101,16 +99,13 @@ fn in_general(uses: &[ThrottleUse], parts: &mut Parts, place: Place) -> Admissio
         if silent && decided.admitted() { None } else { Some(decided.into_decisions()) }
     });
     match decisions {
-        None => Admission::Pending(None),
+        None => Admission::Pending(Pending::Undecided),
         Some(Ok(None)) => Admission::Admitted(ResponseWork::default()),
         Some(Ok(Some(decisions))) if decisions.refused.is_none() => {
             Admission::Admitted(enter(&counted, decisions, None, parts, place))
         }
-        Some(decisions) => {
-            let decisions =
-                decisions.map(|decisions| decisions.unwrap_or_else(|| Decisions::exempt(counted.len())));
-            Admission::Pending(Some(Box::new(decisions)))
-        }
+        Some(Ok(Some(decisions))) => Admission::Pending(Pending::Decided(Box::new(Ok(decisions)))),
+        Some(Err(failure)) => Admission::Pending(Pending::Decided(Box::new(Err(failure)))),
     }
 }
 
@@ -124,7 +119,7 @@ fn single(one: &ThrottleUse, decision: Decision, parts: &mut Parts) -> Admission
 fn decided(uses: &[&ThrottleUse], decisions: Decisions, parts: &mut Parts) -> Admission {
     match decisions.refused {
         None => Admission::Admitted(enter(uses, decisions, None, parts, Place::Gate)),
-        Some(_) => Admission::Pending(Some(Box::new(Ok(decisions)))),
+        Some(_) => Admission::Pending(Pending::Decided(Box::new(Ok(decisions)))),
     }
 }
 
@@ -136,32 +131,27 @@ pub(crate) async fn admit(
     uses: &[ThrottleUse],
     parts: &mut Parts,
     place: Place,
-    mut decisions: Option<Box<Result<Decisions, Failure>>>,
+    mut pending: Pending,
 ) -> Result<ResponseWork, Response> {
-    let refused = LayerRecords::of(&parts.extensions)
-        .and_then(|records| uses.iter().find_map(|one| Some((one, enforced_refusal(one, records)?.clone()))));
-    if let Some((one, refusal)) = refused {
-        let window = refusal.window();
-        let decisions = Decisions::of([(Decision::Denied(refusal), window)]);
-        return Err(refuse(&[one], &decisions, 0, parts).await);
-    }
-    let remaining_costs = remaining_costs(uses, parts).await;
-    let mut counted: CountedUses<'_> = match LayerRecords::of(&parts.extensions) {
-        None => uses.iter().collect(),
-        Some(records) => uses
-            .iter()
-            .filter(|one| not_yet_applied(one, records) || remaining_cost(&remaining_costs, one).is_some())
-            .collect(),
+    let mut costs = Vec::new();
+    let mut counted = match standing(uses, parts) {
+        Standing::Refused(one, refusal) => {
+            let decisions = Decisions::of([(Decision::Denied(refusal.clone()), refusal.window())]);
+            return Err(refuse(&[one], &decisions, 0, parts).await);
+        }
+        Standing::MayCostMore => {
+            costs = remaining_costs(uses, parts).await;
+            counted_uses(uses, &costs, LayerRecords::of(&parts.extensions))
+        }
+        Standing::Counts(counted) => counted,
     };
-    if counted.len() < uses.len() {
-        leave_layer_outcome(uses, parts);
-    }
+    leave_layer_outcome(uses, &counted, parts);
     let mut continued: Option<ContinuedRefusals> = None;
     loop {
-        let made = match decisions.take() {
-            Some(made) => *made,
-            None => {
-                let entries = entries(&counted, &remaining_costs);
+        let made = match pending {
+            Pending::Decided(made) => *made,
+            Pending::Undecided => {
+                let entries = entries(&counted, &costs);
                 pipeline::decide(&entries, (&*parts).into_subject(), Op::Hit, None).await
             }
         };
@@ -177,7 +167,7 @@ pub(crate) async fn admit(
             return Ok(enter(&counted, decisions, continued, parts, place));
         }
         if let Some(at) = each().position(|(one, decided)| refuses(decided) && !one.continues()) {
-            restate(&mut decisions, &counted, &remaining_costs);
+            restate(&mut decisions, &counted, &costs);
             return Err(refuse(&counted, &decisions, at, parts).await);
         }
         // These throttles refuse but let the request pass, so the others must charge for it: decide
@@ -188,6 +178,7 @@ pub(crate) async fn admit(
         }
         let mut left = decisions.each.iter().map(|decided| !refuses(decided));
         counted.retain(|_| left.next().unwrap_or(false));
+        pending = Pending::Undecided;
     }
 }
 

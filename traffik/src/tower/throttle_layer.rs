@@ -165,13 +165,13 @@ where
             Admission::Admitted(work) => {
                 ThrottleFuture::running(self.inner.call(Request::from_parts(parts, body)), work)
             }
-            Admission::Pending(decisions) => {
+            Admission::Pending(pending) => {
                 // Call the service that was polled ready, and leave the clone in its place.
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);
                 let uses = self.uses.clone();
                 let deciding = Box::pin(async move {
-                    match admit(&uses, &mut parts, Place::Layer, decisions).await {
+                    match admit(&uses, &mut parts, Place::Layer, pending).await {
                         Ok(work) => Ok((Request::from_parts(parts, body), work)),
                         Err(answer) => Err(response::for_method(answer, &parts.method)),
                     }

@@ -12,11 +12,10 @@ use super::{Alone, Before, Gate, Gated, Refusal};
 use crate::Parts;
 use crate::backend::BoxFuture;
 use crate::cold_option::ColdOption;
-use crate::pipeline::{Decisions, Failure};
 use crate::resilience::Outage;
 use crate::response;
 use crate::tower::{
-    Admission, Place, ResponseWork, admit, admit_now, attach_charge, hold_layer_charges, turned_away,
+    Admission, Pending, Place, ResponseWork, admit, admit_now, attach_charge, hold_layer_charges, turned_away,
 };
 
 impl<G: Gated, S: Send + Sync> FromRequestParts<S> for Gate<G, Before> {
@@ -48,7 +47,7 @@ impl<G: Gated> Future for PartsGateFuture<'_, G> {
             let stack = G::stack();
             match try_admit(stack, parts) {
                 Ok(work) => return Poll::Ready(Ok(Gate::with(work))),
-                Err(decisions) => self.waiting = ColdOption::some(admit_slow(stack, parts, decisions)),
+                Err(pending) => self.waiting = ColdOption::some(admit_slow(stack, parts, pending)),
             }
         }
         wait(&mut self.waiting, cx)
@@ -65,9 +64,9 @@ impl<G: Gated, S: Send + Sync> FromRequest<S> for Gate<G, Alone> {
         let stack = G::stack();
         match try_admit(stack, &mut parts) {
             Ok(work) => RequestGateFuture { gate: Some(Gate::with(work)), waiting: ColdOption::none() },
-            Err(decisions) => RequestGateFuture {
+            Err(pending) => RequestGateFuture {
                 gate: None,
-                waiting: ColdOption::some(admit_slow_owned(stack, parts, decisions)),
+                waiting: ColdOption::some(admit_slow_owned(stack, parts, pending)),
             },
         }
     }
@@ -99,14 +98,12 @@ fn wait<G, P>(waiting: &mut Waiting<'_>, cx: &mut Context<'_>) -> Poll<Result<Ga
     waiting.as_mut().poll(cx).map_ok(Gate::with)
 }
 
-/// The decisions already made for a request that has to wait, if any. Also `None` if the throttles could not be built.
-type PendingDecisions = Option<Box<Result<Decisions, Failure>>>;
-
 /// Lets a request in if that needs no waiting.
 #[inline]
-fn try_admit(stack: &Stack, parts: &mut Parts) -> Result<ResponseWork, PendingDecisions> {
+fn try_admit(stack: &Stack, parts: &mut Parts) -> Result<ResponseWork, Pending> {
     if stack.error.is_some() {
-        return Err(None);
+        // `admit_slow` answers it.
+        return Err(Pending::Undecided);
     }
     match admit_now(&stack.uses, parts, Place::Gate) {
         Admission::Admitted(mut work) => {
@@ -115,7 +112,7 @@ fn try_admit(stack: &Stack, parts: &mut Parts) -> Result<ResponseWork, PendingDe
             }
             Ok(work)
         }
-        Admission::Pending(decisions) => Err(decisions),
+        Admission::Pending(pending) => Err(pending),
     }
 }
 
@@ -125,7 +122,7 @@ fn try_admit(stack: &Stack, parts: &mut Parts) -> Result<ResponseWork, PendingDe
 fn admit_slow<'a>(
     stack: &'a Stack,
     parts: &'a mut Parts,
-    decisions: PendingDecisions,
+    pending: Pending,
 ) -> BoxFuture<'a, Result<ResponseWork, Refusal>> {
     Box::pin(async move {
         if stack.error.is_some() {
@@ -133,7 +130,7 @@ fn admit_slow<'a>(
             return Err(turned_away(response::outage(Outage::Raise, Some(parts)), parts).into());
         }
         let layer_charges = stack.charges.then(|| hold_layer_charges(parts, &stack.uses));
-        let mut work = admit(&stack.uses, parts, Place::Gate, decisions).await?;
+        let mut work = admit(&stack.uses, parts, Place::Gate, pending).await?;
         if let Some(layer_charges) = layer_charges {
             attach_charge(parts, &stack.uses, &mut work);
             layer_charges.release();
@@ -147,7 +144,7 @@ fn admit_slow<'a>(
 fn admit_slow_owned(
     stack: &'static Stack,
     mut parts: Parts,
-    decisions: PendingDecisions,
+    pending: Pending,
 ) -> BoxFuture<'static, Result<ResponseWork, Refusal>> {
-    Box::pin(async move { admit_slow(stack, &mut parts, decisions).await })
+    Box::pin(async move { admit_slow(stack, &mut parts, pending).await })
 }

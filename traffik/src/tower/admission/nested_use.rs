@@ -1,6 +1,6 @@
 //! What is left to do for throttles that layers further out have already applied.
 
-use super::ThrottleUse;
+use super::{CountedUses, ThrottleUse};
 use crate::Parts;
 use crate::decision::Throttled;
 use crate::pipeline::{Decisions, Overrides};
@@ -20,14 +20,54 @@ pub(super) struct RemainingCost<'a> {
     charged: u64,
 }
 
+/// Where a request stands at a place, after what layers have done.
+pub(super) enum Standing<'a, 'r> {
+    /// A layer let a refusal pass that holds here.
+    Refused(&'a ThrottleUse, &'r Throttled),
+    /// A throttle may cost more here than a layer has charged. How much more, [`remaining_costs`] finds out, which may
+    /// have to wait.
+    MayCostMore,
+    /// These throttles have yet to be applied.
+    Counts(CountedUses<'a>),
+}
+
+/// Finds out where a request stands at a place.
+#[inline]
+pub(super) fn standing<'a, 'r>(uses: &'a [ThrottleUse], parts: &'r Parts) -> Standing<'a, 'r> {
+    let records = LayerRecords::of(&parts.extensions);
+    if let Some(records) = records {
+        let mut refusals = uses.iter().filter_map(|one| Some((one, enforced_refusal(one, records)?)));
+        if let Some((one, refusal)) = refusals.next() {
+            return Standing::Refused(one, refusal);
+        }
+        if uses.iter().any(|one| may_cost_more(one, records)) {
+            return Standing::MayCostMore;
+        }
+    }
+    Standing::Counts(counted_uses(uses, &[], records))
+}
+
+/// The throttles that count here: those that no layer has applied, and those with something left to charge.
+#[inline]
+pub(super) fn counted_uses<'a>(
+    uses: &'a [ThrottleUse],
+    remaining_costs: &[RemainingCost<'_>],
+    records: Option<&LayerRecords>,
+) -> CountedUses<'a> {
+    let Some(records) = records else { return uses.iter().collect() };
+    uses.iter()
+        .filter(|one| not_yet_applied(one, records) || remaining_cost(remaining_costs, one).is_some())
+        .collect()
+}
+
 /// Whether no layer has applied this throttle to the request. Another scope is another account.
-pub(super) fn not_yet_applied(one: &ThrottleUse, records: &LayerRecords) -> bool {
+fn not_yet_applied(one: &ThrottleUse, records: &LayerRecords) -> bool {
     one.has_own_scope() || records.find(&one.throttle).is_none()
 }
 
 /// Returns the refusal that a layer let pass but that holds here: this place enforces a throttle in shadow mode, or
 /// has an answer of its own where the throttle lets the handler run.
-pub(super) fn enforced_refusal<'a>(one: &ThrottleUse, records: &'a LayerRecords) -> Option<&'a Throttled> {
+fn enforced_refusal<'a>(one: &ThrottleUse, records: &'a LayerRecords) -> Option<&'a Throttled> {
     if not_yet_applied(one, records) {
         return None;
     }
@@ -41,7 +81,7 @@ pub(super) fn enforced_refusal<'a>(one: &ThrottleUse, records: &'a LayerRecords)
 }
 
 /// Whether the throttle may cost more here than a layer has charged.
-pub(super) fn may_cost_more(one: &ThrottleUse, records: &LayerRecords) -> bool {
+fn may_cost_more(one: &ThrottleUse, records: &LayerRecords) -> bool {
     !not_yet_applied(one, records) && one.overrides.as_ref().is_some_and(|overrides| overrides.cost.is_some())
 }
 
@@ -102,10 +142,10 @@ fn find<'a, 'b>(
     remaining_costs.iter().find(|remaining| std::ptr::eq(remaining.one, one))
 }
 
-/// Tells a handler that runs either way that it was let in, for the throttles that layers have already decided on:
+/// Tells a handler that runs either way that it was let in, if layers have already decided on some of its throttles:
 /// those are not asked again.
-pub(super) fn leave_layer_outcome(uses: &[ThrottleUse], parts: &mut Parts) {
-    if uses.iter().any(ThrottleUse::continues) {
+pub(super) fn leave_layer_outcome(uses: &[ThrottleUse], counted: &[&ThrottleUse], parts: &mut Parts) {
+    if counted.len() < uses.len() && uses.iter().any(ThrottleUse::continues) {
         Outcome::leave(parts, None);
     }
 }
