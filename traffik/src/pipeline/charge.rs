@@ -73,14 +73,23 @@ async fn together<'a>(
 ) -> Result<Option<PendingCharges<'a>>, Failure> {
     let charged = PendingCharges::default();
     let mut charging = Charging { op, several, decisions, left: routes, charged, failed_reset: None };
-    while let Some(first) = charging.left.first() {
-        let passed = charging.ask(first.backend).await;
-        if !matches!(passed, Ok(true)) {
-            charging.charged.roll_back(charging.decisions).await;
-            return passed.map(|_| None);
-        }
+    while let Some(backend) = charging.next_backend() {
+        let ended = match charging.ask(backend).await {
+            Ok(Asked::GoesOn) => continue,
+            Ok(Asked::Refused) => Ok(None),
+            Err(failure) => Err(failure),
+        };
+        charging.charged.roll_back(charging.decisions).await;
+        return ended;
     }
     charging.failed_reset.map_or(Ok(Some(charging.charged)), Err)
+}
+
+/// What became of a request when a backend was asked about it.
+enum Asked {
+    /// Its hits passed, or were rerouted.
+    GoesOn,
+    Refused,
 }
 
 /// Hits that are charged all or not at all, one backend after another.
@@ -97,42 +106,76 @@ struct Charging<'a, 'r> {
 }
 
 impl<'a> Charging<'a, '_> {
-    /// Asks one backend about all hits bound for it, in one call. Returns whether they pass.
-    async fn ask(&mut self, backend: &'a SharedBackend) -> Result<bool, Failure> {
-        let op = self.op;
-        let (here, elsewhere) =
+    /// The backend of the first hit, in source order, that has yet to be asked about.
+    fn next_backend(&mut self) -> Option<&'a SharedBackend> {
+        // Hits that were rerouted have been added at the end.
+        few::sort_by_key(&mut self.left, |route| route.candidate.entry);
+        self.left.first().map(|route| route.backend)
+    }
+
+    /// Asks a backend about all hits bound for it, in one call.
+    async fn ask(&mut self, backend: &'a SharedBackend) -> Result<Asked, Failure> {
+        let mut batch = self.take_batch(backend);
+        // A remembered answer needs no permit, because it takes no call of a backend that may be down.
+        if let Some(verdicts) = backend.get().recall(self.op, &batch.hits) {
+            let answer = verdicts.checked(backend.get(), &batch.hits);
+            return self.conclude(batch, answer);
+        }
+        let mut permits = Permits::default();
+        self.keep_permitted(&mut batch, &mut permits)?;
+        if batch.members.is_empty() {
+            return Ok(Asked::GoesOn);
+        }
+        let answer = if self.returns(&batch) {
+            CancelSafeCall::new(&batch, permits).run().await
+        } else {
+            resilience::ask(backend, self.op, &batch.hits, batch.retry(), &mut permits).await
+        };
+        self.conclude(batch, answer)
+    }
+
+    /// Takes the hits that are bound for a backend.
+    fn take_batch(&mut self, backend: &'a SharedBackend) -> Batch<'a> {
+        let (here, elsewhere): (HitRoutes<'a>, HitRoutes<'a>) =
             std::mem::take(&mut self.left).into_iter().partition(|route| route.backend.same(backend));
         self.left = elsewhere;
-        let mut batch = Batch::of(backend, &here);
-        let mut permits = Permits::default();
-        // A remembered answer needs no permit, because it takes no call of a backend that may be down.
-        let known = backend.get().recall(op, &batch.hits);
-        if known.is_none() {
-            let is_open = |route: &HitRoute<'_>| route.failed > 0 || permits.admit(&route.candidate.on_error);
-            let (open, shut): (HitRoutes<'a>, HitRoutes<'a>) = here.into_iter().partition(is_open);
-            if !shut.is_empty() {
-                batch = Batch::of(backend, &open);
-                self.on_backend_failure(&shut, None)?;
-            }
+        Batch::of(backend, &here)
+    }
+
+    /// Takes out the hits whose circuit breakers keep them from this backend, and reroutes them.
+    fn keep_permitted(&mut self, batch: &mut Batch<'a>, permits: &mut Permits) -> Result<(), Failure> {
+        let is_open = |route: &HitRoute<'_>| route.failed > 0 || permits.admit(&route.candidate.on_error);
+        let (open, shut): (HitRoutes<'a>, HitRoutes<'a>) = batch.routes().partition(is_open);
+        if shut.is_empty() {
+            return Ok(());
         }
-        if !batch.members.is_empty() {
-            let answer = match known {
-                Some(verdicts) => verdicts.checked(backend.get(), &batch.hits),
-                None if self.returns(&batch) => CancelSafeCall::new(&batch, permits).run().await,
-                None => resilience::ask(backend, op, &batch.hits, batch.retry(), &mut permits).await,
-            };
-            match answer {
-                Ok(verdicts) if !batch.record(&verdicts, op, self.decisions) => return Ok(false),
-                Ok(_) if op == Op::Reset => self.left.extend(batch.routes().filter_map(HitRoute::next)),
-                Ok(_) if op == Op::Hit => self.charged.add(batch),
-                Ok(_) => {}
-                Err(error) => {
-                    self.on_backend_failure(&batch.routes().collect::<HitRoutes<'_>>(), Some(error))?
-                }
+        *batch = Batch::of(batch.backend, &open);
+        self.on_backend_failure(&shut, None)
+    }
+
+    /// Records the answer, and what is left to ask after it.
+    fn conclude(
+        &mut self,
+        mut batch: Batch<'a>,
+        answer: Result<Verdicts, BackendError>,
+    ) -> Result<Asked, Failure> {
+        let verdicts = match answer {
+            Ok(verdicts) => verdicts,
+            Err(error) => {
+                self.on_backend_failure(&batch.routes().collect::<HitRoutes<'_>>(), Some(error))?;
+                return Ok(Asked::GoesOn);
             }
+        };
+        if !batch.record(&verdicts, self.op, self.decisions) {
+            return Ok(Asked::Refused);
         }
-        few::sort_by_key(&mut self.left, |route| route.candidate.entry);
-        Ok(true)
+        match self.op {
+            Op::Hit => self.charged.add(batch),
+            // Every fallback may have counted as well.
+            Op::Reset => self.left.extend(batch.routes().filter_map(HitRoute::next)),
+            Op::Check | Op::Refund { .. } | Op::Settle { .. } => {}
+        }
+        Ok(Asked::GoesOn)
     }
 
     /// Whether a call must be awaited even if the client goes away meanwhile. In that case no call of several may
