@@ -122,4 +122,9 @@ impl Op {
     pub const fn changes(self) -> bool {
         !matches!(self, Self::Check)
     }
+
+    /// Whether it asks to be admitted. Corrections are never refused.
+    pub(crate) const fn can_be_refused(self) -> bool {
+        matches!(self, Self::Hit | Self::Check)
+    }
 }

@@ -27,14 +27,15 @@ mod rollback;
 
 use smallvec::SmallVec;
 
+use crate::Parts;
 use crate::backend::{BoxFuture, Hit, Op};
 use crate::decision::Decision;
 use crate::error::Error;
 use crate::observe::{self, HitOutcome};
 use crate::policy::Policy;
-use crate::request_fn::Source;
+use crate::request_fn::{RequestFn, Source};
 use crate::resilience::Outage;
-use crate::settings::SettingsRef;
+use crate::settings::{Settings, SettingsRef};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
@@ -88,6 +89,24 @@ impl<'a> Entry<'a> {
             Overrides { cost: None, scope: None, shadow: Some(false), receipt: false };
         Self { throttle, overrides: Some(&ACCOUNT) }
     }
+
+    /// What the request costs. `units` replaces the cost; without a request to compute it from, it is 1.
+    #[inline]
+    fn cost(&self, settings: &'a Settings, units: Option<u64>, parts: Option<&'a Parts>) -> Cost<'a> {
+        let cost = self.overrides.and_then(|overrides| overrides.cost.as_ref()).unwrap_or(&settings.cost);
+        match (units, cost, parts) {
+            (Some(units), ..) => Cost::Units(units),
+            (None, Source::Fixed(cost), _) => Cost::Units(*cost),
+            (None, Source::Of(function), Some(parts)) => Cost::Of(function, parts),
+            (None, Source::Of(_), None) => Cost::Units(1),
+        }
+    }
+}
+
+/// The cost of a request, or the function that computes it.
+enum Cost<'a> {
+    Units(u64),
+    Of(&'a RequestFn<u64>, &'a Parts),
 }
 
 /// The reason why there are no decisions.

@@ -2,9 +2,8 @@
 //! backend fails.
 
 use super::rollback::{CancelSafeCall, PendingCharges};
-use super::{Candidate, Decisions, Failure, Hits, Receipt, join};
+use super::{Candidate, Decisions, Failure, Hits, Receipt, ThrottleDecision, join};
 use crate::backend::{BackendError, Op, SharedBackend, Verdicts};
-use crate::decision::Decision;
 use crate::error::Error;
 use crate::few;
 use crate::observe::HitOutcome;
@@ -323,16 +322,17 @@ impl<'a> Batch<'a> {
             let (Some(hit), Some(verdict)) = (self.hits.get(*place), verdicts.each.get(*place)) else {
                 continue;
             };
-            let decided = &mut decisions.each[candidate.entry];
-            decided.shadow = candidate.shadow;
-            decided.failed = *failed;
-            decided.outcome = Some(HitOutcome::of(verdict, admitted, candidate.shadow));
-            decided.decision = Decision::new(hit.policy, hit.cost, verdict);
-            decided.window = hit.policy.window();
-            if admitted && op == Op::Hit && candidate.receipt {
-                let receipt = Receipt::new(hit, self.backend, verdicts.instant(*place), candidate.cost);
-                decided.charged = Some(Receipt { outage: candidate.on_error.outage(), ..receipt });
-            }
+            let receipt = || {
+                let (at, outage) = (verdicts.instant(*place), candidate.on_error.outage());
+                Receipt::new(hit, self.backend, at, candidate.cost, outage)
+            };
+            decisions.each[candidate.entry] = ThrottleDecision {
+                shadow: candidate.shadow,
+                failed: *failed,
+                outcome: Some(HitOutcome::of(verdict, admitted, candidate.shadow)),
+                charged: (admitted && op == Op::Hit && candidate.receipt).then(receipt),
+                ..ThrottleDecision::counted(hit, verdict)
+            };
             if !verdict.admitted
                 && !candidate.shadow
                 && decisions.refused.is_none_or(|first| first > candidate.entry)

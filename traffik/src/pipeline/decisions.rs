@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::Receipt;
+use crate::backend::{Hit, Verdict};
 use crate::decision::Decision;
 use crate::observe::HitOutcome;
 
@@ -37,6 +38,12 @@ impl ThrottleDecision {
     #[inline]
     fn of(decision: Decision, window: u64) -> Self {
         Self { decision, shadow: false, window, free: false, charged: None, outcome: None, failed: 0 }
+    }
+
+    /// The decision on a hit that a backend has counted or refused.
+    #[inline]
+    pub(super) fn counted(hit: &Hit<'_>, verdict: &Verdict) -> Self {
+        Self::of(Decision::new(hit.policy, hit.cost, verdict), hit.policy.window())
     }
 }
 

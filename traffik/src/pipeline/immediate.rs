@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::{Decisions, Entry, Failure, Hits, Receipt, ThrottleDecision, backends, join};
+use super::{Cost, Decisions, Entry, Failure, Hits, Receipt, ThrottleDecision, backends, join};
 use crate::Parts;
 use crate::app::Traffik;
 use crate::backend::{Hit, Op, SharedBackend, Verdict, Verdicts};
@@ -18,7 +18,7 @@ use crate::identity::{Identity, Who};
 use crate::key;
 use crate::observe::{self, HitOutcome};
 use crate::policy::Policy;
-use crate::request_fn::{RequestFn, Source, SyncFn};
+use crate::request_fn::{RequestFn, SyncFn};
 use crate::resilience::{OnError, Outage};
 use crate::settings::{Settings, SettingsRef};
 use crate::subject::{Subject, View};
@@ -28,7 +28,7 @@ use crate::throttle::Throttle;
 struct Plan<'a> {
     throttle: &'a Throttle,
     policy: &'a Policy,
-    cost: Cost<'a>,
+    cost: PlannedCost<'a>,
     client: ClientSource<'a>,
     scope: Option<&'a str>,
     backend: &'a SharedBackend,
@@ -36,7 +36,7 @@ struct Plan<'a> {
     receipt: bool,
 }
 
-enum Cost<'a> {
+enum PlannedCost<'a> {
     /// The throttle is disabled.
     Off,
     Units(u64),
@@ -69,14 +69,11 @@ impl<'a> Plan<'a> {
             return None;
         }
         let parts = subject.parts();
-        let cost = entry.overrides.and_then(|overrides| overrides.cost.as_ref()).unwrap_or(&settings.cost);
-        let is_off = matches!(op, Op::Hit | Op::Check) && !entry.throttle.is_enabled();
-        let cost = match (units, cost, parts) {
-            _ if is_off => Cost::Off,
-            (Some(units), ..) => Cost::Units(units),
-            (None, Source::Fixed(cost), _) => Cost::Units(*cost),
-            (None, Source::Of(function), Some(parts)) => Cost::Of(function.immediate()?, parts),
-            (None, Source::Of(_), None) => Cost::Units(1),
+        let is_off = op.can_be_refused() && !entry.throttle.is_enabled();
+        let cost = match entry.cost(settings, units, parts) {
+            _ if is_off => PlannedCost::Off,
+            Cost::Units(units) => PlannedCost::Units(units),
+            Cost::Of(function, parts) => PlannedCost::Of(function.immediate()?, parts),
         };
         let client = match (subject.view(), settings.identifier_under(Traffik::of(parts))) {
             (View::Client(who), _) => ClientSource::Given(who),
@@ -99,9 +96,9 @@ impl<'a> Plan<'a> {
     #[inline]
     fn cost(&self) -> Option<u64> {
         match self.cost {
-            Cost::Off => None,
-            Cost::Units(units) => Some(units),
-            Cost::Of(function, parts) => Some(function(parts)),
+            PlannedCost::Off => None,
+            PlannedCost::Units(units) => Some(units),
+            PlannedCost::Of(function, parts) => Some(function(parts)),
         }
     }
 
@@ -200,7 +197,7 @@ pub(crate) fn decide_now<T>(
     let mut free: SmallVec<[usize; 2]> = SmallVec::new();
     for (place, plan) in plans.iter().enumerate() {
         let Some(cost) = plan.cost() else { continue };
-        if cost == 0 && matches!(op, Op::Hit | Op::Check) {
+        if cost == 0 && op.can_be_refused() {
             free.push(place);
             continue;
         }
@@ -310,23 +307,17 @@ impl<'a> Decided<'a> {
         let admitted = self.admitted();
         self.free.iter().for_each(|&place| decisions.each[place].free = true);
         for one in self.counted {
-            let decision = self.decision(one);
-            if !decision.is_allowed() {
+            let (mut hit, verdict) = (self.hits[one.hit], self.verdict(one));
+            if !verdict.admitted {
                 decisions.refused.get_or_insert(one.plan);
             }
-            let (mut hit, now) = (self.hits[one.hit], self.verdicts.instant(one.hit));
-            hit.gone_at = now.saturating_add(self.verdict(one).reset_after);
+            let now = self.verdicts.instant(one.hit);
+            hit.gone_at = now.saturating_add(verdict.reset_after);
             let plan = &self.plans[one.plan];
-            let receipt =
-                || Receipt { outage: plan.outage(), ..Receipt::new(&hit, self.backend, now, one.cost) };
+            let receipt = || Receipt::new(&hit, self.backend, now, one.cost, plan.outage());
             decisions.each[one.plan] = ThrottleDecision {
-                decision,
-                shadow: false,
-                outcome: None,
-                failed: 0,
-                window: hit.policy.window(),
-                free: false,
                 charged: (admitted && plan.receipt).then(receipt),
+                ..ThrottleDecision::counted(&hit, verdict)
             };
         }
         decisions

@@ -2,9 +2,9 @@
 
 use super::backends::{self, Resolved};
 use super::client::{HashedClient, IdentityCache};
-use super::{Entry, Request};
+use super::{Cost, Entry, Request};
 use crate::app::Traffik;
-use crate::backend::{Hit, Op, SharedBackend};
+use crate::backend::{Hit, SharedBackend};
 use crate::error::Error;
 use crate::policy::Policy;
 use crate::request_fn::Source;
@@ -88,8 +88,7 @@ pub(super) async fn prepare<'a>(
 ) -> Result<Prepared<'a>, Error> {
     let Request { subject, op, units } = request;
     let (throttle, parts) = (entry.throttle, subject.parts());
-    let counts = matches!(op, Op::Hit | Op::Check);
-    if counts {
+    if op.can_be_refused() {
         if !throttle.is_enabled() {
             return Ok(Prepared::Uncounted);
         }
@@ -101,14 +100,11 @@ pub(super) async fn prepare<'a>(
         }
     }
 
-    let cost = entry.overrides.and_then(|o| o.cost.as_ref()).unwrap_or(&settings.cost);
-    let cost = match (units, cost, parts) {
-        (Some(units), ..) => units,
-        (None, Source::Fixed(cost), _) => *cost,
-        (None, Source::Of(function), Some(parts)) => function.call(parts).await,
-        (None, Source::Of(_), None) => 1,
+    let cost = match entry.cost(settings, units, parts) {
+        Cost::Units(units) => units,
+        Cost::Of(function, parts) => function.call(parts).await,
     };
-    if cost == 0 && counts {
+    if cost == 0 && op.can_be_refused() {
         return Ok(Prepared::Free);
     }
 

@@ -16,9 +16,9 @@ pub(crate) struct Receipt {
 }
 
 impl Receipt {
-    pub(super) fn new(hit: &Hit<'_>, backend: &SharedBackend, at: u64, cost: u64) -> Self {
+    pub(super) fn new(hit: &Hit<'_>, backend: &SharedBackend, at: u64, cost: u64, outage: Outage) -> Self {
         let charge = OwnedHit::from(&Hit { cost, ..*hit });
-        Self { charge, backend: backend.clone(), at, outage: Outage::default() }
+        Self { charge, backend: backend.clone(), at, outage }
     }
 
     pub(crate) fn uid(&self) -> &'static str {

@@ -4,7 +4,7 @@
 use super::charge::Batch;
 use super::{Decisions, Receipt};
 use crate::backend::{BackendError, BoxFuture, Hit, Op, SharedBackend, Verdicts};
-use crate::resilience::{self, Permits, Retry};
+use crate::resilience::{self, Outage, Permits, Retry};
 use crate::run_to_completion::RunToCompletion;
 
 /// What has been charged so far for a request that is not decided yet. Refunded on drop.
@@ -116,7 +116,9 @@ impl CallResult {
 /// after the other.
 fn receipts(batch: &Batch<'_>) -> Vec<Receipt> {
     let at = |hit: &Hit<'_>| hit.charged_at.unwrap_or(batch.now);
-    batch.hits.iter().map(|hit| Receipt::new(hit, batch.backend, at(hit), hit.cost)).collect()
+    // The outage plays no part: a refund that fails is only logged.
+    let receipt = |hit| Receipt::new(hit, batch.backend, at(hit), hit.cost, Outage::default());
+    batch.hits.iter().map(receipt).collect()
 }
 
 /// Refunds the charges of one call, in one call.
