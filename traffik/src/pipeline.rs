@@ -223,7 +223,7 @@ fn report(
         };
         let stat = decided.decision.stat();
         let (remaining, wait) = stat.map_or((0, None), |stat| (stat.remaining, stat.retry_after));
-        let backend = candidate.asked(decided.failed).unwrap_or(candidate.backend());
+        let backend = candidate.backend_after(decided.failed).unwrap_or(candidate.backend());
         observe::hit(op, entry.throttle, backend.name(), outcome, candidate.cost, || remaining, wait);
     }
 }

@@ -14,7 +14,7 @@ pub struct Stack {
     pub(super) uses: Vec<ThrottleUse>,
     pub(super) error: Option<Error>,
     /// Whether the handler takes a [`Charge`](crate::Charge).
-    pub(super) charges: bool,
+    pub(super) handler_settles: bool,
 }
 
 /// One throttle in a stack, with what the attribute overrides. Everything else is the throttle's
@@ -26,7 +26,7 @@ impl Stack {
     /// Creates an empty stack.
     #[must_use]
     pub const fn new() -> Self {
-        Self { uses: Vec::new(), error: None, charges: false }
+        Self { uses: Vec::new(), error: None, handler_settles: false }
     }
 
     /// Creates a stack that extends the one of another gate of the same handler, whose throttles
@@ -62,9 +62,9 @@ impl Stack {
     /// Records what is charged, for the handler's [`Charge`](crate::Charge).
     #[must_use]
     pub fn charges(mut self) -> Self {
-        self.charges = true;
+        self.handler_settles = true;
         for one in &mut self.uses {
-            one.charges = true;
+            one.handler_settles = true;
             one.overrides().receipt = true;
         }
         self

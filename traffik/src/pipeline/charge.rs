@@ -27,7 +27,7 @@ impl<'a> HitRoute<'a> {
 
     fn next(self) -> Option<Self> {
         let failed = self.failed + 1;
-        Some(Self { backend: self.candidate.asked(failed)?, failed, ..self })
+        Some(Self { backend: self.candidate.backend_after(failed)?, failed, ..self })
     }
 }
 
@@ -125,7 +125,7 @@ impl<'a> Charging<'a, '_> {
         if batch.members.is_empty() {
             return Ok(Asked::GoesOn);
         }
-        let answer = if self.returns(&batch) {
+        let answer = if self.must_finish(&batch) {
             CancelSafeCall::new(&batch, permits).run().await
         } else {
             resilience::ask(backend, self.op, &batch.hits, batch.retry(), &mut permits).await
@@ -179,10 +179,10 @@ impl<'a> Charging<'a, '_> {
 
     /// Whether a call must be awaited even if the client goes away meanwhile. In that case no call of several may
     /// stay charged, nor may a charge that is refunded on cancellation.
-    fn returns(&self, batch: &Batch<'_>) -> bool {
+    fn must_finish(&self, batch: &Batch<'_>) -> bool {
         let several = self.several || !(self.charged.is_empty() && self.left.is_empty());
-        let returns = several || batch.routes().any(|route| route.candidate.returns);
-        self.op == Op::Hit && returns && !batch.backend.is_immediate()
+        let refund_if_dropped = several || batch.routes().any(|route| route.candidate.refund_if_dropped);
+        self.op == Op::Hit && refund_if_dropped && !batch.backend.is_immediate()
     }
 
     /// Reroutes the hits of a backend that failed, or may not be asked (`None`), as their policies say.
@@ -214,8 +214,8 @@ fn correction_failure(routes: &[HitRoute<'_>], error: Option<BackendError>) -> O
 }
 
 /// What a failed correction means for its caller. As in [`outage`], the throttles have no say about contention.
-pub(crate) fn correction_outage(error: BackendError, words: impl Iterator<Item = Outage>) -> Failure {
-    let strictest = strictest(words).filter(|_| !error.is_contention());
+pub(crate) fn correction_outage(error: BackendError, outages: impl Iterator<Item = Outage>) -> Failure {
+    let strictest = strictest(outages).filter(|_| !error.is_contention());
     Failure { error: Error::backend(error), outage: strictest.unwrap_or_default() }
 }
 
@@ -259,14 +259,18 @@ fn route_to_fallback<'a>(
     strictest(lost.into_iter()).map_or(Ok(()), |outage| Err(Failure { error: Error::backend(error), outage }))
 }
 
-fn strictest(mut words: impl Iterator<Item = Outage>) -> Option<Outage> {
-    words.find(|outage| *outage != Outage::Pass)
+fn strictest(mut outages: impl Iterator<Item = Outage>) -> Option<Outage> {
+    outages.find(|outage| *outage != Outage::Pass)
 }
 
 /// What an outage means for the request: the first of its throttles that does not let it pass decides. Contention is
 /// no outage, so the throttles have no say: nobody passes uncounted by hammering a key.
-pub(super) fn outage(error: BackendError, uid: &str, words: impl Iterator<Item = Outage>) -> Option<Failure> {
-    let strictest = if error.is_contention() { Some(Outage::Unavailable) } else { strictest(words) };
+pub(super) fn outage(
+    error: BackendError,
+    uid: &str,
+    outages: impl Iterator<Item = Outage>,
+) -> Option<Failure> {
+    let strictest = if error.is_contention() { Some(Outage::Unavailable) } else { strictest(outages) };
     tracing::warn!(target: "traffik", uid, outcome = "error", %error, passed = strictest.is_none(), "the backend could not decide");
     strictest.map(|outage| Failure { error: Error::backend(error), outage })
 }
@@ -330,7 +334,7 @@ impl<'a> Batch<'a> {
                 shadow: candidate.shadow,
                 failed: *failed,
                 outcome: Some(HitOutcome::of(verdict, admitted, candidate.shadow)),
-                charged: (admitted && op == Op::Hit && candidate.receipt).then(receipt),
+                charged: (admitted && op == Op::Hit && candidate.keeps_receipt).then(receipt),
                 ..ThrottleDecision::counted(hit, verdict)
             };
             if !verdict.admitted

@@ -33,7 +33,7 @@ struct Plan<'a> {
     scope: Option<&'a str>,
     backend: &'a SharedBackend,
     on_error: Option<&'a OnError>,
-    receipt: bool,
+    keeps_receipt: bool,
 }
 
 enum PlannedCost<'a> {
@@ -88,7 +88,7 @@ impl<'a> Plan<'a> {
             scope: settings.fixed_scope(),
             backend: backends::fixed(settings, parts)?,
             on_error: settings.on_error_under(Traffik::of(parts)),
-            receipt: entry.overrides.is_some_and(|overrides| overrides.receipt),
+            keeps_receipt: entry.overrides.is_some_and(|overrides| overrides.receipt),
         })
     }
 
@@ -231,8 +231,8 @@ pub(crate) fn decide_now<T>(
             observe::hit(op, throttle, backend.name(), HitOutcome::Failed, one.cost, || 0, None);
         }
         // An outage that all of them let pass leaves no verdict, so that nothing was counted.
-        let words = counted.iter().map(|one| plans[one.plan].outage());
-        if let Some(failure) = super::outage(error, uid(&hits), words) {
+        let outages = counted.iter().map(|one| plans[one.plan].outage());
+        if let Some(failure) = super::outage(error, uid(&hits), outages) {
             return Some(Err(failure));
         }
         counted.clear();
@@ -316,7 +316,7 @@ impl<'a> Decided<'a> {
             let plan = &self.plans[one.plan];
             let receipt = || Receipt::new(&hit, self.backend, now, one.cost, plan.outage());
             decisions.each[one.plan] = ThrottleDecision {
-                charged: (admitted && plan.receipt).then(receipt),
+                charged: (admitted && plan.keeps_receipt).then(receipt),
                 ..ThrottleDecision::counted(&hit, verdict)
             };
         }

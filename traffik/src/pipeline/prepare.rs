@@ -25,9 +25,9 @@ pub(super) struct Candidate<'a> {
     pub(super) on_error: OnError,
     pub(super) shadow: bool,
     /// Whether the charge may have to be refunded.
-    pub(super) receipt: bool,
+    pub(super) keeps_receipt: bool,
     /// Whether it is also refunded if the client goes away before there is an answer.
-    pub(super) returns: bool,
+    pub(super) refund_if_dropped: bool,
 }
 
 enum PolicyOf<'a> {
@@ -54,7 +54,7 @@ impl Candidate<'_> {
     }
 
     /// The backend to ask after `failed` of them have failed.
-    pub(super) fn asked(&self, failed: usize) -> Option<&SharedBackend> {
+    pub(super) fn backend_after(&self, failed: usize) -> Option<&SharedBackend> {
         match failed.checked_sub(1) {
             None => Some(self.backend()),
             Some(fallback) => self.on_error.next(fallback),
@@ -134,7 +134,7 @@ pub(super) async fn prepare<'a>(
     let backend = backends::resolve(throttle.uid(), settings, parts).await?;
     let on_error = settings.on_error_under(Traffik::of(parts)).cloned().unwrap_or_default();
     let shadow = entry.overrides.and_then(|o| o.shadow).unwrap_or(settings.shadow);
-    let receipt = entry.overrides.is_some_and(|o| o.receipt);
+    let keeps_receipt = entry.overrides.is_some_and(|o| o.receipt);
     Ok(Prepared::Counts(Candidate {
         entry: place,
         cost,
@@ -144,8 +144,8 @@ pub(super) async fn prepare<'a>(
         backend,
         on_error,
         shadow,
-        receipt,
-        returns: receipt && settings.on_cancel == OnCancel::Refund,
+        keeps_receipt,
+        refund_if_dropped: keeps_receipt && settings.on_cancel == OnCancel::Refund,
     }))
 }
 

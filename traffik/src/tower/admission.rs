@@ -267,7 +267,7 @@ fn enter(
         let charge = decided.charged.map(|receipt| Arc::new(OpenCharge::new(receipt, settings.on_cancel)));
         if let Some(charge) = &charge {
             work.charge(one.refund_on(&settings), charge.clone());
-            if one.charges {
+            if one.handler_settles {
                 work.add_handler_charge(charge.clone());
                 charges.push(charge.clone());
             }

@@ -107,7 +107,7 @@ fn try_admit(stack: &Stack, parts: &mut Parts) -> Result<ResponseWork, Pending> 
     }
     match admit_now(&stack.uses, parts, Place::Gate) {
         Admission::Admitted(mut work) => {
-            if stack.charges {
+            if stack.handler_settles {
                 attach_charge(parts, &stack.uses, &mut work);
             }
             Ok(work)
@@ -129,7 +129,7 @@ fn admit_slow<'a>(
             // The answer of a handler whose throttles could not be set up.
             return Err(turned_away(response::outage(Outage::Raise, Some(parts)), parts).into());
         }
-        let layer_charges = stack.charges.then(|| hold_layer_charges(parts, &stack.uses));
+        let layer_charges = stack.handler_settles.then(|| hold_layer_charges(parts, &stack.uses));
         let mut work = admit(&stack.uses, parts, Place::Gate, pending).await?;
         if let Some(layer_charges) = layer_charges {
             attach_charge(parts, &stack.uses, &mut work);

@@ -27,14 +27,14 @@ pub(crate) struct ThrottleUse {
     pub(crate) overrides: Option<Overrides>,
     pub(crate) response: ResponseSettings,
     /// Whether the handler wants to settle what is charged.
-    pub(crate) charges: bool,
+    pub(crate) handler_settles: bool,
 }
 
 impl ThrottleUse {
     pub(crate) fn new(throttle: Throttle) -> Self {
         let refunds = throttle.settings().response.refund_on.is_some();
         let overrides = refunds.then(|| Overrides { receipt: true, ..Overrides::default() });
-        Self { throttle, overrides, response: ResponseSettings::default(), charges: false }
+        Self { throttle, overrides, response: ResponseSettings::default(), handler_settles: false }
     }
 
     pub(crate) fn overrides(&mut self) -> &mut Overrides {
@@ -63,14 +63,14 @@ impl ThrottleUse {
     #[cfg(feature = "memory")]
     #[inline(always)]
     pub(super) fn leaves_nothing_to_do(&self) -> bool {
-        self.overrides.is_none() && !self.charges && self.response.leaves_nothing_to_do()
+        self.overrides.is_none() && !self.handler_settles && self.response.leaves_nothing_to_do()
     }
 
     /// Whether a request that passes leaves nothing to do and nothing to report.
     pub(super) fn stays_silent(&self, parts: &Parts) -> bool {
         let settings = self.throttle.settings();
         let app = || app(parts).and_then(Traffik::headers);
-        !self.charges
+        !self.handler_settles
             && settings.response.headers.as_ref().or_else(app).is_some_and(Headers::is_never)
             && self.refund_on(&settings).is_none()
             && !matches!(self.on_throttled(&settings), Some(OnThrottled::Continue))
