@@ -31,7 +31,7 @@ async fn by_script(
     calls: &[Call],
 ) -> Result<Verdicts, BackendError> {
     let script = scripts::decide_script(calls);
-    let reply = store.run(&script, &command(store, &script.sha1, op, hits, calls)).await?;
+    let reply = store.run(script, &command(store, &script.sha1, op, hits, calls)).await?;
     let mut numbers = reply.iter().map(|value| match value {
         Value::Int(number) => Some(*number),
         _ => None,

@@ -1,34 +1,50 @@
 //! Lua: which file runs a strategy, with which arguments, and the scripts composed of them.
 
-use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::OnceLock;
 
 use crate::backend::Hit;
 use crate::strategy::{SlidingWindow, Twin};
 
-/// A strategy in Lua. Its file adds `strategies[name]`.
-struct LuaStrategy {
-    name: &'static str,
-    source: &'static str,
+/// A strategy in Lua. The compiler asks for all that a new one takes, except its place in [`ALL`](Self::ALL).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LuaStrategy {
+    FixedWindow,
+    Bucket,
+    SlidingWindow,
+    SlidingLog,
+    LeakyQueue,
 }
 
-macro_rules! lua_strategies {
-    ($($id:ident = $name:literal),* $(,)?) => {
-        /// The strategies in Lua, by the order of [`LUA_STRATEGIES`].
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        enum StrategyId { $($id),* }
+impl LuaStrategy {
+    /// In the order in which scripts contain them.
+    const ALL: [Self; 5] =
+        [Self::FixedWindow, Self::Bucket, Self::SlidingWindow, Self::SlidingLog, Self::LeakyQueue];
 
-        const LUA_STRATEGIES: &[LuaStrategy] = &[$(LuaStrategy { name: $name, source: include_str!(concat!("lua/", $name, ".lua")) }),*];
-    };
-}
+    const fn name(self) -> &'static str {
+        match self {
+            Self::FixedWindow => "fixed_window",
+            Self::Bucket => "bucket",
+            Self::SlidingWindow => "sliding_window",
+            Self::SlidingLog => "sliding_log",
+            Self::LeakyQueue => "leaky_queue",
+        }
+    }
 
-// A new strategy takes one line here and one arm in `call_of`.
-lua_strategies! {
-    FixedWindow = "fixed_window",
-    Bucket = "bucket",
-    SlidingWindow = "sliding_window",
-    SlidingLog = "sliding_log",
-    LeakyQueue = "leaky_queue",
+    /// Its file, which adds `strategies[name]`.
+    const fn source(self) -> &'static str {
+        match self {
+            Self::FixedWindow => include_str!("lua/fixed_window.lua"),
+            Self::Bucket => include_str!("lua/bucket.lua"),
+            Self::SlidingWindow => include_str!("lua/sliding_window.lua"),
+            Self::SlidingLog => include_str!("lua/sliding_log.lua"),
+            Self::LeakyQueue => include_str!("lua/leaky_queue.lua"),
+        }
+    }
+
+    /// Its bit in a set of strategies.
+    const fn bit(self) -> usize {
+        1 << self as usize
+    }
 }
 
 /// Returns the Lua file of a hit's strategy, and its arguments in the order in which the file reads
@@ -38,34 +54,36 @@ pub(super) fn call_of(hit: &Hit<'_>) -> Option<Call> {
     let (limit, period) = (rate.limit(), rate.period_micros());
     let (leak, unit) = rate.reduced_terms();
     Some(match hit.policy().strategy().twin()? {
-        Twin::FixedWindow { staggered: false } => call(StrategyId::FixedWindow, &[limit, period, 0]),
+        Twin::FixedWindow { staggered: false } => call(LuaStrategy::FixedWindow, &[limit, period, 0]),
         Twin::FixedWindow { staggered: true } => {
-            call(StrategyId::FixedWindow, &[limit, period, hit.phase() % period])
+            call(LuaStrategy::FixedWindow, &[limit, period, hit.phase() % period])
         }
-        Twin::Bucket { burst, debt } => call(StrategyId::Bucket, &[burst.unwrap_or(limit), debt, leak, unit]),
+        Twin::Bucket { burst, debt } => {
+            call(LuaStrategy::Bucket, &[burst.unwrap_or(limit), debt, leak, unit])
+        }
         Twin::SlidingWindow => {
-            call(StrategyId::SlidingWindow, &[limit, period, SlidingWindow::high_bits(period).into()])
+            call(LuaStrategy::SlidingWindow, &[limit, period, SlidingWindow::high_bits(period).into()])
         }
-        Twin::SlidingLog => call(StrategyId::SlidingLog, &[limit, period]),
-        Twin::LeakyQueue => call(StrategyId::LeakyQueue, &[limit, period, leak, unit]),
+        Twin::SlidingLog => call(LuaStrategy::SlidingLog, &[limit, period]),
+        Twin::LeakyQueue => call(LuaStrategy::LeakyQueue, &[limit, period, leak, unit]),
     })
 }
 
 /// One hit, in the form that its Lua file takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Call {
-    id: StrategyId,
+    strategy: LuaStrategy,
     pub(super) args: Vec<u64>,
 }
 
-fn call(id: StrategyId, args: &[u64]) -> Call {
-    Call { id, args: args.into() }
+fn call(strategy: LuaStrategy, args: &[u64]) -> Call {
+    Call { strategy, args: args.into() }
 }
 
 impl Call {
     /// The strategy's name in the script.
     pub(super) fn name(&self) -> &'static str {
-        LUA_STRATEGIES[self.id as usize].name
+        self.strategy.name()
     }
 }
 
@@ -85,22 +103,17 @@ impl Script {
 
 /// Returns the script that decides these calls: the prelude, the strategies in use and the driver.
 /// It is created once per set of strategies.
-pub(super) fn decide_script(calls: &[Call]) -> Arc<Script> {
-    static CACHE: OnceLock<RwLock<HashMap<u64, Arc<Script>>>> = OnceLock::new();
-    const { assert!(LUA_STRATEGIES.len() <= 64) };
-    let set = calls.iter().fold(0_u64, |set, call| set | 1 << call.id as u64);
-    let cache = CACHE.get_or_init(RwLock::default);
-    if let Some(script) = cache.read().unwrap_or_else(PoisonError::into_inner).get(&set) {
-        return script.clone();
-    }
-    let mut cache = cache.write().unwrap_or_else(PoisonError::into_inner);
-    cache.entry(set).or_insert_with(|| Arc::new(Script::new(compose(set)))).clone()
+pub(super) fn decide_script(calls: &[Call]) -> &'static Script {
+    static CACHE: [OnceLock<Script>; 1 << LuaStrategy::ALL.len()] =
+        [const { OnceLock::new() }; 1 << LuaStrategy::ALL.len()];
+    let set = calls.iter().fold(0, |set, call| set | call.strategy.bit());
+    CACHE[set].get_or_init(|| Script::new(compose(set)))
 }
 
-fn compose(set: u64) -> String {
-    let strategies = LUA_STRATEGIES.iter().enumerate().filter(|(place, _)| set >> place & 1 == 1);
+fn compose(set: usize) -> String {
+    let strategies = LuaStrategy::ALL.into_iter().filter(|strategy| set & strategy.bit() != 0);
     let files = std::iter::once(include_str!("lua/prelude.lua"))
-        .chain(strategies.map(|(_, part)| part.source))
+        .chain(strategies.map(LuaStrategy::source))
         .chain([include_str!("lua/main.lua")]);
     files.collect::<Vec<_>>().join("\n")
 }
@@ -117,22 +130,23 @@ mod tests {
 
     #[test]
     fn a_script_holds_the_strategies_in_use_and_no_other() {
-        let one = decide_script(&[call(StrategyId::Bucket, &[]), call(StrategyId::Bucket, &[])]);
+        let one = decide_script(&[call(LuaStrategy::Bucket, &[]), call(LuaStrategy::Bucket, &[])]);
         assert!(
             one.source.contains("strategies.bucket =") && !one.source.contains("strategies.fixed_window =")
         );
-        let both = decide_script(&[call(StrategyId::Bucket, &[]), call(StrategyId::FixedWindow, &[])]);
+        let both = decide_script(&[call(LuaStrategy::Bucket, &[]), call(LuaStrategy::FixedWindow, &[])]);
         assert!(
             both.source.contains("strategies.bucket =") && both.source.contains("strategies.fixed_window =")
         );
         assert_ne!(one.sha1, both.sha1);
-        assert!(Arc::ptr_eq(&one, &decide_script(&[call(StrategyId::Bucket, &[])])), "made once");
+        assert!(std::ptr::eq(one, decide_script(&[call(LuaStrategy::Bucket, &[])])), "made once");
     }
 
     #[test]
     fn every_file_adds_the_strategy_it_is_named_after() {
-        for part in LUA_STRATEGIES {
-            assert!(part.source.contains(&format!("strategies.{} = {{ arity =", part.name)), "{}", part.name);
+        for strategy in LuaStrategy::ALL {
+            let name = strategy.name();
+            assert!(strategy.source().contains(&format!("strategies.{name} = {{ arity =")), "{name}");
         }
     }
 }
