@@ -9,7 +9,7 @@
 //! - `decide.rs`: a batch as a script call
 //! - `swap.rs`: a batch by compare-and-swap; `key_locks.rs`: locks on keys within this process
 //! - `connection_plan.rs`: how to reach the servers; `connection.rs`: where a command goes
-//! - `link.rs`: one server, and what happens when it goes away
+//! - `link.rs`: one server, and what happens when it goes away; `link/health.rs`: what calls have learned about it
 //! - `cluster.rs` (`cluster/slots.rs`), `sentinel.rs`: servers that change places; `refresh.rs`: when to look for
 //!   them
 //! - `groups.rs`: a batch of several slots

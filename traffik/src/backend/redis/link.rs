@@ -1,24 +1,19 @@
 //! [`Link`]: one server, and what happens when it goes away.
 
-use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+mod health;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Cmd, ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, Value};
+use redis::{Client, Cmd, ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, Value};
+
+use health::Health;
 
 /// How long an attempt to connect may take, including attempts in the background.
 const CONNECTING: Duration = Duration::from_secs(1);
-
-/// How long commands fail immediately instead of trying again, after an attempt was refused or rejected, or the
-/// connection was lost again with nothing answered in between.
-const COOLDOWN: u64 = 50;
-
-/// How long a connection may stay silent before it is considered dead. A peer that vanished without a word would
-/// otherwise be waited for until TCP gives up, a quarter of an hour later.
-const SILENT: u64 = 500;
 
 /// One multiplexed connection to one server, which is restored automatically.
 ///
@@ -49,17 +44,7 @@ pub(super) struct Link {
     /// Whether RESP3 is used, once that is known.
     decided: OnceLock<bool>,
     managed: ArcSwap<ManagedConnection>,
-    born: Instant,
-    /// In ms since `born`: until when commands fail immediately; 0 if they don't.
-    cooldown_until: AtomicU64,
-    /// Whether that is because the connection was refused.
-    refused: AtomicBool,
-    /// In ms since `born`: since when no command has been answered; 0 while they are.
-    silent_since: AtomicU64,
-    /// In ms since `born`: when a command last found its connection lost; 0 once one is answered.
-    lost_at: AtomicU64,
-    /// In ms since `born`: from when on a server that says it is a replica is reconnected to.
-    reconnect_at: AtomicU64,
+    health: Health,
 }
 
 /// What is sent in one packet.
@@ -137,12 +122,7 @@ impl Link {
             resp3_client,
             decided,
             managed: ArcSwap::from_pointee(managed),
-            born: Instant::now(),
-            cooldown_until: AtomicU64::new(0),
-            refused: AtomicBool::new(false),
-            silent_since: AtomicU64::new(0),
-            lost_at: AtomicU64::new(0),
-            reconnect_at: AtomicU64::new(0),
+            health: Health::new(),
         })
     }
 
@@ -204,68 +184,40 @@ impl Link {
     }
 
     async fn send_as(&self, command: Packet<'_>) -> RedisResult<Value> {
-        if self.cooldown_until.load(Ordering::Relaxed) > self.elapsed() {
-            return Err(if self.refused.load(Ordering::Relaxed) {
-                io::Error::new(io::ErrorKind::ConnectionRefused, "the connection was refused a moment ago")
-                    .into()
-            } else {
-                (ErrorKind::Io, "the server rejected the connection a moment ago").into()
-            });
-        }
+        self.health.fail_fast()?;
         let mut managed = self.managed.load_full();
         if managed.lost.load(Ordering::Relaxed) {
             managed = self.replace(&managed)?;
         }
-        let mut in_flight =
-            InFlight { link: self, managed: &managed, since: self.elapsed(), answered: false };
-        let mut result = self.send_by(&managed, &command).await;
-        if let Err(error) = &result {
-            if unsent(error) {
-                // Nothing was sent. The refusal may be an old one, from an attempt in the background.
-                result = self.send_by(&self.replace(&managed)?, &command).await;
-                if result.as_ref().is_err_and(unsent) {
-                    self.start_cooldown(true);
-                }
-            } else if !error.is_io_error() || self.is_lost_again(in_flight.since) {
+        let since = self.health.now();
+        let mut in_flight = InFlight { link: self, managed: &managed, since, answered: false };
+        let result = match self.send_by(&managed, &command).await {
+            Err(error) if unsent(&error) => self.send_again(&managed, &command).await,
+            Err(error) if !error.is_io_error() || self.health.lost_again(since) => {
                 self.replace(&managed)?;
-                self.start_cooldown(false);
+                self.health.rejected();
+                Err(error)
             }
-        }
-        if result.as_ref().is_ok_and(demoted) {
+            result => result,
+        };
+        if result.as_ref().is_ok_and(demoted) && self.health.may_reconnect() {
             // A demoted server keeps its connections. Reconnecting now and then finds out who has its name or address
             // now.
-            let (now, due) = (self.elapsed(), self.reconnect_at.load(Ordering::Relaxed));
-            let next = now.saturating_add(COOLDOWN);
-            let due = now >= due
-                && self
-                    .reconnect_at
-                    .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
-                    .is_ok();
-            if due {
-                self.replace(&managed)?;
-            }
+            self.replace(&managed)?;
         }
         in_flight.answered = result.is_ok();
         drop(in_flight);
         result
     }
 
-    /// Milliseconds since the link was created, at least 1.
-    fn elapsed(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
-    }
-
-    /// Records that a command that began at `since` has found its connection lost. Returns whether another one had
-    /// before it began, with none answered in between: commands that are in flight together are lost together, which
-    /// says nothing about the next connection.
-    fn is_lost_again(&self, since: u64) -> bool {
-        let lost_at = self.lost_at.swap(self.elapsed(), Ordering::Relaxed);
-        lost_at != 0 && lost_at < since
-    }
-
-    fn start_cooldown(&self, refused: bool) {
-        self.refused.store(refused, Ordering::Relaxed);
-        self.cooldown_until.store(self.elapsed().saturating_add(COOLDOWN), Ordering::Relaxed);
+    /// Sends a command of which nothing was sent. The refusal that says so may be an old one, from an attempt in the
+    /// background.
+    async fn send_again(&self, old: &Arc<ManagedConnection>, command: &Packet<'_>) -> RedisResult<Value> {
+        let result = self.send_by(&self.replace(old)?, command).await;
+        if result.as_ref().is_err_and(unsent) {
+            self.health.refused();
+        }
+        result
     }
 
     /// Replaces `old` with a fresh manager, unless another call was faster; returns the one in place.
@@ -280,14 +232,9 @@ impl Link {
     }
 
     fn unanswered(&self, managed: &Arc<ManagedConnection>, since: u64) {
-        let first = match self.silent_since.compare_exchange(0, since, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => since,
-            Err(first) => first,
-        };
         // A manager has to be created within a runtime, but a command can be dropped outside of any.
-        let can_replace = tokio::runtime::Handle::try_current().is_ok();
-        if self.elapsed().saturating_sub(first) >= SILENT && can_replace {
-            self.silent_since.store(0, Ordering::Relaxed);
+        if self.health.silent(since) && tokio::runtime::Handle::try_current().is_ok() {
+            self.health.reconnected();
             // If none can be created, the old one stays.
             let _ = self.replace(managed);
         }
@@ -304,15 +251,10 @@ struct InFlight<'a> {
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        if !self.answered {
+        if self.answered {
+            self.link.health.answered();
+        } else {
             self.link.unanswered(self.managed, self.since);
-            return;
-        }
-        // Read before writing: most calls find nothing to change, and then can share the cache line.
-        for trouble in [&self.link.silent_since, &self.link.lost_at] {
-            if trouble.load(Ordering::Relaxed) != 0 {
-                trouble.store(0, Ordering::Relaxed);
-            }
         }
     }
 }
