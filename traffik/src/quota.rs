@@ -16,119 +16,9 @@ use crate::error::Error;
 use crate::subject::IntoSubject;
 use crate::throttle::Throttle;
 
-macro_rules! quota {
-    ($name:ident) => {
-        impl<'a> $name<'a> {
-            /// Checks whether what is queued would pass, together with what is queued in the outer
-            /// contexts. Charges nothing. Returns [`Decision::Exempt`] if nothing is queued.
-            ///
-            /// # Errors
-            /// Same as [`Throttle::check`].
-            pub async fn check(&self) -> Result<Decision, Error> {
-                self.0.check().await
-            }
-
-            /// Charges what is queued in one call, all or nothing.
-            ///
-            /// If it succeeds, only what is added afterwards is queued, so a second call charges nothing. A
-            /// refusal leaves the queue unchanged; a failure empties it, since its hits may have been
-            /// charged, and so does dropping the returned future. In a nested context, the queue is added to that of the outer context instead, which
-            /// decides in the end, and [`Decision::Exempt`] is returned.
-            ///
-            /// # Errors
-            /// Same as [`Throttle::hit`].
-            pub async fn apply(&self) -> Result<Decision, Error> {
-                self.0.apply().await
-            }
-
-            /// Charges what is queued now, and holds it: [`apply`](Self::apply) makes the charge final,
-            /// [`cancel`](Self::cancel) gives it back. If the context is dropped while it holds a charge,
-            /// the throttle's [`OnCancel`](crate::OnCancel) applies; by default the charge stays. Unlike a
-            /// lock, this keeps nobody waiting.
-            ///
-            /// # Errors
-            /// Same as [`Throttle::hit`].
-            pub async fn reserve(&self) -> Result<Decision, Error> {
-                self.0.reserve().await
-            }
-
-            /// Drops what is queued, and gives back what [`reserve`](Self::reserve) holds. What has been
-            /// applied stays charged.
-            ///
-            /// # Errors
-            /// Fails if the backend call for a held charge fails; it is then unknown whether the charge was
-            /// given back.
-            pub async fn cancel(&self) -> Result<(), Error> {
-                self.0.cancel().await
-            }
-
-            /// Creates a context inside this one. What it applies joins this queue; what it cancels does
-            /// not.
-            #[must_use]
-            pub fn nested(&self) -> Self {
-                Self(self.0.nested(), self.1.clone())
-            }
-
-            /// Returns the units that are queued and not yet charged.
-            #[must_use]
-            pub fn queued_cost(&self) -> u64 {
-                self.0.queued_cost()
-            }
-
-            /// Returns the units applied: charged, or handed to the outer context. Hits that pass uncounted
-            /// are not included.
-            #[must_use]
-            pub fn applied_cost(&self) -> u64 {
-                self.0.applied_cost()
-            }
-
-            /// Returns whether anything is queued or held, and so still to be applied or cancelled.
-            #[must_use]
-            pub fn active(&self) -> bool {
-                self.0.active()
-            }
-
-            /// Returns how many contexts this one is nested in.
-            #[must_use]
-            pub fn depth(&self) -> usize {
-                self.0.depth()
-            }
-
-            /// Sets the errors of the work after which [`run`](Self::run) still [applies](Self::apply) the
-            /// queue, since the work was done: `true` for all of them, or
-            /// `|error: &BoxError| error.is::<Timeout>()`.
-            #[must_use]
-            pub fn apply_on_error(self, errors: impl PaidErrors + 'static) -> Self {
-                self.0.on_error(Box::new(errors));
-                self
-            }
-
-            /// Runs the work, then [applies](Self::apply) on `Ok` and [cancels](Self::cancel) on `Err`.
-            ///
-            /// # Errors
-            /// Returns [`QuotaError::Work`] for the work's own error, [`QuotaError::Refused`] if its quota
-            /// was refused, at the end or (as [`Throttled`](crate::Throttled)) within the work, and
-            /// [`QuotaError::Failed`] if no decision could be made.
-            pub async fn run<W, F, T>(self, work: W) -> Result<T, QuotaError>
-            where
-                W: FnOnce(Self) -> F,
-                F: Future<Output = Result<T, BoxError>>,
-            {
-                let outcome = work(Self(self.0.clone(), self.1.clone())).await;
-                self.0.end(outcome).await
-            }
-        }
-
-        /// Shows uids and units, but no identities.
-        impl fmt::Debug for $name<'_> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_tuple(stringify!($name)).field(&self.0).finish()
-            }
-        }
-    };
-}
-
 /// Queued hits of one throttle, from [`Throttle::quota`].
+///
+/// Those of several throttles are a [`QuotaContext`], whose `Target` is `()`.
 ///
 /// ```
 /// # use traffik::{MemoryBackend, Throttle};
@@ -144,7 +34,11 @@ macro_rules! quota {
 /// assert_eq!(rows.stat("user:42").await?.map(|stat| stat.used), Some(5));
 /// # Ok(()) }
 /// ```
-pub struct Quota<'a>(Queue<'a>, Throttle);
+pub struct Quota<'a, Target = Throttle> {
+    queue: Queue<'a>,
+    /// The throttle whose units are queued, or `()` where each call of `add` names one.
+    target: Target,
+}
 
 /// Queued hits of several throttles, decided as one.
 ///
@@ -164,30 +58,136 @@ pub struct Quota<'a>(Queue<'a>, Throttle);
 /// }
 /// # Ok(()) }
 /// ```
-pub struct QuotaContext<'a>(Queue<'a>, ());
-
-quota!(Quota);
-quota!(QuotaContext);
+pub type QuotaContext<'a> = Quota<'a, ()>;
 
 impl<'a> Quota<'a> {
-    pub(crate) fn new(throttle: &Throttle, subject: impl IntoSubject<'a>) -> Self {
-        Self(Queue::new(subject.into_subject()), throttle.clone())
+    pub(crate) fn of(throttle: &Throttle, subject: impl IntoSubject<'a>) -> Self {
+        Self { queue: Queue::new(subject.into_subject()), target: throttle.clone() }
     }
 
     /// Queues units.
     pub fn add(&self, units: u64) {
-        self.0.add(&self.1, units);
+        self.queue.add(&self.target, units);
     }
 }
 
 impl<'a> QuotaContext<'a> {
     /// Creates an empty context for this subject.
     pub fn new(subject: impl IntoSubject<'a>) -> Self {
-        Self(Queue::new(subject.into_subject()), ())
+        Self { queue: Queue::new(subject.into_subject()), target: () }
     }
 
     /// Queues units of a throttle. Consecutive units of the same throttle become one hit.
     pub fn add(&self, throttle: &Throttle, units: u64) {
-        self.0.add(throttle, units);
+        self.queue.add(throttle, units);
+    }
+}
+
+impl<Target: Clone> Quota<'_, Target> {
+    /// Checks whether what is queued would pass, together with what is queued in the outer
+    /// contexts. Charges nothing. Returns [`Decision::Exempt`] if nothing is queued.
+    ///
+    /// # Errors
+    /// Same as [`Throttle::check`].
+    pub async fn check(&self) -> Result<Decision, Error> {
+        self.queue.check().await
+    }
+
+    /// Charges what is queued in one call, all or nothing.
+    ///
+    /// If it succeeds, only what is added afterwards is queued, so a second call charges nothing. A
+    /// refusal leaves the queue unchanged; a failure empties it, since its hits may have been
+    /// charged, and so does dropping the returned future. In a nested context, the queue is added to
+    /// that of the outer context instead, which decides in the end, and [`Decision::Exempt`] is
+    /// returned.
+    ///
+    /// # Errors
+    /// Same as [`Throttle::hit`].
+    pub async fn apply(&self) -> Result<Decision, Error> {
+        self.queue.apply().await
+    }
+
+    /// Charges what is queued now, and holds it: [`apply`](Self::apply) makes the charge final,
+    /// [`cancel`](Self::cancel) gives it back. If the context is dropped while it holds a charge,
+    /// the throttle's [`OnCancel`](crate::OnCancel) applies; by default the charge stays. Unlike a
+    /// lock, this keeps nobody waiting.
+    ///
+    /// # Errors
+    /// Same as [`Throttle::hit`].
+    pub async fn reserve(&self) -> Result<Decision, Error> {
+        self.queue.reserve().await
+    }
+
+    /// Drops what is queued, and gives back what [`reserve`](Self::reserve) holds. What has been
+    /// applied stays charged.
+    ///
+    /// # Errors
+    /// Fails if the backend call for a held charge fails; it is then unknown whether the charge was
+    /// given back.
+    pub async fn cancel(&self) -> Result<(), Error> {
+        self.queue.cancel().await
+    }
+
+    /// Creates a context inside this one. What it applies joins this queue; what it cancels does
+    /// not.
+    #[must_use]
+    pub fn nested(&self) -> Self {
+        Self { queue: self.queue.nested(), target: self.target.clone() }
+    }
+
+    /// Returns the units that are queued and not yet charged.
+    #[must_use]
+    pub fn queued_cost(&self) -> u64 {
+        self.queue.queued_cost()
+    }
+
+    /// Returns the units applied: charged, or handed to the outer context. Hits that pass uncounted
+    /// are not included.
+    #[must_use]
+    pub fn applied_cost(&self) -> u64 {
+        self.queue.applied_cost()
+    }
+
+    /// Returns whether anything is queued or held, and so still to be applied or cancelled.
+    #[must_use]
+    pub fn active(&self) -> bool {
+        self.queue.active()
+    }
+
+    /// Returns how many contexts this one is nested in.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.queue.depth()
+    }
+
+    /// Sets the errors of the work after which [`run`](Self::run) still [applies](Self::apply) the
+    /// queue, since the work was done: `true` for all of them, or
+    /// `|error: &BoxError| error.is::<Timeout>()`.
+    #[must_use]
+    pub fn apply_on_error(self, errors: impl PaidErrors + 'static) -> Self {
+        self.queue.on_error(Box::new(errors));
+        self
+    }
+
+    /// Runs the work, then [applies](Self::apply) on `Ok` and [cancels](Self::cancel) on `Err`.
+    ///
+    /// # Errors
+    /// Returns [`QuotaError::Work`] for the work's own error, [`QuotaError::Refused`] if its quota
+    /// was refused, at the end or (as [`Throttled`](crate::Throttled)) within the work, and
+    /// [`QuotaError::Failed`] if no decision could be made.
+    pub async fn run<W, F, T>(self, work: W) -> Result<T, QuotaError>
+    where
+        W: FnOnce(Self) -> F,
+        F: Future<Output = Result<T, BoxError>>,
+    {
+        let outcome = work(Self { queue: self.queue.clone(), target: self.target.clone() }).await;
+        self.queue.end(outcome).await
+    }
+}
+
+/// Shows uids and units, but no identities.
+impl<Target> fmt::Debug for Quota<'_, Target> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Quota").field(&self.queue).finish()
     }
 }

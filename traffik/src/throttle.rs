@@ -217,7 +217,7 @@ impl Throttle {
 
     /// Creates a queue of hits for one subject, to be charged together at the end or not at all.
     pub fn quota<'a>(&self, subject: impl IntoSubject<'a>) -> Quota<'a> {
-        Quota::new(self, subject)
+        Quota::of(self, subject)
     }
 
     /// Gives units back, but never beyond a full account, and only into the current window.
