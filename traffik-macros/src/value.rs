@@ -1,7 +1,8 @@
 //! The value after `key =`: its tokens, up to the next comma on the same level, and their kind.
 //!
-//! Expressions are not parsed. The macro can't get wrong what it doesn't look into, and the compiler reports mistakes
-//! in them at the user's spans.
+//! Expressions are not parsed, only skipped: what is looked at is where an operand may begin, since that tells the
+//! comma of `|a, b|` or `a::<B, C>` from one that ends the value. The compiler reports mistakes in them at the user's
+//! spans.
 
 use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -102,16 +103,13 @@ fn expression(input: ParseStream<'_>) -> Result<TokenStream> {
             return Ok(out);
         }
     }
-    // Whether an operand may begin here. If so, `|` opens a closure and `<` a qualified path; otherwise both are
-    // operators.
+    // Whether an operand, or the pattern of a `let`, may begin here. If so, `|` opens a closure and `<` a qualified
+    // path; otherwise both are operators.
     let mut operand = out.is_empty();
-    // Whether we are between `let` and its `=`, in a pattern.
-    let mut pattern = false;
     while !input.is_empty() && !input.peek(Token![,]) && !input.peek(Token![;]) {
-        if !operand && !pattern && next_key(input) {
+        if !operand && next_key(input) {
             break;
         }
-        pattern = input.peek(Token![let]) || (pattern && !input.peek(Token![=]));
         if operand && input.peek(Token![|]) {
             closure_head(input, &mut out)?;
         } else if operand && input.peek(Token![<]) {
@@ -124,12 +122,10 @@ fn expression(input: ParseStream<'_>) -> Result<TokenStream> {
             input.parse::<Token![as]>()?.to_tokens(&mut out);
             input.call(Type::without_plus)?.to_tokens(&mut out);
             operand = false;
-        } else if input.peek(Token![||]) {
-            input.parse::<Token![||]>()?.to_tokens(&mut out);
-            operand = true;
-        } else if input.peek(Token![<<]) {
-            // Taken whole, or its second half would open a qualified path.
-            input.parse::<Token![<<]>()?.to_tokens(&mut out);
+        } else if input.peek(Token![||]) || input.peek(Token![<<]) {
+            // Taken whole, or the second half would open a closure or a qualified path.
+            input.parse::<TokenTree>()?.to_tokens(&mut out);
+            input.parse::<TokenTree>()?.to_tokens(&mut out);
             operand = true;
         } else {
             let tree: TokenTree = input.parse()?;
@@ -180,7 +176,19 @@ fn closure_head(input: ParseStream<'_>, out: &mut TokenStream) -> Result<()> {
 fn opens_operand(word: &str) -> bool {
     matches!(
         word,
-        "async" | "break" | "else" | "if" | "in" | "match" | "move" | "return" | "static" | "while"
+        "async"
+            | "break"
+            | "else"
+            | "if"
+            | "in"
+            | "let"
+            | "match"
+            | "move"
+            | "mut"
+            | "ref"
+            | "return"
+            | "static"
+            | "while"
     )
 }
 
