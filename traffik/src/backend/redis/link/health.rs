@@ -8,15 +8,16 @@ use tokio::time::Instant;
 
 /// How long commands fail immediately instead of trying again, after an attempt was refused or rejected, or the
 /// connection was lost again with nothing answered in between.
-const COOLDOWN: u64 = 50;
+const COOLDOWN: u64 = 50_000;
 
 /// How long a connection may stay silent before it is considered dead. A peer that vanished without a word would
 /// otherwise be waited for until TCP gives up, a quarter of an hour later.
-const SILENT: u64 = 500;
+const SILENT: u64 = 500_000;
 
 /// What calls tell each other about a server: whether to leave it alone for a moment, and when to reconnect.
 ///
-/// Instants are milliseconds since it was created, and 0 stands for none.
+/// Instants are microseconds since it was created, and 0 stands for none. In milliseconds, a command that begins right
+/// after another has lost the connection would mostly begin at the same instant.
 #[derive(Debug)]
 pub(super) struct Health {
     born: Instant,
@@ -46,7 +47,7 @@ impl Health {
 
     /// The current instant, at least 1.
     pub(super) fn now(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
+        u64::try_from(self.born.elapsed().as_micros()).unwrap_or(u64::MAX).max(1)
     }
 
     /// Fails for a moment after [`refused`](Self::refused) or [`rejected`](Self::rejected).
@@ -125,8 +126,8 @@ mod tests {
 
     use super::*;
 
-    async fn pass(millis: u64) {
-        tokio::time::advance(Duration::from_millis(millis)).await;
+    async fn pass(micros: u64) {
+        tokio::time::advance(Duration::from_micros(micros)).await;
     }
 
     #[tokio::test(start_paused = true)]
@@ -150,7 +151,7 @@ mod tests {
         assert!(!health.lost_again(since));
         assert!(!health.lost_again(since), "both were in flight");
         pass(10).await;
-        assert!(health.lost_again(health.now()));
+        assert!(health.lost_again(health.now()), "as soon as it begins later");
         health.answered();
         pass(10).await;
         assert!(!health.lost_again(health.now()), "one was answered in between");
