@@ -67,7 +67,7 @@ pub(crate) struct Overrides {
     pub(crate) scope: Option<Source<String>>,
     pub(crate) shadow: Option<bool>,
     /// Whether the charge may have to be refunded.
-    pub(crate) receipt: bool,
+    pub(crate) keeps_receipt: bool,
 }
 
 impl Overrides {
@@ -86,7 +86,7 @@ impl<'a> Entry<'a> {
     /// For queries and corrections of an account, where shadow mode makes no difference.
     pub(crate) fn account(throttle: &'a Throttle) -> Self {
         static ACCOUNT: Overrides =
-            Overrides { cost: None, scope: None, shadow: Some(false), receipt: false };
+            Overrides { cost: None, scope: None, shadow: Some(false), keeps_receipt: false };
         Self { throttle, overrides: Some(&ACCOUNT) }
     }
 

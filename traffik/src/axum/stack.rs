@@ -65,7 +65,7 @@ impl Stack {
         self.handler_settles = true;
         for one in &mut self.uses {
             one.handler_settles = true;
-            one.overrides().receipt = true;
+            one.overrides().keeps_receipt = true;
         }
         self
     }
@@ -136,7 +136,7 @@ impl Applied {
     /// Refunds the cost when the response's status matches.
     #[must_use]
     pub fn refund_on_status(mut self, matches: fn(StatusCode) -> bool) -> Self {
-        self.0.overrides().receipt = true;
+        self.0.overrides().keeps_receipt = true;
         self.0.response.refund_on = Some(matches);
         self
     }

@@ -134,7 +134,7 @@ pub(super) async fn prepare<'a>(
     let backend = backends::resolve(throttle.uid(), settings, parts).await?;
     let on_error = settings.on_error_under(Traffik::of(parts)).cloned().unwrap_or_default();
     let shadow = entry.overrides.and_then(|o| o.shadow).unwrap_or(settings.shadow);
-    let keeps_receipt = entry.overrides.is_some_and(|o| o.receipt);
+    let keeps_receipt = entry.overrides.is_some_and(|overrides| overrides.keeps_receipt);
     Ok(Prepared::Counts(Candidate {
         entry: place,
         cost,

@@ -216,7 +216,7 @@ impl<'a> Queue<'a> {
                 }
                 _ => {
                     let cost = Some(Source::Fixed(*units));
-                    all.push((throttle, Overrides { cost, receipt: true, ..Overrides::default() }));
+                    all.push((throttle, Overrides { cost, keeps_receipt: true, ..Overrides::default() }));
                 }
             }
         }

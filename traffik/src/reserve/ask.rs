@@ -33,7 +33,7 @@ impl<'a> Reserve<'a> {
     }
 
     async fn ask(self) -> Result<Reservation, ReserveError> {
-        let overrides = Overrides { receipt: true, ..Overrides::default() };
+        let overrides = Overrides { keeps_receipt: true, ..Overrides::default() };
         let entries = [Entry { throttle: self.throttle, overrides: Some(&overrides) }];
         let decisions = pipeline::decide(&entries, self.subject, Op::Hit, self.units).await;
         let mut decisions = decisions.map_err(|failure| ReserveError::Failed(failure.into()))?;

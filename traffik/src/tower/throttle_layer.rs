@@ -65,7 +65,7 @@ impl ThrottleLayer {
             let throttle = throttle.as_throttle();
             if !uses.iter().any(|other| other.throttle.same(throttle)) {
                 let mut one = ThrottleUse::new(throttle.clone());
-                one.overrides().receipt = true;
+                one.overrides().keeps_receipt = true;
                 uses.push(one);
             }
         }

@@ -33,7 +33,7 @@ pub(crate) struct ThrottleUse {
 impl ThrottleUse {
     pub(crate) fn new(throttle: Throttle) -> Self {
         let refunds = throttle.settings().response.refund_on.is_some();
-        let overrides = refunds.then(|| Overrides { receipt: true, ..Overrides::default() });
+        let overrides = refunds.then(|| Overrides { keeps_receipt: true, ..Overrides::default() });
         Self { throttle, overrides, response: ResponseSettings::default(), handler_settles: false }
     }
 
