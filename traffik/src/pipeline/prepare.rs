@@ -125,7 +125,10 @@ pub(super) async fn prepare<'a>(
         return Ok(Prepared::Uncounted);
     }
 
-    let scope = match (entry.overrides.and_then(|o| o.scope.as_ref()).or(settings.scope.as_ref()), parts) {
+    let scope = match (
+        entry.overrides.and_then(|overrides| overrides.scope.as_ref()).or(settings.scope.as_ref()),
+        parts,
+    ) {
         (Some(Source::Fixed(scope)), _) => Some(scope.clone()),
         (Some(Source::Of(function)), Some(parts)) => Some(function.call(parts).await),
         (Some(Source::Of(_)), None) | (None, _) => None,
@@ -133,7 +136,7 @@ pub(super) async fn prepare<'a>(
 
     let backend = backends::resolve(throttle.uid(), settings, parts).await?;
     let on_error = settings.on_error_under(Traffik::of(parts)).cloned().unwrap_or_default();
-    let shadow = entry.overrides.and_then(|o| o.shadow).unwrap_or(settings.shadow);
+    let shadow = entry.overrides.and_then(|overrides| overrides.shadow).unwrap_or(settings.shadow);
     let keeps_receipt = entry.overrides.is_some_and(|overrides| overrides.keeps_receipt);
     Ok(Prepared::Counts(Candidate {
         entry: place,
