@@ -42,6 +42,8 @@ pub struct Quota<'a, Target = Throttle> {
 
 /// Queued hits of several throttles, decided as one.
 ///
+/// It has the methods of a [`Quota`], except that each `add` names a throttle.
+///
 /// ```
 /// # use traffik::{MemoryBackend, QuotaContext, Throttle};
 /// # #[tokio::main(flavor = "current_thread")]
@@ -68,18 +70,6 @@ impl<'a> Quota<'a> {
     /// Queues units.
     pub fn add(&self, units: u64) {
         self.queue.add(&self.target, units);
-    }
-}
-
-impl<'a> QuotaContext<'a> {
-    /// Creates an empty context for this subject.
-    pub fn new(subject: impl IntoSubject<'a>) -> Self {
-        Self { queue: Queue::new(subject.into_subject()), target: () }
-    }
-
-    /// Queues units of a throttle. Consecutive units of the same throttle become one hit.
-    pub fn add(&self, throttle: &Throttle, units: u64) {
-        self.queue.add(throttle, units);
     }
 }
 
@@ -182,6 +172,18 @@ impl<Target: Clone> Quota<'_, Target> {
     {
         let outcome = work(Self { queue: self.queue.clone(), target: self.target.clone() }).await;
         self.queue.end(outcome).await
+    }
+}
+
+impl<'a> QuotaContext<'a> {
+    /// Creates an empty context for this subject.
+    pub fn new(subject: impl IntoSubject<'a>) -> Self {
+        Self { queue: Queue::new(subject.into_subject()), target: () }
+    }
+
+    /// Queues units of a throttle. Consecutive units of the same throttle become one hit.
+    pub fn add(&self, throttle: &Throttle, units: u64) {
+        self.queue.add(throttle, units);
     }
 }
 
