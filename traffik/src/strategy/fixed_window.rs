@@ -50,7 +50,7 @@ impl Strategy for FixedWindow {
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
         let period = ask.rate.period_micros();
         let shift = if self.staggered { ask.phase % period } else { 0 };
-        Window::open(state, ask.now, period, shift).step(state, ask, ask.rate.limit())
+        Window::open(state, ask.now, period, shift).step(state, ask.op, ask.now, ask.cost, ask.rate.limit())
     }
 
     fn staggered(&self) -> bool {

@@ -104,6 +104,7 @@ impl Strategy for PriorityReserve {
 
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
         let limit = self.ceiling(ask.rate.limit(), rank(ask.who.priority()));
-        Window::open(state, ask.now, ask.rate.period_micros(), 0).step(state, ask, limit)
+        Window::open(state, ask.now, ask.rate.period_micros(), 0)
+            .step(state, ask.op, ask.now, ask.cost, limit)
     }
 }

@@ -97,6 +97,7 @@ impl Strategy for Tiered {
 
     fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
         let limit = ask.rate.limit().saturating_mul(self.multiplier(ask.who.tier()));
-        Window::open(state, ask.now, ask.rate.period_micros(), 0).step(state, ask, limit)
+        Window::open(state, ask.now, ask.rate.period_micros(), 0)
+            .step(state, ask.op, ask.now, ask.cost, limit)
     }
 }

@@ -144,7 +144,7 @@ impl Strategy for TimeOfDay {
         // the hour.
         let seen = state.words().map_or(0, |[last, _]| last);
         let now = if (window.start..window.end).contains(&seen) { seen.max(ask.now) } else { ask.now };
-        let mut verdict = window.step(state, ask, self.limit_at(full, now));
+        let mut verdict = window.step(state, ask.op, ask.now, ask.cost, self.limit_at(full, now));
         if let State::Words([last, _]) = state
             && verdict.admitted
             && ask.op.changes()

@@ -3,8 +3,7 @@
 #[cfg(feature = "memory")]
 use super::account::{AdmittedStep, CompactVerdict};
 use super::divisor::Divisor;
-use super::{Ask, Op, State, Verdict, skew};
-use crate::identity::{KindRef, Who};
+use super::{Op, State, Verdict, skew};
 use crate::rate::Rate;
 
 /// A client's current window, and what was used in it.
@@ -40,22 +39,22 @@ impl Window {
 
     /// Admits `used + c ≤ limit`.
     #[inline]
-    pub(super) fn step(self, state: &mut State, ask: &Ask<'_>, limit: u64) -> Verdict {
-        let reset = self.end - ask.now;
+    pub(super) fn step(self, state: &mut State, op: Op, now: u64, cost: u64, limit: u64) -> Verdict {
+        let reset = self.end - now;
         let mut after = self.used;
-        let (admitted, wait) = match ask.op {
-            Op::Hit | Op::Check => match self.used.checked_add(ask.cost) {
+        let (admitted, wait) = match op {
+            Op::Hit | Op::Check => match self.used.checked_add(cost) {
                 Some(sum) if sum <= limit => {
                     after = sum;
                     (true, 0)
                 }
-                _ if ask.cost > limit => (false, Verdict::NEVER),
+                _ if cost > limit => (false, Verdict::NEVER),
                 _ => (false, reset),
             },
             // The charges of a window that has passed ended with it.
             Op::Refund { at } => {
                 if at.is_none_or(|at| at >= self.start) {
-                    after = self.used.saturating_sub(ask.cost);
+                    after = self.used.saturating_sub(cost);
                 }
                 (true, 0)
             }
@@ -65,10 +64,10 @@ impl Window {
                 (true, 0)
             }
         };
-        if admitted && ask.op.changes() {
+        if admitted && op.changes() {
             *state = if after == 0 { State::Empty } else { State::Words([self.start, after]) };
         }
-        let shown = if ask.op.changes() { after } else { self.used };
+        let shown = if op.changes() { after } else { self.used };
         let reset_after = if shown == 0 { 0 } else { reset };
         Verdict {
             admitted,
@@ -95,10 +94,7 @@ impl WindowAccount {
     }
 
     pub(super) fn step(&self, state: &mut State, op: Op, now: u64, cost: u64) -> Verdict {
-        // A window depends neither on the client nor on how long a charge would have mattered.
-        let who = Who::of(KindRef::Anonymous);
-        let ask = Ask { op, now, rate: &self.rate, cost, who, phase: 0, gone_at: u64::MAX };
-        self.window(state.words(), now).step(state, &ask, self.rate.limit())
+        self.window(state.words(), now).step(state, op, now, cost, self.rate.limit())
     }
 
     /// The window that counts at `now`, as [`Window::open`] finds it.
