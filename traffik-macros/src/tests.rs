@@ -144,6 +144,7 @@ fn values_end_at_their_own_comma() {
         "<A as B<C, D>>::e",
         "|req: &Map<A, B>| -> Result<A, B> { f(a, b) }",
         "|a| |b, c| a",
+        "&mut |b, c| a",
         "x as Map<A, B>",
         "a || b",
         "a << 1",

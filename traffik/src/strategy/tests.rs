@@ -12,7 +12,7 @@ mod keeping;
 mod knobs;
 mod model;
 mod model_narrow;
-mod speed;
+mod rewrites;
 
 use proptest::test_runner::{Config, RngSeed};
 

@@ -1,0 +1,71 @@
+//! Logs stay small, and neither a hit nor a refund rewrites them.
+
+use super::*;
+use crate::strategy::{LeakyQueue, SlidingLog};
+
+const LIMIT: u64 = 10_000;
+
+/// Bytes that are compared at once.
+const CHUNK: usize = 64;
+
+/// Counts the steps that rewrite a log: that move it to another buffer, or change more of it than a few chunks.
+fn rewrites(steps: usize, state: &mut State, mut step: impl FnMut(&mut State)) -> usize {
+    let bytes = |state: &State| {
+        let State::Bytes(bytes) = state else { panic!("a log keeps bytes") };
+        (bytes.as_ptr(), bytes.clone())
+    };
+    let (mut buffer, mut before) = bytes(state);
+    let mut rewrites = 0;
+    for _ in 0..steps {
+        step(state);
+        let State::Bytes(now) = &*state else { panic!("a log keeps bytes") };
+        let changed =
+            before.chunks(CHUNK).zip(now.chunks(CHUNK)).filter(|(before, now)| before != now).count();
+        rewrites += usize::from(now.as_ptr() != buffer || changed > 4);
+        buffer = now.as_ptr();
+        before.clone_from(now);
+    }
+    rewrites
+}
+
+/// Fills an account by one unit per microsecond, then hammers it while it stays full.
+fn churn(strategy: &dyn Strategy, entry: usize) {
+    let rate = rate(LIMIT, LIMIT);
+    let (mut state, mut now) = (State::Empty, START);
+    // A queue drains while it fills, so its first entry takes up half of the time.
+    strategy.step(&mut state, &ask(Op::Hit, now, &rate, LIMIT / 2, who(0)));
+    let mut refused = 0;
+    let mut hit = |state: &mut State| {
+        now += 1;
+        refused += u64::from(!strategy.step(state, &ask(Op::Hit, now, &rate, 1, who(0))).admitted);
+        let State::Bytes(bytes) = state else { panic!("{strategy:?} keeps bytes") };
+        assert!(
+            bytes.len() <= 2 * LIMIT as usize * entry + 64 && bytes.capacity() <= 5 * LIMIT as usize * entry
+        );
+    };
+    for _ in 0..LIMIT {
+        hit(&mut state);
+    }
+    // What has left is cut off once it is as much as what remains: once in 10 000 hits.
+    let hits = rewrites(2_500, &mut state, &mut hit);
+    assert!(hits <= 1, "{strategy:?}: {hits} of 2500 hits");
+    for _ in 0..5 * LIMIT {
+        hit(&mut state);
+    }
+
+    // Nor does a refund of the newest charges copy the remaining ones.
+    let before = peek(strategy, &state, &ask(Op::Check, now, &rate, 0, who(0))).used;
+    let mut given_back = 0;
+    let refunds = rewrites(LIMIT as usize / 4, &mut state, |state| {
+        given_back += 1;
+        let verdict = strategy.step(state, &ask(Op::Refund { at: None }, now, &rate, 1, who(0)));
+        assert_eq!(verdict.used, before - given_back, "{strategy:?}");
+    });
+    assert!(refunds <= 1, "{strategy:?}: {refunds} of {given_back} refunds");
+}
+
+#[test]
+fn a_hit_on_a_full_log_of_ten_thousand_copies_nothing() {
+    churn(&SlidingLog::new(), 16);
+    churn(&LeakyQueue::new(), 8);
+}
