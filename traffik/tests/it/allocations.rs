@@ -4,7 +4,9 @@ use std::future::IntoFuture;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use traffik::{EXEMPTED, MemoryBackend, Registry, Throttle};
+use traffik::strategy::{LeakyQueue, SlidingLog};
+use traffik::test_kit::ManualClock;
+use traffik::{EXEMPTED, MemoryBackend, Registry, Throttle, ThrottleBuilder};
 
 use counting::count;
 
@@ -42,4 +44,25 @@ fn an_allowed_an_exempt_and_a_free_hit_allocate_nothing() {
         0
     );
     assert_eq!(allocations(|| assert!(now(throttle.hit(7_u64)).is_ok_and(|d| d.stat().is_some()))), 0);
+}
+
+/// With ten thousand entries. What has left is cut off once in as many hits, and that may take a new buffer.
+#[test]
+fn a_hit_on_a_full_log_makes_no_copy() {
+    let hits = |strategy: fn(ThrottleBuilder) -> ThrottleBuilder| {
+        let clock = ManualClock::new();
+        let builder = Throttle::builder("alloc:log").rate("10000/10ms").registry(&Registry::new());
+        let memory = MemoryBackend::builder().clock(clock.clone()).build();
+        let throttle = strategy(builder.backend(memory)).build().expect("a valid throttle");
+        // A queue drains while it fills, so its first entry takes up half of the time.
+        assert!(now(throttle.hit("somebody").cost(5_000)).is_ok_and(|hit| hit.is_allowed()));
+        let hit = || {
+            clock.advance(std::time::Duration::from_micros(1));
+            let _ = now(throttle.hit("somebody")).expect("a decision");
+        };
+        (0..30_000).for_each(|_| hit());
+        allocations(hit)
+    };
+    assert!(hits(|builder| builder.strategy(SlidingLog::new())) <= 2);
+    assert!(hits(|builder| builder.strategy(LeakyQueue::new())) <= 2);
 }
