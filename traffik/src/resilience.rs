@@ -18,6 +18,8 @@ pub(crate) use ask::{ask, call};
 pub(crate) use breaker::Permits;
 pub use breaker::{BreakerState, CircuitBreaker, CircuitBreakerBuilder};
 pub(crate) use retry::Retry;
+#[cfg(feature = "tokio")]
+pub(crate) use retry::random_part;
 
 use crate::backend::SharedBackend;
 

@@ -1,6 +1,5 @@
 //! [`Attempt::wait_up_to`]: a hit that waits for room.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,6 +7,7 @@ use tokio::time::Instant;
 use super::Attempt;
 use crate::decision::{Decision, Throttled};
 use crate::error::Error;
+use crate::resilience::random_part;
 
 /// The most that is added to a wait, as a fraction of it.
 const JITTER: u32 = 10;
@@ -59,14 +59,7 @@ impl Attempt<'_> {
                     "waiting for capacity takes a tokio runtime; call it from async code that tokio runs",
                 ));
             }
-            tokio::time::sleep(wait.saturating_add(jitter(wait)).min(left)).await;
+            tokio::time::sleep(wait.saturating_add(random_part(wait / JITTER)).min(left)).await;
         }
     }
-}
-
-/// A random part of the wait.
-fn jitter(wait: Duration) -> Duration {
-    // A `RandomState` has fresh keys, so that any hash under it is a random number.
-    let random = RandomState::new().hash_one(()) as u32;
-    (wait / JITTER).mul_f64(f64::from(random) / f64::from(u32::MAX))
 }

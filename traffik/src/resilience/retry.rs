@@ -26,11 +26,16 @@ impl Retry {
 
     /// Picks the wait before retry `n`, uniformly up to its bound.
     pub(crate) fn wait(&self, n: u32) -> Duration {
-        // A `RandomState` has fresh keys, so that any hash under it is a random number.
-        let random = u128::from(RandomState::new().hash_one(n));
-        let nanos = self.bound(n).as_nanos().min(u128::from(u64::MAX));
-        Duration::from_nanos(u64::try_from((random * nanos) >> 64).unwrap_or(u64::MAX))
+        random_part(self.bound(n))
     }
+}
+
+/// Picks a time between zero and this bound, uniformly; at most 584 years.
+pub(crate) fn random_part(bound: Duration) -> Duration {
+    // A `RandomState` has fresh keys, so that any hash under it is a random number.
+    let random = u128::from(RandomState::new().hash_one(()));
+    let nanos = bound.as_nanos().min(u128::from(u64::MAX));
+    Duration::from_nanos(u64::try_from((random * nanos) >> 64).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
