@@ -237,67 +237,90 @@ impl FromStr for PathPattern {
 
 fn validate(pattern: &str) -> Result<(), PathError> {
     if !pattern.starts_with('/') {
-        let fix = match pattern {
-            "" => "write \"/\" to match every path".to_owned(),
-            _ => format!("write {}", Quoted(&format!("/{pattern}"))),
-        };
         let fault = "the path pattern does not start with \"/\"";
-        return Err(refuse(PathErrorKind::Start, pattern, 0, fault, &fix));
+        let rooted = format!("/{pattern}");
+        let (rooted, end) = (Quoted(&rooted), if pattern.is_empty() { " to match every path" } else { "" });
+        let fix = format_args!("write {rooted}{end}");
+        return refuse(PathErrorKind::Start, pattern, 0, format_args!("{fault}"), fix);
     }
+    let kind = PathErrorKind::Character;
     for (at, c) in pattern.char_indices() {
         let rest = &pattern[at + c.len_utf8()..];
-        let (kind, fault, fix) = match c {
-            '/' if rest.starts_with('/') => {
-                (PathErrorKind::EmptySegment, "empty segment".to_owned(), "write one \"/\"".to_owned())
-            }
-            '?' | '#' => (
-                PathErrorKind::Character,
-                format!("unexpected {c:?} in a path pattern"),
-                format!(
-                    "patterns match only the path, so end it there, or write {} for a literal {c:?}",
-                    Escaped(c)
+        let unexpected = format_args!("unexpected {c:?} in a path pattern");
+        let escaped = Escaped(c);
+        return match c {
+            '/' if rest.starts_with('/') => refuse(
+                PathErrorKind::EmptySegment,
+                pattern,
+                at,
+                format_args!("empty segment"),
+                format_args!("write one \"/\""),
+            ),
+            '?' | '#' => refuse(
+                kind,
+                pattern,
+                at,
+                unexpected,
+                format_args!(
+                    "patterns match only the path, so end it there, or write {escaped} for a literal {c:?}"
                 ),
             ),
-            '{' | '}' => (
-                PathErrorKind::Character,
-                format!("unexpected {c:?} in a path pattern"),
-                format!("write \"*\" for one segment, or {} for a literal {c:?}", Escaped(c)),
+            '{' | '}' => refuse(
+                kind,
+                pattern,
+                at,
+                unexpected,
+                format_args!("write \"*\" for one segment, or {escaped} for a literal {c:?}"),
             ),
-            '%' if !Bytes::of(rest).escape_digits() => (
+            '%' if !Bytes::of(rest).escape_digits() => refuse(
                 PathErrorKind::Escape,
-                "\"%\" without two hexadecimal digits".to_owned(),
-                "write %25 for a literal \"%\"".to_owned(),
+                pattern,
+                at,
+                format_args!("\"%\" without two hexadecimal digits"),
+                format_args!("write %25 for a literal \"%\""),
             ),
             '!'..='~' => continue,
-            _ => (
-                PathErrorKind::Character,
-                format!("unexpected {c:?} in a path pattern"),
-                format!("write it as {}", Escaped(c)),
-            ),
+            _ => refuse(kind, pattern, at, unexpected, format_args!("write it as {escaped}")),
         };
-        return Err(refuse(kind, pattern, at, &fault, &fix));
     }
     let mut at = 0;
     for segment in pattern.split('/') {
         if segment.starts_with(':') {
-            let fault = format!("unsupported path parameter {}", Quoted(segment));
-            let fix = format!("write \"*\" for one segment, or {} for a literal {:?}", Escaped(':'), ':');
-            return Err(refuse(PathErrorKind::Character, pattern, at, &fault, &fix));
+            return refuse(
+                kind,
+                pattern,
+                at,
+                format_args!("unsupported path parameter {}", Quoted(segment)),
+                format_args!("write \"*\" for one segment, or {} for a literal ':'", Escaped(':')),
+            );
         }
         if segment.contains('*') && segment != "*" && segment != "**" {
-            let fault = format!("wildcard inside the segment {}", Quoted(segment));
-            let fix = "a wildcard must be a whole segment: write \"*\" or \"**\" on its own, or %2A for a literal \"*\"";
-            return Err(refuse(PathErrorKind::Wildcard, pattern, at, &fault, fix));
+            return refuse(
+                PathErrorKind::Wildcard,
+                pattern,
+                at,
+                format_args!("wildcard inside the segment {}", Quoted(segment)),
+                format_args!(
+                    "a wildcard must be a whole segment: write \"*\" or \"**\" on its own, or %2A for a literal \"*\""
+                ),
+            );
         }
         at += segment.len() + 1;
     }
     Ok(())
 }
 
-fn refuse(kind: PathErrorKind, pattern: &str, offset: usize, fault: &str, fix: &str) -> PathError {
+fn refuse(
+    kind: PathErrorKind,
+    pattern: &str,
+    offset: usize,
+    fault: fmt::Arguments<'_>,
+    fix: fmt::Arguments<'_>,
+) -> Result<(), PathError> {
     // Quoted from the mistake on, so that the excerpt of a long pattern still shows it.
     let near = Quoted(&pattern[offset..]);
-    PathError { kind, offset, message: format!("{fault} at byte {offset}, near {near}; {fix}").into() }
+    let message = format!("{fault} at byte {offset}, near {near}; {fix}").into();
+    Err(PathError { kind, offset, message })
 }
 
 /// Displays a character as the percent-escapes of its bytes.

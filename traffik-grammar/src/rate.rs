@@ -70,6 +70,10 @@ const UNITS: [(&str, u64); 24] = [
     ("microseconds", 1),
 ];
 
+fn unit_names() -> impl Iterator<Item = &'static str> {
+    UNITS.iter().map(|(name, _)| *name)
+}
+
 /// The units used to write rates, longest first.
 const WRITTEN: [(&str, u64); 7] =
     [("week", WEEK), ("day", DAY), ("hour", HOUR), ("min", MINUTE), ("s", SECOND), ("ms", MILLI), ("us", 1)];

@@ -22,31 +22,40 @@ const LONGEST: usize = 48;
 /// ```
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = fold(word)?;
+    candidates
+        .into_iter()
+        .filter_map(|candidate| Some((rank(&word, candidate)?, candidate)))
+        .min_by_key(|&(rank, _)| rank)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Returns how far a candidate is from a folded word: first the number of slips, then whether the first letter
+/// differs. `None` if that is too far.
+fn rank(word: &[char], candidate: &str) -> Option<(usize, bool)> {
     let allowed = match word.len() {
         0 | 1 => 0,
         2..=5 => 1,
         6..=8 => 2,
         _ => 3,
     };
-    candidates
-        .into_iter()
-        .filter_map(|candidate| {
-            let folded = fold(candidate)?;
-            if folded.len().abs_diff(word.len()) > allowed {
-                return None;
-            }
-            let slips = distance(&word, &folded);
-            let other_start = folded.first() != word.first();
-            (slips <= allowed).then_some(((slips, other_start), candidate))
-        })
-        .min_by_key(|&(rank, _)| rank)
-        .map(|(_, candidate)| candidate)
+    let candidate = fold(candidate)?;
+    if candidate.len().abs_diff(word.len()) > allowed {
+        return None;
+    }
+    let slips = distance(word, &candidate);
+    (slips <= allowed).then_some((slips, candidate.first() != word.first()))
 }
 
 /// Returns the characters of a word in lower case, or `None` if it is too long to be compared.
 fn fold(word: &str) -> Option<Vec<char>> {
-    let folded: Vec<char> = word.chars().flat_map(char::to_lowercase).take(LONGEST + 1).collect();
-    (folded.len() <= LONGEST).then_some(folded)
+    let mut folded = Vec::new();
+    for c in word.chars() {
+        folded.extend(c.to_lowercase());
+        if folded.len() > LONGEST {
+            return None;
+        }
+    }
+    Some(folded)
 }
 
 /// Returns the optimal string alignment distance: Damerau-Levenshtein without edits inside a swapped pair.

@@ -18,7 +18,7 @@ use axum_core::body::Body;
 use axum_core::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use http_body::{Body as HttpBody, Frame};
 
 pub use answer::{Answer, AsyncAnswer, IntoAnswer, SyncAnswer};
@@ -61,15 +61,20 @@ pub(crate) fn refusal(request: Option<&Parts>, last: &Throttled, policies: &[&st
         ),
     };
     let json = || {
-        let quoted: Vec<_> = policies.iter().map(|policy| format!("\"{policy}\"")).collect();
-        format!(
+        let mut json = format!(
             "{{\"type\":\"{QUOTA_EXCEEDED}\",\"title\":\"Too Many Requests\",\"status\":429,\"detail\":\"{detail}\",\
-             \"violated-policies\":[{}]}}",
-            quoted.join(",")
-        )
+             \"violated-policies\":["
+        );
+        for (place, policy) in policies.iter().enumerate() {
+            json.push_str(if place == 0 { "\"" } else { ",\"" });
+            json.push_str(policy);
+            json.push('"');
+        }
+        json.push_str("]}");
+        json
     };
     let codes = (StatusCode::TOO_MANY_REQUESTS, grpc::Code::ResourceExhausted);
-    respond(request, codes, &detail, wait, json)
+    respond(request, codes, &detail, wait, &json)
 }
 
 /// Adds `Retry-After` to a user-defined response, if its status allows for that and its author did not set
@@ -78,7 +83,7 @@ pub(crate) fn complete(response: &mut Response, last: &Throttled) {
     if let (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, Some(wait)) =
         (response.status(), last.retry_after())
     {
-        response.headers_mut().entry(RETRY_AFTER).or_insert_with(|| HeaderValue::from(whole_seconds(wait)));
+        insert_if_absent(response, &RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
     }
 }
 
@@ -89,10 +94,16 @@ pub(crate) fn for_method(mut response: Response, method: &Method) -> Response {
     if *method == Method::HEAD {
         let body = std::mem::replace(response.body_mut(), Body::new(Omitted));
         if let Some(length) = body.size_hint().exact() {
-            response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+            insert_if_absent(&mut response, &CONTENT_LENGTH, HeaderValue::from(length));
         }
     }
     response
+}
+
+fn insert_if_absent(response: &mut Response, name: &HeaderName, value: HeaderValue) {
+    if !response.headers().contains_key(name) {
+        response.headers_mut().insert(name, value);
+    }
 }
 
 /// A body that is not sent. Unlike an empty one it has no known length, or a length of 0 would be stated for a streamed
@@ -123,7 +134,7 @@ pub(crate) fn outage(outage: Outage, request: Option<&Parts>) -> Response {
     match outage {
         Outage::Unavailable => {
             let codes = (StatusCode::SERVICE_UNAVAILABLE, grpc::Code::Unavailable);
-            respond(request, codes, SHORT, Some(WAIT), || {
+            respond(request, codes, SHORT, Some(WAIT), &|| {
                 format!(
                     "{{\"type\":\"{REDUCED_CAPACITY}\",\"title\":\"Service Unavailable\",\"status\":503,\
                      \"detail\":\"{SHORT}\"}}"
@@ -132,7 +143,7 @@ pub(crate) fn outage(outage: Outage, request: Option<&Parts>) -> Response {
         }
         Outage::Pass | Outage::Raise => {
             let codes = (StatusCode::INTERNAL_SERVER_ERROR, grpc::Code::Internal);
-            respond(request, codes, TITLE, None, || {
+            respond(request, codes, TITLE, None, &|| {
                 format!("{{\"type\":\"about:blank\",\"title\":\"{TITLE}\",\"status\":500}}")
             })
         }
@@ -145,7 +156,7 @@ fn respond(
     (status, code): (StatusCode, grpc::Code),
     text: &str,
     wait: Option<Duration>,
-    json: impl FnOnce() -> String,
+    json: &dyn Fn() -> String,
 ) -> Response {
     let mut response = if let Some(content_type) = request.and_then(grpc::content_type) {
         grpc::status(content_type, code, text, wait)
@@ -155,13 +166,16 @@ fn respond(
         typed(status, "application/problem+json", json())
     };
     if let Some(wait) = wait {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        response.headers_mut().insert(&RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
     }
     response
 }
 
 fn typed(status: StatusCode, content_type: &'static str, body: String) -> Response {
-    (status, [(CONTENT_TYPE, content_type)], Body::from(body)).into_response()
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(&CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
 }
 
 impl IntoResponse for Throttled {

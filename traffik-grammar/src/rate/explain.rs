@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::guess::{exact, guess, head, unlimited, whole};
 use super::read::{Fault, Parts, read, trim, unit_micros};
-use super::{MAX_LIMIT, MAX_PERIOD_MICROS, Period, RateError, RateErrorKind, Shape, UNITS};
+use super::{MAX_LIMIT, MAX_PERIOD_MICROS, Period, RateError, RateErrorKind, Shape, unit_names};
 use crate::error::Quoted;
 use crate::suggest::nearest;
 
@@ -35,19 +35,14 @@ pub(super) fn syntax(text: &str, fault: Fault<'_>) -> RateError {
         ),
         Fault::NoSeparator => no_separator(text),
         Fault::Limit(parts) => bad_limit(parts),
-        Fault::LimitZero(parts) => {
-            let suggestion = guess(&["1"], &[&period(parts), "min"]);
-            let message =
-                format!("the limit is zero; write 1 or more, such as {}", shown(&suggestion, "1/min"));
-            refuse(RateErrorKind::OutOfBounds, &message, suggestion)
-        }
+        Fault::LimitZero(parts) => limit_zero(&period(parts)),
         Fault::LimitTooLarge(parts) => {
-            let suggestion = guess(&[&MAX_LIMIT.to_string()], &[&period(parts), "min"]);
+            let suggestion = guess(&MAX_LIMIT.to_string(), &[&period(parts), "min"]);
             limit_too_large(parts.limit, suggestion)
         }
         Fault::Period(parts) => bad_period(parts),
         Fault::PeriodZero(parts) => {
-            let suggestion = guess(&[parts.limit], &[parts.unit, "min"]);
+            let suggestion = guess(parts.limit, &[parts.unit, "min"]);
             let message = format!(
                 "the period {} is zero; write 1 or more, or the unit alone, such as {}",
                 Quoted(&period(parts)),
@@ -56,7 +51,7 @@ pub(super) fn syntax(text: &str, fault: Fault<'_>) -> RateError {
             refuse(RateErrorKind::OutOfBounds, &message, suggestion)
         }
         Fault::PeriodTooLarge(parts) => {
-            let suggestion = guess(&[parts.limit], &[&longest_period()]);
+            let suggestion = guess(parts.limit, &[&longest_period()]);
             period_too_long(&period(parts), suggestion)
         }
         Fault::Unit(parts) => bad_unit(parts),
@@ -67,19 +62,23 @@ pub(super) fn syntax(text: &str, fault: Fault<'_>) -> RateError {
 pub(super) fn bounds(limit: u64, period_micros: u128) -> RateError {
     let period = Period(period_micros).to_string();
     if limit == 0 {
-        let suggestion = guess(&["1"], &[&period, "min"]);
-        let message = format!("the limit is zero; write 1 or more, such as {}", shown(&suggestion, "1/min"));
-        refuse(RateErrorKind::OutOfBounds, &message, suggestion)
+        limit_zero(&period)
     } else if limit > MAX_LIMIT {
-        let suggestion = guess(&[&MAX_LIMIT.to_string()], &[&period, "min"]);
+        let suggestion = guess(&MAX_LIMIT.to_string(), &[&period, "min"]);
         limit_too_large(&limit.to_string(), suggestion)
     } else if period_micros == 0 {
         let message = "the period is shorter than the minimum of 1 microsecond; lengthen it";
         refuse(RateErrorKind::OutOfBounds, message, None)
     } else {
-        let suggestion = guess(&[&limit.to_string()], &[&longest_period()]);
+        let suggestion = guess(&limit.to_string(), &[&longest_period()]);
         period_too_long(&period, suggestion)
     }
+}
+
+fn limit_zero(period: &str) -> RateError {
+    let suggestion = guess("1", &[period, "min"]);
+    let message = format!("the limit is zero; write 1 or more, such as {}", shown(&suggestion, "1/min"));
+    refuse(RateErrorKind::OutOfBounds, &message, suggestion)
 }
 
 fn limit_too_large(limit: &str, suggestion: Option<String>) -> RateError {
@@ -130,7 +129,7 @@ fn no_separator(text: &str) -> RateError {
     let head = head(text);
     let digits = head.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(head.len());
     let rest = head[digits..].trim_start_matches(|c: char| !c.is_alphanumeric());
-    let suggestion = guess(&[&head[..digits]], &[rest, "min"]);
+    let suggestion = guess(&head[..digits], &[rest, "min"]);
     let message = format!(
         "no \"/\" or \"per\" between limit and period in {}; write a limit and a period, such as {}",
         Quoted(text),
@@ -141,7 +140,7 @@ fn no_separator(text: &str) -> RateError {
 
 fn bad_limit(parts: Parts<'_>) -> RateError {
     if parts.limit.is_empty() {
-        let suggestion = guess(&["5"], &[&period(parts), "min"]);
+        let suggestion = guess("5", &[&period(parts), "min"]);
         let message =
             format!("no limit before the period; write one, such as {}", shown(&suggestion, "5/min"));
         return refuse(RateErrorKind::Limit, &message, suggestion);
@@ -151,9 +150,8 @@ fn bad_limit(parts: Parts<'_>) -> RateError {
         let message = format!("the limit {bad} is not a whole number; write {word:?} for no limit");
         return refuse(RateErrorKind::Limit, &message, Some(word.to_owned()));
     }
-    let limits = whole(parts.limit);
-    let limits: Vec<&str> = limits.iter().map(String::as_str).collect();
-    let suggestion = guess(&limits, &[&period(parts), "min"]);
+    let period = period(parts);
+    let suggestion = whole(parts.limit).iter().find_map(|limit| guess(limit, &[&period, "min"]));
     let message = format!(
         "the limit {bad} is not a whole number; write digits only, such as {}",
         shown(&suggestion, "5/min")
@@ -165,10 +163,12 @@ fn bad_period(parts: Parts<'_>) -> RateError {
     if parts.count.starts_with('/') {
         return doubled(parts);
     }
-    let counts = whole(parts.count).into_iter().map(|count| format!("{count}{}", parts.unit));
-    let periods: Vec<String> = exact(parts).into_iter().chain(counts).collect();
-    let periods: Vec<&str> = periods.iter().map(String::as_str).chain([parts.unit]).collect();
-    let suggestion = guess(&[parts.limit], &periods);
+    let with = |period: &str| guess(parts.limit, &[period]);
+    let with_count = |count: &String| with(&format!("{count}{}", parts.unit));
+    let suggestion = exact(parts)
+        .and_then(|period| with(&period))
+        .or_else(|| whole(parts.count).iter().find_map(with_count))
+        .or_else(|| with(parts.unit));
     let message = format!(
         "the period {} is not a whole number of units; write digits and a unit, such as {}",
         Quoted(&period(parts)),
@@ -181,7 +181,7 @@ fn bad_unit(parts: Parts<'_>) -> RateError {
     let Parts { limit, count, unit } = parts;
     if unit.is_empty() {
         let period = if count.is_empty() { "min".to_owned() } else { format!("{count}s") };
-        let suggestion = guess(&[limit], &[&period, "min"]);
+        let suggestion = guess(limit, &[&period, "min"]);
         let message = format!(
             "no time unit after the limit {}; write one of {}, such as {}",
             Quoted(limit),
@@ -195,26 +195,26 @@ fn bad_unit(parts: Parts<'_>) -> RateError {
     }
     let bad = Quoted(unit);
     let joined: String = unit.split([' ', '\t']).collect();
-    let known = nearest(&joined, UNITS.map(|(name, _)| name));
+    let known = nearest(&joined, unit_names());
     let foreign =
         FOREIGN_UNITS.iter().find(|(names, ..)| names.iter().any(|name| name.eq_ignore_ascii_case(&joined)));
     let (message, suggestion) = if let Some(&(_, times, name)) = foreign {
-        let count = count.replace('_', "");
+        let count: String = count.chars().filter(char::is_ascii_digit).collect();
         let count = if count.is_empty() { "1" } else { &count };
         let count = count.parse().ok().and_then(|c: u128| c.checked_mul(times));
         let suggestion = match count {
-            None | Some(1) => guess(&[limit], &[name]),
-            Some(count) => guess(&[limit], &[&format!("{count}{name}")]),
+            None | Some(1) => guess(limit, &[name]),
+            Some(count) => guess(limit, &[&format!("{count}{name}")]),
         };
         let span = suggestion.as_deref().and_then(|rate| rate.split_once('/'));
         let span = span.map_or(name, |(_, span)| span);
         let why = if times == 30 || times == 365 { ", whose length varies" } else { "" };
         (format!("unknown time unit {bad}{why}; did you mean {span:?}?"), suggestion)
     } else if let Some(known) = known {
-        let suggestion = guess(&[limit], &[&format!("{count}{known}")]);
+        let suggestion = guess(limit, &[&format!("{count}{known}")]);
         (format!("unknown time unit {bad}; did you mean {known:?}?"), suggestion)
     } else if let Some((first, tail)) = leading_unit(unit) {
-        let suggestion = guess(&[limit], &[&format!("{count}{first}")]);
+        let suggestion = guess(limit, &[&format!("{count}{first}")]);
         let message = format!(
             "unexpected {} after the time unit {first:?}; end the rate there, such as {}",
             Quoted(tail),
@@ -233,7 +233,7 @@ const LISTED: &str = "us, ms, s, min, hour, day, week";
 fn doubled(parts: Parts<'_>) -> RateError {
     let rest = period(parts).to_ascii_lowercase().replace("per", " ");
     let rest = rest.trim_matches([' ', '\t', '/']);
-    let suggestion = guess(&[parts.limit], &[rest, "min"]);
+    let suggestion = guess(parts.limit, &[rest, "min"]);
     let message = format!(
         "more than one \"/\" or \"per\" between limit and period; write one, such as {}",
         shown(&suggestion, "5/min")

@@ -3,7 +3,7 @@
 //! A guess is suggested only after it was parsed successfully, so every suggestion is valid.
 
 use super::read::{Parts, read, trim, unit_micros};
-use super::{Period, Shape, UNITS, within_bounds};
+use super::{Period, Shape, unit_names, within_bounds};
 use crate::suggest::nearest;
 
 /// The longest text to guess at. It bounds the work, and no real rate comes near it.
@@ -20,12 +20,18 @@ pub(super) fn unlimited(word: &str) -> Option<&'static str> {
 /// Returns the whole numbers that a malformed one may have meant, likeliest first.
 pub(super) fn whole(text: &str) -> Vec<String> {
     let ascii: String = head(text).chars().map(ascii_digit).collect();
-    let ascii = ascii.trim_start_matches(['+', '-', ' ']).to_owned();
+    let ascii = ascii.trim_start_matches(['+', '-', ' ']);
     let end = ascii.find(|c: char| !c.is_ascii_digit()).unwrap_or(ascii.len());
     let (digits, tail) = ascii.split_at(end);
-    let scaled = power_of_ten(tail).map(|zeros| format!("{digits}{}", "0".repeat(zeros)));
-    let digits = Some(digits.to_owned());
-    [ungrouped(&ascii), scaled, digits].into_iter().flatten().collect()
+    let mut numbers = Vec::new();
+    if let Some(number) = ungrouped(ascii) {
+        numbers.push(number);
+    }
+    if let Some(zeros) = power_of_ten(tail) {
+        numbers.push(format!("{digits}{:0<zeros$}", ""));
+    }
+    numbers.push(digits.to_owned());
+    numbers
 }
 
 /// Removes the separators from numbers such as `1,000`, `1 000` and `5__0`.
@@ -65,11 +71,15 @@ pub(super) fn exact(parts: Parts<'_>) -> Option<String> {
     micros.is_multiple_of(scale).then(|| Period(micros / scale).to_string())
 }
 
-/// Returns the first valid rate among the combinations of these limits and periods.
-pub(super) fn guess(limits: &[&str], periods: &[&str]) -> Option<String> {
-    let periods: Vec<String> = periods.iter().map(|period| corrected_unit(period)).collect();
-    let rates = limits.iter().flat_map(|limit| periods.iter().map(move |period| format!("{limit}/{period}")));
-    rates.into_iter().find(|rate| parses(rate))
+/// Returns the first valid rate that has this limit and one of these periods.
+pub(super) fn guess(limit: &str, periods: &[&str]) -> Option<String> {
+    for period in periods {
+        let rate = format!("{limit}/{}", corrected_unit(period));
+        if parses(&rate) {
+            return Some(rate);
+        }
+    }
+    None
 }
 
 fn parses(rate: &str) -> bool {
@@ -85,7 +95,7 @@ fn parses(rate: &str) -> bool {
 /// first.
 fn corrected_unit(period: &str) -> String {
     let (count, unit) = period.split_at(period.find(char::is_alphabetic).unwrap_or(period.len()));
-    let known = nearest(unit, UNITS.map(|(name, _)| name)).unwrap_or(unit);
+    let known = nearest(unit, unit_names()).unwrap_or(unit);
     format!("{}{known}", trim(count))
 }
 

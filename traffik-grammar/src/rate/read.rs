@@ -54,9 +54,13 @@ pub(super) fn read(text: &str) -> Result<Shape, Fault<'_>> {
 
 /// Splits the text at the first separator, and then before the first letter after it.
 fn split(text: &str) -> Option<Parts<'_>> {
-    let slash = text.find('/').map(|at| (at, 1));
-    let per = text.as_bytes().windows(3).position(|word| word.eq_ignore_ascii_case(b"per")).map(|at| (at, 3));
-    let (at, len) = [slash, per].into_iter().flatten().min()?;
+    let slash = text.find('/');
+    let per = text.as_bytes().windows(3).position(|word| word.eq_ignore_ascii_case(b"per"));
+    let (at, len) = match (slash, per) {
+        (Some(slash), Some(per)) if per < slash => (per, 3),
+        (Some(slash), _) => (slash, 1),
+        (None, per) => (per?, 3),
+    };
     let period = trim(&text[at + len..]);
     let unit = period.find(char::is_alphabetic).unwrap_or(period.len());
     Some(Parts { limit: trim(&text[..at]), count: trim(&period[..unit]), unit: &period[unit..] })

@@ -65,22 +65,22 @@ fn walk(
 /// The address in a header that holds a single one. A header on two lines names none, since one of them may
 /// be the client's.
 fn only(headers: &HeaderMap, name: &'static str) -> Option<IpAddr> {
-    let mut lines = headers.get_all(HeaderName::from_static(name)).iter();
+    let mut lines = headers.get_all(&HeaderName::from_static(name)).iter();
     let line = lines.next()?;
     if lines.next().is_some() { None } else { address(line.as_bytes()) }
 }
 
 /// The entries of a plain list, from the right. Several lines form one list (RFC 9110 §5.3).
 fn entries<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
-    lines(headers, HeaderName::from_static(name)).flat_map(|line| line.rsplit(|byte| *byte == b','))
+    lines(headers, &HeaderName::from_static(name)).flat_map(|line| line.rsplit(|byte| *byte == b','))
 }
 
 /// The elements of `Forwarded`, from the right.
 fn elements(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    lines(headers, header::FORWARDED).flat_map(|line| FromRight(Some(line)))
+    lines(headers, &header::FORWARDED).flat_map(|line| FromRight(Some(line)))
 }
 
-fn lines(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+fn lines<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     headers.get_all(name).iter().rev().map(HeaderValue::as_bytes)
 }
 

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use crate::Parts;
 use crate::client_ip::client_ip;
 use crate::identity::{Identity, Who};
@@ -41,7 +39,7 @@ type HashedIdentity = Arc<(Identity, u64)>;
 /// What identifiers have returned so far. Each runs once, however many throttles use it. `None` is an exempt
 /// client.
 #[derive(Default)]
-pub(super) struct IdentityCache<'a>(SmallVec<[(IdentifierKey<'a>, Option<HashedIdentity>); 1]>);
+pub(super) struct IdentityCache<'a>(Vec<(IdentifierKey<'a>, Option<HashedIdentity>)>);
 
 /// An identifier, or `None` for the client's address.
 type IdentifierKey<'a> = Option<&'a RequestFn<Identity>>;

@@ -194,7 +194,7 @@ pub(crate) fn decide_now<T>(
     // Steps one to four. Every index recorded here is that of an element already pushed.
     let mut counted: SmallVec<[CountedPlan; 2]> = SmallVec::new();
     let mut clients: SmallVec<[(&ClientSource<'_>, ResolvedClient<'_>); 1]> = SmallVec::new();
-    let mut free: SmallVec<[usize; 2]> = SmallVec::new();
+    let mut free: SmallVec<[usize; 4]> = SmallVec::new();
     for (place, plan) in plans.iter().enumerate() {
         let Some(cost) = plan.cost() else { continue };
         if cost == 0 && op.can_be_refused() {

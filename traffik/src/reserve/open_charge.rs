@@ -114,8 +114,11 @@ impl OpenCharge {
 /// Gives all of these back, with one call to each store.
 #[cfg(feature = "tower")]
 pub(crate) async fn give_back(charges: &[&OpenCharge]) {
-    let portions = charges.iter().flat_map(|charge| charge.drain().map(|portion| (*charge, portion)));
-    let mut left: Vec<(&OpenCharge, Portion)> = portions.filter(|(_, portion)| portion.units > 0).collect();
+    let mut left: Vec<(&OpenCharge, Portion)> = Vec::with_capacity(charges.len());
+    for charge in charges {
+        let portions = charge.drain().into_iter().filter(|portion| portion.units > 0);
+        left.extend(portions.map(|portion| (*charge, portion)));
+    }
     while let Some((first, _)) = left.first() {
         let backend = &first.receipt.backend;
         let (mut hits, mut uids, mut later): (Vec<Hit<'_>>, Vec<_>, Vec<_>) = Default::default();

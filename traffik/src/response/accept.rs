@@ -9,7 +9,7 @@ const JSON: [&str; 4] = ["application/problem+json", "application/json", "applic
 
 /// Whether the client prefers not to get JSON: it lists what it accepts, and nothing there matches.
 pub(super) fn prefers_text(headers: &HeaderMap) -> bool {
-    let lines = || headers.get_all(ACCEPT).iter();
+    let lines = || headers.get_all(&ACCEPT).iter();
     let ranges = || lines().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
     // Whether the range is accepted, if it is listed.
     let said = |json: &str| {

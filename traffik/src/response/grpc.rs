@@ -45,7 +45,7 @@ pub(super) fn status(
 ) -> Response {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, content_type.clone());
+    headers.insert(&CONTENT_TYPE, content_type.clone());
     headers.insert(&STATUS, HeaderValue::from(code as u16));
     if let Ok(message) = HeaderValue::from_str(message) {
         headers.insert(&MESSAGE, message);

@@ -1,7 +1,7 @@
 //! [`SettingsCell`]: the settings currently in force for a throttle.
 
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 
@@ -48,22 +48,39 @@ impl SettingsCell {
 
     /// Changes the settings as a whole: a hit sees all of the change or none of it.
     pub(crate) fn change<E>(&self, change: impl FnOnce(&mut Settings) -> Result<(), E>) -> Result<(), E> {
-        // Declared before the lock, and therefore dropped after it: the old settings own functions and
-        // stores of the user's, whose destructors may call back into the throttle.
-        let _old: Option<Arc<Settings>>;
-        // Settings are replaced, never edited: if `change` panics, the old ones remain in force.
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut settings = self.load().clone();
-        change(&mut settings)?;
+        // Settings are replaced, never edited: if `change` fails or panics, the old ones remain in force.
+        let mut draft = self.draft();
+        change(&mut draft.settings)?;
+        draft.put_in_force();
+        Ok(())
+    }
+
+    fn draft(&self) -> Draft<'_> {
+        let changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        Draft { changing, settings: self.load().clone(), cell: self }
+    }
+}
+
+/// Settings that are being changed. Settings own functions and stores of the user's, whose destructors may call back
+/// into the throttle. Therefore the lock comes first here: it is released before any settings are dropped.
+struct Draft<'a> {
+    changing: MutexGuard<'a, ()>,
+    settings: Settings,
+    cell: &'a SettingsCell,
+}
+
+impl Draft<'_> {
+    fn put_in_force(self) {
+        let Self { changing, settings, cell } = self;
         let settings = Arc::new(settings.seal());
-        _old = match self.changed.get() {
+        let _old = match cell.changed.get() {
             Some(changed) => Some(changed.swap(settings)),
             None => {
-                self.changed.get_or_init(|| ArcSwap::new(settings));
+                cell.changed.get_or_init(|| ArcSwap::new(settings));
                 None
             }
         };
-        Ok(())
+        drop(changing);
     }
 }
 

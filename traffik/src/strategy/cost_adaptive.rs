@@ -103,7 +103,11 @@ impl CostAccount {
         if self.used == 0 {
             return State::Empty;
         }
-        State::Bytes([now, self.used].iter().chain(&self.costs).flat_map(|word| word.to_le_bytes()).collect())
+        let mut bytes = Vec::with_capacity((2 + self.costs.len()) * size_of::<u64>());
+        for word in [now, self.used].iter().chain(&self.costs) {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        State::Bytes(bytes)
     }
 }
 

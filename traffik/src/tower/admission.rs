@@ -251,8 +251,7 @@ fn enter(
     place: Place,
 ) -> ResponseWork {
     let mut work = WorkList::of(place);
-    let mut records: SmallVec<[LayerRecord; 2]> = SmallVec::new();
-    let mut charges: SmallVec<[Arc<OpenCharge>; 2]> = SmallVec::new();
+    let mut records: SmallVec<[LayerRecord; 1]> = SmallVec::new();
     let continues = continued.is_some() || counted.iter().any(|one| one.continues());
     let continued = continued.unwrap_or_default();
     continued.reports.into_iter().for_each(|report| work.report(report));
@@ -269,7 +268,6 @@ fn enter(
             work.charge(one.refund_on(&settings), charge.clone());
             if one.handler_settles {
                 work.add_handler_charge(charge.clone());
-                charges.push(charge.clone());
             }
         }
         if place == Place::Layer {
@@ -284,7 +282,7 @@ fn enter(
             records.push(LayerRecord { throttle: one.throttle.clone(), outcome });
         }
     }
-    Charge::leave(parts, &charges);
+    Charge::leave(parts, work.handler_charges());
     if continues {
         Outcome::leave(parts, continued.first);
     }

@@ -154,7 +154,7 @@ pub(crate) fn hold_layer_charges(parts: &Parts, uses: &[super::ThrottleUse]) -> 
 fn layer_charges(parts: &Parts, uses: &[super::ThrottleUse]) -> Vec<Arc<OpenCharge>> {
     let own =
         |throttle: &Throttle| uses.iter().any(|one| one.throttle.same(throttle) && !one.has_own_scope());
-    let charges = LayerRecords::of(&parts.extensions).into_iter().flat_map(LayerRecords::charges);
+    let charges = LayerRecords::charges(&parts.extensions);
     charges.filter(|(throttle, _)| own(throttle)).map(|(_, charge)| charge).collect()
 }
 
@@ -163,19 +163,16 @@ impl<S: Sync> FromRequestParts<S> for Charge {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ChargeRejection> {
         let own = parts.extensions.get::<GateCharges>().map(GateCharges::upgrade);
-        let records = LayerRecords::of(&parts.extensions);
-        if own.is_none() && records.is_none() {
+        if own.is_none() && LayerRecords::of(&parts.extensions).is_none() {
             return Err(ChargeRejection);
         }
-        let outer: Vec<Arc<OpenCharge>> =
-            records.into_iter().flat_map(LayerRecords::charges).map(|(_, charge)| charge).collect();
+        let mut outer: Vec<_> = LayerRecords::charges(&parts.extensions).map(|(_, charge)| charge).collect();
         let charge = match own {
             Some(own) => {
-                let outer =
-                    outer.into_iter().filter(|charge| !own.iter().any(|other| Arc::ptr_eq(charge, other)));
-                Self { outer: outer.collect(), own }
+                outer.retain(|charge| !own.iter().any(|other| Arc::ptr_eq(charge, other)));
+                Self { own, outer }
             }
-            None => Self { own: outer.into_iter().collect(), outer: Vec::new() },
+            None => Self { own: outer, outer: Vec::new() },
         };
         charge.own.iter().for_each(|charge| charge.mark_held());
         Ok(charge)

@@ -64,9 +64,10 @@ impl LayerRecords {
         self.0.iter().find(|record| record.throttle.same(throttle))
     }
 
-    /// What was charged, outermost first.
-    pub(super) fn charges(&self) -> impl Iterator<Item = (&Throttle, Arc<OpenCharge>)> {
-        self.0.iter().filter_map(|LayerRecord { throttle, outcome }| match outcome {
+    /// What the layers outside have charged, outermost first.
+    pub(super) fn charges(extensions: &Extensions) -> impl Iterator<Item = (&Throttle, Arc<OpenCharge>)> {
+        let records = Self::of(extensions).map_or(&[][..], |records| &records.0);
+        records.iter().filter_map(|LayerRecord { throttle, outcome }| match outcome {
             LayerOutcome::Charged { charge, .. } => Some((throttle, charge.upgrade()?)),
             LayerOutcome::Free | LayerOutcome::Uncounted | LayerOutcome::LetPass(_) => None,
         })

@@ -7,8 +7,6 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use smallvec::SmallVec;
-
 use crate::backend::{BackendError, Hit, Op, Verdict, Verdicts};
 use crate::clock::Clock;
 use crate::identity::Priority;
@@ -44,7 +42,7 @@ struct AccountMemo {
     strategy: Arc<dyn Strategy>,
     tier: Option<Box<str>>,
     priority: Priority,
-    verdicts: SmallVec<[CachedVerdict; 1]>,
+    verdicts: Vec<CachedVerdict>,
 }
 
 /// What the backend said about one cost. It may be an admission, if another hit of the batch was
@@ -206,7 +204,7 @@ impl AccountMemo {
             strategy: hit.policy().shared_strategy().clone(),
             tier: hit.who().tier().map(Into::into),
             priority: hit.who().priority(),
-            verdicts: [cached].into_iter().collect(),
+            verdicts: vec![cached],
         }
     }
 

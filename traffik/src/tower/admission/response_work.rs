@@ -46,7 +46,7 @@ pub(super) struct WorkList {
 /// went away or that something else turned the request away. The handler may then never have received its charge,
 /// which is left to the throttle's rule all the same.
 #[derive(Default)]
-struct HandlerCharges(SmallVec<[Arc<OpenCharge>; 2]>);
+struct HandlerCharges(Vec<Arc<OpenCharge>>);
 
 impl Drop for HandlerCharges {
     fn drop(&mut self) {
@@ -64,7 +64,7 @@ impl ResponseWork {
 
     /// Adds charges that a layer has made and the handler is to settle.
     #[cfg(feature = "axum")]
-    pub(crate) fn add_handler_charges(&mut self, charges: impl IntoIterator<Item = Arc<OpenCharge>>) {
+    pub(crate) fn add_handler_charges(&mut self, charges: Vec<Arc<OpenCharge>>) {
         let mut work = match self.0.take().map(|deferred| *deferred) {
             None => WorkList::default(),
             Some(DeferredWork::List(work)) => work,
@@ -73,7 +73,7 @@ impl ResponseWork {
                 WorkList { reports: [report].into_iter().collect(), ..WorkList::default() }
             }
         };
-        charges.into_iter().for_each(|charge| work.add_handler_charge(charge));
+        work.handler_charges.0.extend(charges);
         *self = work.into();
     }
 
@@ -146,6 +146,10 @@ impl WorkList {
     /// Adds a charge that the handler is to settle.
     pub(super) fn add_handler_charge(&mut self, charge: Arc<OpenCharge>) {
         self.handler_charges.0.push(charge);
+    }
+
+    pub(super) fn handler_charges(&self) -> &[Arc<OpenCharge>] {
+        &self.handler_charges.0
     }
 
     fn finish(
