@@ -7,8 +7,9 @@ use traffik::strategy::{FixedWindow, Gcra, IntoStrategy, SlidingLog};
 use traffik::test_kit::ManualClock;
 use traffik::{MemoryBackend, Registry, Throttle};
 
+use crate::identity::Identity;
 use crate::measure::{Spread, on_threads, rounds};
-use crate::memory::{Identity, Subject, governor, is_allowed, order, throttle};
+use crate::memory::{Subject, governor, is_allowed, order, throttle};
 use crate::report::{Report, Target, digits, time};
 
 pub fn run(report: &mut Report) {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use traffik::MemoryBackend;
 
 use crate::http_calls;
-use crate::memory::{Identity, Subject, governor, throttle};
+use crate::identity::Identity;
+use crate::memory::{Subject, governor, throttle};
 use crate::report::{Report, digits};
 
 /// The argument that makes this program run a single workload and exit.

@@ -8,11 +8,13 @@
 mod build_time;
 mod growth;
 mod http_calls;
+mod identity;
 mod instructions;
 mod measure;
 mod memory;
 mod peers;
 mod plot;
+mod publish;
 mod redis_calls;
 mod report;
 mod summary;
@@ -53,5 +55,5 @@ fn main() -> Result<(), String> {
     for (_, run) in SECTIONS.iter().filter(|(name, _)| wanted.iter().any(|wanted| wanted == name)) {
         run(&mut report);
     }
-    if all { report.write() } else { Ok(()) }
+    if all { publish::publish(&report) } else { Ok(()) }
 }

@@ -6,7 +6,7 @@
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use crate::memory::Identity;
+use crate::identity::Identity;
 
 /// One side of a comparison: a function that returns the time per operation, in nanoseconds.
 pub type Side<'a> = Box<dyn FnMut() -> f64 + 'a>;

@@ -1,11 +1,10 @@
 //! Measures decisions in memory, against keyed `governor` (DashMap) and `limitador`.
 
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::future::IntoFuture;
 use std::hash::Hash;
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -14,6 +13,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use traffik::strategy::Gcra;
 use traffik::{Attempt, Decision, MemoryBackend, Registry, Throttle};
 
+use crate::identity::Identity;
 use crate::measure::{Side, at_hand, rounds};
 use crate::report::{Report, Target};
 
@@ -52,33 +52,6 @@ pub fn governor<K: Clone + Eq + Hash>() -> DefaultKeyedRateLimiter<K> {
 /// Returns the `i`th step of a fixed walk through the keys that defeats caches.
 pub fn order(i: usize, keys: usize) -> usize {
     i.wrapping_mul(2_654_435_761) % keys
-}
-
-/// An identity that distinguishes clients.
-pub trait Identity: Clone + Eq + Hash + Send + Sync {
-    fn of(number: usize) -> Self;
-
-    /// Changes to another client's identity, reusing the allocation.
-    fn become_of(&mut self, number: usize) {
-        *self = Self::of(number);
-    }
-}
-
-impl Identity for String {
-    fn of(number: usize) -> Self {
-        format!("user:{number:08}")
-    }
-
-    fn become_of(&mut self, number: usize) {
-        self.clear();
-        let _ = write!(self, "user:{number:08}");
-    }
-}
-
-impl Identity for IpAddr {
-    fn of(number: usize) -> Self {
-        Self::V4(Ipv4Addr::from_bits(0x0a00_0000 + number as u32 * 7))
-    }
 }
 
 /// An identity in the form in which a throttle takes it.

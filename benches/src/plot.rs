@@ -2,8 +2,6 @@
 
 use std::fmt::Write as _;
 
-use crate::report::Series;
-
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 420.0;
 const LEFT: f64 = 70.0;
@@ -25,6 +23,9 @@ fn place((keys, time): (f64, f64)) -> (f64, f64) {
     let up = (time.log10() - 1.0) / 3.0;
     (LEFT + right * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM))
 }
+
+/// A line: a name, and a figure for each number of keys.
+pub type Series = (String, Vec<(f64, f64)>);
 
 pub fn draw(series: &[Series]) -> String {
     let mut svg = format!(

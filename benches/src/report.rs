@@ -1,10 +1,9 @@
 //! [`Report`]: the table of ratios, and the page made from it.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use crate::measure::Spread;
-use crate::{plot, summary};
+use crate::plot::Series;
 
 /// The target for a figure.
 #[derive(Debug, Clone, Copy)]
@@ -45,9 +44,6 @@ struct Row {
     value: f64,
     met: Option<bool>,
 }
-
-/// A line in the plot: a name, and a figure for each number of keys.
-pub type Series = (String, Vec<(f64, f64)>);
 
 /// The results of one run.
 #[derive(Debug, Default)]
@@ -138,29 +134,13 @@ impl Report {
         cell.map(String::as_str).ok_or_else(|| format!("{title:?} has no line {first:?}, column {column}"))
     }
 
-    /// Writes `BENCHMARKS.md`, the plot beside it, and the figures in `README.md`.
-    pub fn write(&self) -> Result<(), String> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-        let write = |name: &str, text: String| {
-            let path = root.join(name);
-            std::fs::write(&path, text)
-                .map_err(|error| format!("{} cannot be written: {error}", path.display()))
-        };
-        write("BENCHMARKS.md", self.page())?;
-        write("benches/keys.svg", plot::draw(&self.series))?;
-        let readme = root.join("README.md");
-        let text = std::fs::read_to_string(&readme)
-            .map_err(|error| format!("{} cannot be read: {error}", readme.display()))?;
-        match summary::written_into(&text, self) {
-            Ok(text) => write("README.md", text),
-            Err(error) => {
-                println!("README.md keeps its figures: {error}");
-                Ok(())
-            }
-        }
+    /// The lines of the plot.
+    pub fn all_series(&self) -> &[Series] {
+        &self.series
     }
 
-    fn page(&self) -> String {
+    /// The text of `BENCHMARKS.md`.
+    pub fn page(&self) -> String {
         let mut page = String::from(include_str!("page.md"));
         let _ = writeln!(page, "\n{HEAD}");
         for row in &self.rows {

@@ -10,7 +10,6 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use crate::identity::{KindRef, Who};
-use crate::policy::Policy;
 use multilinear::Multilinear;
 
 /// What is hashed. Equal values in different domains are different keys.
@@ -40,21 +39,21 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// The whole key.
+/// The whole key, given those of the policy and the client.
 #[inline]
-pub(crate) fn of(policy: &Policy, identity: u64, scope: Option<&str>) -> u64 {
+pub(crate) fn of(policy: u64, identity: u64, scope: Option<&str>) -> u64 {
     // Two clients of one throttle and scope collide as rarely as their hashes do. Across throttles or scopes it may be
     // a few bits more often, since their hashes share the multipliers.
-    policy.seed() ^ identity ^ scope.map_or(0, self::scope)
+    policy ^ identity ^ scope.map_or(0, self::scope)
 }
 
-/// The throttle's part of a key. The two `parts` are hashed so that they cannot run together.
-pub(crate) fn policy(parts: [&str; 2]) -> u64 {
+/// The policy's part of a key.
+pub(crate) fn policy(uid: &str, tag: &str) -> u64 {
     // Injective: the length of the first part tells where the second begins.
-    let mut bytes = Vec::with_capacity(8 + parts[0].len() + parts[1].len());
-    bytes.extend((parts[0].len() as u64).to_le_bytes());
-    bytes.extend(parts[0].as_bytes());
-    bytes.extend(parts[1].as_bytes());
+    let mut bytes = Vec::with_capacity(8 + uid.len() + tag.len());
+    bytes.extend((uid.len() as u64).to_le_bytes());
+    bytes.extend(uid.as_bytes());
+    bytes.extend(tag.as_bytes());
     Keys::get().0.of_bytes(Domain::Policy as usize, &bytes)
 }
 
@@ -102,10 +101,10 @@ impl Keys {
 }
 
 /// The whole key in plain bytes, the same in every process, for stores that processes share.
-pub(crate) fn bytes(policy: &Policy, who: &Who<'_>, scope: Option<&str>) -> Vec<u8> {
+pub(crate) fn bytes(uid: &str, tag: &str, scope: Option<&str>, who: &Who<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     // Injective: each part but the last is preceded by its length, or marked as absent.
-    for part in [Some(policy.uid()), Some(policy.tag()), scope] {
+    for part in [Some(uid), Some(tag), scope] {
         bytes.extend(part.map_or(u64::MAX, |part| part.len() as u64).to_be_bytes());
         bytes.extend(part.unwrap_or_default().as_bytes());
     }
@@ -169,16 +168,18 @@ mod tests {
         ];
         let mut seen: HashSet<u64> = identities.iter().map(|i| identity(&i.as_ref())).collect();
         assert_eq!(seen.len(), identities.len());
-        for parts in [["a", "b"], ["ab", ""], ["", "ab"]] {
-            assert!(seen.insert(policy(parts)));
+        for (uid, tag) in [("a", "b"), ("ab", ""), ("", "ab")] {
+            assert!(seen.insert(policy(uid, tag)));
         }
         assert!(seen.insert(scope("a")));
     }
 
     #[test]
     fn keys_in_plain_are_of_one_account_each_and_stay() {
+        use crate::backend::Hit;
+        use crate::policy::Policy;
+        use crate::rate::Rate;
         use crate::strategy::{FixedWindow, Gcra, Strategy};
-        use crate::{Rate, backend::Hit};
         use std::sync::Arc;
 
         let policy = |uid, period, strategy: Arc<dyn Strategy>| {

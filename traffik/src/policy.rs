@@ -36,7 +36,7 @@ impl Policy {
                 .map_err(|reason| Error::configuration(format!("throttle {uid:?}, rate {rate}: {reason}")))?;
         }
         let tag: Arc<str> = strategy.tag(&rate).into();
-        let seed = key::policy([uid, &tag]);
+        let seed = key::policy(uid, &tag);
         let account = if rate.is_unlimited() { None } else { Account::of(strategy.twin(), &rate) };
         let window = window(strategy.twin(), &rate);
         Ok(Self { uid, rate, staggered: strategy.staggered(), account, strategy, window, tag, seed })

@@ -31,6 +31,7 @@
 mod account;
 mod adaptive;
 mod bucket;
+mod compact_verdict;
 mod cost_adaptive;
 mod divisor;
 mod exact;
@@ -72,9 +73,9 @@ pub use time_of_day::TimeOfDay;
 pub use token_bucket::TokenBucket;
 
 pub(crate) use account::Account;
-#[cfg(feature = "memory")]
-pub(crate) use account::{AdmittedStep, CompactVerdict};
 pub(crate) use bucket::Bucket;
+#[cfg(feature = "memory")]
+pub(crate) use compact_verdict::{AdmittedStep, CompactVerdict};
 use window::Window;
 use window_counts::WindowCounts;
 

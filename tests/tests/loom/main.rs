@@ -27,6 +27,8 @@ mod growth;
 mod load;
 #[path = "../../../traffik/src/backend/memory/lock.rs"]
 mod lock;
+#[path = "../../../traffik/src/backend/memory/new_state.rs"]
+mod new_state;
 #[allow(dead_code)]
 #[path = "../../../traffik/src/backend/memory/nodes.rs"]
 mod nodes;

@@ -34,7 +34,7 @@ impl<'a> Hit<'a> {
         scope: Option<&'a str>,
         cost: u64,
     ) -> Self {
-        Self::keyed(policy, who, key::of(policy, who_hash, scope), scope, cost)
+        Self::keyed(policy, who, key::of(policy.seed(), who_hash, scope), scope, cost)
     }
 
     /// Like [`new`](Self::new), for a hit whose whole key is known.
@@ -107,7 +107,7 @@ impl<'a> Hit<'a> {
     /// SHA-256 or the like, where they can be seen or have to be short. Their layout may change in a minor version.
     #[must_use]
     pub fn key(&self) -> Vec<u8> {
-        key::bytes(self.policy, &self.who, self.scope)
+        key::bytes(self.policy.uid(), self.policy.tag(), self.scope, &self.who)
     }
 
     /// Applies the strategy's step to `state` at instant `now` (microseconds since the Unix epoch).

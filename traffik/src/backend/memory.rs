@@ -15,6 +15,7 @@ mod fingerprint;
 mod growth;
 mod load;
 mod lock;
+mod new_state;
 mod nodes;
 mod packed_state;
 mod reclaim;
@@ -32,7 +33,8 @@ use crate::strategy::{Account, AdmittedStep, CompactVerdict, State};
 pub(crate) use account_profile::AccountProfile;
 #[cfg(feature = "tower")]
 pub(crate) use batch::FEW;
-use step::{InPlaceStep, NewState};
+use new_state::NewState;
+use step::InPlaceStep;
 use table::Table;
 use time::StoreClock;
 

@@ -65,9 +65,9 @@ fn walk(
 /// The address in a header that holds a single one. A header on two lines names none, since one of them may
 /// be the client's.
 fn only(headers: &HeaderMap, name: &'static str) -> Option<IpAddr> {
-    let mut lines = headers.get_all(&HeaderName::from_static(name)).iter();
+    let mut lines = lines(headers, &HeaderName::from_static(name));
     let line = lines.next()?;
-    if lines.next().is_some() { None } else { address(line.as_bytes()) }
+    if lines.next().is_some() { None } else { address(line) }
 }
 
 /// The entries of a plain list, from the right. Several lines form one list (RFC 9110 §5.3).

@@ -71,7 +71,7 @@ impl FastPath {
         let cost = if let Source::Fixed(cost) = settings.cost { Some(cost) } else { None };
         Some(Self {
             profile: policy.account().and_then(AccountProfile::new),
-            key: key::of(policy, 0, settings.fixed_scope()),
+            key: key::of(policy.seed(), 0, settings.fixed_scope()),
             keys: key::Keys::get(),
             cost: cost.unwrap_or(1),
             is_computed: cost.is_none(),

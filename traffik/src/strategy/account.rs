@@ -2,6 +2,8 @@
 //! hits.
 
 use super::bucket::BucketAccount;
+#[cfg(feature = "memory")]
+use super::compact_verdict::{AdmittedStep, CompactVerdict};
 use super::window::WindowAccount;
 use super::{Bucket, Op, State, Twin, Verdict};
 use crate::rate::Rate;
@@ -12,28 +14,6 @@ use crate::rate::Rate;
 pub(crate) enum Account {
     Bucket(BucketAccount),
     Window(WindowAccount),
-}
-
-/// The outcome of a hit on an account, as far as it takes to charge the hit. The rest is only computed if
-/// somebody asks for the `full_verdict`.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct CompactVerdict {
-    /// What is in use now, in the account's own units.
-    pub(super) used: u64,
-    /// How far an instant is ahead of the clock: the bucket's own instant, or the window's end.
-    pub(super) ahead_of_clock: u64,
-    /// 0 if the hit passed.
-    pub(super) wait: u64,
-}
-
-/// The outcome of a hit that passed, and the state to keep from now on.
-#[derive(Debug, Clone, Copy)]
-#[cfg(feature = "memory")]
-pub(crate) struct AdmittedStep {
-    pub(crate) compact: CompactVerdict,
-    pub(crate) words: [u64; 2],
-    /// Whether nothing more can be taken.
-    pub(crate) is_exhausted: bool,
 }
 
 impl Account {
@@ -101,19 +81,6 @@ impl Account {
             Self::Bucket(bucket) => bucket.full_verdict(compact),
             Self::Window(window) => window.full_verdict(compact),
         }
-    }
-}
-
-#[cfg(feature = "memory")]
-impl CompactVerdict {
-    #[inline(always)]
-    pub(crate) fn is_admitted(&self) -> bool {
-        self.wait == 0
-    }
-
-    #[inline(always)]
-    pub(crate) fn used(&self) -> u64 {
-        self.used
     }
 }
 

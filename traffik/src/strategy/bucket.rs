@@ -8,8 +8,8 @@
 //! of them: everything is an integer, and nothing ever drifts.
 
 #[cfg(feature = "memory")]
-use super::account::AdmittedStep;
-use super::account::CompactVerdict;
+use super::compact_verdict::AdmittedStep;
+use super::compact_verdict::CompactVerdict;
 use super::divisor::Divisor;
 use super::{Ask, EXACT, Op, State, Verdict, skew};
 use crate::rate::Rate;

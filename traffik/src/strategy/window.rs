@@ -1,7 +1,7 @@
 //! [`Window`]: counting per calendar window, for every strategy that does so.
 
 #[cfg(feature = "memory")]
-use super::account::{AdmittedStep, CompactVerdict};
+use super::compact_verdict::{AdmittedStep, CompactVerdict};
 use super::divisor::Divisor;
 use super::{Op, State, Verdict, skew};
 use crate::rate::Rate;

@@ -4,7 +4,8 @@ use smallvec::SmallVec;
 
 use super::bucket::Guard;
 use super::growth::GrowthStage;
-use super::step::{InPlaceStep, NewState, store};
+use super::new_state::NewState;
+use super::step::{InPlaceStep, store};
 use super::table::{LocatedBucket, Table};
 use crate::backend::{Hit, Op, Verdict};
 use crate::few;

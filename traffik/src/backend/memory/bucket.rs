@@ -5,11 +5,11 @@
 
 #![allow(unsafe_code)]
 
-use super::expiry::{LONGEST, decode, encode};
+use super::expiry::{decode, encode};
 use super::fingerprint::{Fingerprint, upper_word};
+use super::new_state::{NewState, code_until};
 use super::nodes::{Node, NodeLink, Nodes};
 use super::packed_state::{BoxedState, PackedState};
-use super::step::NewState;
 use super::sync::{Lock, UnsafeCell};
 use crate::strategy::State;
 
@@ -61,15 +61,6 @@ impl Common {
             packed.unwrap_or_else(|| (encode(0), PackedState::boxed(BoxedState { state, expiry }, rank)));
         Entry { tag, code, packed, is_newest: true }
     }
-}
-
-/// Returns the code for how long these words matter, if they are an instant and an amount; 0 if they are not, or do
-/// not fit.
-#[inline(always)]
-pub(super) fn code_until(expiry: u64, [instant, amount]: [u64; 2]) -> u8 {
-    // If the first word is not an instant, this wraps to a time that is too long.
-    let kept = expiry.wrapping_sub(instant);
-    if PackedState::fits(0, amount) && kept < LONGEST { encode(kept) } else { 0 }
 }
 
 /// A bucket's keys: six side by side, and the rest in nodes behind. Made by [`Guard::keys`] alone.

@@ -1,7 +1,8 @@
 //! Steps on a key's state, taken under the lock of its bucket.
 
-use super::bucket::{Slot, code_until};
+use super::bucket::Slot;
 use super::eviction_rank::eviction_rank;
+use super::new_state::{NewState, code_until};
 use crate::backend::{Hit, Verdict};
 use crate::strategy::State;
 
@@ -23,17 +24,6 @@ pub(super) trait InPlaceStep {
 
     /// The last instant at which the new state matters.
     fn expiry(&self, now: u64, outcome: Self::Outcome, words: [u64; 2]) -> u64;
-}
-
-/// The state that a step leaves behind.
-#[derive(Clone, Copy, Default)]
-pub(super) struct NewState {
-    pub(super) words: [u64; 2],
-    /// How long the state matters after its first word, as a code; 0 if that word is not an instant, or if the second
-    /// word does not fit.
-    pub(super) code: u8,
-    /// The eviction rank: how near the account is to refusal.
-    pub(super) rank: u8,
 }
 
 impl InPlaceStep for Hit<'_> {
