@@ -364,6 +364,33 @@ mod tests {
         }
     }
 
+    /// The keys of a batch are inserted under the locks of all of them, so there may be none to evict. If keys expire
+    /// that were under those locks, there is nothing left to evict afterwards.
+    #[test]
+    fn expired_keys_make_up_for_a_surplus() {
+        const START: u64 = 1_700_006_400_000_000;
+        let table = Table::new(6, START);
+        let who = crate::identity::Who::of(crate::identity::KindRef::Anonymous);
+        let [short, long] = [Rate::per_second(5), Rate::per_day(5)]
+            .map(|rate| Policy::new("a:surplus", rate, Arc::new(FixedWindow::new())).unwrap());
+        let hit = |now, policy, keys: &[u64]| {
+            let hits: Vec<Hit<'_>> = keys.iter().map(|&key| Hit::keyed(policy, who, key, None, 1)).collect();
+            let mut each = smallvec::SmallVec::new();
+            table.decide_batch(Op::Hit, now, &hits, &mut each);
+            each.iter().map(|verdict| verdict.used).collect::<Vec<_>>()
+        };
+        // A key's bucket is its highest byte.
+        let [a, b, c] = [1 << 56, 2 << 56, 3 << 56];
+        assert_eq!(hit(START, &long, &[a]), [1]);
+        for key in 1..6 {
+            assert_eq!(hit(START, &short, &[a | key]), [1]);
+        }
+        let now = START + 10_000_000;
+        assert_eq!(hit(now, &long, &[a, b, c]), [2, 1, 1]);
+        assert_eq!(table.len(), 3, "the keys that have not expired");
+        assert_eq!(hit(now, &long, &[a, b, c]), [3, 2, 2]);
+    }
+
     /// The states that most requests use need no allocation of their own.
     #[test]
     fn states_of_common_limits_are_not_boxed() {

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use super::bucket::{Guard, KeySummary};
 use super::load::SEARCHED_BUCKETS;
 use super::packed_state::REFUSED;
-use super::sync::Ordering::Relaxed;
+use super::sync::Ordering::{Acquire, Relaxed, Release};
 use super::table::Table;
 
 /// Keys examined before the best candidate so far is evicted.
@@ -84,17 +84,28 @@ impl Table {
     /// Evicts the keys that the table holds beyond its capacity because there was none to evict when they arrived:
     /// those of a batch are inserted under the locks of all of them.
     pub(super) fn evict_surplus(&self, index: usize, now: u64) {
-        let take_one =
-            || self.surplus.fetch_update(Relaxed, Relaxed, |surplus| surplus.checked_sub(1)).is_ok();
-        while take_one() {
+        while self.take_surplus() {
             let mut guard = self.bucket(index).lock(&self.common);
             if self.sweep_locked(&mut guard, now) == 0
                 && !self.make_room(index, &mut guard, now, now, self.len())
             {
-                self.surplus.fetch_add(1, Relaxed);
+                self.surplus.fetch_add(1, Release);
                 break;
             }
         }
+    }
+
+    /// Takes a key off the surplus; returns whether one has to be evicted for it. None has to if enough keys have
+    /// expired since.
+    fn take_surplus(&self) -> bool {
+        let mut beyond = 0;
+        let without_one = |surplus: usize| {
+            // Whoever adds to the surplus has counted its key before, so a surplus that includes it is read together
+            // with a count that does.
+            beyond = self.len().saturating_sub(self.capacity());
+            (surplus > 0).then(|| surplus.min(beyond).saturating_sub(1))
+        };
+        self.surplus.fetch_update(Relaxed, Acquire, without_one).is_ok() && beyond > 0
     }
 
     fn drop_key(&self, guard: &mut Guard<'_>, tag: u64) -> bool {

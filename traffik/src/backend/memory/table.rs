@@ -249,7 +249,8 @@ impl Table {
         let Some(entry) = guard.replace_expired(now, entry) else { return };
         let held = self.count.fetch_add(1, Ordering::Relaxed);
         if held >= self.capacity && !self.make_room(home, guard, now, expiry, held) {
-            self.surplus.fetch_add(1, Ordering::Relaxed);
+            // Released after the count was raised: see `take_surplus`.
+            self.surplus.fetch_add(1, Ordering::Release);
         }
         self.put(guard, entry);
     }
