@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use traffik::strategy::{
-    Adaptive, CostAdaptive, FixedWindow, Gcra, IntoStrategy, LeakyBucket, LeakyQueue, PriorityReserve,
-    SlidingLog, SlidingWindow, Strategy as Counting, Tiered, TimeOfDay, TokenBucket,
+    Adaptive, Ask, CostAdaptive, FixedWindow, Gcra, IntoStrategy, LeakyBucket, LeakyQueue, PriorityReserve,
+    SlidingLog, SlidingWindow, State, Strategy as Counting, Tiered, TimeOfDay, TokenBucket,
 };
 use traffik::test_kit::{FaultyBackend, ManualClock};
 use traffik::{
     Backend, BackendError, BoxFuture, BreakerState, CircuitBreaker, Decision, DenialCache, Hit, Identity,
-    MemoryBackend, OnError, Op, Priority, Registry, SharedBackend, Throttle, ThrottleBuilder, Verdicts,
-    hit_all,
+    MemoryBackend, OnError, Op, Priority, Rate, Registry, SharedBackend, Throttle, ThrottleBuilder, Verdict,
+    Verdicts, hit_all,
 };
 
 use crate::support::Result;
@@ -292,6 +292,61 @@ async fn a_change_meanwhile_keeps_a_refusal_from_being_remembered() -> Result {
     assert!(!refused?.is_allowed(), "decided before the reset, and told after it");
     assert!(throttle.hit("ann").await?.is_allowed());
     Ok(())
+}
+
+/// A strategy that asks the cache something when it is dropped.
+#[derive(Debug)]
+struct Watch(DenialCache);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.0.len();
+    }
+}
+
+impl Counting for Watch {
+    fn name(&self) -> &str {
+        "watch"
+    }
+
+    fn validate(&self, rate: &Rate) -> StdResult<(), String> {
+        FixedWindow::new().validate(rate)
+    }
+
+    fn capacity(&self, rate: &Rate) -> u64 {
+        rate.limit()
+    }
+
+    fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
+        FixedWindow::new().step(state, ask)
+    }
+}
+
+/// What is remembered may be the last to own a strategy, which is dropped after the lock is released.
+#[test]
+fn a_strategy_that_is_forgotten_is_let_go_of_after_the_lock() {
+    let (done, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let cache = setup(1).size;
+            let watched = async |client: &str| {
+                let throttle = on("denial:watched", "1/day", &cache.clone().into());
+                let throttle = throttle.strategy(Watch(cache.clone())).build().unwrap();
+                assert!(throttle.hit(client).await.unwrap().is_allowed());
+                assert!(!throttle.hit(client).await.unwrap().is_allowed());
+                throttle
+            };
+            drop(watched("ann").await);
+            drop(watched("displaces ann").await);
+            watched("bob").await.reset("bob").await.unwrap();
+            drop(watched("eve").await);
+            watched("displaces eve").await.reset("displaces eve").await.unwrap();
+            assert!(cache.is_empty());
+        });
+        done.send(()).unwrap();
+    });
+    assert_eq!(wait.recv_timeout(Duration::from_secs(30)), Ok(()), "it waits for itself");
 }
 
 #[derive(Debug, Clone)]

@@ -115,6 +115,8 @@ impl Denials {
         if matches!(op, Op::Hit | Op::Check) { self.answer(hits).ok() } else { None }
     }
 
+    /// Locks the set of a key. Keep memos that are taken out of it until the lock is released: if nobody else holds a
+    /// memo's strategy any more, it is dropped with the memo, and its destructor may call back into the table.
     fn set(&self, hash: u64) -> MutexGuard<'_, Set> {
         // The remainder is below the number of sets, which is not 0.
         lock(&self.sets[(hash % self.sets.len() as u64) as usize])
@@ -158,18 +160,21 @@ impl Denials {
                 decided_at: verdicts.now,
                 until,
             };
+            let _displaced: Option<AccountMemo>;
             let mut set = self.set(hit.hash());
             if set.changes == *changes {
-                set.learn(hit, cached, self.ways);
+                _displaced = set.learn(hit, cached, self.ways);
             }
         }
     }
 
     pub(crate) fn forget(&self, hits: &[Hit<'_>]) {
         for hit in hits {
+            let _forgotten: Option<AccountMemo>;
             let mut set = self.set(hit.hash());
             set.changes = set.changes.wrapping_add(1);
-            set.memos.retain(|memo| memo.hash != hit.hash());
+            let place = set.memos.iter().position(|memo| memo.hash == hit.hash());
+            _forgotten = place.map(|place| set.memos.remove(place));
         }
     }
 }
@@ -180,19 +185,22 @@ fn lock(set: &Mutex<Set>) -> MutexGuard<'_, Set> {
 }
 
 impl Set {
-    fn learn(&mut self, hit: &Hit<'_>, cached: CachedVerdict, ways: usize) {
-        if let Some(memo) = self.memos.iter_mut().find(|memo| memo.hash == hit.hash()) {
+    /// Adds what the backend said. Returns the memo that had to go for it, if any.
+    fn learn(&mut self, hit: &Hit<'_>, cached: CachedVerdict, ways: usize) -> Option<AccountMemo> {
+        let displaced = if let Some(memo) = self.memos.iter_mut().find(|memo| memo.hash == hit.hash()) {
             if memo.matches(hit) {
                 memo.add(cached);
-            } else {
-                *memo = AccountMemo::new(hit, cached);
+                return None;
             }
+            Some(memo)
         } else if self.memos.len() < ways {
             self.memos.push(AccountMemo::new(hit, cached));
-        } else if let Some(memo) = self.memos.iter_mut().min_by_key(|memo| memo.until()) {
-            // Evict the one whose wait is over, or else will be over soonest.
-            *memo = AccountMemo::new(hit, cached);
-        }
+            None
+        } else {
+            // The one whose wait is over, or else will be over soonest.
+            self.memos.iter_mut().min_by_key(|memo| memo.until())
+        };
+        displaced.map(|memo| std::mem::replace(memo, AccountMemo::new(hit, cached)))
     }
 }
 
