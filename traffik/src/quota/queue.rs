@@ -54,6 +54,8 @@ impl<'a> Queue<'a> {
         Self(Arc::new(Inner { subject, parent, state: Mutex::default() }))
     }
 
+    /// Locks the state. Keep throttles that are taken out of it until the lock is released: if nobody else holds one
+    /// any more, functions of the user's are dropped with it, and their destructors may call back into the queue.
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change leaves a consistent state behind.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -127,12 +129,12 @@ impl<'a> Queue<'a> {
     }
 
     pub(super) async fn cancel(&self) -> Result<(), Error> {
-        let held = {
+        let (queued, held) = {
             let mut state = self.state();
-            state.queued.clear();
             state.held_cost = 0;
-            std::mem::take(&mut state.held)
+            (std::mem::take(&mut state.queued), std::mem::take(&mut state.held))
         };
+        drop(queued);
         Reservation::join(held).cancel().await
     }
 

@@ -1,5 +1,8 @@
 //! Quotas: hits are queued and then charged together, or not at all.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse;
@@ -359,4 +362,27 @@ async fn what_is_not_counted_is_not_applied() -> Result {
         }
     }
     Ok(())
+}
+
+/// The queue may be the last to own a throttle, which is dropped after the lock is released.
+#[test]
+fn a_throttle_that_is_cancelled_is_let_go_of_after_the_lock() {
+    struct Watch(Arc<QuotaContext<'static>>);
+    impl Drop for Watch {
+        fn drop(&mut self) {
+            assert_eq!(self.0.queued_cost(), 0);
+        }
+    }
+    let (done, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let quota = Arc::new(QuotaContext::new("ann"));
+        let watch = Watch(quota.clone());
+        let watched = Throttle::builder("quota:watched").rate("5/min").registry(&Registry::new());
+        let watched = watched.cost_with(move |_: &Parts| watch.0.queued_cost()).build().unwrap();
+        quota.add(&watched, 1);
+        drop(watched);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        done.send(runtime.block_on(quota.cancel()).is_ok()).unwrap();
+    });
+    assert_eq!(wait.recv_timeout(Duration::from_secs(30)), Ok(true), "it waits for itself");
 }
