@@ -23,6 +23,7 @@ mod one_call;
 mod outage;
 mod quota;
 mod reserve;
+mod runtimes;
 mod scripts;
 mod several;
 mod strategy_table;

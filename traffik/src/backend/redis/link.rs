@@ -9,6 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Cmd, ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, Value};
+use tokio::sync::oneshot;
 
 use health::Health;
 
@@ -23,8 +24,8 @@ const CONNECTING: Duration = Duration::from_secs(1);
 ///   Its retries concern *connecting*; they are off, so that commands fail immediately while the server refuses
 ///   connections.
 /// - It keeps a failed attempt's error until the next command, however old it is by then. So a connection known to be
-///   lost (RESP3 reports it) gets a fresh manager before the next command. And since a refused connection proves that
-///   nothing was sent, the command is then tried once on a fresh manager.
+///   lost (RESP3 reports it, and the end of its runtime is seen) gets a fresh manager before the next command. And
+///   since a refused connection proves that nothing was sent, the command is then tried once on a fresh manager.
 /// - It stays with a server that has become a replica. A fresh manager looks its name up again.
 /// - After an attempt that failed for any reason but I/O (a wrong password, too many clients) it never tries again,
 ///   and it never gives up on a silent peer. A fresh manager does.
@@ -72,13 +73,37 @@ struct ManagedConnection {
     /// Whether it was made from the link's `resp3_client`.
     is_resp3: bool,
     lost: Arc<AtomicBool>,
+    /// Ends the watch over the runtime when dropped.
+    _watch: Option<oneshot::Sender<()>>,
+}
+
+/// Sets the flag when the current runtime is shut down: the connection is served by a task, which ends with it. A
+/// program may have several runtimes in turn, one for each of its tests for example.
+fn watch_runtime(lost: &Arc<AtomicBool>) -> Option<oneshot::Sender<()>> {
+    struct SetOnDrop(Arc<AtomicBool>);
+    impl Drop for SetOnDrop {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let runtime = tokio::runtime::Handle::try_current().ok()?;
+    let (watch, ended) = oneshot::channel();
+    let flag = SetOnDrop(lost.clone());
+    runtime.spawn(async move {
+        let _flag = flag;
+        // An error, since nothing is ever sent.
+        let _ = ended.await;
+    });
+    Some(watch)
 }
 
 impl ManagedConnection {
     /// Creates one that connects when the first command arrives.
     fn lazy(client: &Client, is_resp3: bool) -> RedisResult<Self> {
         let (config, lost) = config(client);
-        Ok(Self { manager: ConnectionManager::new_lazy_with_config(client.clone(), config)?, is_resp3, lost })
+        let manager = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
+        let _watch = watch_runtime(&lost);
+        Ok(Self { manager, is_resp3, lost, _watch })
     }
 
     /// Connects if necessary, and checks whether we are let in. With any other answer, the connection counts as
