@@ -67,8 +67,9 @@ impl std::error::Error for QuotaError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Refused(_) => None,
+            // As with a failure, the message is the inner error's own, which is therefore not repeated as a source.
             Self::Failed(error) => error.source(),
-            Self::Work(error) => Some(&**error),
+            Self::Work(error) => error.source(),
         }
     }
 }

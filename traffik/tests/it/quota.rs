@@ -44,6 +44,31 @@ async fn work_that_fails_is_not() -> Result {
     Ok(())
 }
 
+/// Reports print an error and then its sources, each once.
+#[tokio::test]
+async fn an_error_of_the_work_is_not_its_own_source() -> Result {
+    #[derive(Debug)]
+    struct Outer(std::num::ParseIntError);
+    impl std::fmt::Display for Outer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("no such row")
+        }
+    }
+    impl std::error::Error for Outer {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    let rows = on("quota:source", "10/hour", still());
+    let failed = rows.quota("ann").run(async |_| Err::<(), _>(Outer("x".parse::<u8>().unwrap_err()).into()));
+    let error = failed.await.unwrap_err();
+    let chain: Vec<_> = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source())
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(chain, ["no such row", "invalid digit found in string"]);
+    Ok(())
+}
+
 #[tokio::test]
 async fn all_or_chosen_errors_are_paid_for() -> Result {
     let rows = on("quota:paid", "10/hour", still());
