@@ -138,6 +138,12 @@ impl Throttle {
         self.0.enabled.store(enabled, Ordering::Relaxed);
     }
 
+    /// Returns `true` if the throttle is in shadow mode: it counts and reports, but refuses nobody.
+    #[must_use]
+    pub fn is_shadow(&self) -> bool {
+        self.settings().shadow
+    }
+
     /// Returns the rate, or `None` if it is computed from each request.
     #[must_use]
     pub fn rate(&self) -> Option<Rate> {
@@ -321,6 +327,12 @@ impl Throttle {
     /// Changes what happens when the backend fails.
     pub fn set_on_error(&self, on_error: OnError) {
         self.adjust(|settings| settings.on_error = Some(on_error));
+    }
+
+    /// Switches shadow mode on or off. In shadow mode the throttle counts and reports, but refuses nobody. An attribute
+    /// that sets its own `mode` is not affected.
+    pub fn set_shadow(&self, shadow: bool) {
+        self.adjust(|settings| settings.shadow = shadow);
     }
 
     /// Changes what happens to reservations that are dropped unsettled. Reservations made earlier keep the

@@ -176,7 +176,8 @@ impl ThrottleBuilder {
         self
     }
 
-    /// Enables shadow mode: the throttle counts and reports, but refuses nobody.
+    /// Enables shadow mode: the throttle counts and reports, but refuses nobody. See
+    /// [`set_shadow`](Throttle::set_shadow) for changing it at run time.
     pub fn shadow(mut self) -> Self {
         self.shadow = true;
         self

@@ -1,7 +1,7 @@
 //! Throttles in a running system are listed, switched and changed under load.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -234,6 +234,40 @@ async fn an_attribute_can_be_switched_off_before_its_first_request() {
     assert_eq!(client.statuses("/").await, [200, 200]);
     assert!(Registry::global().enable("registry:early"));
     assert_eq!(client.statuses("/").await, [200, 429]);
+}
+
+/// A limit that has been tried out is enforced without a new release, wherever it is used.
+#[tokio::test]
+async fn shadow_mode_is_switched_off_and_on() {
+    static TRIAL: LazyLock<Throttle> =
+        LazyLock::new(|| Throttle::builder("registry:trial").rate("1/min").shadow().build().unwrap());
+
+    #[throttle(TRIAL)]
+    async fn tried() {}
+
+    #[throttle(TRIAL, scope = "apart", mode = "enforce")]
+    async fn enforced() {}
+
+    let layered = Router::new().route("/", get(async || "")).layer(ThrottleLayer::new([&*TRIAL]));
+    let app = Router::new()
+        .route("/tried", get(tried))
+        .route("/enforced", get(enforced))
+        .nest("/layered", layered)
+        .layer(app().build().layer());
+    let client = Client::of(app).await;
+    for (shadow, second) in [(true, 200), (false, 429), (true, 200)] {
+        Registry::global().get("registry:trial").unwrap().set_shadow(shadow);
+        assert_eq!(TRIAL.is_shadow(), shadow);
+        for path in ["/tried", "/layered"] {
+            let memory = MemoryBackend::builder().clock(ManualClock::new()).build();
+            TRIAL.set_backend(memory.clone()).unwrap();
+            assert_eq!(client.statuses(path).await, [200, second], "{path}, shadow: {shadow}");
+            assert_eq!(memory.len(), 1, "it counts either way");
+            let direct = TRIAL.hit("ann").await.unwrap().is_allowed();
+            assert_eq!((direct, TRIAL.hit("ann").await.unwrap().is_allowed()), (true, shadow));
+        }
+        assert_eq!(client.statuses("/enforced").await, [200, 429], "a place of use has the last word");
+    }
 }
 
 /// Everything that can be changed is changed over and over while requests come in.
