@@ -9,7 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Time is an integer number of microseconds since the Unix epoch: no decision depends on a float. A clock
 /// should not run backwards; if it does, a strategy uses the latest instant that it has seen.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// Returns the current time, in microseconds since the Unix epoch.
+    /// Returns the current time, in microseconds since the Unix epoch: below 2^63, or on Redis below 2^53, which is
+    /// in the year 2255. Later instants may overflow.
     fn now(&self) -> u64;
 }
 

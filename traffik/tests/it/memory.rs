@@ -172,6 +172,23 @@ async fn millions_of_clients_stay_within_the_capacity() -> Result {
     Ok(())
 }
 
+/// A test that waits for long enough does not set the clock back.
+#[tokio::test]
+async fn a_manual_clock_stops_at_its_end() -> Result {
+    for rate in ["1/s", "1/36500 days"] {
+        let clock = ManualClock::new();
+        let memory = MemoryBackend::builder().clock(clock.clone()).build();
+        let throttle = throttle("mem:end", rate, memory);
+        assert!(throttle.hit("ann").await?.is_allowed());
+        assert!(!throttle.hit("ann").await?.is_allowed());
+        clock.advance(Duration::MAX);
+        assert!(throttle.hit("ann").await?.is_allowed(), "{rate} at {:?}", clock.now());
+        clock.advance(Duration::MAX);
+        assert!(!throttle.hit("ann").await?.is_allowed(), "{rate}: it goes no further");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn expired_keys_make_room_first() -> Result {
     let clock = ManualClock::new();
