@@ -82,7 +82,9 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Returns the longest that one call may take; `None` for no bound.
+    /// Returns the longest that one call may take; `None` for no bound. A timer of the tokio runtime enforces it, so a
+    /// runtime built by hand needs `enable_time`: tokio panics if its timers are off. Outside of tokio, or without
+    /// the feature `tokio`, the store has to keep the bound itself.
     fn deadline(&self) -> Option<Duration> {
         Some(DEFAULT_DEADLINE)
     }

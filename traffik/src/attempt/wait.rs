@@ -26,6 +26,9 @@ impl Attempt<'_> {
     /// # Errors
     /// Same as awaiting the hit. Fails if it has to wait outside a tokio runtime.
     ///
+    /// # Panics
+    /// If it has to wait in a tokio runtime that was built without timers (`enable_time`).
+    ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), traffik::Error> {
