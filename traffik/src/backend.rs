@@ -91,7 +91,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 }
 
 /// The operation on a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Op {
     /// Charges the cost if it fits.

@@ -44,7 +44,7 @@ use crate::key;
 /// tests. If there is a `ConnectInfo`, `Peer` is ignored: no layer can override the socket's address. To
 /// trust proxies, use [`ClientIp::behind`]; to use any other address, write an
 /// [`identifier`](crate::ThrottleBuilder::identifier).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Peer(pub IpAddr);
 
 /// Returns the client's address as an identity: the socket's peer, or the address that trusted proxies

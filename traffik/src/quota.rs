@@ -34,6 +34,7 @@ use crate::throttle::Throttle;
 /// assert_eq!(rows.stat("user:42").await?.map(|stat| stat.used), Some(5));
 /// # Ok(()) }
 /// ```
+#[must_use = "what a quota has queued is charged only when it is applied"]
 pub struct Quota<'a, Target = Throttle> {
     queue: Queue<'a>,
     /// The throttle whose units are queued, or `()` where each call of `add` names one.
@@ -120,7 +121,6 @@ impl<Target: Clone> Quota<'_, Target> {
 
     /// Creates a context inside this one. What it applies joins this queue; what it cancels does
     /// not.
-    #[must_use]
     pub fn nested(&self) -> Self {
         Self { queue: self.queue.nested(), target: self.target.clone() }
     }
@@ -153,7 +153,6 @@ impl<Target: Clone> Quota<'_, Target> {
     /// Sets the errors of the work after which [`run`](Self::run) still [applies](Self::apply) the
     /// queue, since the work was done: `true` for all of them, or
     /// `|error: &BoxError| error.is::<Timeout>()`.
-    #[must_use]
     pub fn apply_on_error(self, errors: impl PaidErrors + 'static) -> Self {
         self.queue.on_error(Box::new(errors));
         self

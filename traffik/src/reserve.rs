@@ -19,7 +19,7 @@ use crate::error::Error;
 
 /// What happens to a reservation that is dropped without [`settle`](Reservation::settle) or
 /// [`cancel`](Reservation::cancel): the client went away, or the handler returned early or panicked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnCancel {
     /// It stays charged. Work that has begun has a cost, and a client that hangs up early must not get it
@@ -32,7 +32,7 @@ pub enum OnCancel {
 }
 
 /// The outcome of a settlement. With several throttles, it is the worst of theirs, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Settled {
     /// There was nothing to settle: the client is exempt, or the reservation has already been settled.

@@ -25,7 +25,7 @@ const TRY_AGAIN_LATER: u16 = 1013;
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What happens to a message that is over the limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SocketAction {
     /// The message is dropped, and the client receives

@@ -67,7 +67,7 @@ enum Change {
 }
 
 /// The state of a [`CircuitBreaker`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BreakerState {
     /// Calls go out.
     Closed,

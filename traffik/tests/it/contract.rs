@@ -78,6 +78,7 @@ const _: fn(&'static Throttle) = what_is_held_can_be_sent_and_shared;
 fn what_is_held_can_be_sent_and_shared(throttle: &'static Throttle) {
     fn both<T: Send + Sync>() {}
     fn sent<T: Send>(_: T) {}
+    fn small<T: Copy + Eq + std::hash::Hash + std::fmt::Debug + Send + Sync>() {}
     fn error<T: std::error::Error + Send + Sync + 'static>() {}
     both::<(Throttle, traffik::ThrottleBuilder, traffik::Registry, Traffik, traffik::TraffikBuilder)>();
     both::<(MemoryBackend, SharedBackend, traffik::DenialCache, OnError, traffik::CircuitBreaker)>();
@@ -89,6 +90,10 @@ fn what_is_held_can_be_sent_and_shared(throttle: &'static Throttle) {
     both::<(traffik::RedisBackend, traffik::RedisBackendBuilder)>();
     #[cfg(feature = "ws")]
     sent::<Option<traffik::GuardedSocket>>(None);
+    small::<(traffik::OnCancel, traffik::Settled, traffik::BreakerState, traffik::Priority, traffik::Op)>();
+    small::<(Rate, traffik::Peer, traffik::ForwardedHeader)>();
+    #[cfg(feature = "ws")]
+    small::<traffik::SocketAction>();
     error::<traffik::Error>();
     error::<traffik::Throttled>();
     error::<traffik::BackendError>();
@@ -100,7 +105,9 @@ fn what_is_held_can_be_sent_and_shared(throttle: &'static Throttle) {
     sent(throttle.check("ann").into_future());
     sent(throttle.stat("ann").into_future());
     sent(throttle.reserve("ann").into_future());
+    sent(throttle.hit("ann").wait_up_to(std::time::Duration::ZERO));
     sent(throttle.refund("ann", 1));
+    sent(throttle.reset("ann"));
     sent(throttle.quota("ann").run(async |quota| {
         quota.add(1);
         Ok(())
