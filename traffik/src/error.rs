@@ -45,12 +45,6 @@ impl Error {
         self
     }
 
-    /// Whether no call was made because a circuit breaker is open.
-    #[cfg(feature = "tower")]
-    pub(crate) fn is_breaker_open(&self) -> bool {
-        matches!(&*self.0, Kind::Backend { error, .. } if error.why == Why::BreakerOpen)
-    }
-
     /// How to respond for a handler that returns this error.
     #[cfg(feature = "tower")]
     pub(crate) fn outage(&self) -> Outage {
@@ -79,6 +73,13 @@ impl Error {
     #[must_use]
     pub fn is_contention(&self) -> bool {
         matches!(&*self.0, Kind::Backend { error, .. } if error.is_contention())
+    }
+
+    /// Returns `true` if no call was made because a [`CircuitBreaker`](crate::CircuitBreaker) is open. Implies
+    /// [`Error::is_backend`].
+    #[must_use]
+    pub fn is_breaker_open(&self) -> bool {
+        matches!(&*self.0, Kind::Backend { error, .. } if error.why == Why::BreakerOpen)
     }
 
     /// Returns `true` if something is misconfigured: an invalid rate, a duplicate uid, a missing backend.
