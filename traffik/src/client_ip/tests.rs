@@ -64,6 +64,7 @@ fn the_walk_goes_from_the_right_over_proxies() {
         ("10.0.0.1", &[], "10.0.0.1"),
         // With ports and brackets.
         ("10.0.0.1", &["203.0.113.9:4711"], "203.0.113.9"),
+        ("10.0.0.1", &["203.0.113.9:65535"], "203.0.113.9"),
         ("10.0.0.1", &["2001:db8::9"], "2001:db8::9"),
         ("10.0.0.1", &["[2001:db8::9]"], "2001:db8::9"),
         ("10.0.0.1", &["[2001:db8::9]:4711"], "2001:db8::9"),
@@ -93,6 +94,8 @@ fn an_entry_that_is_no_address_leaves_the_peer() {
         "203.0.113.9:x",
         "203.0.113.9:+80",
         "203.0.113.9:123456",
+        "203.0.113.9:_",
+        "203.0.113.9:_a/b",
         "[203.0.113.9]",
         "[2001:db8::9",
         "2001:db8::9]",
@@ -167,6 +170,7 @@ fn a_bad_network_is_an_error_and_trusts_nobody() {
         ("10.0.0.0/+8", "0 to 32"),
         ("10.0.0/8", "is not a network"),
         ("10.0.0.1/8", "\"10.0.0.0/8\""),
+        ("10.0.0.0/0", "\"0.0.0.0/0\""),
         ("fd00::1/8", "\"fd00::/8\""),
         ("fd00::/129", "0 to 128"),
         ("localhost", "is not a network"),
@@ -177,6 +181,8 @@ fn a_bad_network_is_an_error_and_trusts_nobody() {
         let parts = request("10.0.0.1", &[("x-forwarded-for", b"203.0.113.9")]);
         assert_eq!(client_ip.client(ip("10.0.0.1"), &parts), ip("10.0.0.1"));
     }
+    let first = ClientIp::behind(["10.0.0.0/33", "localhost"]).ipv6_prefix(0).error().unwrap();
+    assert!(first.to_string().contains("10.0.0.0/33"), "{first}");
     for bits in [0, 129] {
         assert!(ClientIp::default().ipv6_prefix(bits).error().is_some());
     }
@@ -190,9 +196,12 @@ fn networks_hold_their_addresses_and_no_others() {
         ("0.0.0.0/0", "203.0.113.9", "::1"),
         ("::/0", "::1", "203.0.113.9"),
         ("192.0.2.7", "192.0.2.7", "192.0.2.6"),
+        ("192.0.2.7/32", "192.0.2.7", "192.0.2.6"),
         ("192.0.2.6/31", "192.0.2.7", "192.0.2.8"),
+        ("2001:db8::7/128", "2001:db8::7", "2001:db8::6"),
         ("2001:db8::/32", "2001:db8:ffff::1", "2001:db9::"),
         ("::ffff:10.0.0.0/104", "10.1.2.3", "11.0.0.0"),
+        ("::ffff:0:0/96", "203.0.113.9", "::1"),
     ] {
         let network = Network::parse(network).unwrap();
         assert!(network.contains(ip(inside)) && !network.contains(ip(outside)), "{network:?}");
