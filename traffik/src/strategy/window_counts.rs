@@ -167,6 +167,8 @@ mod tests {
     fn a_thousand_million_a_year_fits() {
         assert!(validate(1_000_000_000, 366 * 86_400_000_000).is_ok());
         assert!(validate(1_000_000_000, 1_000_000).is_ok());
+        let most = (1 << 35) - 1;
+        assert!(validate(most, 1_000_000).is_ok() && validate(most + 1, 1_000_000).is_err());
         let error = validate((1 << 53) - 1, 86_400_000_000).unwrap_err();
         assert!(error.contains("9007199254740991") && error.contains("17592186044415"), "{error}");
     }

@@ -19,11 +19,14 @@ fn knobs_out_of_bounds_are_named() {
     refused(TokenBucket::new().burst(0), hourly, &["burst", "0", "at least 1"]);
     refused(Gcra::new().burst(0), hourly, &["burst", "0", "at least 1"]);
     refused(TokenBucket::new(), rate((1 << 53) - 1, DAY), &["9007199254740991", "2^53", "smaller burst"]);
+    // One unit more than can be counted.
+    refused(Gcra::new().burst(1 << 20), rate(1, 1 << 33), &["1048576 units", "8589934592", "smaller burst"]);
     refused(SlidingWindow::new(), rate(1 << 40, SECOND), &["1099511627776", "lower the limit"]);
     refused(LeakyQueue::new(), rate(1 << 52, DAY), &["4503599627370496", "4503599627370495", "lower"]);
     refused(Tiered::new().tier("free", 0), hourly, &["\"free\"", "0", "at least 1"]);
     refused(Tiered::new().others(0), hourly, &["others", "0", "at least 1"]);
     refused(Tiered::new().tier("all", 1 << 52), hourly, &["\"all\"", "4503599627370496", "2^53", "lower"]);
+    refused(Tiered::new().others(1 << 13), rate(1 << 40, DAY), &["others", "8192", "1099511627776", "2^53"]);
     refused(PriorityReserve::new().share(Priority::Low, 90), hourly, &["135 percent", "at most 100"]);
     refused(PriorityReserve::new(), rate(1, HOUR), &["Priority::Low", "0 units", "raise"]);
     refused(Rollover::new().percent(0), hourly, &["0 percent", "1 to 100"]);
@@ -37,6 +40,11 @@ fn knobs_out_of_bounds_are_named() {
     refused(TimeOfDay::new().hours(24, 3, 50), hourly, &["from 24 to 3", "0 to 23"]);
     refused(TimeOfDay::new().hours(3, 3, 50), hourly, &["from 3 to 3", "a different hour"]);
     refused(TimeOfDay::new().hours(3, 4, 100_001), hourly, &["100001 percent", "100000"]);
+    refused(
+        TimeOfDay::new().hours(3, 4, 200),
+        rate(1 << 52, DAY),
+        &["200 percent", "from hour 3 to 4", "2^53"],
+    );
     refused(TimeOfDay::new().utc_offset(1_440), hourly, &["1440", "1439"]);
     refused(TimeOfDay::new().utc_offset(i32::MIN), hourly, &["-2147483648", "1439"]);
     refused(TimeOfDay::new().hours(0, 24, 0), hourly, &["0 at every hour"]);
@@ -92,6 +100,7 @@ fn the_last_word_on_a_tier_and_on_an_hour_counts() {
     let hourly = rate(100, HOUR);
     let tiered = Tiered::new().tier("premium", 3).tier("premium", 4);
     assert_eq!(tiered.capacity(&hourly), 400);
+    assert_eq!(tiered.others(5).capacity(&hourly), 500);
     assert_eq!(Tiered::default(), Tiered::new());
     let limits = |strategy: &TimeOfDay, hour: u64| {
         peek(strategy, &State::Empty, &ask(Op::Check, hour * HOUR + START / DAY * DAY, &hourly, 1, who(0)))
