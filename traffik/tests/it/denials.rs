@@ -76,6 +76,27 @@ async fn any_size_will_do() -> Result {
         }
         assert_eq!((setup.store.calls(), setup.size.len()), (2, 1));
     }
+    // Also fewer than make up a set.
+    let setup = setup(2);
+    let throttle = on("denial:few", "1/min", &setup.cache).build()?;
+    for client in 0..9_u64 {
+        assert!(throttle.hit(client).await?.is_allowed() && !throttle.hit(client).await?.is_allowed());
+        assert!(setup.size.len() <= 2);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_disabled_throttle_remembers_no_refusal() -> Result {
+    let setup = setup(100);
+    let throttle = on("denial:off", "1/min", &setup.cache).build()?;
+    assert!(throttle.hit("ann").await?.is_allowed());
+    assert!(!throttle.hit("ann").await?.is_allowed());
+    throttle.set_enabled(false);
+    assert_eq!(throttle.hit("ann").await?, Decision::Exempt);
+    throttle.set_enabled(true);
+    assert!(!throttle.hit("ann").await?.is_allowed());
+    assert_eq!(setup.store.calls(), 2);
     Ok(())
 }
 
@@ -114,6 +135,11 @@ async fn a_refusal_that_others_may_end_is_not_remembered() -> Result {
         assert_eq!(setup.store.calls(), calls);
     }
     assert!(setup.size.is_empty());
+    // Nor is it as part of a stack.
+    let full = on("denial:full", "1/min", &setup.cache).build()?;
+    assert!(full.hit("ann").await?.is_allowed());
+    assert!(!hit_all([&throttle, &full], "ann").await?.is_allowed());
+    assert!(setup.size.is_empty());
     Ok(())
 }
 
@@ -129,6 +155,12 @@ async fn what_changes_an_account_makes_it_forgotten() -> Result {
     assert!(!refused().await?, "a refund");
     assert!(refused().await? && refused().await?);
     throttle.reset("ann").await?;
+    let reserved = throttle.reserve("ann").await?;
+    assert!(refused().await? && refused().await?);
+    reserved.settle(0).await?;
+    assert!(!refused().await?, "a settlement");
+    assert!(refused().await? && refused().await?);
+    throttle.reset("ann").await?;
     assert!(!refused().await?, "a reset");
     assert!(refused().await? && refused().await?);
     throttle.set_rate("6/min")?;
@@ -136,6 +168,18 @@ async fn what_changes_an_account_makes_it_forgotten() -> Result {
     assert!(refused().await? && refused().await?);
     throttle.set_strategy(TokenBucket::new().burst(9))?;
     assert!(!refused().await?, "another strategy");
+    throttle.set_strategy(Tiered::new())?;
+    assert!(!refused().await?);
+    assert!(!refused().await?);
+    assert!(refused().await? && refused().await?);
+    throttle.set_strategy(Tiered::new().others(2))?;
+    assert!(!refused().await?, "the same strategy with another limit");
+    assert!(!refused().await?);
+    let before = setup.store.calls();
+    for _ in 0..5 {
+        assert!(refused().await?);
+    }
+    assert_eq!(setup.store.calls() - before, 1, "and that is what is remembered from now on");
     Ok(())
 }
 
@@ -160,6 +204,31 @@ async fn a_refused_cost_says_nothing_about_another() -> Result {
     assert_eq!(setup.store.calls() - before, 4, "one for the one that fits, one for each that does not");
     assert!(!throttle.hit("bob").cost(11).await?.is_allowed());
     assert!(throttle.hit("bob").cost(10).await?.is_allowed());
+    Ok(())
+}
+
+/// Of more than four costs, those that are refused for longest are remembered. A check that passes forgets none.
+#[tokio::test]
+async fn four_costs_are_remembered() -> Result {
+    let setup = setup(1000);
+    let throttle = on("denial:costs", "10/min", &setup.cache).strategy(TokenBucket::new()).build()?;
+    assert!(throttle.hit("ann").cost(9).await?.is_allowed());
+    let calls = async |cost| -> Result<u64> {
+        let before = setup.store.calls();
+        assert!(!throttle.hit("ann").cost(cost).await?.is_allowed(), "{cost}");
+        Ok(setup.store.calls() - before)
+    };
+    for cost in [4, 2, 5, 3] {
+        assert_eq!(calls(cost).await?, 1);
+    }
+    assert!(throttle.check("ann").cost(1).await?.is_allowed());
+    for cost in [4, 2, 5, 3] {
+        assert_eq!(calls(cost).await?, 0);
+    }
+    assert_eq!(calls(6).await?, 1);
+    for (cost, expected) in [(3, 0), (4, 0), (5, 0), (6, 0), (2, 1)] {
+        assert_eq!(calls(cost).await?, expected, "{cost}");
+    }
     Ok(())
 }
 
@@ -202,6 +271,13 @@ async fn a_stack_is_answered_only_if_all_of_it_is_known() -> Result {
     assert_eq!(both().await?, "denial:burst");
     setup.clock.advance(Duration::from_secs(1));
     assert_eq!(both().await?, "denial:daily");
+    // Of refusals in one answer, each is remembered for as long as it lasts.
+    while burst.hit("ann").await?.is_allowed() {}
+    assert_eq!(both().await?, "denial:burst");
+    setup.clock.advance(Duration::from_secs(2));
+    let before = setup.store.calls();
+    assert!(!daily.hit("ann").await?.is_allowed());
+    assert_eq!(setup.store.calls(), before);
     Ok(())
 }
 
@@ -254,6 +330,24 @@ async fn it_is_bounded_and_an_attacker_is_kept_longest() -> Result {
     let before = setup.store.calls();
     assert!(!long.hit("attacker").await?.is_allowed());
     assert_eq!(setup.store.calls(), before, "still remembered");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_longest_refusal_of_a_client_tells_how_long_it_is_kept() -> Result {
+    let setup = setup(2);
+    let throttle = on("denial:kept", "10/min", &setup.cache).strategy(TokenBucket::new()).build()?;
+    for (client, costs) in [("ann", &[1, 5][..]), ("bob", &[3]), ("cid", &[4])] {
+        assert!(throttle.hit(client).cost(10).await?.is_allowed());
+        for cost in costs {
+            assert!(!throttle.hit(client).cost(*cost).await?.is_allowed());
+        }
+    }
+    let before = setup.store.calls();
+    for (client, cost) in [("ann", 1), ("ann", 5), ("cid", 4)] {
+        assert!(!throttle.hit(client).cost(cost).await?.is_allowed());
+    }
+    assert_eq!(setup.store.calls(), before, "bob's would have been over first");
     Ok(())
 }
 
@@ -347,6 +441,24 @@ fn a_strategy_that_is_forgotten_is_let_go_of_after_the_lock() {
         done.send(()).unwrap();
     });
     assert_eq!(wait.recv_timeout(Duration::from_secs(30)), Ok(()), "it waits for itself");
+}
+
+/// However long the answer takes, a refusal is not repeated once its wait is over.
+#[tokio::test(start_paused = true)]
+async fn a_wait_counts_from_the_question() -> Result {
+    let clock = ManualClock::new();
+    let late = Late(MemoryBackend::builder().clock(clock.clone()).build());
+    let cache = DenialCache::with_clock(late, 1000, clock.clone()).into();
+    let throttle = on("denial:late", "1/min", &cache).build()?;
+    assert!(throttle.hit("ann").await?.is_allowed());
+    let (refused, ()) = tokio::join!(throttle.hit("ann").into_future(), async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        clock.advance(Duration::from_secs(30));
+    });
+    assert!(!refused?.is_allowed());
+    clock.advance(Duration::from_secs(30));
+    assert!(throttle.hit("ann").await?.is_allowed());
+    Ok(())
 }
 
 #[derive(Debug, Clone)]
