@@ -276,13 +276,20 @@ mod tests {
         assert_eq!(OnError::retry(2).or(OnError::retry(3)), OnError::retry(5));
         assert_eq!(OnError::retry(2).outage(), Outage::Unavailable);
         assert_eq!(OnError::retry(2).or(OnError::allow()).outage(), Outage::Pass);
+        assert_eq!(OnError::allow().or(OnError::retry(2)), OnError::retry(2));
+        assert_ne!(OnError::retry(2), OnError::retry(2).or(OnError::allow()));
         assert_ne!(OnError::retry(2), OnError::retry(2).backoff(Duration::ZERO));
+        let at_once = OnError::retry(2).backoff(Duration::ZERO);
+        assert_eq!(at_once.or(OnError::retry(3)), OnError::retry(5).backoff(Duration::ZERO));
         let breaker = CircuitBreaker::new();
         let guarded = OnError::raise().breaker(breaker.clone());
         assert!(guarded.guard().is_some_and(|guard| guard.same(&breaker)));
         assert_eq!(guarded.outage(), Outage::Raise);
         assert_eq!(guarded, guarded.clone());
         assert_ne!(guarded, OnError::raise().breaker(CircuitBreaker::new()));
+        assert_ne!(OnError::retry(2).breaker(breaker.clone()), OnError::retry(2));
+        let both = guarded.or(OnError::throttle().breaker(CircuitBreaker::new()));
+        assert!(both.guard().is_some_and(|guard| guard.same(&breaker)), "the first one's");
     }
 
     #[cfg(feature = "memory")]
@@ -294,5 +301,8 @@ mod tests {
         assert!(policy.next(1).is_some_and(|next| next.same(&two)));
         assert!(policy.next(2).is_none() && policy.guard().is_some());
         assert_eq!(policy, policy.clone());
+        let (one, two) = (OnError::fallback(&one), OnError::fallback(&two));
+        assert_ne!(one, two);
+        assert_ne!(one, one.clone().or(two));
     }
 }

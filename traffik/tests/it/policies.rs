@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::time::Instant;
 use traffik::test_kit::{FaultyBackend, ManualClock};
@@ -106,11 +107,31 @@ async fn only_what_asks_for_it_is_tried_again() -> Result {
             assert_eq!(hit?.stat().ok_or("exempt")?.used, 1);
         }
     }
+    // A breaker that opens ends it.
+    let backend = faulty();
+    backend.fail();
+    let policy = OnError::retry(9).backoff(Duration::ZERO).breaker(breaker(3, &ManualClock::new()));
+    let throttle = on("policy:opens", "9/min", backend.clone()).on_error(policy).build()?;
+    assert!(throttle.hit("ann").await.is_err());
+    assert_eq!(backend.calls(), 3);
     // A refund made twice would let a client exceed the limit.
     let backend = faulty().fail_next(1);
     let throttle = on("policy:refund", "9/min", backend.clone()).on_error(OnError::retry(5)).build()?;
     assert!(throttle.refund("ann", 1).await.is_err());
     assert_eq!(backend.calls(), 1);
+    Ok(())
+}
+
+/// Only the first backend is tried again.
+#[tokio::test(start_paused = true)]
+async fn a_fallback_is_asked_once() -> Result {
+    let (first, second) = (faulty(), faulty());
+    first.fail();
+    second.fail();
+    let policy = OnError::retry(2).backoff(Duration::from_millis(5)).or(OnError::fallback(second.clone()));
+    let throttle = on("policy:once", "9/min", first.clone()).on_error(policy).build()?;
+    assert!(throttle.hit("ann").await.is_err());
+    assert_eq!((first.calls(), second.calls()), (3, 1));
     Ok(())
 }
 
@@ -127,6 +148,14 @@ async fn all_tries_together_stay_within_the_deadline() -> Result {
     }
     assert!(backend.calls() > 100, "it did try: {}", backend.calls());
 
+    // The last try has only what the others have left.
+    let slow = faulty().delay(Duration::from_millis(60));
+    slow.fail();
+    let policy = OnError::retry(9).backoff(Duration::from_millis(1));
+    let throttle = on("policy:second", "9/min", slow.clone()).on_error(policy).build()?;
+    let start = Instant::now();
+    assert!(throttle.hit("ann").await.expect_err("too late").is_timeout());
+    assert_eq!((start.elapsed(), slow.calls()), (DEADLINE, 2));
     // A call that has used up all of the time is not repeated.
     let slow = faulty().delay(Duration::from_millis(200));
     let throttle = on("policy:slow", "9/min", slow.clone()).on_error(OnError::retry(9)).build()?;
@@ -256,6 +285,22 @@ async fn each_of_a_stack_goes_its_own_way() -> Result {
     }
     first.heal();
     assert!(hit_all([&a, &b, &c], "bob").await?.is_allowed());
+    Ok(())
+}
+
+/// Of hits that fail together, the first in source order decides, wherever they come from.
+#[tokio::test]
+async fn a_hit_on_its_fallback_keeps_its_place() -> Result {
+    let (first, second) = (faulty(), faulty());
+    first.fail();
+    second.fail();
+    let policy = OnError::fallback(second.clone()).or(OnError::raise());
+    let a = on("place:a", "9/min", first).on_error(policy).build()?;
+    let b = on("place:b", "9/min", second).build()?;
+    for (stack, expected) in [([&a, &b], 500), ([&b, &a], 503)] {
+        let error = hit_all(stack, "ann").await.unwrap_err();
+        assert_eq!(error.into_response().status(), expected);
+    }
     Ok(())
 }
 
