@@ -8,10 +8,10 @@ use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use http::StatusCode;
-use traffik::test_kit::FaultyBackend;
+use traffik::test_kit::{FaultyBackend, ManualClock};
 use traffik::{
-    Backend, BackendError, BoxFuture, BreakerState, CircuitBreaker, Decision, Hit, OnError, Op, Parts,
-    QuotaContext, Registry, Throttle, ThrottleLayer, Traffik, Verdict, Verdicts, throttle,
+    Backend, BackendError, BoxFuture, BreakerState, CircuitBreaker, Decision, Hit, MemoryBackend, OnError,
+    Op, Parts, QuotaContext, Registry, Throttle, ThrottleLayer, Traffik, Verdict, Verdicts, throttle,
 };
 
 use crate::support::{Far, Result, body, get_from, send, still};
@@ -265,22 +265,63 @@ fn contended(_: usize) -> Answer {
 async fn a_verdict_too_few_or_too_many_is_an_outage() -> Result {
     for (number, immediate) in [(0, true), (1, true), (3, true), (0, false), (1, false), (3, false)] {
         let backend = traffik::SharedBackend::from(Answering::new(verdicts, number, immediate));
-        let on = |uid: &str| {
-            let throttle = Throttle::builder(uid).rate("9/min").backend(backend.clone());
-            throttle.registry(&Registry::new()).build()
-        };
-        let (one, other) = (on("fail:miscounting:one")?, on("fail:miscounting:other")?);
-        let expected = |hits| format!("the answering backend returned {number} verdicts for {hits} hits");
-        let alone = one.hit("ann").await;
-        match number {
-            1 => assert!(alone?.is_allowed()),
-            _ => assert!(alone.unwrap_err().to_string().contains(&expected(1))),
+        for on_error in [OnError::throttle(), OnError::retry(1), OnError::fallback(backend.clone())] {
+            let on = |uid: &str| {
+                let throttle = Throttle::builder(uid).rate("9/min").backend(backend.clone());
+                throttle.on_error(on_error.clone()).registry(&Registry::new()).build()
+            };
+            let (one, other) = (on("fail:miscounting:one")?, on("fail:miscounting:other")?);
+            let expected = |hits| format!("the answering backend returned {number} verdicts for {hits} hits");
+            let alone = one.hit("ann").await;
+            match number {
+                1 => assert!(alone?.is_allowed()),
+                _ => assert!(alone.unwrap_err().to_string().contains(&expected(1))),
+            }
+            let error = traffik::hit_all([&one, &other], "ann").await.unwrap_err();
+            assert!(error.is_backend() && error.to_string().contains(&expected(2)), "{error}");
+            let app = Router::new().route("/", get(async || {}).layer(ThrottleLayer::new([&one, &other])));
+            assert_eq!(send(&app, get_from("/", "10.0.0.1", &[])).await.status(), 503);
         }
-        let error = traffik::hit_all([&one, &other], "ann").await.unwrap_err();
-        assert!(error.is_backend() && error.to_string().contains(&expected(2)), "{error}");
-        let app = Router::new().route("/", get(async || {}).layer(ThrottleLayer::new([&one, &other])));
-        assert_eq!(send(&app, get_from("/", "10.0.0.1", &[])).await.status(), 503);
     }
+    Ok(())
+}
+
+/// The account is no longer what it was when it was charged: only what has not drained meanwhile goes back.
+#[tokio::test(start_paused = true)]
+async fn what_has_drained_before_another_backend_refuses_is_not_refunded() -> Result {
+    for goes_away in [false, true] {
+        let clock = ManualClock::new();
+        let memory = || MemoryBackend::builder().clock(clock.clone()).build();
+        let on = |uid: &str, backend: traffik::SharedBackend| {
+            Throttle::builder(uid).rate("5/min").backend(backend).registry(&Registry::new())
+        };
+        let leaks = on("fail:leaks", if goes_away { Far(memory()).into() } else { memory().into() });
+        let leaks = leaks.strategy(traffik::strategy::TokenBucket::new()).build()?;
+        let slow = FaultyBackend::new(still()).delay(Duration::from_millis(50));
+        let full = on("fail:full", slow.into()).build()?;
+        assert!(full.hit("ann").cost(5).await?.is_allowed());
+        let both = [&leaks, &full];
+        let hit = tokio::time::timeout(Duration::from_millis(70), traffik::hit_all(both, "ann"));
+        let (refused, ()) = tokio::join!(hit, async {
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            clock.advance(Duration::from_secs(60));
+            assert!(leaks.hit("ann").cost(5).await.is_ok_and(|decision| decision.is_allowed()));
+        });
+        assert_eq!(refused.is_err(), goes_away);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(leaks.stat("ann").await?.ok_or("counted")?.used, 5);
+    }
+    Ok(())
+}
+
+/// A backend that answers at once is left for a fallback like any other.
+#[tokio::test]
+async fn an_immediate_backend_has_a_fallback_too() -> Result {
+    let failing = Answering::new(|_| Err(BackendError::new("no disk")), 0, true);
+    let throttle = Throttle::builder("fail:immediate").rate("1/min").backend(failing);
+    let throttle = throttle.on_error(OnError::fallback(still())).registry(&Registry::new()).build()?;
+    assert!(throttle.hit("ann").await?.is_allowed());
+    assert!(!throttle.hit("ann").await?.is_allowed());
     Ok(())
 }
 
