@@ -131,6 +131,55 @@ async fn several_throttles_are_charged_all_or_none_in_one_call() -> Result {
 }
 
 #[tokio::test]
+async fn a_check_on_several_backends_charges_none() -> Result {
+    let rows = Throttle::builder("quota:far:rows").rate("10/hour").on_cancel(OnCancel::Refund);
+    let rows = rows.backend(FaultyBackend::new(still())).registry(&Registry::new()).build()?;
+    let bytes = on("quota:far:bytes", "10/hour", FaultyBackend::new(still()));
+    assert!(rows.hit("ann").cost(3).await?.is_allowed());
+    let quota = QuotaContext::new("ann");
+    quota.add(&rows, 1);
+    quota.add(&bytes, 2);
+    assert!(quota.check().await?.is_allowed());
+    tokio::task::yield_now().await;
+    assert_eq!((used(&rows).await, used(&bytes).await), (3, 0), "nor does it refund");
+    assert!(quota.apply().await?.is_allowed());
+    assert_eq!((used(&rows).await, used(&bytes).await), (4, 2));
+    Ok(())
+}
+
+/// What one backend had charged before another refused goes back once, not again when what was reserved is dropped.
+#[tokio::test]
+async fn a_refused_reservation_goes_back_once() -> Result {
+    let rows =
+        Throttle::builder("quota:once:rows").rate("10/hour").backend(still()).on_cancel(OnCancel::Refund);
+    let rows = rows.registry(&Registry::new()).build()?;
+    let bytes = on("quota:once:bytes", "1/hour", still());
+    assert!(rows.hit("ann").cost(3).await?.is_allowed());
+    let quota = QuotaContext::new("ann");
+    quota.add(&rows, 2);
+    quota.add(&bytes, 2);
+    assert!(!quota.reserve().await?.is_allowed());
+    assert_eq!(used(&rows).await, 3);
+    Ok(())
+}
+
+/// Throttles of two registries may share an account.
+#[tokio::test]
+async fn what_two_throttles_hold_of_one_account_goes_back_as_it_was_charged() -> Result {
+    let memory = still();
+    let [one, other] = [0, 1].map(|_| on("quota:shared", "10/hour", memory.clone()));
+    assert!(one.hit("ann").cost(4).await?.is_allowed());
+    let quota = QuotaContext::new("ann");
+    quota.add(&one, 1);
+    quota.add(&other, 2);
+    assert!(quota.reserve().await?.is_allowed());
+    assert_eq!(used(&one).await, 7);
+    quota.cancel().await?;
+    assert_eq!(used(&one).await, 4);
+    Ok(())
+}
+
+#[tokio::test]
 async fn work_whose_quota_is_refused_is_told() -> Result {
     let rows = on("quota:refused", "4/hour", still());
     let refused = rows.quota("ann").run(async |q| {
