@@ -91,8 +91,8 @@ pub(crate) fn hash(parts: &Parts, app: Option<&Traffik>) -> u64 {
 /// a proxy, the leftmost is used, since the request began there.
 ///
 /// An entry on the way that is not an address (empty, `unknown`, an obfuscated `_name`, not UTF-8) ends the
-/// walk, and the request is charged to the socket's peer. The same happens if a header has more than 32
-/// proxies in a row.
+/// walk, and the request is charged to the socket's peer. The same happens if the walk does not end within the
+/// nearest 32 entries.
 ///
 /// Name proxies by the narrowest networks possible: a client inside a trusted network is taken for a proxy,
 /// and can then claim any address.

@@ -5,8 +5,8 @@ use std::str;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-/// The most proxies that are followed in a header.
-const MOST_HOPS: usize = 32;
+/// The most entries of a header that are read, the client's included.
+const MOST_ENTRIES: usize = 32;
 
 /// The longest text that can still be an address with a port.
 const LONGEST: usize = 64;
@@ -52,8 +52,8 @@ fn walk(
     trusted: impl Fn(IpAddr) -> bool,
 ) -> Option<IpAddr> {
     let mut furthest = None;
-    for (hop, address) in nearest_first.enumerate() {
-        let address = address.filter(|_| hop < MOST_HOPS)?;
+    for (place, address) in nearest_first.enumerate() {
+        let address = address.filter(|_| place < MOST_ENTRIES)?;
         furthest = Some(address);
         if !trusted(address) {
             break;

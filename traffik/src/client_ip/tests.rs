@@ -113,6 +113,11 @@ fn an_entry_that_is_no_address_leaves_the_peer() {
         let behind = format!("203.0.113.9, {entry}, 10.1.2.3");
         assert_eq!(x_forwarded_for("10.0.0.1", &[&behind]), ip("10.0.0.1"), "{behind:?}");
     }
+    // The client may be the 32nd.
+    for (proxies, client) in [(31, "203.0.113.9"), (32, "10.0.0.1")] {
+        let line = format!("203.0.113.9{}", ",10.1.1.1".repeat(proxies));
+        assert_eq!(x_forwarded_for("10.0.0.1", &[&line]), ip(client), "{proxies} proxies");
+    }
     let bytes = [("x-forwarded-for", &b"203.0.113.9\xff"[..])];
     assert_eq!(found(ForwardedHeader::XForwardedFor, "10.0.0.1", &bytes), ip("10.0.0.1"));
 }
