@@ -218,7 +218,7 @@ fn report(
             continue;
         };
         let outcome = match decided.outcome {
-            Some(HitOutcome::Allowed) if !admitted && !candidate.shadow => HitOutcome::Uncharged,
+            Some(HitOutcome::Allowed) if !admitted => HitOutcome::Uncharged,
             outcome => outcome.unwrap_or(HitOutcome::Uncharged),
         };
         let stat = decided.decision.stat();

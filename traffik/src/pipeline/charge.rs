@@ -337,11 +337,9 @@ impl<'a> Batch<'a> {
                 charged: (admitted && op == Op::Hit && candidate.keeps_receipt).then(receipt),
                 ..ThrottleDecision::counted(hit, verdict)
             };
-            if !verdict.admitted
-                && !candidate.shadow
-                && decisions.refused.is_none_or(|first| first > candidate.entry)
-            {
-                decisions.refused = Some(candidate.entry);
+            if !verdict.admitted && !candidate.shadow {
+                // Members are in source order, and a refusal is the last answer.
+                decisions.refused.get_or_insert(candidate.entry);
             }
         }
         admitted

@@ -72,7 +72,7 @@ impl PriorityReserve {
             return limit;
         }
         let hundredths = self.shares[..=rank].iter().fold(0_u64, |sum, share| sum.saturating_add(*share));
-        percent(limit, hundredths).min(limit)
+        percent(limit, hundredths)
     }
 }
 
