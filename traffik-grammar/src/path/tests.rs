@@ -50,8 +50,12 @@ fn runs_of_slashes_and_escapes_have_readings() {
     readings("/files/*/raw/**", &["/files//raw/a", "/files//raw"], &["/files/1/raw", "/files/1/raw//a"]);
     readings("/t/*/admin", &["/t//admin"], &["/t/a/admin"]);
     readings("/*", &["//", "//a", "/a//"], &["/a", "/a/"]);
+    // Collapsed, and also with an empty segment in front, the second segment is `a`; without the outer slashes, it is
+    // empty.
+    readings("/*/a/**", &["//a//a"], &["/b/a", "/b/a//a"]);
     readings("/a%2Fb", &[], &["/a%2Fb", "/a%2fb/c"]);
     readings("/**", &[], &["/", "//", "", "*", "//a//"]);
+    readings("/**/**", &[], &["/", "*"]);
 }
 
 #[test]
