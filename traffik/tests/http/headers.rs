@@ -93,6 +93,9 @@ fn bad_names_and_values_are_mistakes() {
         let one = build("good", "5/min").build().unwrap();
         assert!(one.set_headers(headers).is_err());
     }
+    let first = Headers::custom().with_value("größe", "1").with_value("content-length", "3");
+    let error = build("bad", "5/min").headers(first).build().unwrap_err();
+    assert!(error.to_string().contains("größe"), "{error}");
 }
 
 #[test]
@@ -189,6 +192,58 @@ async fn what_the_handler_says_is_merged_or_left() {
     assert_eq!(reply.header("ratelimit-policy"), Some(r#""upstream";q=1, "merged";q=5;w=60"#));
     assert_eq!(reply.legacy(), Some([1, 0, 9]));
     assert_eq!(reply.header("x-own"), Some("mine"));
+}
+
+/// Of two accounts that are equally near to their limits, the inner one's numbers stay, whichever families are written.
+#[tokio::test]
+async fn what_is_as_near_is_left() {
+    for headers in [Headers::always(), Headers::legacy()] {
+        let handler =
+            async || [("x-ratelimit-limit", "7"), ("x-ratelimit-remaining", "4"), ("x-ratelimit-reset", "9")];
+        let one = build("near", "5/min").headers(headers).build().unwrap();
+        let app = Router::new().route("/", get(handler)).layer(ThrottleLayer::new([one]));
+        let reply = Client::of(app.layer(self::app().build().layer())).await.get("/").await;
+        assert_eq!(reply.legacy(), Some([7, 4, 9]));
+    }
+}
+
+/// A refusal is told by whoever made it, though others may have less left.
+#[tokio::test]
+async fn what_a_refusal_says_is_left() {
+    #[throttle("headers:inside", rate = "100/min", cost = 60)]
+    async fn inside() {}
+    fn own(_: &Parts, _: &traffik::Throttled) -> impl IntoResponse + use<> {
+        (http::StatusCode::TOO_MANY_REQUESTS, [("x-ratelimit-remaining", "99")])
+    }
+    #[throttle("headers:own", rate = "1/min", on_throttled = own)]
+    async fn told() {}
+    let around = build("headers:around", "30/min").build().unwrap();
+    let router =
+        Router::new().route("/", get(inside).layer(ThrottleLayer::new([around]))).route("/own", get(told));
+    let client = Client::of(router.layer(app().build().layer())).await;
+    assert_eq!(client.get("/").await.legacy(), Some([30, 29, 60]));
+    assert_eq!(client.get("/").await.legacy(), Some([100, 40, 60]));
+    client.get("/own").await;
+    assert_eq!(client.get("/own").await.header("x-ratelimit-remaining"), Some("99"));
+}
+
+/// Each name has the number of the nearest account of those that use it.
+#[tokio::test]
+async fn names_of_ones_own_are_kept_apart() {
+    let named = || {
+        Headers::legacy().names("x-quota", "x-quota-left", "x-quota-reset").with("x-used", |stat| stat.used)
+    };
+    let on = |uid: &str, rate: &str, headers| build(uid, rate).headers(headers).build().unwrap();
+    let layer = ThrottleLayer::new([
+        on("apart:one", "9/min", named()),
+        on("apart:two", "3/min", named().with("x-of", |stat| stat.uid)),
+        on("apart:three", "5/min", Headers::legacy().with("x-of", |stat| stat.uid)),
+    ]);
+    let app = Router::new().route("/", get(async || "")).layer(layer).layer(app().build().layer());
+    let reply = Client::of(app).await.get("/").await;
+    assert_eq!(reply.legacy(), Some([5, 4, 60]));
+    let shown = ["x-quota", "x-quota-left", "x-used", "x-of"].map(|name| reply.header(name).unwrap());
+    assert_eq!(shown, ["3", "2", "1", "apart:two"]);
 }
 
 /// One member that the current draft does not allow makes clients ignore the whole list, including our own members.
