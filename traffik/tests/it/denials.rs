@@ -240,12 +240,33 @@ async fn tiers_and_priorities_are_clients_of_their_own() -> Result {
     let plain = || Identity::key("ann");
     assert!(tiered.hit(plain()).await?.is_allowed());
     assert!(!tiered.hit(plain()).await?.is_allowed());
-    assert!(tiered.hit(plain().tier("gold")).await?.is_allowed());
+    let gold = || plain().tier("gold");
+    while tiered.hit(gold()).await?.is_allowed() {}
+    // One account, of which the latest refusal is remembered.
+    for who in [gold(), plain()] {
+        assert!(!tiered.hit(who.clone()).await?.is_allowed());
+        let before = setup.store.calls();
+        assert!(!tiered.hit(who).await?.is_allowed());
+        assert_eq!(setup.store.calls(), before);
+    }
     let reserve = on("denial:priority", "10/min", &setup.cache).strategy(PriorityReserve::new()).build()?;
     let low = || plain().priority(Priority::Low);
     while reserve.hit(low()).await?.is_allowed() {}
     assert!(!reserve.hit(low()).await?.is_allowed());
     assert!(reserve.hit(plain().priority(Priority::Critical)).await?.is_allowed());
+    Ok(())
+}
+
+/// Also if another registry has a throttle of the same name.
+#[tokio::test]
+async fn a_refusal_says_nothing_about_another_scope() -> Result {
+    let setup = setup(1000);
+    let strategy = FixedWindow::new().into_strategy();
+    let on = || on("denial:scope", "1/min", &setup.cache).strategy(strategy.clone());
+    let (plain, scoped) = (on().build()?, on().scope("eu").build()?);
+    assert!(plain.hit("ann").await?.is_allowed());
+    assert!(!plain.hit("ann").await?.is_allowed());
+    assert!(scoped.hit("ann").await?.is_allowed());
     Ok(())
 }
 
@@ -271,12 +292,15 @@ async fn a_stack_is_answered_only_if_all_of_it_is_known() -> Result {
     assert_eq!(both().await?, "denial:burst");
     setup.clock.advance(Duration::from_secs(1));
     assert_eq!(both().await?, "denial:daily");
+
     // Of refusals in one answer, each is remembered for as long as it lasts.
-    while burst.hit("ann").await?.is_allowed() {}
-    assert_eq!(both().await?, "denial:burst");
+    let short = on("denial:short", "1/s", &setup.cache).build()?;
+    let long = on("denial:long", "1/day", &setup.cache).build()?;
+    assert!(hit_all([&short, &long], "ann").await?.is_allowed());
+    assert!(!hit_all([&short, &long], "ann").await?.is_allowed());
     setup.clock.advance(Duration::from_secs(2));
     let before = setup.store.calls();
-    assert!(!daily.hit("ann").await?.is_allowed());
+    assert!(!long.hit("ann").await?.is_allowed());
     assert_eq!(setup.store.calls(), before);
     Ok(())
 }
