@@ -176,6 +176,9 @@ async fn what_two_throttles_hold_of_one_account_goes_back_as_it_was_charged() ->
     assert_eq!(used(&one).await, 7);
     quota.cancel().await?;
     assert_eq!(used(&one).await, 4);
+    quota.add(&one, u64::MAX);
+    quota.add(&other, 2);
+    assert!(!quota.check().await?.is_allowed(), "the sum of both costs");
     Ok(())
 }
 
@@ -346,6 +349,15 @@ async fn a_hold_inside_is_the_outer_ones_to_decide() -> Result {
     assert_eq!((used(&rows).await, outer.active()), (7, true));
     outer.cancel().await?;
     assert_eq!(used(&rows).await, 0);
+
+    let inner = outer.nested();
+    inner.add(4);
+    assert!(inner.reserve().await?.is_allowed());
+    inner.add(1);
+    assert!(inner.apply().await?.is_allowed());
+    assert_eq!((inner.applied_cost(), outer.applied_cost(), outer.queued_cost()), (5, 0, 1));
+    assert!(outer.apply().await?.is_allowed());
+    assert_eq!((used(&rows).await, outer.applied_cost()), (5, 5));
     Ok(())
 }
 

@@ -145,6 +145,22 @@ async fn what_goes_back_on_an_earlier_backend_is_left_again() -> Result {
     Ok(())
 }
 
+#[tokio::test]
+async fn what_is_on_several_backends_goes_back_to_each() -> Result {
+    static FIRST: LazyLock<Throttle> = LazyLock::new(|| on("apart:first", &still()));
+    static SECOND: LazyLock<Throttle> = LazyLock::new(|| on("apart:second", &still()));
+    #[throttle(FIRST, refund_on = "5xx")]
+    #[throttle(SECOND, refund_on = "5xx")]
+    async fn fails() -> StatusCode {
+        StatusCode::BAD_GATEWAY
+    }
+    assert!(SECOND.hit("ann").await?.is_allowed());
+    let app = Router::new().route("/", get(fails));
+    assert_eq!(statuses(&app, "/", "192.0.2.1", 3).await, [502; 3]);
+    assert_eq!((used(&FIRST).await, used(&SECOND).await), (0, 1));
+    Ok(())
+}
+
 /// If the store stops answering, a response is delayed by one deadline, however many throttles make a refund.
 #[tokio::test(start_paused = true)]
 async fn what_goes_back_with_an_answer_is_one_call() -> Result {

@@ -2,13 +2,14 @@
 
 mod charge;
 
+use std::future::IntoFuture;
 use std::time::Duration;
 
 use traffik::strategy::{FixedWindow, LeakyQueue, SlidingLog, SlidingWindow, TokenBucket};
 use traffik::test_kit::FaultyBackend;
-use traffik::{EXEMPTED, OnCancel, Settled, Throttle};
+use traffik::{EXEMPTED, OnCancel, Registry, Settled, Throttle};
 
-use crate::support::{Result, alone, still, used};
+use crate::support::{Far, Result, alone, still, used};
 
 #[tokio::test]
 async fn settling_charges_what_was_used() -> Result {
@@ -146,6 +147,18 @@ async fn a_backend_that_waits_is_given_back_to_by_a_task() -> Result {
         tokio::task::yield_now().await;
     }
     Err("it was never given back".into())
+}
+
+/// The rule is about reservations. A plain hit stays charged whenever its caller goes away.
+#[tokio::test(start_paused = true)]
+async fn a_hit_is_no_reservation() -> Result {
+    let throttle = Throttle::builder("reserve:hit").rate("9/day").on_cancel(OnCancel::Refund);
+    let throttle = throttle.registry(&Registry::new()).backend(Far(still())).build()?;
+    let hit = tokio::time::timeout(Duration::from_millis(10), throttle.hit("ann").into_future());
+    assert!(hit.await.is_err());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(used(&throttle).await, 1);
+    Ok(())
 }
 
 #[tokio::test]

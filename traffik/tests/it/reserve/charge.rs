@@ -92,6 +92,26 @@ async fn a_stack_is_settled_in_one_call() -> Result {
     Ok(())
 }
 
+/// Of one store as of several, and whichever comes first.
+#[tokio::test]
+async fn a_stack_is_settled_as_badly_as_the_worst_of_it() {
+    static MEMORY: LazyLock<MemoryBackend> = LazyLock::new(still);
+    static WIDE: LazyLock<Throttle> = LazyLock::new(|| on("charge:wide", "9/day", &MEMORY).build().unwrap());
+    static NARROW: LazyLock<Throttle> =
+        LazyLock::new(|| on("charge:narrow", "5/day", &MEMORY).build().unwrap());
+    static APART: LazyLock<Throttle> =
+        LazyLock::new(|| on("charge:apart", "9/day", &still()).build().unwrap());
+    #[throttle(WIDE)]
+    #[throttle(NARROW)]
+    #[throttle(APART)]
+    async fn all(charge: Charge) -> String {
+        format!("{:?}", charge.settle(7).await.unwrap())
+    }
+    let app = Router::new().route("/", get(all));
+    let response = send(&app, get_from("/", "192.0.2.1", &[])).await;
+    assert_eq!(crate::support::body(response).await, "AtLimit { missing: 2 }");
+}
+
 #[tokio::test]
 async fn a_settlement_never_fails_the_response() {
     static FAULTY: LazyLock<FaultyBackend> = LazyLock::new(|| FaultyBackend::new(still()));
@@ -358,8 +378,10 @@ async fn what_a_settlement_takes_later_has_a_window_and_an_age_of_its_own() -> R
         on("charge:later:bucket", "10/10s", &MEMORY).cost(4).strategy(TokenBucket::new()).build().unwrap()
     });
     #[throttle(COUNTS, refund_on = "5xx")]
-    async fn counts(charge: Charge) -> StatusCode {
+    async fn counts(charge: Charge, request: axum::extract::Request) -> StatusCode {
         CLOCK.advance(Duration::from_secs(60));
+        let (parts, _) = request.into_parts();
+        assert!(COUNTS.hit(&parts).cost(5).await.unwrap().is_allowed());
         charge.settle(25).await.unwrap();
         StatusCode::INTERNAL_SERVER_ERROR
     }
@@ -374,10 +396,33 @@ async fn what_a_settlement_takes_later_has_a_window_and_an_age_of_its_own() -> R
     let app = Router::new().route("/counts", get(counts)).route("/leaks", get(leaks));
     let request = |path| get_from(path, "192.0.2.1", &[]);
     send(&app, request("/counts")).await;
-    assert_eq!(used(&COUNTS, &request("/")).await, 0, "fifteen were charged in the second window");
+    assert_eq!(
+        used(&COUNTS, &request("/")).await,
+        5,
+        "fifteen were charged in the second window, five are others'"
+    );
     send(&app, request("/leaks")).await;
     assert_eq!(used(&LEAKS, &request("/")).await, 3, "four had leaked, one is given back, three are others'");
     Ok(())
+}
+
+/// Whoever settles after the response finds that it has been refunded, and charges nothing.
+#[tokio::test]
+async fn what_has_gone_back_with_the_response_is_not_settled_any_more() {
+    static THROTTLE: LazyLock<Throttle> =
+        LazyLock::new(|| on("charge:gone", "1000/day", &still()).cost(100).build().unwrap());
+    static LATER: std::sync::Mutex<Option<Charge>> = std::sync::Mutex::new(None);
+    #[throttle(THROTTLE, refund_on = "5xx")]
+    async fn fails(charge: Charge) -> StatusCode {
+        *LATER.lock().unwrap() = Some(charge);
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+    let app = Router::new().route("/", get(fails));
+    let request = || get_from("/", "192.0.2.1", &[]);
+    send(&app, request()).await;
+    let charge = LATER.lock().unwrap().take().unwrap();
+    assert_eq!(charge.settle(30).await.unwrap(), Settled::Nothing);
+    assert_eq!(used(&THROTTLE, &request()).await, 0);
 }
 
 /// The handler's throttles are on two backends, the first of which is slow. By the time the second charge is
