@@ -9,8 +9,8 @@ use std::future::IntoFuture;
 
 use crate::support::{statuses, still};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use traffik::test_kit::FaultyBackend;
-use traffik::{EXEMPTED, Registry, SharedBackend, Throttle, hit_all};
+use traffik::test_kit::{FaultyBackend, ManualClock};
+use traffik::{DenialCache, EXEMPTED, OnError, Registry, SharedBackend, Throttle, hit_all};
 
 /// Maps `name{label=value,…}` to its value. Histograms are given as their count and sum.
 type Seen = BTreeMap<String, String>;
@@ -128,6 +128,24 @@ fn calls_that_wait_are_timed_and_failures_counted() {
         assert!(seen.get(&key).is_some_and(|value| value.starts_with("1 in all ")), "{key} in {seen:#?}");
     }
     assert_eq!(seen[&format!("traffik_backend_calls{{backend={name}}}")], "0");
+}
+
+#[test]
+fn a_hit_counts_on_the_backend_that_decided_it() {
+    let flaky = FaultyBackend::new(still());
+    let denials = DenialCache::with_clock(flaky.clone(), 100, ManualClock::new());
+    let fallback = Throttle::builder("m:fallback").rate("9/min").backend(flaky.clone());
+    let fallback = fallback.on_error(OnError::fallback(memory())).registry(&Registry::new()).build().unwrap();
+    let remembered = throttle("m:remembered", "1/min", &denials.into());
+    let seen = recorded(async || {
+        for _ in 0..3 {
+            let _ = remembered.hit("ann").await.unwrap();
+        }
+        flaky.fail();
+        assert!(fallback.hit("ann").await.unwrap().is_allowed());
+    });
+    assert_eq!(seen[&hits("m:fallback", "memory", "allowed")], "1");
+    assert_eq!(seen[&hits("m:remembered", "faulty", "denied")], "2", "one of them without a call");
 }
 
 #[test]
