@@ -1,11 +1,12 @@
 //! Throttles as values: decisions, settings, and what is rejected when they are built.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use traffik::strategy::{FixedWindow, Gcra, Strategy, TokenBucket};
-use traffik::test_kit::ManualClock;
+use traffik::test_kit::{FaultyBackend, ManualClock};
 use traffik::{Decision, DenialCache, EXEMPTED, Identity, MemoryBackend, Parts, Rate};
 use traffik::{Registry, SharedBackend, Throttle};
 use traffik::{bypass_if, hit_all, throttle_if};
@@ -105,6 +106,63 @@ async fn a_uid_with_several_limits_keeps_the_lowest() -> Result {
     Ok(())
 }
 
+/// Whether the store answers at once or not.
+#[tokio::test]
+async fn of_several_that_admit_the_nearest_to_its_limit_is_reported() -> Result {
+    for backend in [SharedBackend::from(still()), FaultyBackend::new(still()).into()] {
+        let on = |uid: &str, rate: &str| {
+            Throttle::builder(uid).rate(rate).backend(&backend).registry(&Registry::new()).build()
+        };
+        let (free, wide, near) = (on("b:free", "unlimited")?, on("b:wide", "9/min")?, on("b:near", "3/min")?);
+        for all in [[&free, &wide, &near], [&near, &wide, &free]] {
+            let decision = hit_all(all, "ann").await?;
+            assert_eq!(decision.stat().map(|stat| stat.uid), Some("b:near"));
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_identifier_that_throttles_share_runs_once() -> Result {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    fn identify(_: &Parts) -> Identity {
+        CALLS.fetch_add(1, Ordering::SeqCst);
+        Identity::key("ann")
+    }
+    for backend in [SharedBackend::from(still()), FaultyBackend::new(still()).into()] {
+        let on = |uid: &str| {
+            let builder = Throttle::builder(uid).rate("9/min").backend(&backend).identifier(identify);
+            builder.registry(&Registry::new()).build()
+        };
+        let (one, other) = (on("b:one")?, on("b:other")?);
+        let (parts, ()) = http::Request::new(()).into_parts();
+        let before = CALLS.load(Ordering::SeqCst);
+        assert!(hit_all([&one, &other], &parts).await?.is_allowed());
+        assert_eq!(CALLS.load(Ordering::SeqCst) - before, 1);
+    }
+    Ok(())
+}
+
+/// Whoever switches a throttle off may still correct its accounts.
+#[tokio::test]
+async fn a_throttle_that_is_off_can_be_refunded_and_reset() -> Result {
+    let throttle =
+        Throttle::builder("b:off").rate("9/min").registry(&Registry::new()).backend(still()).build()?;
+    let used = async || -> Result<u64> {
+        throttle.set_enabled(true);
+        let used = throttle.stat("ann").await?.ok_or("counted")?.used;
+        throttle.set_enabled(false);
+        Ok(used)
+    };
+    assert!(throttle.hit("ann").cost(5).await?.is_allowed());
+    assert_eq!(used().await?, 5);
+    throttle.refund("ann", 2).await?;
+    assert_eq!(used().await?, 3);
+    throttle.reset("ann").await?;
+    assert_eq!(used().await?, 0);
+    Ok(())
+}
+
 /// While a new burst is being rolled out, processes with either setting share one store.
 #[tokio::test]
 async fn a_smaller_burst_forgives_nothing_that_a_larger_has_lent() -> Result {
@@ -160,6 +218,19 @@ async fn contexts_nest_and_isolate() -> Result {
         })
         .await?;
     assert!(throttle.hit("u").await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_function_tells_takes_precedence_over_the_context() -> Result {
+    static TOLD: LazyLock<MemoryBackend> = LazyLock::new(still);
+    let builder = Throttle::builder("b:told").rate("1/min").registry(&Registry::new());
+    let throttle =
+        builder.dynamic_backend_with(|_: &Parts| Some(SharedBackend::from(TOLD.clone()))).build()?;
+    let (parts, ()) = http::Request::new(()).into_parts();
+    let context = still();
+    SharedBackend::from(context.clone()).scope(async { throttle.hit(&parts).await.map(drop) }).await?;
+    assert_eq!((TOLD.len(), context.len()), (1, 0));
     Ok(())
 }
 

@@ -40,6 +40,22 @@ async fn as_many_keys_as_its_capacity_are_all_remembered() -> Result {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_client_without_an_account_is_no_key() -> Result {
+    let memory = MemoryBackend::builder().clock(ManualClock::new()).build();
+    let throttle = throttle("mem:gone", "5/hour", memory.clone());
+    for client in 0..30_u64 {
+        assert!(throttle.hit(client).cost(2).await?.is_allowed());
+    }
+    for client in 0..10_u64 {
+        throttle.reset(client).await?;
+        throttle.refund(client + 10, 2).await?;
+        throttle.refund(client + 20, 1).await?;
+    }
+    assert_eq!(memory.len(), 10);
+    Ok(())
+}
+
 /// Capacities that users pass when they want no bound.
 #[tokio::test]
 async fn the_highest_capacity_takes_no_more_room_than_its_keys() -> Result {
