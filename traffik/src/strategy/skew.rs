@@ -13,3 +13,15 @@ const FAR: u64 = 86_400_000_000;
 pub(super) fn believable(last: u64, now: u64, span: impl FnOnce() -> u64) -> bool {
     last <= now || last - now <= FAR || last - now <= span()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_or_its_own_span_is_believed_and_no_more() {
+        assert!(believable(FAR, 0, || 0) && !believable(FAR + 1, 0, || FAR));
+        assert!(believable(FAR + 7, 0, || FAR + 7) && !believable(FAR + 8, 0, || FAR + 7));
+        assert!(believable(7, u64::MAX, || 0));
+    }
+}

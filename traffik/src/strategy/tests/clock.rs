@@ -76,3 +76,43 @@ fn waits_are_honest_also_behind_a_clock() {
         Ok(())
     });
 }
+
+/// A bucket that another process has charged a minute from now: what is left of a charge is counted from then.
+#[test]
+fn a_refund_behind_a_clock_gives_back_no_more_than_the_account_has_left() {
+    let (strategy, rate) = (crate::strategy::TokenBucket::new(), rate(60, MINUTE));
+    let mut state = State::Empty;
+    strategy.step(&mut state, &ask(Op::Hit, START + MINUTE, &rate, 20, who(0)));
+    let refund = ask(Op::Refund { at: None }, START, &rate, 20, who(0));
+    let gone_at = START + MINUTE + 5 * SECOND;
+    assert_eq!(strategy.step(&mut state, &Ask { gone_at, ..refund }).used, 15);
+}
+
+/// A charge that is ahead of the clock belongs to the window that is open.
+#[test]
+fn a_charge_of_a_later_window_is_refunded_in_this_one() {
+    let (strategy, rate) = (crate::strategy::SlidingWindow::new(), rate(9, MINUTE));
+    let mut state = State::Empty;
+    strategy.step(&mut state, &ask(Op::Hit, START, &rate, 5, who(0)));
+    let refund = Op::Refund { at: Some(START + 2 * MINUTE) };
+    assert_eq!(strategy.step(&mut state, &ask(refund, START, &rate, 2, who(0))).used, 3);
+}
+
+/// More than a day, if the account lasts for longer.
+#[test]
+fn a_state_is_believed_for_as_long_as_its_account_lasts() {
+    let rate = rate(5, 7 * DAY);
+    for strategy in [
+        &crate::strategy::TokenBucket::new() as &dyn Strategy,
+        &crate::strategy::SlidingLog::new(),
+        &crate::strategy::LeakyQueue::new(),
+        &crate::strategy::FixedWindow::new(),
+    ] {
+        let mut state = State::Empty;
+        let ahead = START + 7 * DAY;
+        assert!(strategy.step(&mut state, &ask(Op::Hit, ahead, &rate, 5, who(0))).admitted);
+        let refused = |now| !peek(strategy, &state, &ask(Op::Hit, now, &rate, 1, who(0))).admitted;
+        assert!(refused(START + 2 * DAY), "{strategy:?}");
+        assert!(!refused(START - 7 * DAY), "{strategy:?}");
+    }
+}

@@ -112,6 +112,22 @@ fn calendar_windows_are_full_after_a_million_hits() {
     }
 }
 
+/// Also where a refund moves a later entry back across it: no sum may exceed what Lua counts exactly.
+#[test]
+fn a_refund_moves_sums_back_across_the_seam() {
+    let (strategy, rate) = (SlidingLog::new(), rate((1 << 53) - 1, DAY));
+    let mut state = State::Empty;
+    strategy.step(&mut state, &ask(Op::Hit, START, &rate, rate.limit() - 1, who(0)));
+    for at in [START + DAY, START + DAY + 1] {
+        assert!(strategy.step(&mut state, &ask(Op::Hit, at, &rate, 1, who(0))).admitted);
+    }
+    let refund = Op::Refund { at: Some(START + DAY) };
+    assert_eq!(strategy.step(&mut state, &ask(refund, START + DAY + 2, &rate, 1, who(0))).used, 1);
+    let State::Bytes(bytes) = &state else { panic!("a log keeps bytes") };
+    let words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
+    assert!(words.clone().all(|word| word < 1 << 53), "{:?}", words.collect::<Vec<_>>());
+}
+
 #[test]
 fn sums_of_a_log_wrap_without_a_seam() {
     let rate = rate((1 << 53) - 1, DAY);

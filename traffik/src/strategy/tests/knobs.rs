@@ -143,3 +143,35 @@ fn every_file_says_what_it_costs_and_when_to_take_it() {
     let tried: BTreeSet<String> = cases::all().iter().map(|case| kind(&*case.strategy)).collect();
     assert_eq!(found, tried);
 }
+
+/// While a shorter memory is being rolled out, states still hold more costs than it has room for.
+#[test]
+fn a_shorter_memory_counts_at_once() {
+    let hourly = rate(100, HOUR);
+    let (long, short) = (CostAdaptive::new(), CostAdaptive::new().last(2));
+    let mut state = State::Empty;
+    for cost in [40, 1, 1] {
+        assert!(long.step(&mut state, &ask(Op::Hit, START, &hourly, cost, who(0))).admitted);
+    }
+    let reset = |strategy: &dyn Strategy| {
+        peek(strategy, &state, &ask(Op::Check, START, &hourly, 1, who(0))).reset_after
+    };
+    assert_eq!(reset(&short), 42 * 36 * SECOND);
+    assert!(reset(&long) > reset(&short));
+}
+
+/// Whatever is in the account.
+#[test]
+fn a_hit_of_nothing_changes_nothing() {
+    for case in cases::all() {
+        let rate = rate(20, HOUR);
+        let mut state = State::Empty;
+        for cost in [0, 3, 0, 1] {
+            case.strategy.step(&mut state, &ask(Op::Hit, START, &rate, cost, who(9)));
+        }
+        let look = |state: &State| peek(&*case.strategy, state, &ask(Op::Check, START + 2, &rate, 1, who(9)));
+        let before = look(&state);
+        assert!(case.strategy.step(&mut state, &ask(Op::Hit, START + 1, &rate, 0, who(9))).admitted);
+        assert_eq!(look(&state), before, "{:?}", case.strategy);
+    }
+}

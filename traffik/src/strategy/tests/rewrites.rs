@@ -65,6 +65,40 @@ fn churn(strategy: &dyn Strategy, entry: usize) {
     assert!(refunds <= 1, "{strategy:?}: {refunds} of {given_back} refunds");
 }
 
+/// An account that was full and has almost emptied gives its memory back.
+#[test]
+fn a_log_that_has_become_short_takes_little_memory() {
+    let rate = rate(LIMIT, LIMIT);
+    // Of a queue, half has left by the time that the log's first entry expires.
+    let cases =
+        [(&SlidingLog::new() as &dyn Strategy, 16, LIMIT + LIMIT / 2), (&LeakyQueue::new(), 8, LIMIT)];
+    for (strategy, entry, empty) in cases {
+        let mut state = State::Empty;
+        let mut hit = |now, cost| strategy.step(&mut state, &ask(Op::Hit, now, &rate, cost, who(0)));
+        hit(START, LIMIT / 2);
+        for at in 0..LIMIT / 2 {
+            hit(START + at, 1);
+        }
+        hit(START + empty - 10, 1);
+        let bytes = bytes(&state);
+        assert!(
+            bytes.len() > 5 * entry && bytes.capacity() <= 512,
+            "{} of {}",
+            bytes.len(),
+            bytes.capacity()
+        );
+    }
+}
+
+#[test]
+fn hits_in_one_microsecond_share_an_entry() {
+    let (strategy, rate, mut state) = (SlidingLog::new(), rate(LIMIT, HOUR), State::Empty);
+    for number in 1..=5 {
+        let verdict = strategy.step(&mut state, &ask(Op::Hit, START, &rate, 2, who(0)));
+        assert_eq!((verdict.used, bytes(&state).len()), (2 * number, 8 + 16));
+    }
+}
+
 #[test]
 fn a_hit_on_a_full_log_of_ten_thousand_rewrites_nothing() {
     churn(&SlidingLog::new(), 16);
