@@ -231,7 +231,9 @@ async fn what_a_refusal_says_is_left() {
 #[tokio::test]
 async fn names_of_ones_own_are_kept_apart() {
     let named = || {
-        Headers::legacy().names("x-quota", "x-quota-left", "x-quota-reset").with("x-used", |stat| stat.used)
+        Headers::legacy()
+            .names("x-quota", "x-quota-left", "x-quota-reset")
+            .with("x-left", |stat| stat.remaining)
     };
     let on = |uid: &str, rate: &str, headers| build(uid, rate).headers(headers).build().unwrap();
     let layer = ThrottleLayer::new([
@@ -242,8 +244,8 @@ async fn names_of_ones_own_are_kept_apart() {
     let app = Router::new().route("/", get(async || "")).layer(layer).layer(app().build().layer());
     let reply = Client::of(app).await.get("/").await;
     assert_eq!(reply.legacy(), Some([5, 4, 60]));
-    let shown = ["x-quota", "x-quota-left", "x-used", "x-of"].map(|name| reply.header(name).unwrap());
-    assert_eq!(shown, ["3", "2", "1", "apart:two"]);
+    let shown = ["x-quota", "x-quota-left", "x-left", "x-of"].map(|name| reply.header(name).unwrap());
+    assert_eq!(shown, ["3", "2", "2", "apart:two"]);
 }
 
 /// One member that the current draft does not allow makes clients ignore the whole list, including our own members.
