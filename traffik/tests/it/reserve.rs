@@ -134,7 +134,7 @@ async fn a_backend_that_waits_is_given_back_to_by_a_task() -> Result {
     let memory = still();
     let faulty = FaultyBackend::new(memory);
     let throttle = Throttle::builder("reserve:task")
-        .registry(&traffik::Registry::new())
+        .registry(&Registry::new())
         .rate("10/day")
         .backend(faulty.clone())
         .on_cancel(OnCancel::Refund)
@@ -166,7 +166,7 @@ async fn a_failed_settlement_is_an_error_and_never_gives_twice() -> Result {
     let memory = still();
     let faulty = FaultyBackend::new(memory);
     let throttle = Throttle::builder("reserve:fails")
-        .registry(&traffik::Registry::new())
+        .registry(&Registry::new())
         .rate("10/day")
         .backend(faulty.clone())
         .on_cancel(OnCancel::Refund)
