@@ -181,10 +181,7 @@ async fn an_open_breaker_costs_no_timeout() -> Result {
     for _ in 0..1000 {
         let start = Instant::now();
         let error = throttle.hit("ann").await.expect_err("the breaker is open");
-        assert!(
-            error.is_backend() && error.is_breaker_open() && !error.is_timeout(),
-            "{error}"
-        );
+        assert!(error.is_backend() && error.is_breaker_open() && !error.is_timeout(), "{error}");
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
     assert_eq!(slow.calls(), 3);
