@@ -50,12 +50,14 @@ impl Report {
     }
 
     /// The length of its member in a list of policies.
+    #[inline]
     fn policy_len(&self) -> usize {
         let window = self.window_seconds().map_or(0, parameter_len);
         self.policy().len() + r#""""#.len() + parameter_len(self.stat.limit) + window
     }
 
     /// The length of its member in a list of remaining units.
+    #[inline]
     fn limit_len(&self) -> usize {
         let parameters = parameter_len(self.stat.remaining) + parameter_len(seconds(&self.stat));
         self.policy().len() + r#""""#.len() + parameters
