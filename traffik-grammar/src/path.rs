@@ -291,7 +291,7 @@ fn validate(pattern: &str) -> Result<(), PathError> {
                 pattern,
                 at,
                 format_args!("unsupported path parameter {}", Quoted(segment)),
-                format_args!("write \"*\" for one segment, or {} for a literal ':'", Escaped(':')),
+                format_args!("write \"*\" for one segment, or {} for a literal {:?}", Escaped(':'), ':'),
             );
         }
         if segment.contains('*') && segment != "*" && segment != "**" {
