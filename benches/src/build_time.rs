@@ -5,7 +5,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use crate::measure::Spread;
 use crate::report::{Report, Target};
+
+/// How often both are built, in turn.
+const ROUNDS: usize = 3;
 
 const MAIN: &str = r#"use axum::{Router, routing::get};
 #ATTRIBUTE
@@ -22,9 +26,11 @@ async fn main() {
 pub fn run(report: &mut Report) {
     let folder = std::env::temp_dir().join(format!("traffik-build-time-{}", std::process::id()));
     match measure(&folder) {
-        Ok([bare, with]) => {
-            report.figure("a clean release build of hello-axum, for reference", bare, " s", Target::None);
-            report.figure("added by traffik", with - bare, " s", Target::AtMost(8.0));
+        Ok(rounds) => {
+            let bare = Spread::of(rounds.iter().map(|[bare, _]| *bare));
+            let added = Spread::of(rounds.iter().map(|[bare, with]| with - bare));
+            report.figures("a clean release build of hello-axum, for reference", bare, " s", Target::None);
+            report.figures("added by traffik", added, " s", Target::AtMost(8.0));
         }
         Err(error) => report.unmeasured(format!("build time: {error}")),
     }
@@ -32,7 +38,8 @@ pub fn run(report: &mut Report) {
     let _ = fs::remove_dir_all(&folder);
 }
 
-fn measure(folder: &Path) -> Result<[f64; 2], String> {
+/// Returns the seconds of a build without the library and of one with it, round by round.
+fn measure(folder: &Path) -> Result<Vec<[f64; 2]>, String> {
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).join("traffik");
     let bare = project(folder, "bare", "", "#", "axum::serve(listener, app).await.unwrap();")?;
     let dependency = format!("traffik = {{ path = {library:?} }}\n");
@@ -47,7 +54,7 @@ fn measure(folder: &Path) -> Result<[f64; 2], String> {
     // Resolving and downloading dependencies is not part of the measured build.
     build(&bare, &["fetch"])?;
     build(&with, &["fetch"])?;
-    Ok([timed(&bare)?, timed(&with)?])
+    (0..ROUNDS).map(|_| Ok([timed(&bare)?, timed(&with)?])).collect()
 }
 
 fn project(
@@ -80,14 +87,10 @@ fn build(root: &Path, words: &[&str]) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-/// Returns the time of the faster of two clean builds, in seconds.
+/// Returns the time of a clean build, in seconds.
 fn timed(root: &Path) -> Result<f64, String> {
-    let mut shortest = f64::INFINITY;
-    for _ in 0..2 {
-        let _ = fs::remove_dir_all(root.join("target"));
-        let start = Instant::now();
-        build(root, &["build", "--release", "--offline"])?;
-        shortest = shortest.min(start.elapsed().as_secs_f64());
-    }
-    Ok(shortest)
+    let _ = fs::remove_dir_all(root.join("target"));
+    let start = Instant::now();
+    build(root, &["build", "--release", "--offline"])?;
+    Ok(start.elapsed().as_secs_f64())
 }
