@@ -1,8 +1,11 @@
 //! [`Traffik`]: the settings that the throttles of a process or a router share.
 
+mod lookup;
+
 use std::sync::{Arc, OnceLock};
 
-use crate::Parts;
+pub use lookup::client_ip;
+
 use crate::backend::SharedBackend;
 use crate::client_ip::ClientIp;
 use crate::error::Error;
@@ -10,7 +13,7 @@ use crate::identity::Identity;
 use crate::request_fn::{IntoRequestFn, RequestFn};
 use crate::resilience::OnError;
 #[cfg(feature = "tower")]
-use crate::{Headers, response::OnThrottled, tower::LayerContext};
+use crate::{Headers, response::OnThrottled};
 
 /// Defaults for throttles: a backend, who the client is, what to do when the backend fails.
 ///
@@ -80,7 +83,7 @@ impl Traffik {
         self.setting(|inner| inner.backend.as_ref())
     }
 
-    pub(crate) fn client_ip(&self) -> Option<&ClientIp> {
+    fn client_ip(&self) -> Option<&ClientIp> {
         self.setting(|inner| inner.client_ip.as_ref())
     }
 
@@ -109,41 +112,12 @@ impl Traffik {
         outer.map_or_else(|| self.clone(), |outer| Self(Arc::new(self.0.over(&outer.0))))
     }
 
-    /// Returns a `tower` layer that applies these defaults to every request that passes through it.
-    ///
-    /// A mistake that makes [`install`] fail is only logged as an error here: with an invalid proxy network or
-    /// IPv6 prefix, no proxy is trusted, and invalid headers are left out.
-    #[cfg(feature = "tower")]
-    #[must_use]
-    pub fn layer(&self) -> crate::tower::TraffikLayer {
-        if let Some(error) = self.error() {
-            tracing::error!(target: "traffik", %error, "a Traffik layer is misconfigured");
-        }
-        crate::tower::TraffikLayer::new(self.clone())
-    }
-
     /// The first mistake in the settings.
-    fn error(&self) -> Option<Error> {
+    pub(crate) fn error(&self) -> Option<Error> {
         let error = self.0.client_ip.as_ref().and_then(ClientIp::error);
         #[cfg(feature = "tower")]
         let error = error.or_else(|| self.0.headers.as_ref()?.error());
         error
-    }
-
-    /// The router's defaults, or else the process's.
-    pub(crate) fn of(parts: Option<&Parts>) -> Option<&Self> {
-        #[cfg(feature = "tower")]
-        let by_router = parts.and_then(|parts| LayerContext::of(&parts.extensions)?.traffik.as_ref());
-        #[cfg(not(feature = "tower"))]
-        let by_router = parts.and(None);
-        by_router.or_else(|| INSTALLED.get())
-    }
-
-    /// Same as `of`, for a request within these layers.
-    #[inline]
-    #[cfg(all(feature = "memory", feature = "tower"))]
-    pub(crate) fn by(context: Option<&LayerContext>) -> Option<&Self> {
-        context.and_then(|context| context.traffik.as_ref()).or_else(|| INSTALLED.get())
     }
 }
 

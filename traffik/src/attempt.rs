@@ -9,7 +9,8 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::backend::{BoxFuture, Op};
+use crate::backend::Op;
+use crate::box_future::BoxFuture;
 use crate::cold_option::ColdOption;
 use crate::decision::{Decision, Stat};
 use crate::error::Error;

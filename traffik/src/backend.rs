@@ -8,22 +8,19 @@ pub(crate) mod memory;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 mod shared;
-mod verdict;
+mod verdicts;
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 pub use hit::Hit;
 pub(crate) use hit::OwnedHit;
 pub use shared::SharedBackend;
-pub use verdict::{Verdict, Verdicts};
+pub use verdicts::Verdicts;
 
+pub use crate::box_future::BoxFuture;
 pub use crate::error::BackendError;
-
-/// A boxed future, for code that may have to wait.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub use crate::strategy::{Op, Verdict};
 
 /// The default deadline of one backend call: 100 ms.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_millis(100);
@@ -87,46 +84,5 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// the feature `tokio`, the store has to keep the bound itself.
     fn deadline(&self) -> Option<Duration> {
         Some(DEFAULT_DEADLINE)
-    }
-}
-
-/// The operation on a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Op {
-    /// Charges the cost if it fits.
-    Hit,
-    /// Reports whether the cost would fit, and changes nothing.
-    Check,
-    /// Gives the cost back: never beyond a full account, and never into a later window than the one that
-    /// was current at `at` (microseconds since the Unix epoch; `None` means now).
-    Refund {
-        /// When the charge was made.
-        at: Option<u64>,
-    },
-    /// Corrects a charge made at `at` to what was actually used. A hit that [gives back](Hit::gives_back)
-    /// is a refund. Any other hit takes as much of its cost as there is room for at present, and is never
-    /// refused: [`Verdict::admitted`] is always true, and [`Verdict::wait`] is the number of units that
-    /// found no room.
-    ///
-    /// Strategies never see this operation: [`Hit::step`] carries it out as checks, hits and refunds.
-    Settle {
-        /// When the charge was made.
-        at: u64,
-    },
-    /// Forgets the key.
-    Reset,
-}
-
-impl Op {
-    /// Returns whether a step may change the state.
-    #[must_use]
-    pub const fn changes(self) -> bool {
-        !matches!(self, Self::Check)
-    }
-
-    /// Whether it asks to be admitted. Corrections are never refused.
-    pub(crate) const fn can_be_refused(self) -> bool {
-        matches!(self, Self::Hit | Self::Check)
     }
 }

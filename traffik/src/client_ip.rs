@@ -1,4 +1,4 @@
-//! [`client_ip`]: the address of the client that sent a request.
+//! [`ClientIp`]: how the address of the client that sent a request is found.
 //!
 //! The socket's peer is the only address that cannot be made up. [`ClientIp::behind`] names the proxies
 //! that are trusted to report their own peers:
@@ -30,9 +30,8 @@ pub use forwarded::ForwardedHeader;
 use network::Network;
 
 use crate::Parts;
-use crate::app::Traffik;
 use crate::error::Error;
-use crate::identity::{Identity, KindRef, Who};
+use crate::identity::KindRef;
 #[cfg(all(feature = "memory", feature = "tower"))]
 use crate::key;
 
@@ -46,41 +45,6 @@ use crate::key;
 /// [`identifier`](crate::ThrottleBuilder::identifier).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Peer(pub IpAddr);
-
-/// Returns the client's address as an identity: the socket's peer, or the address that trusted proxies
-/// report.
-///
-/// IPv4-mapped IPv6 addresses are converted to IPv4, as are those of a NAT64 translator (`64:ff9b::/96`,
-/// RFC 6052). Other IPv6 addresses are masked to their prefix, /64 by default. Without a peer, the result
-/// is [`ANONYMOUS`](crate::ANONYMOUS), one account for all clients, and a warning that is logged once tells
-/// how to fix that.
-#[must_use]
-pub fn client_ip(parts: &Parts) -> Identity {
-    Who::of(kind(parts, Traffik::of(Some(parts)))).to_identity()
-}
-
-/// Same as `client_ip`, with the settings of `app`.
-#[inline(always)]
-pub(crate) fn kind(parts: &Parts, app: Option<&Traffik>) -> KindRef<'static> {
-    found_by(app).kind(parts)
-}
-
-#[inline(always)]
-fn found_by(app: Option<&Traffik>) -> &ClientIp {
-    static DEFAULT: ClientIp = ClientIp::DEFAULT;
-    app.and_then(Traffik::client_ip).unwrap_or(&DEFAULT)
-}
-
-/// The hash of the client, as computed by [`key::client`].
-#[inline]
-#[cfg(all(feature = "memory", feature = "tower"))]
-pub(crate) fn hash(parts: &Parts, app: Option<&Traffik>) -> u64 {
-    let client_ip = found_by(app);
-    match client_ip.plain_peer(parts) {
-        Some(peer) => key::client(KindRef::V4(peer)),
-        None => client_ip.any_hash(parts),
-    }
-}
 
 /// How a client's address is found. By default, it is the socket's peer, and no header is read.
 ///
@@ -106,7 +70,7 @@ pub struct ClientIp {
 }
 
 impl ClientIp {
-    const DEFAULT: Self =
+    pub(crate) const DEFAULT: Self =
         Self { proxies: Vec::new(), header: ForwardedHeader::XForwardedFor, ipv6_prefix: 64, mistake: None };
 
     /// Trusts these proxies, named by their networks (`"10.0.0.0/8"`, `"fd00::/8"`) or addresses
@@ -114,7 +78,7 @@ impl ClientIp {
     /// header.
     ///
     /// A network that cannot be parsed, or whose address has bits beyond its prefix, makes
-    /// [`install`](crate::install) fail. A [`layer`](Traffik::layer) cannot fail: it logs the mistake as an
+    /// [`install`](crate::install) fail. A [`layer`](crate::Traffik::layer) cannot fail: it logs the mistake as an
     /// error and trusts no proxy.
     #[must_use]
     pub fn behind(proxies: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
@@ -158,11 +122,22 @@ impl ClientIp {
         self.mistake.as_ref().map(|mistake| Error::configuration(format!("client_ip: {mistake}")))
     }
 
+    /// The client of a request.
     #[inline(always)]
-    fn kind(&self, parts: &Parts) -> KindRef<'static> {
+    pub(crate) fn kind(&self, parts: &Parts) -> KindRef<'static> {
         match self.plain_peer(parts) {
             Some(peer) => KindRef::V4(peer),
             None => self.any_kind(parts),
+        }
+    }
+
+    /// The hash of the client, as computed by [`key::client`].
+    #[inline]
+    #[cfg(all(feature = "memory", feature = "tower"))]
+    pub(crate) fn hash(&self, parts: &Parts) -> u64 {
+        match self.plain_peer(parts) {
+            Some(peer) => key::client(KindRef::V4(peer)),
+            None => self.any_hash(parts),
         }
     }
 

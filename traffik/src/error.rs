@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::resilience::Outage;
+use crate::outage::Outage;
 
 /// The reason why no decision could be made, or why a throttle could not be built.
 ///

@@ -94,6 +94,7 @@
 mod app;
 mod attempt;
 mod backend;
+mod box_future;
 mod client_ip;
 mod clock;
 mod cold_option;
@@ -110,11 +111,15 @@ mod decision;
 pub mod docs;
 mod error;
 mod few;
+mod hit_outcome;
 mod identity;
 mod key;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod observe;
+mod on_cancel;
+mod operations;
+mod outage;
 // Only HTTP needs receipts and per-throttle decisions; the bare engine does not.
 #[cfg_attr(not(feature = "tower"), allow(dead_code))]
 mod pipeline;
@@ -125,6 +130,7 @@ mod registry;
 mod request_fn;
 mod reserve;
 mod resilience;
+mod retry;
 mod run_to_completion;
 mod settings;
 mod subject;
@@ -147,7 +153,7 @@ pub mod test_kit;
 #[cfg(feature = "tower")]
 pub mod tower;
 
-pub use app::{Traffik, TraffikBuilder, install};
+pub use app::{Traffik, TraffikBuilder, client_ip, install};
 pub use attempt::{Attempt, AttemptFuture, Check, CheckFuture, StatFuture, StatOf};
 #[cfg(feature = "axum")]
 pub use axum::Gate;
@@ -162,24 +168,26 @@ pub use backend::redis::{RedisBackend, RedisBackendBuilder};
 pub use backend::{
     Backend, BackendError, BoxFuture, DEFAULT_DEADLINE, Hit, Op, SharedBackend, Verdict, Verdicts,
 };
-pub use client_ip::{ClientIp, ForwardedHeader, Peer, client_ip};
+pub use client_ip::{ClientIp, ForwardedHeader, Peer};
 pub use clock::{Clock, SystemClock};
 pub use decision::{Decision, Stat, Throttled};
 pub use error::Error;
 #[cfg(feature = "tower")]
 pub use headers::Headers;
 pub use identity::{ANONYMOUS, EXEMPTED, Identity, Priority, Who};
+pub use on_cancel::OnCancel;
 pub use pipeline::hit_all;
 pub use policy::Policy;
 pub use quota::{BoxError, PaidErrors, Quota, QuotaContext, QuotaError};
 pub use rate::{IntoRate, Rate};
 pub use registry::Registry;
 pub use request_fn::{AsyncRequestFn, IntoRequestFn, RequestFn, SyncRequestFn, Yields};
-pub use reserve::{OnCancel, Reservation, Reserve, ReserveError, Settled};
+pub use reserve::{Reservation, Reserve, ReserveError, Settled};
 pub use resilience::{BreakerState, CircuitBreaker, CircuitBreakerBuilder, OnError};
 pub use rules::{Rule, bypass_if, throttle_if};
 pub use subject::{IntoSubject, Subject};
-pub use throttle::{Throttle, ThrottleBuilder};
+pub use throttle::Throttle;
+pub use throttle::builder::ThrottleBuilder;
 #[cfg(feature = "tower")]
 pub use tower::{BackendLayer, Charge, Outcome, ThrottleLayer};
 #[cfg(feature = "macros")]

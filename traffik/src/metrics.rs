@@ -41,7 +41,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use metrics::{Key, Label, Level, Metadata, Recorder, Unit, with_recorder};
 
-use crate::observe::HitOutcome;
+use crate::hit_outcome::HitOutcome;
 
 const HITS: &str = "traffik_hits_total";
 const UNITS: &str = "traffik_units_total";

@@ -8,75 +8,66 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use crate::backend::{BackendError, Op, Verdict};
-use crate::throttle::Throttle;
+use crate::backend::{BackendError, Op};
+use crate::hit_outcome::HitOutcome;
 
-/// The outcome of one throttle's hit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HitOutcome {
-    /// Charged.
-    Allowed,
-    /// Refused, and the whole request with it.
-    Denied,
-    /// Over the limit in shadow mode; the request is not refused.
-    Shadowed,
-    /// Not charged, since another throttle of the request refused or failed to get a decision.
-    Uncharged,
-    /// The backend could not decide.
-    Failed,
+/// Reports the hits of one throttle.
+pub(crate) struct HitReporter {
+    uid: &'static str,
+    #[cfg(feature = "metrics")]
+    meter: crate::metrics::Meter,
 }
 
-impl HitOutcome {
-    /// Each at the index that `as usize` gives.
-    #[cfg(feature = "metrics")]
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Allowed, Self::Denied, Self::Shadowed, Self::Uncharged, Self::Failed];
-
-    /// The name in events and labels.
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Allowed => "allowed",
-            Self::Denied => "denied",
-            Self::Shadowed => "shadowed",
-            Self::Uncharged => "uncharged",
-            Self::Failed => "error",
+impl HitReporter {
+    pub(crate) fn new(uid: &'static str) -> Self {
+        Self {
+            uid,
+            #[cfg(feature = "metrics")]
+            meter: crate::metrics::Meter::default(),
         }
     }
 
-    /// The outcome of a verdict, given whether the request was admitted as a whole.
-    #[inline]
-    pub(crate) const fn of(verdict: &Verdict, admitted: bool, shadow: bool) -> Self {
-        match (verdict.admitted, shadow) {
-            (false, false) => Self::Denied,
-            (false, true) => Self::Shadowed,
-            (true, _) if admitted => Self::Allowed,
-            (true, _) => Self::Uncharged,
-        }
+    /// The throttle's uid.
+    pub(crate) fn uid(&self) -> &'static str {
+        self.uid
     }
-}
 
-/// Reports a hit that was counted, or should have been, on the named backend. Checks, refunds and resets
-/// are not reported.
-#[inline(always)]
-pub(crate) fn hit(
-    op: Op,
-    throttle: &Throttle,
-    backend: &'static str,
-    outcome: HitOutcome,
-    cost: u64,
-    remaining: impl FnOnce() -> u64,
-    wait: Option<Duration>,
-) {
-    if op != Op::Hit {
-        return;
+    /// Reports a hit that was counted, or should have been, on the named backend. Checks, refunds and resets
+    /// are not reported.
+    #[inline(always)]
+    pub(crate) fn hit(
+        &self,
+        op: Op,
+        backend: &'static str,
+        outcome: HitOutcome,
+        cost: u64,
+        remaining: impl FnOnce() -> u64,
+        wait: Option<Duration>,
+    ) {
+        if op != Op::Hit {
+            return;
+        }
+        if is_listened_to() {
+            hit_event(self.uid, outcome, cost, remaining(), wait);
+        }
+        #[cfg(feature = "metrics")]
+        self.meter.hit(self.uid, backend, outcome, cost, wait);
+        #[cfg(not(feature = "metrics"))]
+        let _ = backend;
     }
-    if is_listened_to() {
-        event(throttle.uid(), outcome, cost, remaining(), wait);
+
+    /// Reports a hit that passed uncounted.
+    #[inline(always)]
+    pub(crate) fn exempt(&self, op: Op) {
+        if op != Op::Hit {
+            return;
+        }
+        if is_listened_to() {
+            exempt_event(self.uid);
+        }
+        #[cfg(feature = "metrics")]
+        self.meter.exempt(self.uid);
     }
-    #[cfg(feature = "metrics")]
-    throttle.meter().hit(throttle.uid(), backend, outcome, cost, wait);
-    #[cfg(not(feature = "metrics"))]
-    let _ = backend;
 }
 
 /// Whether a subscriber may want events of single hits: one load, before any of the work that an event
@@ -87,7 +78,7 @@ fn is_listened_to() -> bool {
 }
 
 #[cold]
-fn event(uid: &str, outcome: HitOutcome, cost: u64, remaining: u64, wait: Option<Duration>) {
+fn hit_event(uid: &str, outcome: HitOutcome, cost: u64, remaining: u64, wait: Option<Duration>) {
     let word = outcome.word();
     match outcome {
         HitOutcome::Denied | HitOutcome::Shadowed => {
@@ -99,19 +90,6 @@ fn event(uid: &str, outcome: HitOutcome, cost: u64, remaining: u64, wait: Option
         // Logged where it happened, together with its cause.
         HitOutcome::Failed => {}
     }
-}
-
-/// Reports a hit that passed uncounted.
-#[inline(always)]
-pub(crate) fn exempt(op: Op, throttle: &Throttle) {
-    if op != Op::Hit {
-        return;
-    }
-    if is_listened_to() {
-        exempt_event(throttle.uid());
-    }
-    #[cfg(feature = "metrics")]
-    throttle.meter().exempt(throttle.uid());
 }
 
 #[cold]
@@ -140,14 +118,4 @@ pub(crate) async fn call<T>(
         Err(_) => "error",
     });
     result
-}
-
-#[cfg(all(test, feature = "metrics"))]
-mod tests {
-    use super::HitOutcome;
-
-    #[test]
-    fn every_outcome_is_at_its_place() {
-        assert_eq!(HitOutcome::ALL.map(|outcome| outcome as usize), [0, 1, 2, 3, 4]);
-    }
 }

@@ -14,11 +14,15 @@
 //! `traffik/tests/http/fast_paths.rs` compares each of them with [`decide`].
 
 mod backends;
+mod batch;
 mod charge;
 mod client;
 mod decisions;
+mod entry;
+mod failure;
 #[cfg(feature = "memory")]
 mod fast_path;
+mod hits;
 mod immediate;
 mod prepare;
 mod recall;
@@ -27,107 +31,30 @@ mod rollback;
 
 use smallvec::SmallVec;
 
-use crate::Parts;
-use crate::backend::{BoxFuture, Hit, Op};
+use crate::backend::Op;
+use crate::box_future::BoxFuture;
 use crate::decision::Decision;
 use crate::error::Error;
-use crate::observe::{self, HitOutcome};
-use crate::policy::Policy;
-use crate::request_fn::{RequestFn, Source};
-use crate::resilience::Outage;
-use crate::settings::{Settings, SettingsRef};
+use crate::hit_outcome::HitOutcome;
+use crate::settings::SettingsRef;
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
-pub(crate) use charge::correction_outage;
-use charge::outage;
 use client::IdentityCache;
-pub(crate) use decisions::{Decisions, ThrottleDecision};
+pub(crate) use decisions::Decisions;
+#[cfg(feature = "tower")]
+pub(crate) use decisions::ThrottleDecision;
+pub(crate) use entry::{Entry, Overrides};
+pub(crate) use failure::{Failure, correction_outage};
 #[cfg(feature = "memory")]
-pub(crate) use fast_path::{AdmittedHit, FastPath, HitContinuation, fast_hit};
+pub(crate) use fast_path::{AdmittedHit, HitContinuation, fast_hit};
 #[cfg(all(feature = "memory", feature = "tower"))]
 pub(crate) use fast_path::{StackContinuation, pair, request, stack};
 pub(crate) use immediate::decide_now;
-use prepare::{Candidate, Prepared, prepare};
+use prepare::{Candidate, Prepared, Request, prepare};
 #[cfg(feature = "tower")]
 pub(crate) use recall::hit as recall;
 pub(crate) use receipt::Receipt;
-
-/// One throttle of a request, with the overrides of the place where it is used.
-#[derive(Clone, Copy)]
-pub(crate) struct Entry<'a> {
-    pub(crate) throttle: &'a Throttle,
-    pub(crate) overrides: Option<&'a Overrides>,
-}
-
-/// The settings of a shared throttle that a use of it may override.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Overrides {
-    pub(crate) cost: Option<Source<u64>>,
-    pub(crate) scope: Option<Source<String>>,
-    pub(crate) shadow: Option<bool>,
-    /// Whether the charge may have to be refunded.
-    pub(crate) keeps_receipt: bool,
-}
-
-impl Overrides {
-    /// Whether the overrides allow the `immediate` path: none of them has to wait, sets a scope or turns on
-    /// shadow mode.
-    fn is_immediate(&self) -> bool {
-        self.cost.as_ref().is_none_or(Source::is_sync) && self.scope.is_none() && self.shadow != Some(true)
-    }
-}
-
-impl<'a> Entry<'a> {
-    pub(crate) fn new(throttle: &'a Throttle) -> Self {
-        Self { throttle, overrides: None }
-    }
-
-    /// For queries and corrections of an account, where shadow mode makes no difference.
-    pub(crate) fn account(throttle: &'a Throttle) -> Self {
-        static ACCOUNT: Overrides =
-            Overrides { cost: None, scope: None, shadow: Some(false), keeps_receipt: false };
-        Self { throttle, overrides: Some(&ACCOUNT) }
-    }
-
-    /// What the request costs. `units` replaces the cost; without a request to compute it from, it is 1.
-    #[inline]
-    fn cost(&self, settings: &'a Settings, units: Option<u64>, parts: Option<&'a Parts>) -> Cost<'a> {
-        let cost = self.overrides.and_then(|overrides| overrides.cost.as_ref()).unwrap_or(&settings.cost);
-        match (units, cost, parts) {
-            (Some(units), ..) => Cost::Units(units),
-            (None, Source::Fixed(cost), _) => Cost::Units(*cost),
-            (None, Source::Of(function), Some(parts)) => Cost::Of(function, parts),
-            (None, Source::Of(_), None) => Cost::Units(1),
-        }
-    }
-}
-
-/// The cost of a request, or the function that computes it.
-enum Cost<'a> {
-    Units(u64),
-    Of(&'a RequestFn<u64>, &'a Parts),
-}
-
-/// The reason why there are no decisions.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) error: Error,
-    pub(crate) outage: Outage,
-}
-
-impl Failure {
-    fn configuration(error: Error) -> Self {
-        tracing::error!(target: "traffik", %error, "a throttle is misconfigured");
-        Self { error, outage: Outage::Raise }
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        failure.error.under(failure.outage)
-    }
-}
 
 /// Decides one throttle, if nothing has to wait.
 #[inline]
@@ -169,15 +96,6 @@ pub(crate) fn decide<'a>(
     Box::pin(decide_in_steps(entries, subject, op, units))
 }
 
-/// What is asked of all throttles alike.
-#[derive(Clone, Copy)]
-struct Request<'a> {
-    subject: &'a Subject<'a>,
-    op: Op,
-    /// Replaces every cost.
-    units: Option<u64>,
-}
-
 async fn decide_in_steps(
     entries: &[Entry<'_>],
     subject: Subject<'_>,
@@ -214,7 +132,7 @@ fn report(
     let mut candidates = candidates.iter().peekable();
     for (index, (entry, decided)) in entries.iter().zip(&decisions.each).enumerate() {
         let Some(candidate) = candidates.next_if(|candidate| candidate.entry == index) else {
-            observe::exempt(op, entry.throttle);
+            entry.throttle.reporter().exempt(op);
             continue;
         };
         let outcome = match decided.outcome {
@@ -224,27 +142,8 @@ fn report(
         let stat = decided.decision.stat();
         let (remaining, wait) = stat.map_or((0, None), |stat| (stat.remaining, stat.retry_after));
         let backend = candidate.backend_after(decided.failed).unwrap_or(candidate.backend());
-        observe::hit(op, entry.throttle, backend.name(), outcome, candidate.cost, || remaining, wait);
+        entry.throttle.reporter().hit(op, backend.name(), outcome, candidate.cost, || remaining, wait);
     }
-}
-
-/// The hits of one request on one backend.
-type Hits<'a> = SmallVec<[Hit<'a>; 2]>;
-
-/// Adds a hit and returns its position. Each key is named only once: hits on the same key are merged, at
-/// the sum of their costs and, if a uid has different limits in several registries, at the lowest limit.
-fn join<'a>(hits: &mut Hits<'a>, hit: Hit<'a>) -> usize {
-    if let Some(place) = hits.iter().position(|other| other.hash == hit.hash) {
-        let joint = &mut hits[place];
-        joint.cost = joint.cost.saturating_add(hit.cost);
-        let capacity = |policy: &Policy| policy.strategy().capacity(policy.rate());
-        if capacity(hit.policy) < capacity(joint.policy) {
-            joint.policy = hit.policy;
-        }
-        return place;
-    }
-    hits.push(hit);
-    hits.len() - 1
 }
 
 /// Decides several throttles as one: either all of them are charged, or none.

@@ -6,7 +6,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::Parts;
-use crate::backend::{BoxFuture, SharedBackend};
+use crate::backend::SharedBackend;
+use crate::box_future::BoxFuture;
 use crate::identity::Identity;
 use crate::rate::Rate;
 

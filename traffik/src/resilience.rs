@@ -1,14 +1,12 @@
 //! What happens when a backend fails: never a refusal, always what [`OnError`] says.
 //!
-//! - `ask.rs`: one call within its deadline, with the retries that are configured
-//! - `retry.rs`: how long to wait between tries
+//! - `ask.rs`: one call within its deadline, with the retries that are configured (`retry.rs` says how long to wait before each)
 //! - `breaker.rs`: when not to call at all
 //!
 //! The pipeline decides which backend a hit goes to next (`pipeline/charge.rs`).
 
 mod ask;
 mod breaker;
-mod retry;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,11 +15,10 @@ use std::time::Duration;
 pub(crate) use ask::{ask, call};
 pub(crate) use breaker::Permits;
 pub use breaker::{BreakerState, CircuitBreaker, CircuitBreakerBuilder};
-pub(crate) use retry::Retry;
-#[cfg(feature = "tokio")]
-pub(crate) use retry::random_part;
 
 use crate::backend::SharedBackend;
+use crate::outage::Outage;
+use crate::retry::Retry;
 
 /// What to do when the backend cannot decide.
 ///
@@ -69,18 +66,6 @@ struct FailurePolicy {
     breaker: Option<CircuitBreaker>,
     fallbacks: Vec<SharedBackend>,
     last: Outage,
-}
-
-/// The effect of an outage on a request.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Outage {
-    /// It passes, uncounted.
-    Pass,
-    /// `503`, come back later.
-    #[default]
-    Unavailable,
-    /// `500`.
-    Raise,
 }
 
 impl OnError {

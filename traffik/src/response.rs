@@ -28,7 +28,7 @@ use crate::Parts;
 use crate::decision::Throttled;
 use crate::error::Error;
 use crate::headers::{self, Headers, Report};
-use crate::resilience::Outage;
+use crate::outage::Outage;
 
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 const REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::backend::BoxFuture;
+use crate::box_future::BoxFuture;
 
 /// A future that is polled by its caller, and by the runtime once the caller has gone.
 ///

@@ -1,21 +1,23 @@
 //! [`Settings`]: the settings of a throttle at one instant. Replaced as a whole at run time.
 
 mod cell;
+#[cfg(feature = "memory")]
+mod fast_path;
 
 use std::sync::Arc;
 
 pub(crate) use cell::{SettingsCell, SettingsRef};
+#[cfg(feature = "memory")]
+pub(crate) use fast_path::FastPath;
 
 use crate::app::Traffik;
 use crate::backend::SharedBackend;
 use crate::error::Error;
 use crate::identity::Identity;
-#[cfg(feature = "memory")]
-use crate::pipeline::FastPath;
+use crate::on_cancel::OnCancel;
 use crate::policy::Policy;
 use crate::rate::Rate;
 use crate::request_fn::{RequestFn, Source};
-use crate::reserve::OnCancel;
 use crate::resilience::OnError;
 use crate::rules::Rule;
 use crate::strategy::Strategy;
@@ -149,4 +151,12 @@ impl Settings {
             && self.rules.is_empty()
             && !self.shadow
     }
+}
+
+/// The error for a throttle with two answers to where it counts.
+pub(crate) fn both_backends(uid: &str) -> Error {
+    Error::configuration(format!(
+        "throttle {uid:?} has both a backend of its own and a dynamic one; keep `backend` to always use the same one, \
+         or `dynamic_backend` to look it up for each request"
+    ))
 }

@@ -40,6 +40,7 @@ mod gcra;
 mod leaky_bucket;
 mod leaky_queue;
 mod log;
+mod op;
 mod priority_reserve;
 mod queue;
 mod rollover;
@@ -52,6 +53,7 @@ mod tests;
 mod tiered;
 mod time_of_day;
 mod token_bucket;
+mod verdict;
 mod window;
 mod window_counts;
 
@@ -63,6 +65,7 @@ pub use fixed_window::FixedWindow;
 pub use gcra::Gcra;
 pub use leaky_bucket::LeakyBucket;
 pub use leaky_queue::LeakyQueue;
+pub use op::Op;
 pub use priority_reserve::PriorityReserve;
 pub use rollover::Rollover;
 pub use sliding_log::SlidingLog;
@@ -71,6 +74,7 @@ pub use state::State;
 pub use tiered::Tiered;
 pub use time_of_day::TimeOfDay;
 pub use token_bucket::TokenBucket;
+pub use verdict::Verdict;
 
 pub(crate) use account::Account;
 pub(crate) use bucket::Bucket;
@@ -81,8 +85,6 @@ use window_counts::WindowCounts;
 
 use crate::identity::Who;
 use crate::rate::Rate;
-
-pub use crate::backend::{Op, Verdict};
 
 /// 2^53: below it, every integer is exact in an IEEE double, and so in Lua.
 pub const EXACT: u64 = 1 << 53;

@@ -1,6 +1,6 @@
-//! [`Throttle`]: one rate limit under one uid, and the operations on it.
+//! [`Throttle`]: one rate limit under one uid, with its settings and their changes at run time.
 
-mod builder;
+pub(crate) mod builder;
 #[cfg(feature = "tower")]
 mod response;
 
@@ -9,21 +9,17 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-pub use builder::ThrottleBuilder;
-
-use crate::attempt::{Attempt, Check, StatOf};
-use crate::backend::{Op, SharedBackend};
+use crate::backend::SharedBackend;
 use crate::error::Error;
+use crate::observe::HitReporter;
+use crate::on_cancel::OnCancel;
 use crate::policy::Policy;
-use crate::quota::Quota;
 use crate::rate::{IntoRate, Rate};
 use crate::request_fn::Source;
-use crate::reserve::{OnCancel, Reserve};
+use crate::resilience::OnError;
 use crate::rules::Rule;
 use crate::settings::{BackendSetting, RateSetting, Settings, SettingsCell, SettingsRef};
 use crate::strategy::{IntoStrategy, Strategy};
-use crate::subject::IntoSubject;
-use crate::{pipeline, resilience::OnError};
 
 /// A rate limit: a uid, a rate, a strategy, and a way to tell which client a hit is charged to.
 ///
@@ -57,10 +53,9 @@ use crate::{pipeline, resilience::OnError};
 pub struct Throttle(Arc<Inner>);
 
 struct Inner {
-    uid: &'static str,
+    /// Holds the uid as well.
+    reporter: HitReporter,
     enabled: AtomicBool,
-    #[cfg(feature = "metrics")]
-    meter: crate::metrics::Meter,
     settings: SettingsCell,
 }
 
@@ -77,19 +72,10 @@ impl WeakThrottle {
 }
 
 impl Throttle {
-    /// Starts building a throttle with this unique id: ASCII letters, digits and `: . _ - / @`, at most 64
-    /// characters.
-    #[track_caller]
-    pub fn builder(uid: impl Into<String>) -> ThrottleBuilder {
-        ThrottleBuilder::new(uid.into(), std::panic::Location::caller())
-    }
-
     fn new(uid: &'static str, settings: Settings) -> Self {
         Self(Arc::new(Inner {
-            uid,
+            reporter: HitReporter::new(uid),
             enabled: AtomicBool::new(true),
-            #[cfg(feature = "metrics")]
-            meter: crate::metrics::Meter::default(),
             settings: SettingsCell::new(settings),
         }))
     }
@@ -103,9 +89,9 @@ impl Throttle {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    #[cfg(feature = "metrics")]
-    pub(crate) fn meter(&self) -> &crate::metrics::Meter {
-        &self.0.meter
+    #[inline]
+    pub(crate) fn reporter(&self) -> &HitReporter {
+        &self.0.reporter
     }
 
     #[inline]
@@ -123,7 +109,7 @@ impl Throttle {
     /// Returns the unique id.
     #[must_use]
     pub fn uid(&self) -> &'static str {
-        self.0.uid
+        self.0.reporter.uid()
     }
 
     /// Returns `true` unless the throttle has been switched off; see
@@ -177,76 +163,6 @@ impl Throttle {
             BackendSetting::Inherit | BackendSetting::Dynamic(_) => None,
         }
     }
-
-    // ---- operations on accounts -----------------------------------------------------------------
-
-    /// Charges one hit, all or nothing.
-    ///
-    /// If the subject is a request (`&Parts`), its identity, cost and rules are evaluated; any other
-    /// subject is the identity itself. Await the returned value, optionally after setting a
-    /// [`cost`](Attempt::cost).
-    ///
-    /// # Errors
-    /// Fails if the backend cannot decide, or if the throttle is misconfigured. Being over the limit is not
-    /// an error: that is a [`Decision`](crate::Decision).
-    pub fn hit<'a>(&'a self, subject: impl IntoSubject<'a>) -> Attempt<'a> {
-        Attempt::new(self, subject.into_subject())
-    }
-
-    /// Returns what [`hit`](Throttle::hit) would return, without charging anything.
-    ///
-    /// # Errors
-    /// Same as [`hit`](Throttle::hit).
-    pub fn check<'a>(&'a self, subject: impl IntoSubject<'a>) -> Check<'a> {
-        Check::new(self, subject.into_subject())
-    }
-
-    /// Returns the state of the subject's account.
-    ///
-    /// Returns `None` if nothing is counted: the subject is exempt, the rate is unlimited, the throttle is
-    /// disabled or skipped by a rule, or the backend failed under `on_error = "allow"`.
-    ///
-    /// # Errors
-    /// Same as [`hit`](Throttle::hit).
-    pub fn stat<'a>(&'a self, subject: impl IntoSubject<'a>) -> StatOf<'a> {
-        StatOf::new(self, subject.into_subject())
-    }
-
-    /// Charges a cost that is not known yet: an estimate, or the maximum. Settle the returned
-    /// [`Reservation`](crate::Reservation) once the actual cost is known.
-    ///
-    /// # Errors
-    /// Fails if the subject is over its limit, and otherwise in the same cases as [`hit`](Throttle::hit).
-    pub fn reserve<'a>(&'a self, subject: impl IntoSubject<'a>) -> Reserve<'a> {
-        Reserve::new(self, subject.into_subject())
-    }
-
-    /// Creates a queue of hits for one subject, to be charged together at the end or not at all.
-    pub fn quota<'a>(&self, subject: impl IntoSubject<'a>) -> Quota<'a> {
-        Quota::of(self, subject)
-    }
-
-    /// Gives units back, but never beyond a full account, and only into the current window.
-    ///
-    /// # Errors
-    /// Fails if the backend call fails; it is then unknown whether anything was given back.
-    pub async fn refund<'a>(&'a self, subject: impl IntoSubject<'a>, units: u64) -> Result<(), Error> {
-        let entries = [pipeline::Entry::account(self)];
-        pipeline::decide(&entries, subject.into_subject(), Op::Refund { at: None }, Some(units)).await?;
-        Ok(())
-    }
-
-    /// Forgets what the subject has used.
-    ///
-    /// # Errors
-    /// Fails if the backend call fails.
-    pub async fn reset<'a>(&'a self, subject: impl IntoSubject<'a>) -> Result<(), Error> {
-        let entries = [pipeline::Entry::account(self)];
-        pipeline::decide(&entries, subject.into_subject(), Op::Reset, Some(1)).await?;
-        Ok(())
-    }
-
-    // ---- changes at run time --------------------------------------------------------------------
 
     /// Changes the settings as a whole: a hit sees all of the change or none of it. Pass in clones of
     /// user-provided values: if the change is rejected, the caller's original is dropped only after the
@@ -317,7 +233,7 @@ impl Throttle {
         let backend = backend.into();
         self.change(|settings| {
             if matches!(settings.backend, BackendSetting::Dynamic(_)) {
-                return Err(builder::both_backends(self.uid()));
+                return Err(crate::settings::both_backends(self.uid()));
             }
             settings.backend = BackendSetting::Own(backend.clone());
             Ok(())

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::Attempt;
 use crate::decision::{Decision, Throttled};
 use crate::error::Error;
-use crate::resilience::random_part;
+use crate::retry::random_part;
 
 /// The most that is added to a wait, as a fraction of it.
 const JITTER: u32 = 10;

@@ -8,10 +8,11 @@ use axum::Error as SocketError;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 
 use crate::Parts;
-use crate::backend::{BoxFuture, Op};
+use crate::backend::Op;
+use crate::box_future::BoxFuture;
 use crate::decision::{Decision, Throttled};
+use crate::outage::Outage;
 use crate::pipeline::{self, Decisions, Entry, Failure};
-use crate::resilience::Outage;
 use crate::response::whole_seconds;
 use crate::subject::IntoSubject;
 use crate::throttle::Throttle;

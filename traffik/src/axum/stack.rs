@@ -5,7 +5,8 @@ use http::StatusCode;
 use crate::error::Error;
 use crate::request_fn::{IntoRequestFn, Source};
 use crate::response::{IntoAnswer, OnThrottled};
-use crate::throttle::{Throttle, ThrottleBuilder};
+use crate::throttle::Throttle;
+use crate::throttle::builder::ThrottleBuilder;
 use crate::tower::ThrottleUse;
 
 /// The throttles of one handler, top to bottom.

@@ -1,10 +1,10 @@
-use crate::ANONYMOUS;
 use std::net::IpAddr;
 
 use http::{HeaderName, HeaderValue, Request};
 use proptest::prelude::*;
 
 use super::*;
+use crate::{ANONYMOUS, Identity, Who};
 
 const TRUSTED: [&str; 3] = ["10.0.0.0/8", "192.0.2.7", "fd00::/8"];
 

@@ -1,35 +1,17 @@
 //! Step six: charges the hits of one request, with one call per backend, in source order, and reroutes them when a
 //! backend fails.
 
+use super::batch::{Batch, HitRoute, HitRoutes};
+use super::decisions::Decisions;
+use super::failure::{Failure, correction_outage, outage, strictest};
+use super::prepare::Candidate;
 use super::rollback::{CancelSafeCall, PendingCharges};
-use super::{Candidate, Decisions, Failure, Hits, Receipt, ThrottleDecision, join};
 use crate::backend::{BackendError, Op, SharedBackend, Verdicts};
 use crate::error::Error;
 use crate::few;
-use crate::observe::HitOutcome;
-use crate::resilience::{self, Outage, Permits, Retry};
-
-/// A hit on its way: first to its own backend, then to the fallbacks of its policy.
-#[derive(Clone, Copy)]
-struct HitRoute<'a> {
-    candidate: &'a Candidate<'a>,
-    backend: &'a SharedBackend,
-    /// How many of its backends have failed.
-    failed: usize,
-}
-
-type HitRoutes<'a> = Vec<HitRoute<'a>>;
-
-impl<'a> HitRoute<'a> {
-    fn new(candidate: &'a Candidate<'a>) -> Self {
-        Self { candidate, backend: candidate.backend(), failed: 0 }
-    }
-
-    fn next(self) -> Option<Self> {
-        let failed = self.failed + 1;
-        Some(Self { backend: self.candidate.backend_after(failed)?, failed, ..self })
-    }
-}
+use crate::hit_outcome::HitOutcome;
+use crate::outage::Outage;
+use crate::resilience::{self, Permits};
 
 /// Charges all candidates or none, except those in shadow mode, which are charged individually.
 pub(super) async fn all<'a>(
@@ -213,12 +195,6 @@ fn correction_failure(routes: &[HitRoute<'_>], error: Option<BackendError>) -> O
     Some(correction_outage(error, routes.iter().map(|route| route.candidate.on_error.outage())))
 }
 
-/// What a failed correction means for its caller. As in [`outage`], the throttles have no say about contention.
-pub(crate) fn correction_outage(error: BackendError, outages: impl Iterator<Item = Outage>) -> Failure {
-    let strictest = strictest(outages).filter(|_| !error.is_contention());
-    Failure { error: Error::backend(error), outage: strictest.unwrap_or_default() }
-}
-
 fn breaker_open(backend: &SharedBackend) -> BackendError {
     BackendError::breaker_open(format!(
         "the {} backend was not called: its circuit breaker is open after repeated failures",
@@ -257,91 +233,4 @@ fn route_to_fallback<'a>(
         return outage(error, uid, lost.into_iter()).map_or(Ok(()), Err);
     }
     strictest(lost.into_iter()).map_or(Ok(()), |outage| Err(Failure { error: Error::backend(error), outage }))
-}
-
-fn strictest(mut outages: impl Iterator<Item = Outage>) -> Option<Outage> {
-    outages.find(|outage| *outage != Outage::Pass)
-}
-
-/// What an outage means for the request: the first of its throttles that does not let it pass decides. Contention is
-/// no outage, so the throttles have no say: nobody passes uncounted by hammering a key.
-pub(super) fn outage(
-    error: BackendError,
-    uid: &str,
-    outages: impl Iterator<Item = Outage>,
-) -> Option<Failure> {
-    let strictest = if error.is_contention() { Some(Outage::Unavailable) } else { strictest(outages) };
-    tracing::warn!(target: "traffik", uid, outcome = "error", %error, passed = strictest.is_none(), "the backend could not decide");
-    strictest.map(|outage| Failure { error: Error::backend(error), outage })
-}
-
-/// The hits of one request on one backend.
-pub(super) struct Batch<'a> {
-    pub(super) backend: &'a SharedBackend,
-    pub(super) hits: Hits<'a>,
-    /// Each route with the index of its hit; equal keys share one.
-    members: Vec<(HitRoute<'a>, usize)>,
-    pub(super) now: u64,
-}
-
-impl<'a> Batch<'a> {
-    fn of(backend: &'a SharedBackend, routes: &[HitRoute<'a>]) -> Self {
-        let mut hits = Hits::new();
-        let members = routes.iter().map(|route| (*route, join(&mut hits, route.candidate.hit()))).collect();
-        Self { backend, hits, members, now: 0 }
-    }
-
-    fn routes(&self) -> impl Iterator<Item = HitRoute<'a>> {
-        self.members.iter().map(|(route, _)| *route)
-    }
-
-    /// As many retries as all of them agree to. Fallbacks are asked once.
-    pub(super) fn retry(&self) -> Option<Retry> {
-        let retries =
-            self.routes().map(|route| route.candidate.on_error.retries().filter(|_| route.failed == 0));
-        retries.min_by_key(|retry| retry.map_or(0, |retry| retry.times)).flatten()
-    }
-
-    /// Removes the refunded charges from the decisions.
-    pub(super) fn uncharge(&self, decisions: &mut Decisions) {
-        for (HitRoute { candidate, .. }, place) in &self.members {
-            if let (Some(hit), Some(decided)) =
-                (self.hits.get(*place), decisions.each.get_mut(candidate.entry))
-            {
-                decided.decision.uncharge(hit.cost);
-            }
-        }
-    }
-
-    /// Writes the verdicts into the decisions, and returns whether the batch was admitted.
-    fn record(&mut self, verdicts: &Verdicts, op: Op, decisions: &mut Decisions) -> bool {
-        self.now = verdicts.now;
-        let admitted = verdicts.admitted();
-        for (place, (hit, verdict)) in self.hits.iter_mut().zip(&verdicts.each).enumerate() {
-            let now = verdicts.instant(place);
-            hit.charged_at = Some(now);
-            hit.gone_at = now.saturating_add(verdict.reset_after);
-        }
-        for (HitRoute { candidate, failed, .. }, place) in &self.members {
-            let (Some(hit), Some(verdict)) = (self.hits.get(*place), verdicts.each.get(*place)) else {
-                continue;
-            };
-            let receipt = || {
-                let (at, outage) = (verdicts.instant(*place), candidate.on_error.outage());
-                Receipt::new(hit, self.backend, at, candidate.cost, outage)
-            };
-            decisions.each[candidate.entry] = ThrottleDecision {
-                shadow: candidate.shadow,
-                failed: *failed,
-                outcome: Some(HitOutcome::of(verdict, admitted, candidate.shadow)),
-                charged: (admitted && op == Op::Hit && candidate.keeps_receipt).then(receipt),
-                ..ThrottleDecision::counted(hit, verdict)
-            };
-            if !verdict.admitted && !candidate.shadow {
-                // Members are in source order, and a refusal is the last answer.
-                decisions.refused.get_or_insert(candidate.entry);
-            }
-        }
-        admitted
-    }
 }

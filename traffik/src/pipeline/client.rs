@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::Parts;
-use crate::client_ip::client_ip;
+use crate::app::client_ip;
 use crate::identity::{Identity, Who};
 use crate::key;
 use crate::request_fn::RequestFn;

@@ -2,10 +2,10 @@
 
 use smallvec::SmallVec;
 
-use super::Receipt;
+use super::receipt::Receipt;
 use crate::backend::{Hit, Verdict};
 use crate::decision::Decision;
-use crate::observe::HitOutcome;
+use crate::hit_outcome::HitOutcome;
 
 /// The decisions of one request, one per throttle, in order.
 #[derive(Debug)]

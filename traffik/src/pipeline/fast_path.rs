@@ -19,71 +19,15 @@ use crate::Parts;
 use crate::app::Traffik;
 use crate::backend::memory::{AccountHit, AccountProfile};
 use crate::backend::{Hit, Op, Verdict};
-use crate::client_ip;
 use crate::decision::{Decision, Stat};
+use crate::hit_outcome::HitOutcome;
 use crate::identity::{KindRef, Who};
-use crate::key;
-use crate::observe::{self, HitOutcome};
-use crate::policy::Policy;
-use crate::request_fn::Source;
-use crate::settings::{BackendSetting, Settings};
+use crate::settings::{FastPath, Settings};
 use crate::strategy::CompactVerdict;
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
-/// What does not change between hits.
-#[derive(Debug, Clone)]
-pub(crate) struct FastPath {
-    policy: Policy,
-    /// The account, if the strategy has one and the store has room for all that is used of it.
-    profile: Option<AccountProfile>,
-    /// The key without the identity's part.
-    key: u64,
-    /// The hash keys for the rest of it, ready.
-    keys: key::Keys,
-    /// What a hit costs. A computed cost is 1 here, which is what a hit outside HTTP costs.
-    cost: u64,
-    /// Whether the cost is computed from each request.
-    is_computed: bool,
-    /// The throttle's own store; `None` to inherit one.
-    own: Option<MemoryBackend>,
-    /// Whether a request that passes leaves nothing to do and nothing to report, as far as the throttle is
-    /// concerned.
-    #[cfg(feature = "tower")]
-    is_silent: bool,
-    /// Whether such a request leaves at most headers to write.
-    #[cfg(feature = "tower")]
-    leaves_nothing_to_do: bool,
-}
-
 impl FastPath {
-    /// Creates the fast path for these settings, if they leave nothing to be asked.
-    pub(crate) fn of(settings: &Settings) -> Option<Self> {
-        let policy = settings.fixed_policy()?;
-        let own = match &settings.backend {
-            BackendSetting::Own(own) => Some(own.memory()?.clone()),
-            BackendSetting::Inherit => None,
-            BackendSetting::Dynamic(_) => return None,
-        };
-        if !settings.is_immediate || policy.rate().is_unlimited() {
-            return None;
-        }
-        let cost = if let Source::Fixed(cost) = settings.cost { Some(cost) } else { None };
-        Some(Self {
-            profile: policy.account().and_then(AccountProfile::new),
-            key: key::of(policy.seed(), 0, settings.fixed_scope()),
-            keys: key::Keys::get(),
-            cost: cost.unwrap_or(1),
-            is_computed: cost.is_none(),
-            own,
-            #[cfg(feature = "tower")]
-            is_silent: settings.response.is_silent(),
-            #[cfg(feature = "tower")]
-            leaves_nothing_to_do: settings.response.leaves_nothing_to_do(),
-            policy: policy.clone(),
-        })
-    }
-
     /// What a hit costs: 0 if it is not counted, `None` if the cost has to be computed.
     #[inline(always)]
     fn cost(&self, throttle: &Throttle, is_request: bool, units: Option<u64>) -> Option<u64> {
@@ -220,7 +164,7 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
     let who = match (parts, settings.identifier_under(app)) {
         (None, _) => subject.who()?,
         (Some(_), _) if cost == 0 => return Some(exempt(throttle)),
-        (Some(parts), None) => Who::of(client_ip::kind(parts, app)),
+        (Some(parts), None) => Who::of(Traffik::client_ip_under(app).kind(parts)),
         (Some(parts), Some(function)) => {
             known = function.immediate()?(parts);
             known.as_ref()
@@ -243,24 +187,24 @@ pub(crate) fn request<T: HitContinuation>(
     let fast_path = settings.fast_path.as_ref().filter(|fast_path| fast_path.leaves_nothing_to_do)?;
     let cost = fast_path.cost(throttle, true, None)?;
     if cost == 0 {
-        observe::exempt(Op::Hit, throttle);
+        throttle.reporter().exempt(Op::Hit);
         return Some(then.exempt());
     }
     let memory = fast_path.memory(|| app)?;
     Some(match (settings.identifier_under(app), &fast_path.profile) {
         (None, Some(profile)) => {
-            let key = fast_path.key ^ client_ip::hash(parts, app);
+            let key = fast_path.key ^ Traffik::client_ip_under(app).hash(parts);
             FastHit { throttle, fast_path, profile, memory, key, cost }.charge(then)
         }
         (None, None) => {
-            let who = Who::of(client_ip::kind(parts, app));
+            let who = Who::of(Traffik::client_ip_under(app).kind(parts));
             decide(throttle, settings, fast_path, memory, cost, who, then)
         }
         (Some(function), _) => {
             // Used where the function puts it: moving an identity takes longer than an exempt request should.
             let client = function.immediate()?(parts);
             if client.is_exempted() {
-                observe::exempt(Op::Hit, throttle);
+                throttle.reporter().exempt(Op::Hit);
                 return Some(then.exempt());
             }
             decide(throttle, settings, fast_path, memory, cost, client.as_ref(), then)
@@ -280,7 +224,7 @@ fn decide<T: HitContinuation>(
     then: T,
 ) -> T::Output {
     if cost == 0 || who.is_exempted() {
-        observe::exempt(Op::Hit, throttle);
+        throttle.reporter().exempt(Op::Hit);
         return then.exempt();
     }
     let key = fast_path.key ^ fast_path.keys.client(who.kind);
@@ -295,13 +239,13 @@ fn decide<T: HitContinuation>(
 
 #[inline(always)]
 fn report_admitted(throttle: &Throttle, cost: u64, remaining: impl FnOnce() -> u64) {
-    observe::hit(Op::Hit, throttle, MemoryBackend::NAME, HitOutcome::Allowed, cost, remaining, None);
+    throttle.reporter().hit(Op::Hit, MemoryBackend::NAME, HitOutcome::Allowed, cost, remaining, None);
 }
 
 #[cold]
 fn refused(throttle: &Throttle, fast_path: &FastPath, cost: u64, verdict: &Verdict) -> Decision {
     let (left, wait) = (verdict.remaining, verdict.retry_after());
-    observe::hit(Op::Hit, throttle, MemoryBackend::NAME, HitOutcome::Denied, cost, || left, wait);
+    throttle.reporter().hit(Op::Hit, MemoryBackend::NAME, HitOutcome::Denied, cost, || left, wait);
     Decision::new(&fast_path.policy, cost, verdict)
 }
 
@@ -327,6 +271,6 @@ fn reported(throttle: &Throttle, fast_path: &FastPath, cost: u64, verdict: Verdi
 }
 
 fn exempt(throttle: &Throttle) -> Decision {
-    observe::exempt(Op::Hit, throttle);
+    throttle.reporter().exempt(Op::Hit);
     Decision::Exempt
 }

@@ -8,18 +8,23 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::{Cost, Decisions, Entry, Failure, Hits, Receipt, ThrottleDecision, backends, join};
+use super::backends;
+use super::decisions::{Decisions, ThrottleDecision};
+use super::entry::{Cost, Entry};
+use super::failure::{self, Failure};
+use super::hits::{Hits, join};
+use super::receipt::Receipt;
 use crate::Parts;
-use crate::app::Traffik;
+use crate::app::{Traffik, client_ip};
 use crate::backend::{Hit, Op, SharedBackend, Verdict, Verdicts};
-use crate::client_ip::client_ip;
 use crate::decision::Decision;
+use crate::hit_outcome::HitOutcome;
 use crate::identity::{Identity, Who};
 use crate::key;
-use crate::observe::{self, HitOutcome};
+use crate::outage::Outage;
 use crate::policy::Policy;
 use crate::request_fn::{RequestFn, SyncFn};
-use crate::resilience::{OnError, Outage};
+use crate::resilience::OnError;
 use crate::settings::{Settings, SettingsRef};
 use crate::subject::{Subject, View};
 use crate::throttle::Throttle;
@@ -228,11 +233,11 @@ pub(crate) fn decide_now<T>(
     {
         for one in &counted {
             let throttle = plans[one.plan].throttle;
-            observe::hit(op, throttle, backend.name(), HitOutcome::Failed, one.cost, || 0, None);
+            throttle.reporter().hit(op, backend.name(), HitOutcome::Failed, one.cost, || 0, None);
         }
         // An outage that all of them let pass leaves no verdict, so that nothing was counted.
         let outages = counted.iter().map(|one| plans[one.plan].outage());
-        if let Some(failure) = super::outage(error, uid(&hits), outages) {
+        if let Some(failure) = failure::outage(error, uid(&hits), outages) {
             return Some(Err(failure));
         }
         counted.clear();
@@ -274,9 +279,9 @@ impl<'a> Decided<'a> {
                     let verdict = self.verdict(one);
                     let outcome = HitOutcome::of(verdict, admitted, false);
                     let (left, wait) = (verdict.remaining, wait(verdict));
-                    observe::hit(op, throttle, self.backend.name(), outcome, one.cost, || left, wait);
+                    throttle.reporter().hit(op, self.backend.name(), outcome, one.cost, || left, wait);
                 }
-                None => observe::exempt(op, throttle),
+                None => throttle.reporter().exempt(op),
             }
         }
     }

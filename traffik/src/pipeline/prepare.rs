@@ -2,16 +2,26 @@
 
 use super::backends::{self, Resolved};
 use super::client::{HashedClient, IdentityCache};
-use super::{Cost, Entry, Request};
+use super::entry::{Cost, Entry};
 use crate::app::Traffik;
-use crate::backend::{Hit, SharedBackend};
+use crate::backend::{Hit, Op, SharedBackend};
 use crate::error::Error;
+use crate::on_cancel::OnCancel;
 use crate::policy::Policy;
 use crate::request_fn::Source;
-use crate::reserve::OnCancel;
 use crate::resilience::OnError;
 use crate::rules;
 use crate::settings::{RateSetting, Settings};
+use crate::subject::Subject;
+
+/// What is asked of all throttles alike.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) subject: &'a Subject<'a>,
+    pub(super) op: Op,
+    /// Replaces every cost.
+    pub(super) units: Option<u64>,
+}
 
 /// A hit that has passed the first five steps.
 pub(super) struct Candidate<'a> {

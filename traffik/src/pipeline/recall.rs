@@ -7,12 +7,11 @@
 use std::slice::from_ref;
 
 use super::backends;
-use crate::app::Traffik;
+use crate::app::{Traffik, client_ip};
 use crate::backend::{Hit, Op};
-use crate::client_ip::client_ip;
 use crate::decision::Decision;
+use crate::hit_outcome::HitOutcome;
 use crate::key;
-use crate::observe::{self, HitOutcome};
 use crate::request_fn::Source;
 use crate::subject::Subject;
 use crate::throttle::Throttle;
@@ -46,6 +45,6 @@ pub(crate) fn hit(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>
     let verdicts = backend.get().recall(Op::Hit, from_ref(&hit))?;
     let verdict = verdicts.each.first().filter(|verdict| !verdict.admitted)?;
     let wait = verdict.retry_after();
-    observe::hit(Op::Hit, throttle, backend.name(), HitOutcome::Denied, cost, || verdict.remaining, wait);
+    throttle.reporter().hit(Op::Hit, backend.name(), HitOutcome::Denied, cost, || verdict.remaining, wait);
     Some(Decision::new(policy, cost, verdict))
 }

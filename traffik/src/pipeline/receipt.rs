@@ -2,7 +2,8 @@
 
 use crate::backend::{Hit, Op, OwnedHit, SharedBackend};
 use crate::error::Error;
-use crate::resilience::{self, Outage};
+use crate::outage::Outage;
+use crate::resilience;
 
 /// What was charged where: everything needed to refund it later.
 #[derive(Debug, Clone)]

@@ -1,10 +1,14 @@
 //! What a request is charged over several calls until it is decided: all of it is kept or all of it is refunded, even
 //! if the client goes away at any point in between.
 
-use super::charge::Batch;
-use super::{Decisions, Receipt};
-use crate::backend::{BackendError, BoxFuture, Hit, Op, SharedBackend, Verdicts};
-use crate::resilience::{self, Outage, Permits, Retry};
+use super::batch::Batch;
+use super::decisions::Decisions;
+use super::receipt::Receipt;
+use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdicts};
+use crate::box_future::BoxFuture;
+use crate::outage::Outage;
+use crate::resilience::{self, Permits};
+use crate::retry::Retry;
 use crate::run_to_completion::RunToCompletion;
 
 /// What has been charged so far for a request that is not decided yet. Refunded on drop.
@@ -142,7 +146,8 @@ fn warn_kept(error: &dyn std::fmt::Display) {
 mod tests {
     use std::sync::{Arc, Mutex, PoisonError};
 
-    use crate::backend::{Backend, BackendError, BoxFuture, Hit, Op, Verdict, Verdicts};
+    use crate::backend::{Backend, BackendError, Hit, Op, Verdict, Verdicts};
+    use crate::box_future::BoxFuture;
     use crate::{MemoryBackend, Registry, Throttle, hit_all};
 
     /// Charges one hit after the other, as the slots of a cluster do, and records the instant as of which each is

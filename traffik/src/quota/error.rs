@@ -77,7 +77,7 @@ impl std::error::Error for QuotaError {
 #[cfg(feature = "tower")]
 impl axum_core::response::IntoResponse for QuotaError {
     fn into_response(self) -> axum_core::response::Response {
-        use crate::resilience::Outage;
+        use crate::outage::Outage;
         match self {
             Self::Refused(throttled) => throttled.into_response(),
             Self::Failed(error) => error.into_response(),

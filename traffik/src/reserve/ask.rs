@@ -4,8 +4,10 @@ use std::fmt;
 use std::future::IntoFuture;
 use std::sync::Arc;
 
-use super::{OpenCharge, Reservation};
-use crate::backend::{BoxFuture, Op};
+use super::open_charge::OpenCharge;
+use super::reservation::Reservation;
+use crate::backend::Op;
+use crate::box_future::BoxFuture;
 use crate::decision::{Decision, Throttled};
 use crate::error::Error;
 use crate::pipeline::{self, Entry, Overrides};

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::OnCancel;
 use crate::backend::{Hit, Op};
+use crate::on_cancel::OnCancel;
 use crate::pipeline::Receipt;
 #[cfg(feature = "tower")]
 use crate::resilience;

@@ -1,14 +1,46 @@
-//! Settlement: all charges on one backend in one call.
+//! Settlement, and what comes of it: all charges on one backend in one call.
 
 use std::sync::Arc;
 
-use super::open_charge::Portion;
-use super::{OpenCharge, Settled};
+use super::open_charge::{OpenCharge, Portion};
 use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdict};
 use crate::error::Error;
 use crate::pipeline;
 use crate::resilience;
 use crate::strategy::EXACT;
+
+/// The outcome of a settlement. With several throttles, it is the worst of theirs, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Settled {
+    /// There was nothing to settle: the client is exempt, or the reservation has already been settled.
+    Nothing,
+    /// Exactly what was used is charged.
+    InFull,
+    /// What was used is charged, and the account now exceeds the limit that the reservation was made under,
+    /// because the strategy allows debt, or because the limit has risen since.
+    InDebt {
+        /// Units above that limit.
+        units: u64,
+    },
+    /// More was used than was left: the account is at its limit (at the end of its debt, if it has any),
+    /// and this many units are charged to nobody.
+    AtLimit {
+        /// Units that found no room.
+        missing: u64,
+    },
+}
+
+impl Settled {
+    /// Returns the units that were used and are charged to nobody.
+    #[must_use]
+    pub fn missing(self) -> u64 {
+        match self {
+            Self::AtLimit { missing } => missing,
+            Self::Nothing | Self::InFull | Self::InDebt { .. } => 0,
+        }
+    }
+}
 
 /// A charge, and the correction it needs.
 struct Correction<'a> {

@@ -1,8 +1,9 @@
 //! Asking a backend within its deadline, with retries where configured.
 
-use super::{Permits, Retry};
+use super::Permits;
 use crate::backend::{Backend, BackendError, Hit, Op, SharedBackend, Verdicts};
 use crate::observe;
+use crate::retry::Retry;
 
 #[cfg(feature = "tokio")]
 use tokio::time::Instant;

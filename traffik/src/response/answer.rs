@@ -7,7 +7,7 @@ use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
 
 use crate::Parts;
-use crate::backend::BoxFuture;
+use crate::box_future::BoxFuture;
 use crate::decision::Throttled;
 use crate::headers::Headers;
 use crate::request_fn::{Async_, Sync_};

@@ -7,14 +7,14 @@ use super::Throttle;
 use crate::backend::SharedBackend;
 use crate::error::Error;
 use crate::identity::Identity;
+use crate::on_cancel::OnCancel;
 use crate::policy::Policy;
 use crate::rate::{IntoRate, Rate};
 use crate::registry::Registry;
 use crate::request_fn::{IntoRequestFn, RequestFn, Source};
-use crate::reserve::OnCancel;
 use crate::resilience::OnError;
 use crate::rules::Rule;
-use crate::settings::{BackendSetting, RateSetting, Settings};
+use crate::settings::{self, BackendSetting, RateSetting, Settings};
 use crate::strategy::{FixedWindow, IntoStrategy, Strategy};
 
 /// Builds a [`Throttle`]. [`build`](ThrottleBuilder::build) reports a mistake in any of the options.
@@ -69,8 +69,17 @@ enum RateChoice {
     Of(RequestFn<Rate>),
 }
 
+impl Throttle {
+    /// Starts building a throttle with this unique id: ASCII letters, digits and `: . _ - / @`, at most 64
+    /// characters.
+    #[track_caller]
+    pub fn builder(uid: impl Into<String>) -> ThrottleBuilder {
+        ThrottleBuilder::new(uid.into(), Location::caller())
+    }
+}
+
 impl ThrottleBuilder {
-    pub(super) fn new(uid: String, source: &'static Location<'static>) -> Self {
+    fn new(uid: String, source: &'static Location<'static>) -> Self {
         Self {
             uid,
             source,
@@ -212,7 +221,7 @@ impl ThrottleBuilder {
     pub fn build(self) -> Result<Throttle, Error> {
         let uid = crate::uid::intern(&self.uid)?;
         let backend = match (self.backend, self.dynamic) {
-            (Some(_), Some(_)) => return Err(both_backends(uid)),
+            (Some(_), Some(_)) => return Err(settings::both_backends(uid)),
             (Some(backend), None) => BackendSetting::Own(backend),
             (None, Some(resolve)) => BackendSetting::Dynamic(resolve),
             (None, None) => BackendSetting::Inherit,
@@ -258,13 +267,6 @@ impl ThrottleBuilder {
         self.registry.as_ref().unwrap_or(Registry::global()).enter(&throttle, self.source)?;
         Ok(throttle)
     }
-}
-
-pub(super) fn both_backends(uid: &str) -> Error {
-    Error::configuration(format!(
-        "throttle {uid:?} has both a backend of its own and a dynamic one; keep `backend` to always use the same one, \
-         or `dynamic_backend` to look it up for each request"
-    ))
 }
 
 #[cfg(feature = "tower")]

@@ -14,7 +14,8 @@ use axum_core::response::Response;
 use smallvec::SmallVec;
 
 use super::charge::Charge;
-use super::layer_records::{LayerOutcome, LayerRecord, LayerRecords, LetPass};
+use super::layer_context::LayerContext;
+use super::layer_records::{LayerOutcome, LayerRecord, LetPass};
 use super::outcome::Outcome;
 use crate::Parts;
 use crate::app::Traffik;
@@ -73,7 +74,7 @@ pub(crate) fn admit_now(uses: &[ThrottleUse], parts: &mut Parts, place: Place) -
             return admission;
         }
         if let [one] = uses
-            && LayerRecords::of(&parts.extensions).is_none()
+            && LayerContext::records(&parts.extensions).is_none()
             && let Some(decision) = pipeline::recall(&one.throttle, &(&*parts).into_subject(), None)
         {
             return single(one, decision, parts);
@@ -141,7 +142,7 @@ pub(crate) async fn admit(
         }
         Standing::MayCostMore => {
             costs = remaining_costs(uses, parts).await;
-            counted_uses(uses, &costs, LayerRecords::of(&parts.extensions))
+            counted_uses(uses, &costs, LayerContext::records(&parts.extensions))
         }
         Standing::Counts(counted) => counted,
     };
@@ -287,7 +288,8 @@ fn enter(
         Outcome::leave(parts, continued.first);
     }
     if place == Place::Layer {
-        LayerRecords::add(&mut parts.extensions, continued.records.into_iter().chain(records));
+        let records = continued.records.into_iter().chain(records);
+        LayerContext::update(&mut parts.extensions, |context| context.records.extend(records));
     }
     work.into()
 }

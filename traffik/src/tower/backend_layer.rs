@@ -10,7 +10,8 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::backend::{BoxFuture, SharedBackend, context};
+use crate::backend::{SharedBackend, context};
+use crate::box_future::BoxFuture;
 use crate::request_fn::{IntoRequestFn, RequestFn};
 
 /// Sets the backend of the current context, on which dynamic throttles inside count.

@@ -8,7 +8,7 @@ use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
 
-use super::layer_records::LayerRecords;
+use super::layer_context::LayerContext;
 use crate::Parts;
 use crate::error::Error;
 use crate::reserve::{OpenCharge, Reservation, Settled};
@@ -154,7 +154,7 @@ pub(crate) fn hold_layer_charges(parts: &Parts, uses: &[super::ThrottleUse]) -> 
 fn layer_charges(parts: &Parts, uses: &[super::ThrottleUse]) -> Vec<Arc<OpenCharge>> {
     let own =
         |throttle: &Throttle| uses.iter().any(|one| one.throttle.same(throttle) && !one.has_own_scope());
-    let charges = LayerRecords::charges(&parts.extensions);
+    let charges = LayerContext::charges(&parts.extensions);
     charges.filter(|(throttle, _)| own(throttle)).map(|(_, charge)| charge).collect()
 }
 
@@ -163,10 +163,10 @@ impl<S: Sync> FromRequestParts<S> for Charge {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ChargeRejection> {
         let own = parts.extensions.get::<GateCharges>().map(GateCharges::upgrade);
-        if own.is_none() && LayerRecords::of(&parts.extensions).is_none() {
+        if own.is_none() && LayerContext::records(&parts.extensions).is_none() {
             return Err(ChargeRejection);
         }
-        let mut outer: Vec<_> = LayerRecords::charges(&parts.extensions).map(|(_, charge)| charge).collect();
+        let mut outer: Vec<_> = LayerContext::charges(&parts.extensions).map(|(_, charge)| charge).collect();
         let charge = match own {
             Some(own) => {
                 outer.retain(|charge| !own.iter().any(|other| Arc::ptr_eq(charge, other)));

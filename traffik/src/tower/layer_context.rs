@@ -2,12 +2,15 @@
 //!
 //! It is one extension, so that a single lookup tells a place that there are none.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Extensions;
 
 use super::layer_records::LayerRecords;
 use crate::app::Traffik;
+use crate::reserve::OpenCharge;
+use crate::throttle::Throttle;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LayerContext {
@@ -25,6 +28,16 @@ impl LayerContext {
     #[inline]
     pub(crate) fn of(extensions: &Extensions) -> Option<&Self> {
         if IN_USE.load(Ordering::Relaxed) { extensions.get() } else { None }
+    }
+
+    /// Returns what the layers around have recorded, if there is anything.
+    pub(super) fn records(extensions: &Extensions) -> Option<&LayerRecords> {
+        Self::of(extensions).map(|context| &context.records).filter(|records| !records.is_empty())
+    }
+
+    /// Returns what the layers around have charged, outermost first.
+    pub(super) fn charges(extensions: &Extensions) -> impl Iterator<Item = (&Throttle, Arc<OpenCharge>)> {
+        Self::records(extensions).into_iter().flat_map(LayerRecords::charges)
     }
 
     /// Adds to what is left on the request.

@@ -3,10 +3,8 @@
 
 use std::sync::{Arc, Weak};
 
-use http::Extensions;
 use smallvec::SmallVec;
 
-use super::layer_context::LayerContext;
 use crate::decision::Throttled;
 use crate::reserve::OpenCharge;
 use crate::throttle::Throttle;
@@ -51,10 +49,6 @@ impl LayerOutcome {
 pub(super) struct LayerRecords(SmallVec<[LayerRecord; 1]>);
 
 impl LayerRecords {
-    pub(super) fn of(extensions: &Extensions) -> Option<&Self> {
-        LayerContext::of(extensions).map(|context| &context.records).filter(|records| !records.is_empty())
-    }
-
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -65,16 +59,15 @@ impl LayerRecords {
     }
 
     /// What the layers outside have charged, outermost first.
-    pub(super) fn charges(extensions: &Extensions) -> impl Iterator<Item = (&Throttle, Arc<OpenCharge>)> {
-        let records = Self::of(extensions).map_or(&[][..], |records| &records.0);
-        records.iter().filter_map(|LayerRecord { throttle, outcome }| match outcome {
+    pub(super) fn charges(&self) -> impl Iterator<Item = (&Throttle, Arc<OpenCharge>)> {
+        self.0.iter().filter_map(|LayerRecord { throttle, outcome }| match outcome {
             LayerOutcome::Charged { charge, .. } => Some((throttle, charge.upgrade()?)),
             LayerOutcome::Free | LayerOutcome::Uncounted | LayerOutcome::LetPass(_) => None,
         })
     }
 
-    pub(super) fn add(extensions: &mut Extensions, records: impl Iterator<Item = LayerRecord>) {
-        LayerContext::update(extensions, |context| context.records.0.extend(records));
+    pub(super) fn extend(&mut self, records: impl Iterator<Item = LayerRecord>) {
+        self.0.extend(records);
     }
 }
 

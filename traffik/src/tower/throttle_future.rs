@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::admission::ResponseWork;
 use super::body::ThrottleBody;
-use crate::backend::BoxFuture;
+use crate::box_future::BoxFuture;
 
 /// The request and what is left to do for it, or the answer that turns it away.
 type Deciding<B> = BoxFuture<'static, Result<(Request<B>, ResponseWork), Response<Body>>>;

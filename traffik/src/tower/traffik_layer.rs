@@ -14,9 +14,17 @@ use crate::app::Traffik;
 #[derive(Debug, Clone)]
 pub struct TraffikLayer(Traffik);
 
-impl TraffikLayer {
-    pub(crate) fn new(traffik: Traffik) -> Self {
-        Self(traffik)
+impl Traffik {
+    /// Returns a `tower` layer that applies these defaults to every request that passes through it.
+    ///
+    /// A mistake that makes [`install`](crate::install) fail is only logged as an error here: with an invalid proxy network or
+    /// IPv6 prefix, no proxy is trusted, and invalid headers are left out.
+    #[must_use]
+    pub fn layer(&self) -> TraffikLayer {
+        if let Some(error) = self.error() {
+            tracing::error!(target: "traffik", %error, "a Traffik layer is misconfigured");
+        }
+        TraffikLayer(self.clone())
     }
 }
 

@@ -10,9 +10,9 @@ use axum_core::extract::{FromRequest, FromRequestParts, Request};
 use super::super::stack::Stack;
 use super::{Alone, Before, Gate, Gated, Refusal};
 use crate::Parts;
-use crate::backend::BoxFuture;
+use crate::box_future::BoxFuture;
 use crate::cold_option::ColdOption;
-use crate::resilience::Outage;
+use crate::outage::Outage;
 use crate::response;
 use crate::tower::{
     Admission, Pending, Place, ResponseWork, admit, admit_now, attach_charge, hold_layer_charges, turned_away,

@@ -10,7 +10,7 @@ use axum_core::response::{IntoResponse, Response};
 use pin_project_lite::pin_project;
 
 use super::Gate;
-use crate::backend::BoxFuture;
+use crate::box_future::BoxFuture;
 use crate::tower::ResponseWork;
 
 /// Runs the handler's body behind an open gate and finishes its response.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::scripts::swap_script;
 use super::{Store, key};
 use crate::backend::{BackendError, Hit, Op, Verdict, Verdicts};
-use crate::resilience::Retry;
+use crate::retry::Retry;
 use crate::strategy::State;
 
 /// How often a batch is tried if no deadline bounds it.

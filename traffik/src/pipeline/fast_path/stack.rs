@@ -4,12 +4,11 @@ use super::{FastPath, exempt, report_admitted};
 use crate::app::Traffik;
 use crate::backend::memory::{AccountHit, FEW};
 use crate::backend::{Hit, Op, Verdict, Verdicts};
-use crate::client_ip;
 use crate::decision::Decision;
+use crate::hit_outcome::HitOutcome;
 use crate::identity::Who;
 use crate::key;
-use crate::observe::{self, HitOutcome};
-use crate::pipeline::Decisions;
+use crate::pipeline::decisions::Decisions;
 use crate::request_fn::RequestFn;
 use crate::settings::Settings;
 use crate::strategy::CompactVerdict;
@@ -98,15 +97,8 @@ impl<'a> StackedHit<'a> {
     fn report(&self, verdict: &Verdict, admitted: bool) {
         let outcome = HitOutcome::of(verdict, admitted, false);
         let wait = if verdict.admitted { None } else { verdict.retry_after() };
-        observe::hit(
-            Op::Hit,
-            self.throttle,
-            MemoryBackend::NAME,
-            outcome,
-            self.cost,
-            || verdict.remaining,
-            wait,
-        );
+        let remaining = || verdict.remaining;
+        self.throttle.reporter().hit(Op::Hit, MemoryBackend::NAME, outcome, self.cost, remaining, wait);
     }
 }
 
@@ -129,7 +121,7 @@ pub(crate) fn pair<T: StackContinuation>(throttles: [&Throttle; 2], then: T) -> 
     }
     let called;
     let (who, hash) = match a.settings.identifier_under(app) {
-        None => (None, client_ip::hash(parts, app)),
+        None => (None, Traffik::client_ip_under(app).hash(parts)),
         Some(function) => {
             called = function.immediate()?(parts);
             let who = called.as_ref();
@@ -142,7 +134,7 @@ pub(crate) fn pair<T: StackContinuation>(throttles: [&Throttle; 2], then: T) -> 
     };
     let (hit_a, hit_b) = (a.account_hit(hash)?, b.account_hit(hash)?);
     let Some([verdict_a, verdict_b]) = a.memory.hit_two_accounts(hit_a, hit_b) else {
-        let who = who.unwrap_or_else(|| Who::of(client_ip::kind(parts, app)));
+        let who = who.unwrap_or_else(|| Who::of(Traffik::client_ip_under(app).kind(parts)));
         let decisions = decide(&[a, b], who, hash);
         return Some(then.decided(decisions));
     };
@@ -185,7 +177,7 @@ pub(crate) fn stack<'a, T: StackContinuation>(
             called = function.immediate()?(parts);
             called.as_ref()
         }
-        None => Who::of(client_ip::kind(parts, app)),
+        None => Who::of(Traffik::client_ip_under(app).kind(parts)),
     };
     if who.is_exempted() {
         let decisions = exempted(stacked);

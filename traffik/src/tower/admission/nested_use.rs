@@ -6,6 +6,7 @@ use crate::decision::Throttled;
 use crate::pipeline::{Decisions, Overrides};
 use crate::request_fn::Source;
 use crate::response::OnThrottled;
+use crate::tower::layer_context::LayerContext;
 use crate::tower::layer_records::{LayerOutcome, LayerRecords};
 use crate::tower::outcome::Outcome;
 
@@ -34,7 +35,7 @@ pub(super) enum Standing<'a, 'r> {
 /// Finds out where a request stands at a place.
 #[inline]
 pub(super) fn standing<'a, 'r>(uses: &'a [ThrottleUse], parts: &'r Parts) -> Standing<'a, 'r> {
-    let records = LayerRecords::of(&parts.extensions);
+    let records = LayerContext::records(&parts.extensions);
     if let Some(records) = records {
         let mut refusals = uses.iter().filter_map(|one| Some((one, enforced_refusal(one, records)?)));
         if let Some((one, refusal)) = refusals.next() {
@@ -88,7 +89,7 @@ fn may_cost_more(one: &ThrottleUse, records: &LayerRecords) -> bool {
 /// Finds the throttles that layers have applied and that have something left to charge here.
 pub(super) async fn remaining_costs<'a>(uses: &'a [ThrottleUse], parts: &Parts) -> Vec<RemainingCost<'a>> {
     let mut remaining_costs = Vec::new();
-    let Some(records) = LayerRecords::of(&parts.extensions) else { return remaining_costs };
+    let Some(records) = LayerContext::records(&parts.extensions) else { return remaining_costs };
     for one in uses.iter().filter(|one| may_cost_more(one, records)) {
         let (Some(overrides), Some(record)) = (&one.overrides, records.find(&one.throttle)) else { continue };
         let cost = match &overrides.cost {

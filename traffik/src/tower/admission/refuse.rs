@@ -9,7 +9,8 @@ use crate::decision::Throttled;
 use crate::headers::{self, Report};
 use crate::pipeline::Decisions;
 use crate::response::{self, OnThrottled};
-use crate::tower::layer_records::{LayerRecords, TurnedAway};
+use crate::tower::layer_context::LayerContext;
+use crate::tower::layer_records::TurnedAway;
 
 /// Answers a request that the throttle at `at` turns away.
 pub(super) async fn refuse(
@@ -27,7 +28,7 @@ pub(super) async fn refuse(
     let last = first.map(|first| response::last(first, turning_away(counted, decisions)));
     let mut response = match (first, last) {
         (Some(first), Some(last)) => answer(counted, decisions, at, [first, last], parts).await,
-        _ => response::outage(crate::resilience::Outage::Raise, Some(parts)),
+        _ => response::outage(crate::outage::Outage::Raise, Some(parts)),
     };
     headers::write(&reports, response.headers_mut(), false);
     if let Some(last) = last {
@@ -75,7 +76,7 @@ async fn answer(
 
 /// Marks the answer of a request that is turned away, for the layers around.
 pub(crate) fn turned_away(mut response: Response, parts: &Parts) -> Response {
-    if LayerRecords::of(&parts.extensions).is_some() {
+    if LayerContext::records(&parts.extensions).is_some() {
         response.extensions_mut().insert(TurnedAway);
     }
     response

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::{Extensions, HeaderMap, Response, StatusCode};
 use smallvec::SmallVec;
 
-use crate::backend::BoxFuture;
+use crate::box_future::BoxFuture;
 use crate::cold_option::ColdOption;
 use crate::headers::{self, Report};
 use crate::reserve::{OpenCharge, give_back};
