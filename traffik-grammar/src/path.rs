@@ -31,10 +31,14 @@
 //! `/api/../admin` is below `/api`. A service that resolves them itself should do so before the throttle sees
 //! the request.
 
+#[cfg(test)]
+mod tests;
+mod validate;
+
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Quoted, message_error};
+use crate::error::message_error;
 
 /// The kind of mistake in a path pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,7 +128,7 @@ impl PathPattern {
     /// characters in one segment, begins a segment with `:`, or contains `?`, `#`, `{`, `}`, a blank, a control
     /// or a non-ASCII character, or a `%` without two hexadecimal digits. Any byte may be written as an escape.
     pub fn parse(pattern: &str) -> Result<Self, PathError> {
-        validate(pattern)?;
+        validate::validate(pattern)?;
         let mut pieces: Vec<Piece> = Vec::new();
         for segment in segments(pattern) {
             match segment {
@@ -235,104 +239,6 @@ impl FromStr for PathPattern {
     }
 }
 
-fn validate(pattern: &str) -> Result<(), PathError> {
-    if !pattern.starts_with('/') {
-        let fault = "the path pattern does not start with \"/\"";
-        let rooted = format!("/{pattern}");
-        let (rooted, end) = (Quoted(&rooted), if pattern.is_empty() { " to match every path" } else { "" });
-        let fix = format_args!("write {rooted}{end}");
-        return refuse(PathErrorKind::Start, pattern, 0, format_args!("{fault}"), fix);
-    }
-    let kind = PathErrorKind::Character;
-    for (at, c) in pattern.char_indices() {
-        let rest = &pattern[at + c.len_utf8()..];
-        let unexpected = format_args!("unexpected {c:?} in a path pattern");
-        let escaped = Escaped(c);
-        return match c {
-            '/' if rest.starts_with('/') => refuse(
-                PathErrorKind::EmptySegment,
-                pattern,
-                at,
-                format_args!("empty segment"),
-                format_args!("write one \"/\""),
-            ),
-            '?' | '#' => refuse(
-                kind,
-                pattern,
-                at,
-                unexpected,
-                format_args!(
-                    "patterns match only the path, so end it there, or write {escaped} for a literal {c:?}"
-                ),
-            ),
-            '{' | '}' => refuse(
-                kind,
-                pattern,
-                at,
-                unexpected,
-                format_args!("write \"*\" for one segment, or {escaped} for a literal {c:?}"),
-            ),
-            '%' if !Bytes::of(rest).escape_digits() => refuse(
-                PathErrorKind::Escape,
-                pattern,
-                at,
-                format_args!("\"%\" without two hexadecimal digits"),
-                format_args!("write %25 for a literal \"%\""),
-            ),
-            '!'..='~' => continue,
-            _ => refuse(kind, pattern, at, unexpected, format_args!("write it as {escaped}")),
-        };
-    }
-    let mut at = 0;
-    for segment in pattern.split('/') {
-        if segment.starts_with(':') {
-            return refuse(
-                kind,
-                pattern,
-                at,
-                format_args!("unsupported path parameter {}", Quoted(segment)),
-                format_args!("write \"*\" for one segment, or {} for a literal {:?}", Escaped(':'), ':'),
-            );
-        }
-        if segment.contains('*') && segment != "*" && segment != "**" {
-            return refuse(
-                PathErrorKind::Wildcard,
-                pattern,
-                at,
-                format_args!("wildcard inside the segment {}", Quoted(segment)),
-                format_args!(
-                    "a wildcard must be a whole segment: write \"*\" or \"**\" on its own, or %2A for a literal \"*\""
-                ),
-            );
-        }
-        at += segment.len() + 1;
-    }
-    Ok(())
-}
-
-fn refuse(
-    kind: PathErrorKind,
-    pattern: &str,
-    offset: usize,
-    fault: fmt::Arguments<'_>,
-    fix: fmt::Arguments<'_>,
-) -> Result<(), PathError> {
-    // Quoted from the mistake on, so that the excerpt of a long pattern still shows it.
-    let near = Quoted(&pattern[offset..]);
-    let message = format!("{fault} at byte {offset}, near {near}; {fix}").into();
-    Err(PathError { kind, offset, message })
-}
-
-/// Displays a character as the percent-escapes of its bytes.
-struct Escaped(char);
-
-impl fmt::Display for Escaped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut buffer = [0; 4];
-        self.0.encode_utf8(&mut buffer).bytes().try_for_each(|byte| write!(f, "%{byte:02X}"))
-    }
-}
-
 /// How to read a run of slashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Runs {
@@ -418,6 +324,3 @@ fn hex(digit: u8) -> Option<u8> {
         _ => None,
     }
 }
-
-#[cfg(test)]
-mod tests;
