@@ -164,6 +164,24 @@ impl Throttle {
         }
     }
 
+    /// Returns the rules, in the order in which they were added.
+    #[must_use]
+    pub fn rules(&self) -> Vec<Rule> {
+        self.settings().rules.to_vec()
+    }
+
+    /// Returns what happens when the backend fails, or `None` if that is up to the app.
+    #[must_use]
+    pub fn on_error(&self) -> Option<OnError> {
+        self.settings().on_error.clone()
+    }
+
+    /// Returns what happens to reservations that are dropped unsettled.
+    #[must_use]
+    pub fn on_cancel(&self) -> OnCancel {
+        self.settings().on_cancel
+    }
+
     /// Changes the settings as a whole: a hit sees all of the change or none of it. Pass in clones of
     /// user-provided values: if the change is rejected, the caller's original is dropped only after the
     /// lock is released, and its destructor may call back into the throttle.
@@ -257,7 +275,7 @@ impl Throttle {
         self.adjust(|settings| settings.on_cancel = rule);
     }
 
-    /// Adds a rule.
+    /// Adds a rule. [`set_rules`](Self::set_rules) takes it away again.
     ///
     /// # Errors
     /// Fails, and changes nothing, if the rule's path pattern is invalid.
@@ -269,6 +287,31 @@ impl Throttle {
             settings.rules = settings.rules.iter().cloned().chain([rule]).collect();
             Ok(())
         })
+    }
+
+    /// Replaces all rules. With none, every request is counted.
+    ///
+    /// # Errors
+    /// Fails, and changes nothing, if the path pattern of any rule is invalid.
+    ///
+    /// ```
+    /// use traffik::{Throttle, bypass_if};
+    ///
+    /// let api = Throttle::builder("docs:set_rules").rate("100/min").rule(bypass_if().path("/health")).build()?;
+    /// let before = api.rules();
+    /// api.add_rule(bypass_if().path("/incident"))?;
+    /// // Once the incident is over:
+    /// api.set_rules(before)?;
+    /// assert_eq!(api.rules().len(), 1);
+    /// # Ok::<(), traffik::Error>(())
+    /// ```
+    pub fn set_rules(&self, rules: impl IntoIterator<Item = Rule>) -> Result<(), Error> {
+        let rules: Arc<[Rule]> = rules.into_iter().collect();
+        if let Some(error) = rules.iter().find_map(Rule::error) {
+            return Err(error.clone());
+        }
+        self.adjust(|settings| settings.rules = rules.clone());
+        Ok(())
     }
 }
 

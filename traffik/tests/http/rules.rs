@@ -157,6 +157,22 @@ async fn rules_are_added_by_uid() {
     assert!(!registry.add_rule("early", bypass_if().path("/a")).unwrap());
 }
 
+#[tokio::test]
+async fn rules_are_replaced_and_taken_away() {
+    let open = || bypass_if().path("/a");
+    let one = build("replaced", "1/min").rule(open()).build().unwrap();
+    let client = client(one.clone()).await;
+    assert_eq!(client.statuses("/a").await, [200, 200]);
+    let before = one.rules();
+    one.set_rules([]).unwrap();
+    assert_eq!(client.statuses("/a").await, [200, 429]);
+    assert!(one.set_rules([open(), bypass_if().path("a")]).unwrap_err().is_configuration());
+    assert!(one.rules().is_empty(), "a refused change changes nothing");
+    one.set_rules(before).unwrap();
+    assert_eq!(client.statuses("/a").await, [200, 200]);
+    assert_eq!(client.statuses("/b").await, [429]);
+}
+
 #[test]
 fn a_bad_pattern_is_an_error_with_its_place() {
     for (pattern, place) in

@@ -167,7 +167,9 @@ async fn no_call_outlives_its_deadline() -> Result {
     let error = throttle.hit("u").await.expect_err("too late");
     assert!(error.is_timeout() && error.is_backend(), "{error}");
     assert_eq!(start.elapsed(), Duration::from_millis(100));
+    assert_eq!(throttle.on_error(), None);
     throttle.set_on_error(OnError::allow());
+    assert_eq!(throttle.on_error(), Some(OnError::allow()));
     assert_eq!(throttle.hit("u").await?, Decision::Exempt);
     Ok(())
 }

@@ -123,7 +123,9 @@ async fn a_dropped_reservation_goes_by_the_throttles_rule() -> Result {
     assert_eq!(used(&refunds).await, 0);
     refunds.reserve("ann").cost(4).await?.settle(3).await?;
     assert_eq!(used(&refunds).await, 3, "what is settled is not given back");
+    assert_eq!(refunds.on_cancel(), OnCancel::Refund);
     refunds.set_on_cancel(OnCancel::Keep);
+    assert_eq!(refunds.on_cancel(), OnCancel::Keep);
     drop(refunds.reserve("ann").cost(4).await?);
     assert_eq!(used(&refunds).await, 7);
     Ok(())
