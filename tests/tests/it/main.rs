@@ -25,6 +25,7 @@ mod quota;
 mod reserve;
 mod runtimes;
 mod scripts;
+mod server_words;
 mod several;
 mod strategy_table;
 mod support;
