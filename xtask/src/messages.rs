@@ -36,6 +36,8 @@ const NO_MESSAGES: &[&str] = &[
     "throttle {uid:?}: {error}",
     "client_ip: {mistake}",
     "headers: {mistake}",
+    // Words of Redis that are looked for in its answers.
+    ", with args beginning with",
     // An error that only steers the parser, and a content type.
     "not a path",
     "text/plain; charset",

@@ -1,5 +1,6 @@
 //! Whatever an identity contains, it gets an account of its own under a short key that reveals no secret.
 
+use std::error::Error as _;
 use std::net::IpAddr;
 
 use traffik::{ANONYMOUS, Identity};
@@ -88,4 +89,18 @@ async fn secrets_stay_out_of_the_keys_and_the_slow_log() {
     let log: redis::Value = server.command(&["SLOWLOG", "GET", "100"]);
     let seen = format!("{log:?} {:?}", server.keys());
     assert!(seen.contains("EVALSHA") && !seen.contains("s3cret"), "{seen}");
+}
+
+/// A server that does not know a command repeats its arguments in the error, which is logged.
+#[tokio::test]
+async fn clients_stay_out_of_errors() {
+    let server = RedisServer::start_with(&["--rename-command", "EVALSHA", ""]);
+    let throttle = throttle("a", "10/day").scope("s3cret").backend(patient(&server).await).build().unwrap();
+    let ip: IpAddr = "192.0.2.77".parse().unwrap();
+    for identity in [Identity::from(ip), Identity::from(4_242_424_242)] {
+        let error = throttle.hit(identity).await.unwrap_err();
+        let seen = format!("{error} {error:?} {:?}", error.source());
+        assert!(seen.contains("unknown command 'EVALSHA'"), "{seen}");
+        assert!(["192.0.2.77", "4242424242", "s3cret"].iter().all(|secret| !seen.contains(secret)), "{seen}");
+    }
 }

@@ -217,6 +217,10 @@ impl Store {
         if error.is_timeout() {
             return BackendError::timeout(NAME, self.timeout).with_source(error);
         }
+        if let Some(said) = without_our_words(&error.to_string()) {
+            // Not as the source either, which whoever logs the error may print.
+            return BackendError::new(format!("redis at {}: {said}", self.address));
+        }
         BackendError::new(format!("redis at {}", self.address)).with_source(error)
     }
 
@@ -253,6 +257,14 @@ fn as_eval(script: &scripts::Script, command: &Cmd) -> Cmd {
         }
     }
     full
+}
+
+/// Cuts off what an error repeats of the command that caused it, if it does: our keys name clients. A server that does
+/// not know a command repeats its arguments, `unknown command 'EVALSHA', with args beginning with: '…' '…'`; a client's
+/// name begins at the key's only brace.
+fn without_our_words(error: &str) -> Option<&str> {
+    let end = error.find(", with args beginning with").or_else(|| error.find('{'))?;
+    error.get(..end)
 }
 
 fn is_missing(error: &RedisError) -> bool {
