@@ -8,7 +8,7 @@ use std::time::Duration;
 use redis::Client;
 
 use super::connection::Connection;
-use super::connection_plan::{ConnectionPlan, Topology, masked};
+use super::connection_plan::{ConnectionPlan, Topology, masked, reason};
 use super::key_locks::KeyLocks;
 use super::{NAME, RedisBackend, Store, key};
 use crate::backend::denials::Denials;
@@ -157,11 +157,10 @@ impl RedisBackendBuilder {
     /// Checks all settings, and returns the client to connect with.
     fn checked(&self) -> Result<Client, Error> {
         let client = Client::open(self.url.as_str()).map_err(|error| {
-            // The crate's own message contains no part of the URL; its detail may, so it is left out.
             Error::configuration(format!(
                 "invalid Redis URL {:?} ({}); write it as redis://user:password@host:6379/0",
                 masked(&self.url),
-                error.category(),
+                reason(&error),
             ))
         })?;
         traffik_grammar::uid::check(&self.namespace).map_err(|error| {

@@ -1,6 +1,6 @@
 //! [`ConnectionPlan`]: how to reach the servers that a builder was given.
 
-use redis::{Client, RedisResult};
+use redis::{Client, RedisError, RedisResult};
 
 #[cfg(feature = "redis-cluster")]
 use super::cluster::{self, Cluster};
@@ -98,12 +98,20 @@ fn names_protocol(url: &str) -> bool {
 
 /// Returns the error for invalid URLs, without anything that may be secret.
 #[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
-fn wrong(of: &str, urls: &[String], error: &redis::RedisError) -> Error {
+fn wrong(of: &str, urls: &[String], error: &RedisError) -> Error {
     let urls: Vec<_> = urls.iter().map(|url| masked(url)).collect();
     Error::configuration(format!(
         "invalid {of} URLs {urls:?} ({}); write each as redis://user:password@host:6379",
-        error.category(),
+        reason(error),
     ))
+}
+
+/// Returns what the `redis` crate says is wrong with a URL, without the detail, which may be a part of it.
+pub(super) fn reason(error: &RedisError) -> String {
+    let (said, kind) = (error.to_string(), format!("{:?}", error.kind()));
+    said.split_once(&kind)
+        .map_or(error.category(), |(reason, _)| reason.trim_end_matches([' ', '-']))
+        .to_owned()
 }
 
 /// Masks whatever may be secret in a URL: its credentials, and its query, where the URL of a socket
@@ -133,6 +141,18 @@ mod tests {
             ("redis://host/0?my_protocol=2", false),
         ] {
             assert_eq!(names_protocol(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_reason_holds_no_part_of_the_url() {
+        for (url, expected) in [
+            ("redis://", "Missing hostname"),
+            ("redis://h/zero", "Invalid database number"),
+            ("rediss://h", "can't connect with TLS, the feature is not enabled"),
+            ("redis://h/0?protocol=s3cret", "Invalid protocol version"),
+        ] {
+            assert_eq!(reason(&Client::open(url).unwrap_err()), expected, "{url}");
         }
     }
 }
