@@ -8,7 +8,7 @@ use std::time::Duration;
 use redis::Client;
 
 use super::connection::Connection;
-use super::connection_plan::{ConnectionPlan, Topology, masked, reason};
+use super::connection_plan::{ConnectionPlan, Topology, masked, reason, shown};
 use super::key_locks::KeyLocks;
 use super::{NAME, RedisBackend, Store, key};
 use crate::backend::denials::Denials;
@@ -109,7 +109,7 @@ impl RedisBackendBuilder {
     /// answer within half a second (or the timeout, if that is longer).
     pub async fn connect(self) -> Result<RedisBackend, Error> {
         let client = self.checked()?;
-        let address = client.get_connection_info().addr().to_string();
+        let address = shown(client.get_connection_info().addr());
         let limit = CONNECT_WITHIN.max(self.timeout);
         let connection = match tokio::time::timeout(
             limit,
@@ -147,7 +147,7 @@ impl RedisBackendBuilder {
     /// The configuration errors of `connect`, of which one is a call from outside a tokio runtime.
     pub fn connect_lazy(self) -> Result<RedisBackend, Error> {
         let client = self.checked()?;
-        let address = client.get_connection_info().addr().to_string();
+        let address = shown(client.get_connection_info().addr());
         let connection = ConnectionPlan::new(&self.topology, &self.url, client)?
             .lazy()
             .map_err(|error| unreachable(&address, error))?;

@@ -1,6 +1,6 @@
 //! [`ConnectionPlan`]: how to reach the servers that a builder was given.
 
-use redis::{Client, RedisError, RedisResult};
+use redis::{Client, ConnectionAddr, RedisError, RedisResult};
 
 #[cfg(feature = "redis-cluster")]
 use super::cluster::{self, Cluster};
@@ -106,6 +106,16 @@ fn wrong(of: &str, urls: &[String], error: &RedisError) -> Error {
     ))
 }
 
+/// Returns an address for display. The `redis` crate would write `::1:6379`, which is an address without a port.
+pub(super) fn shown(address: &ConnectionAddr) -> String {
+    match address {
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } if host.contains(':') => {
+            format!("[{host}]:{port}")
+        }
+        other => other.to_string(),
+    }
+}
+
 /// Returns what the `redis` crate says is wrong with a URL, without the detail, which may be a part of it.
 pub(super) fn reason(error: &RedisError) -> String {
     let (said, kind) = (error.to_string(), format!("{:?}", error.kind()));
@@ -141,6 +151,18 @@ mod tests {
             ("redis://host/0?my_protocol=2", false),
         ] {
             assert_eq!(names_protocol(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_shown_as_in_urls() {
+        for (url, expected) in [
+            ("redis://[::1]:6379/0", "[::1]:6379"),
+            ("redis://user:s3cret@127.0.0.1:1", "127.0.0.1:1"),
+            ("redis://host", "host:6379"),
+            ("redis+unix:///run/redis.sock", "/run/redis.sock"),
+        ] {
+            assert_eq!(shown(Client::open(url).unwrap().get_connection_info().addr()), expected, "{url}");
         }
     }
 
