@@ -5,8 +5,10 @@ use std::fmt;
 /// The most characters of a user's text that a message quotes.
 const QUOTED_CHARS: usize = 48;
 
-/// Displays text in double quotes, with control characters escaped, and truncated if it is long.
-pub(crate) struct Quoted<'a>(pub(crate) &'a str);
+/// Displays text in double quotes, with control characters escaped, and truncated after 48 characters: a message about
+/// bad input stays short, however long the input is.
+#[derive(Debug, Clone, Copy)]
+pub struct Quoted<'a>(pub &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

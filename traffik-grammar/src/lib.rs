@@ -31,6 +31,7 @@ pub mod rate;
 pub mod suggest;
 pub mod uid;
 
+pub use error::Quoted;
 pub use path::{PathError, PathErrorKind, PathPattern};
 pub use rate::{RateError, RateErrorKind, RateSpec};
 pub use uid::{UidError, UidErrorKind};

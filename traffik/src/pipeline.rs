@@ -146,7 +146,8 @@ fn report(
     }
 }
 
-/// Decides several throttles as one: either all of them are charged, or none.
+/// Decides several throttles as one: either all of them are charged, or none. A throttle that is named twice is
+/// charged twice.
 ///
 /// # Errors
 /// Same as [`Throttle::hit`].

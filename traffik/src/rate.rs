@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use traffik_grammar::Quoted;
 use traffik_grammar::rate::{self as grammar, RateSpec};
 
 use crate::clock::micros;
@@ -58,7 +59,7 @@ impl Rate {
         match grammar::parse(text) {
             Ok(RateSpec::Unlimited) => Ok(Self::UNLIMITED),
             Ok(RateSpec::Limited { limit, period_micros }) => Ok(Self::reduced(limit, period_micros)),
-            Err(error) => Err(Error::configuration(format!("rate {text:?}: {error}"))),
+            Err(error) => Err(Error::configuration(format!("rate {}: {error}", Quoted(text)))),
         }
     }
 
@@ -247,6 +248,12 @@ mod tests {
         assert!(error.contains("1.5µs"), "{error}");
         assert!(Rate::per_second(0).check().is_err());
         assert!(Rate::UNLIMITED.check().is_ok());
+    }
+
+    #[test]
+    fn errors_are_short_however_long_the_text() {
+        let error = Rate::parse(&"9".repeat(1 << 20)).unwrap_err().to_string();
+        assert!(error.starts_with("rate \"999") && error.len() < 300, "{} bytes", error.len());
     }
 
     #[test]

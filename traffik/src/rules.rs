@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use http::Method;
+use traffik_grammar::Quoted;
 use traffik_grammar::path::PathPattern;
 
 use crate::Parts;
@@ -74,7 +75,7 @@ impl Rule {
         match PathPattern::from_str(pattern) {
             Ok(pattern) => self.paths.push(pattern),
             Err(error) => {
-                let error = Error::configuration(format!("path pattern {pattern:?}: {error}"));
+                let error = Error::configuration(format!("path pattern {}: {error}", Quoted(pattern)));
                 self.error.get_or_insert(error);
             }
         }

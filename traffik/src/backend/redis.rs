@@ -103,6 +103,9 @@ impl RedisBackend {
     /// # Errors
     /// A configuration error if the URL is malformed. A backend error if the server is not there, rejects the
     /// connection, or does not answer within half a second.
+    ///
+    /// # Panics
+    /// In a tokio runtime that was built without I/O or timers; `enable_all` has both.
     pub async fn connect(url: impl Into<String>) -> Result<Self, Error> {
         Self::builder(url).connect().await
     }

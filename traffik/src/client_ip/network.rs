@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use traffik_grammar::Quoted;
+
 /// A network. IPv4-mapped IPv6 networks are stored as the IPv4 networks that they are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Network {
@@ -42,7 +44,8 @@ impl Network {
         };
         let address: IpAddr = address.parse().map_err(|_| {
             format!(
-                "{text:?} is not a network; write an address with a prefix length, such as \"10.0.0.0/8\""
+                "{} is not a network; write an address with a prefix length, such as \"10.0.0.0/8\"",
+                Quoted(text)
             )
         })?;
         let most = if address.is_ipv4() { 32 } else { 128 };
@@ -53,7 +56,11 @@ impl Network {
                 .ok()
                 .filter(|prefix| *prefix <= most && digits.bytes().all(|byte| byte.is_ascii_digit()))
                 .ok_or_else(|| {
-                    format!("{text:?} has an invalid prefix length {digits:?}; use a whole number from 0 to {most}")
+                    format!(
+                        "{} has an invalid prefix length {}; use a whole number from 0 to {most}",
+                        Quoted(text),
+                        Quoted(digits)
+                    )
                 })?,
         };
         let network = Self { address, prefix };

@@ -107,6 +107,9 @@ impl RedisBackendBuilder {
     /// A configuration error if the URL or the namespace is malformed, if the timeout is zero, or if this is called
     /// outside a tokio runtime. A backend error if the server is not there, rejects the connection, or does not
     /// answer within half a second (or the timeout, if that is longer).
+    ///
+    /// # Panics
+    /// In a tokio runtime that was built without I/O or timers; `enable_all` has both.
     pub async fn connect(self) -> Result<RedisBackend, Error> {
         let client = self.checked()?;
         let address = shown(client.get_connection_info().addr());

@@ -116,7 +116,8 @@ pub(super) fn shown(address: &ConnectionAddr) -> String {
     }
 }
 
-/// Returns what the `redis` crate says is wrong with a URL, without the detail, which may be a part of it.
+/// Returns what the `redis` crate says is wrong with a URL, without the detail, which may be a part of it. It writes
+/// the reason, the kind and the detail, in this order.
 pub(super) fn reason(error: &RedisError) -> String {
     let (said, kind) = (error.to_string(), format!("{:?}", error.kind()));
     said.split_once(&kind)
