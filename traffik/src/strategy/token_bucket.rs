@@ -35,7 +35,8 @@ impl TokenBucket {
         self
     }
 
-    /// Sets how far below zero the balance may drop.
+    /// Sets how far below zero the balance may drop. What remains, also in headers, includes what can be taken on
+    /// credit, and may therefore exceed the limit.
     #[must_use]
     pub const fn debt(mut self, tokens: u64) -> Self {
         self.debt = tokens;
