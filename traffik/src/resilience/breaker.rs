@@ -6,6 +6,7 @@
 //! half-open ── the probe succeeds ──▶ closed
 //! half-open ── the probe fails ─────▶ open, for another cool-down
 //! half-open ── the probe's caller goes away ──▶ the next call probes
+//! half-open ── the probe never ends ────────▶ after a while, another call probes as well
 //! ```
 
 use std::fmt;
@@ -22,6 +23,9 @@ use crate::clock::{Clock, SystemClock, micros};
 /// failures, and half-opens after the cool-down for a single call, whose outcome closes the breaker or
 /// opens it for another cool-down. Outcomes of calls that were in flight when it opened change nothing.
 ///
+/// A call ends only if it is polled, and its deadline too. If the single call has not ended after 30 s (or
+/// the cool-down, if that is longer), another one is let through.
+///
 /// ```
 /// use std::time::Duration;
 /// use traffik::{CircuitBreaker, MemoryBackend, OnError};
@@ -33,6 +37,11 @@ use crate::clock::{Clock, SystemClock, micros};
 /// ```
 #[derive(Clone)]
 pub struct CircuitBreaker(Arc<Inner>);
+
+/// How long a probe may take, in microseconds, before another call probes as well. A future that nobody polls
+/// (one of a stream whose consumer is busy, or on a runtime that nobody drives) would otherwise keep the breaker
+/// from ever closing. Longer than any sensible deadline, so that a backend that hangs gets one call at a time.
+const PROBING: u64 = 30_000_000;
 
 struct Inner {
     threshold: u32,
@@ -56,8 +65,8 @@ enum Phase {
     Closed,
     /// No call goes out before this instant.
     Open(u64),
-    /// One call is in flight.
-    Probing,
+    /// One call is in flight. Another one may follow from this instant on.
+    Probing(u64),
 }
 
 /// What is logged.
@@ -99,7 +108,7 @@ impl CircuitBreaker {
         match self.lock().phase {
             Phase::Closed => BreakerState::Closed,
             Phase::Open(until) if self.0.clock.now() < until => BreakerState::Open,
-            Phase::Open(_) | Phase::Probing => BreakerState::HalfOpen,
+            Phase::Open(_) | Phase::Probing(_) => BreakerState::HalfOpen,
         }
     }
 
@@ -116,8 +125,19 @@ impl CircuitBreaker {
             let mut state = self.lock();
             match state.phase {
                 Phase::Closed => {}
-                Phase::Open(until) if self.0.clock.now() >= until => self.turn(&mut state, Phase::Probing),
-                Phase::Open(_) | Phase::Probing => return None,
+                Phase::Open(until) | Phase::Probing(until) => {
+                    let now = self.0.clock.now();
+                    if now < until {
+                        return None;
+                    }
+                    let probing = Phase::Probing(now.saturating_add(self.0.cool_down.max(PROBING)));
+                    if matches!(state.phase, Phase::Probing(_)) {
+                        // The same phase: whichever probe ends first decides.
+                        state.phase = probing;
+                    } else {
+                        self.turn(&mut state, probing);
+                    }
+                }
             }
             era = self.0.era.load(Ordering::Acquire);
         }
@@ -160,13 +180,13 @@ impl CircuitBreaker {
                 self.0.troubled.store(true, Ordering::Release);
                 (state.failures >= self.0.threshold).then(|| self.open(&mut state))
             }
-            (Phase::Probing, Some(true)) => {
+            (Phase::Probing(_), Some(true)) => {
                 state.failures = 0;
                 self.turn(&mut state, Phase::Closed);
                 Some(Change::Recovered)
             }
-            (Phase::Probing, Some(false)) => Some(self.open(&mut state)),
-            (Phase::Probing, None) => {
+            (Phase::Probing(_), Some(false)) => Some(self.open(&mut state)),
+            (Phase::Probing(_), None) => {
                 self.turn(&mut state, Phase::Open(0));
                 None
             }

@@ -113,6 +113,37 @@ fn a_probe_whose_caller_goes_away_is_taken_over() {
     assert_eq!(breaker.state(), BreakerState::Closed);
 }
 
+/// As one whose future is held by a stream whose consumer is busy: it neither ends nor goes away.
+#[test]
+fn a_probe_that_never_ends_is_not_the_last() {
+    let (breaker, clock) = breaker(1, 1000);
+    fail(&breaker, 1);
+    clock.advance(1000);
+    let mut stalled = breaker.permit().expect("a probe");
+    clock.advance(PROBING - 1);
+    assert!(breaker.permit().is_none(), "one probe at a time");
+    clock.advance(1);
+    let mut second = breaker.permit().expect("another probe");
+    assert!(breaker.permit().is_none(), "again one at a time");
+    assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    second.settle(true);
+    assert_eq!(breaker.state(), BreakerState::Closed);
+    stalled.settle(false);
+    assert_eq!(breaker.state(), BreakerState::Closed, "its outcome is one of the past");
+}
+
+#[test]
+fn a_slow_probe_still_decides() {
+    let (breaker, clock) = breaker(1, 1000);
+    fail(&breaker, 1);
+    clock.advance(1000);
+    let mut slow = breaker.permit().expect("a probe");
+    clock.advance(PROBING);
+    let _second = breaker.permit().expect("another probe");
+    slow.settle(true);
+    assert_eq!(breaker.state(), BreakerState::Closed);
+}
+
 #[test]
 fn outcomes_of_the_past_change_nothing() {
     let (breaker, clock) = breaker(1, 1000);
@@ -167,7 +198,7 @@ struct Model {
 enum ModelPhase {
     Closed,
     Opened { at: u64, cool_down: u64 },
-    Probing,
+    Probing { since: u64 },
 }
 
 impl Model {
@@ -179,16 +210,22 @@ impl Model {
         match self.phase() {
             ModelPhase::Closed => BreakerState::Closed,
             ModelPhase::Opened { at, cool_down } if now < at + cool_down => BreakerState::Open,
-            ModelPhase::Opened { .. } | ModelPhase::Probing => BreakerState::HalfOpen,
+            ModelPhase::Opened { .. } | ModelPhase::Probing { .. } => BreakerState::HalfOpen,
         }
     }
 
     /// Returns the number of the phase that the call belongs to, or `None` if the call is not permitted.
-    fn permit(&mut self, now: u64) -> Option<usize> {
-        match (self.state(now), self.phase()) {
+    fn permit(&mut self, now: u64, cool_down: u64) -> Option<usize> {
+        match (self.state(now), self.phases.last_mut()) {
             (BreakerState::Closed, _) => {}
-            (BreakerState::HalfOpen, ModelPhase::Opened { .. }) => self.phases.push(ModelPhase::Probing),
-            _ => return None,
+            (BreakerState::HalfOpen, Some(ModelPhase::Probing { since })) => {
+                if now - *since < cool_down.max(30_000_000) {
+                    return None;
+                }
+                *since = now;
+            }
+            (BreakerState::HalfOpen, _) => self.phases.push(ModelPhase::Probing { since: now }),
+            (BreakerState::Open, _) => return None,
         }
         Some(self.phases.len())
     }
@@ -205,14 +242,16 @@ impl Model {
                     self.phases.push(ModelPhase::Opened { at: now, cool_down });
                 }
             }
-            (ModelPhase::Probing, Some(true)) => {
+            (ModelPhase::Probing { .. }, Some(true)) => {
                 self.streak = 0;
                 self.phases.push(ModelPhase::Closed);
             }
-            (ModelPhase::Probing, Some(false)) => {
+            (ModelPhase::Probing { .. }, Some(false)) => {
                 self.phases.push(ModelPhase::Opened { at: now, cool_down });
             }
-            (ModelPhase::Probing, None) => self.phases.push(ModelPhase::Opened { at: now, cool_down: 0 }),
+            (ModelPhase::Probing { .. }, None) => {
+                self.phases.push(ModelPhase::Opened { at: now, cool_down: 0 })
+            }
             _ => {}
         }
     }
@@ -232,6 +271,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => Just(Event::Call),
         4 => (0_usize..4, outcome).prop_map(|(which, outcome)| Event::End(which, outcome)),
         2 => (0_u64..60).prop_map(Event::Wait),
+        1 => (29_999_990_u64..30_000_010).prop_map(Event::Wait),
     ]
 }
 
@@ -251,7 +291,7 @@ proptest! {
             let now = clock.now();
             match event {
                 Event::Call => {
-                    let (permit, number) = (breaker.permit(), model.permit(now));
+                    let (permit, number) = (breaker.permit(), model.permit(now, cool_down));
                     prop_assert_eq!(permit.is_some(), number.is_some());
                     under_way.extend(permit.zip(number));
                 }
