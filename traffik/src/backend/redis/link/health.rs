@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use redis::{ErrorKind, RedisError};
+use redis::RedisError;
 use tokio::time::Instant;
 
 /// How long commands fail immediately instead of trying again, after an attempt was refused or rejected, or the
@@ -58,7 +58,7 @@ impl Health {
         Err(if self.refused.load(Ordering::Relaxed) {
             io::Error::new(io::ErrorKind::ConnectionRefused, "the connection was refused a moment ago").into()
         } else {
-            (ErrorKind::Io, "the server rejected the connection a moment ago").into()
+            io::Error::other("the server rejected or closed the connection a moment ago").into()
         })
     }
 
@@ -139,6 +139,7 @@ mod tests {
         health.rejected();
         let error = health.fail_fast().unwrap_err();
         assert!(error.is_io_error() && !error.is_connection_refusal());
+        assert_eq!(error.to_string(), "the server rejected or closed the connection a moment ago");
         pass(COOLDOWN + 1).await;
         assert!(health.fail_fast().is_ok());
     }
