@@ -28,6 +28,18 @@ fn of(name: &'static str, limit: u64, backend: &SharedBackend) -> Throttle {
     builder.identifier(header(name)).backend(backend).build().unwrap()
 }
 
+/// Whoever is to repair it has to know which of the nodes it is.
+async fn errors_name_the_node_that_failed(cluster: &RedisCluster, backend: &SharedBackend) {
+    let throttle = throttle("named", 100, backend);
+    for client in 0..20_u64 {
+        let home = &cluster.nodes()[cluster.first_home(cluster.slot(&format!("{{n:{client}}}")))];
+        home.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+        let error = throttle.hit(client).await.unwrap_err().to_string();
+        home.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+        assert!(error.contains(&format!("redis at 127.0.0.1:{}", home.port())), "{error}");
+    }
+}
+
 fn decisions(cluster: &RedisCluster) -> u64 {
     cluster.nodes()[..3].iter().map(|node| node.decisions()).sum()
 }
@@ -44,6 +56,7 @@ async fn a_cluster() {
     a_slot_that_fails_keeps_nothing_from_the_others(&cluster, &patient).await;
     a_silent_slot_keeps_nothing_from_the_others(&cluster).await;
     dropped_requests_are_charged_everywhere_or_nowhere(&patient).await;
+    errors_name_the_node_that_failed(&cluster, &patient).await;
     slots_move_under_load(&cluster, &patient).await;
     cluster.settle();
     failover::a_master_dies_and_its_replica_takes_over(&mut cluster).await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use traffik::{RedisBackend, SharedBackend, hit_all};
 use traffik_tests::RedisSentinels;
 
-use crate::load::{DEADLINE, Load, Sum, all_counted, exact, stack};
+use crate::load::{DEADLINE, Load, Sum, all_counted, exact, stack, throttle};
 use crate::table;
 
 async fn connect(sentinels: &RedisSentinels) -> SharedBackend {
@@ -37,9 +37,20 @@ async fn takes_over(name: &str, sentinels: &mut RedisSentinels, fault: impl FnOn
     assert!(sum.failed > 0, "nobody noticed");
 }
 
+/// Not the host of the builder's URL, where there is no server.
+async fn errors_name_the_master(sentinels: &RedisSentinels) {
+    let backend = connect(sentinels).await;
+    let master = &sentinels.servers()[0];
+    master.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    let error = throttle("named", 100, &backend).hit(1).await.unwrap_err().to_string();
+    master.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    assert!(error.contains(&format!("redis at 127.0.0.1:{}", master.port())), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_dies_and_a_replica_takes_over_under_load() {
     let mut sentinels = RedisSentinels::start();
+    errors_name_the_master(&sentinels).await;
     takes_over("a master under Sentinels killed", &mut sentinels, RedisSentinels::kill_master).await;
 }
 

@@ -14,6 +14,7 @@
 //!   them
 //! - `groups.rs`: a batch of several slots
 
+mod address;
 mod builder;
 #[cfg(feature = "redis-cluster")]
 mod cluster;
@@ -46,7 +47,7 @@ use super::denials::Denials;
 use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdicts};
 use crate::clock::Clock;
 use crate::error::Error;
-use connection::Connection;
+use connection::{CommandOutcome, Connection};
 use key_locks::KeyLocks;
 
 const NAME: &str = "redis";
@@ -85,7 +86,8 @@ pub struct RedisBackend(Arc<Store>);
 /// What all clones share.
 struct Store {
     connection: Connection,
-    /// The address, for display: without credentials.
+    /// The address, for display: without credentials. Under Sentinels it is their name for the master, whose
+    /// address changes; in a cluster it is that of the builder's URL.
     address: String,
     namespace: String,
     timeout: Duration,
@@ -190,41 +192,45 @@ impl Store {
         Instant::now().checked_add(self.timeout - self.timeout / 8)
     }
 
-    /// Sends a command. An error reply is returned as `Ok`, because the command was carried out.
-    async fn send(&self, command: &Cmd) -> Result<Value, BackendError> {
-        self.connection.send(command).await.map_err(|error| self.failure(error))
+    /// Sends a command. An error reply is an error like any other.
+    async fn send(&self, command: &Cmd) -> Result<Value, Failure> {
+        let CommandOutcome { result, failed_node } = self.connection.send(command).await;
+        result.and_then(Value::extract_error).map_err(|error| Failure { error, node: failed_node })
     }
 
     /// Runs a script by its SHA1, and loads it if the server does not have it.
     async fn run(&self, script: &scripts::Script, command: &Cmd) -> Result<Vec<Value>, BackendError> {
-        let mut reply = self.send(command).await?.extract_error();
-        if reply.as_ref().is_err_and(is_missing) {
+        let mut reply = self.send(command).await;
+        if reply.as_ref().is_err_and(Failure::is_missing_script) {
             // Nothing was charged, so this is the one command that may be sent again.
             reply = if self.connection.has_slots() {
                 // The `redis` crate would load it on all masters, and fail if any is down.
-                self.send(&as_eval(script, command)).await?.extract_error()
+                self.send(&as_eval(script, command)).await
             } else {
                 let load = redis::cmd("SCRIPT").arg("LOAD").arg(&script.source).to_owned();
-                self.send(&load).await?.extract_error().map_err(|error| self.failure(error))?;
-                self.send(command).await?.extract_error()
+                match self.send(&load).await {
+                    Ok(_) => self.send(command).await,
+                    failed => failed,
+                }
             };
         }
         match reply {
             Ok(Value::Array(values)) => Ok(values),
             Ok(_) => Err(self.unexpected_reply()),
-            Err(error) => Err(self.failure(error)),
+            Err(failure) => Err(self.report(failure)),
         }
     }
 
-    fn failure(&self, error: RedisError) -> BackendError {
+    fn report(&self, Failure { error, node }: Failure) -> BackendError {
         if error.is_timeout() {
             return BackendError::timeout(NAME, self.timeout).with_source(error);
         }
+        let address = node.as_deref().unwrap_or(&self.address);
         if let Some(said) = without_our_words(&error.to_string()) {
             // Not as the source either, which whoever logs the error may print.
-            return BackendError::new(format!("redis at {}: {said}", self.address));
+            return BackendError::new(format!("redis at {address}: {said}"));
         }
-        BackendError::new(format!("redis at {}", self.address)).with_source(error)
+        BackendError::new(format!("redis at {address}")).with_source(error)
     }
 
     /// Creates the error for a reply that none of our scripts gives.
@@ -270,6 +276,15 @@ fn without_our_words(error: &str) -> Option<&str> {
     error.get(..end)
 }
 
-fn is_missing(error: &RedisError) -> bool {
-    error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript)
+/// Why a command has no result.
+struct Failure {
+    error: RedisError,
+    /// The server that it concerns, if there are several: whoever repairs it has to know which.
+    node: Option<String>,
+}
+
+impl Failure {
+    fn is_missing_script(&self) -> bool {
+        self.error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript)
+    }
 }

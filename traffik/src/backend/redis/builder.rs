@@ -8,7 +8,7 @@ use std::time::Duration;
 use redis::Client;
 
 use super::connection::Connection;
-use super::connection_plan::{ConnectionPlan, Topology, masked, reason, shown};
+use super::connection_plan::{ConnectionPlan, Topology, masked, reason};
 use super::key_locks::KeyLocks;
 use super::{NAME, RedisBackend, Store, key};
 use crate::backend::denials::Denials;
@@ -112,7 +112,7 @@ impl RedisBackendBuilder {
     /// In a tokio runtime that was built without I/O or timers; `enable_all` has both.
     pub async fn connect(self) -> Result<RedisBackend, Error> {
         let client = self.checked()?;
-        let address = shown(client.get_connection_info().addr());
+        let address = self.topology.address(&client);
         let limit = CONNECT_WITHIN.max(self.timeout);
         let connection = match tokio::time::timeout(
             limit,
@@ -150,7 +150,7 @@ impl RedisBackendBuilder {
     /// The configuration errors of `connect`, of which one is a call from outside a tokio runtime.
     pub fn connect_lazy(self) -> Result<RedisBackend, Error> {
         let client = self.checked()?;
-        let address = shown(client.get_connection_info().addr());
+        let address = self.topology.address(&client);
         let connection = ConnectionPlan::new(&self.topology, &self.url, client)?
             .lazy()
             .map_err(|error| unreachable(&address, error))?;

@@ -18,6 +18,7 @@ use redis::{
 };
 use tokio::task::JoinSet;
 
+use super::connection::CommandOutcome;
 use super::link::{Link, unsent};
 use super::refresh::{self, Refresh, RefreshUnlessAnswered, Refresher};
 use slots::{Address, Node, SlotRange, Slots};
@@ -95,16 +96,17 @@ impl Cluster {
         Ok(Self(Arc::new(Inner { template, choose_protocol, seeds, slots, refresher: Refresher::new() })))
     }
 
-    pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
+    pub(super) async fn send(&self, command: &Cmd) -> CommandOutcome {
         let mut in_flight = RefreshUnlessAnswered { of: &self.0, answered: false };
-        let result = follow(&self.0, command).await;
+        let mut last = None;
+        let result = follow(&self.0, command, &mut last).await;
         in_flight.answered = match &result {
             // Part of the cluster is missing.
             Ok(Value::ServerError(error)) => error.code() != "CLUSTERDOWN",
             Ok(_) => true,
             Err(_) => false,
         };
-        result
+        CommandOutcome::of(result, || last.map(|node| node.address.to_string()))
     }
 }
 
@@ -222,7 +224,8 @@ fn redirection(error: &RedisError, reporter: &str) -> Option<Target> {
     }
 }
 
-async fn follow(cluster: &Arc<Inner>, command: &Cmd) -> RedisResult<Value> {
+/// Sends a command to whichever node serves its slot; `last` is the one that it was last sent to.
+async fn follow(cluster: &Arc<Inner>, command: &Cmd, last: &mut Option<Node>) -> RedisResult<Value> {
     let Some(slot) = slots::of_script(command) else {
         return Err((ErrorKind::Client, "only scripts with keys can be sent to a cluster").into());
     };
@@ -237,6 +240,7 @@ async fn follow(cluster: &Arc<Inner>, command: &Cmd) -> RedisResult<Value> {
             refresh::wait(cluster).await;
             continue;
         };
+        let node = last.insert(node);
         let result = match target {
             Target::Asking(_) => node.link.send_asking(command).await,
             Target::Owner | Target::Moved(_) => node.link.send(command).await,

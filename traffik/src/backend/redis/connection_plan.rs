@@ -1,7 +1,8 @@
 //! [`ConnectionPlan`]: how to reach the servers that a builder was given.
 
-use redis::{Client, ConnectionAddr, RedisError, RedisResult};
+use redis::{Client, RedisError, RedisResult};
 
+use super::address::shown;
 #[cfg(feature = "redis-cluster")]
 use super::cluster::{self, Cluster};
 use super::connection::Connection;
@@ -19,6 +20,18 @@ pub(super) enum Topology {
     Cluster(Vec<String>),
     #[cfg(feature = "redis-sentinel")]
     Sentinel(Vec<String>, String),
+}
+
+impl Topology {
+    /// Returns what errors call it, given the client for the builder's URL. Under Sentinels, that URL's host is of no
+    /// use, and whoever reads the error would look for a server there.
+    pub(super) fn address(&self, client: &Client) -> String {
+        match self {
+            #[cfg(feature = "redis-sentinel")]
+            Self::Sentinel(_, name) => name.clone(),
+            _ => shown(client.get_connection_info().addr()),
+        }
+    }
 }
 
 /// Everything needed to reach the servers.
@@ -106,16 +119,6 @@ fn wrong(of: &str, urls: &[String], error: &RedisError) -> Error {
     ))
 }
 
-/// Returns an address for display. The `redis` crate would write `::1:6379`, which is an address without a port.
-pub(super) fn shown(address: &ConnectionAddr) -> String {
-    match address {
-        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } if host.contains(':') => {
-            format!("[{host}]:{port}")
-        }
-        other => other.to_string(),
-    }
-}
-
 /// Returns what the `redis` crate says is wrong with a URL, without the detail, which may be a part of it. It writes
 /// the reason, the kind and the detail, in this order.
 pub(super) fn reason(error: &RedisError) -> String {
@@ -152,18 +155,6 @@ mod tests {
             ("redis://host/0?my_protocol=2", false),
         ] {
             assert_eq!(names_protocol(url), expected, "{url}");
-        }
-    }
-
-    #[test]
-    fn addresses_are_shown_as_in_urls() {
-        for (url, expected) in [
-            ("redis://[::1]:6379/0", "[::1]:6379"),
-            ("redis://user:s3cret@127.0.0.1:1", "127.0.0.1:1"),
-            ("redis://host", "host:6379"),
-            ("redis+unix:///run/redis.sock", "/run/redis.sock"),
-        ] {
-            assert_eq!(shown(Client::open(url).unwrap().get_connection_info().addr()), expected, "{url}");
         }
     }
 

@@ -8,6 +8,8 @@ use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServer
 use redis::{Client, Cmd, ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisResult, TlsMode, Value};
 use tokio::task::JoinSet;
 
+use super::address::shown;
+use super::connection::CommandOutcome;
 use super::link::{Link, demoted, unsent};
 use super::refresh::{self, Refresh, RefreshUnlessAnswered, Refresher};
 
@@ -68,7 +70,7 @@ impl SentinelConfig {
         let mut failed = None;
         while let Some(answer) = asked.join_next().await {
             match answer {
-                Ok(Ok(client)) => return Ok((client.get_connection_info().addr().to_string(), client)),
+                Ok(Ok(client)) => return Ok((shown(client.get_connection_info().addr()), client)),
                 Ok(Err(error)) => failed = Some(error),
                 // Nothing in the task panics, and nothing aborts it.
                 Err(_) => {}
@@ -107,14 +109,14 @@ impl Sentinel {
         Ok(sentinel)
     }
 
-    pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
+    pub(super) async fn send(&self, command: &Cmd) -> CommandOutcome {
         let mut in_flight = RefreshUnlessAnswered { of: &self.0, answered: false };
-        let result = loop {
+        let (master, result) = loop {
             let master = self.0.master.load_full();
             if let Some(master) = master {
                 let result = master.link.send(command).await;
                 if !result.as_ref().is_err_and(unsent) {
-                    break result;
+                    break (master, result);
                 }
             }
             // There was nobody to send it to, so it is sent to the server that the Sentinels name
@@ -128,7 +130,7 @@ impl Sentinel {
             Ok(_) => true,
             Err(_) => false,
         };
-        result
+        CommandOutcome::of(result, || Some(master.address.clone()))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use redis::{Arg, Cmd, Value};
 
+use super::super::address::HostPort;
 use super::super::link::Link;
 
 /// The number of slots in a cluster.
@@ -20,7 +21,7 @@ pub(super) struct Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
+        HostPort(&self.host, self.port).fmt(f)
     }
 }
 
