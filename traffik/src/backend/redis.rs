@@ -73,6 +73,13 @@ const NAME: &str = "redis";
 /// server refuses connections, decisions fail immediately; in a cluster or under Sentinels they wait for a successor
 /// until the deadline.
 ///
+/// # Runtimes
+///
+/// A connection is served by the tokio runtime on which it was made. Other runtimes can use it as long as that one runs,
+/// and make a new one once it has been shut down. If it is kept but not driven, as a current-thread runtime between two
+/// calls of `block_on`, their calls run into the deadline for half a second before they connect anew. Runtimes that are
+/// driven by turns therefore need a backend each.
+///
 /// # Strategies of your own
 ///
 /// A [`Strategy`](crate::strategy::Strategy) that is not part of this crate runs by compare-and-swap, and so do those
