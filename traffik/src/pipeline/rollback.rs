@@ -139,7 +139,7 @@ fn warn_no_runtime() {
 }
 
 fn warn_kept(error: &dyn std::fmt::Display) {
-    tracing::warn!(target: "traffik", %error, "a refused request stays charged on an earlier backend");
+    tracing::warn!(target: "traffik", %error, "a refused or abandoned request stays charged");
 }
 
 #[cfg(all(test, feature = "redis-cluster", feature = "memory"))]

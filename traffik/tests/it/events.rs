@@ -272,11 +272,19 @@ fn what_a_runtime_that_ends_leaves_charged_is_told() {
         "{lines:#?}"
     );
 
+    // Neither refused nor on several backends, but given back if its caller goes away.
+    let lines = told(tracing::Level::WARN, async {
+        let reserved = reserving.reserve("bob");
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(10), reserved).await.is_err());
+    });
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(lines[0].contains("a refused or abandoned request stays charged"), "{lines:#?}");
+
     let both = ["ended:one", "ended:other"].map(|uid| on(uid, OnCancel::Keep));
     let lines = told(tracing::Level::WARN, async {
         let hit = traffik::hit_all(&both, "ann");
         assert!(tokio::time::timeout(std::time::Duration::from_millis(10), hit).await.is_err());
     });
     assert_eq!(lines.len(), 1, "{lines:#?}");
-    assert!(lines[0].contains("a refused request stays charged on an earlier backend"), "{lines:#?}");
+    assert!(lines[0].contains("a refused or abandoned request stays charged"), "{lines:#?}");
 }

@@ -226,5 +226,5 @@ fn warn_no_runtime() {
 }
 
 fn warn_kept(error: &dyn std::fmt::Display) {
-    tracing::warn!(target: "traffik", %error, "a refused request stays charged in an earlier slot");
+    tracing::warn!(target: "traffik", %error, "a refused or abandoned request stays charged in an earlier slot");
 }
