@@ -16,27 +16,50 @@ const STRIPES: u64 = 1024;
 
 /// Locks on keys, in stripes. They are allocated when a key is first locked: most backends never swap anything.
 #[derive(Default)]
-pub(super) struct KeyLocks(OnceLock<Box<[Stripe]>>);
+pub(super) struct KeyLocks(OnceLock<Stripes>);
+
+struct Stripes {
+    born: Instant,
+    all: Box<[Stripe]>,
+}
 
 #[derive(Default)]
 struct Stripe {
     mutex: Mutex<()>,
-    /// How often the store has answered the holder of the lock.
-    answers: AtomicU64,
+    /// When the store last answered a holder of the lock, in microseconds since the stripes were created.
+    answered_at: AtomicU64,
 }
 
 /// Locks on some keys, until dropped.
-pub(super) struct KeyLockGuard<'a>(SmallVec<[(&'a Stripe, MutexGuard<'a, ()>); 2]>);
+pub(super) struct KeyLockGuard<'a> {
+    stripes: &'a Stripes,
+    taken: SmallVec<[(&'a Stripe, MutexGuard<'a, ()>); 2]>,
+}
+
+impl Stripes {
+    fn new() -> Self {
+        Self { born: Instant::now(), all: (0..STRIPES).map(|_| Stripe::default()).collect() }
+    }
+
+    fn micros_at(&self, instant: Instant) -> u64 {
+        u64::try_from(instant.saturating_duration_since(self.born).as_micros()).unwrap_or(u64::MAX)
+    }
+}
 
 impl KeyLocks {
     /// Locks the keys with these hashes. Returns `None` if it cannot before `until`, although calls ahead of this one
-    /// were answered. If they were not, the store is silent, and the wait goes on into the caller's deadline.
+    /// were answered. If none was in the second half of the wait, the store has gone silent, and the wait goes on into
+    /// the caller's deadline.
     pub(super) async fn lock(
         &self,
         hashes: impl Iterator<Item = u64>,
         until: Option<Instant>,
     ) -> Option<KeyLockGuard<'_>> {
-        let stripes = self.0.get_or_init(|| (0..STRIPES).map(|_| Stripe::default()).collect());
+        let stripes = self.0.get_or_init(Stripes::new);
+        let half = until.map(|until| {
+            let now = Instant::now();
+            stripes.micros_at(now + until.saturating_duration_since(now) / 2)
+        });
         // In the same order everywhere, and without duplicates, so that calls cannot wait for each other in a cycle.
         let mut places: SmallVec<[u64; 2]> = hashes.map(|hash| hash % STRIPES).collect();
         places.sort_unstable();
@@ -44,28 +67,30 @@ impl KeyLocks {
         let mut taken = SmallVec::new();
         for place in places {
             // The remainder is below the number of stripes.
-            let stripe = &stripes[place as usize];
-            let before = stripe.answers.load(Ordering::Relaxed);
+            let stripe = &stripes.all[place as usize];
             let mut locking = pin!(stripe.mutex.lock());
             let guard = match until {
                 None => locking.await,
                 Some(until) => match timeout_at(until, locking.as_mut()).await {
                     Ok(guard) => guard,
-                    Err(_) if stripe.answers.load(Ordering::Relaxed) != before => return None,
+                    Err(_) if half.is_some_and(|half| stripe.answered_at.load(Ordering::Relaxed) >= half) => {
+                        return None;
+                    }
                     Err(_) => locking.await,
                 },
             };
             taken.push((stripe, guard));
         }
-        Some(KeyLockGuard(taken))
+        Some(KeyLockGuard { stripes, taken })
     }
 }
 
 impl KeyLockGuard<'_> {
     /// Records that the store has answered.
     pub(super) fn answered(&self) {
-        for (stripe, _) in &self.0 {
-            stripe.answers.fetch_add(1, Ordering::Relaxed);
+        let now = self.stripes.micros_at(Instant::now());
+        for (stripe, _) in &self.taken {
+            stripe.answered_at.store(now, Ordering::Relaxed);
         }
     }
 }
@@ -88,8 +113,20 @@ mod tests {
         let locks = KeyLocks::default();
         let first = lock(&locks, [7]).await.unwrap();
         assert!(lock(&locks, [8]).await.is_some(), "another key");
-        let (second, ()) = tokio::join!(lock(&locks, [7]), async { first.answered() });
+        let answer_often = async {
+            for _ in 0..8 {
+                tokio::time::sleep(SOON / 9).await;
+                first.answered();
+            }
+        };
+        let (second, ()) = tokio::join!(lock(&locks, [7]), answer_often);
         assert!(second.is_none(), "others were answered all the while");
+        let answer_once = async {
+            tokio::time::sleep(SOON / 9).await;
+            first.answered();
+        };
+        let both = async { tokio::join!(lock(&locks, [7]), answer_once).0 };
+        assert!(tokio::time::timeout(LATER, both).await.is_err(), "then the store went silent");
         let silence = tokio::time::timeout(LATER, lock(&locks, [7])).await;
         assert!(silence.is_err(), "nobody was answered: the caller's deadline says so");
         let began = Instant::now();
