@@ -1,4 +1,4 @@
-//! Scripts that the server has lost are loaded again, and nothing is charged twice.
+//! Scripts that the server does not have are sent along, and nothing is charged twice.
 
 use traffik_tests::RedisServer;
 
@@ -10,6 +10,16 @@ async fn after_a_flush() {
     let throttle = throttle("a", &format!("10/{FOREVER}")).backend(patient(&server).await).build().unwrap();
     for used in 1..=5 {
         server.command::<()>(&["SCRIPT", "FLUSH"]);
+        assert_eq!(throttle.hit("ann").await.unwrap().stat().unwrap().used, used);
+    }
+}
+
+/// Loading a script and calling it would be two steps, between which the scripts could be flushed once more.
+#[tokio::test]
+async fn in_one_step() {
+    let server = RedisServer::start_with(&["--rename-command", "SCRIPT", ""]);
+    let throttle = throttle("a", &format!("10/{FOREVER}")).backend(patient(&server).await).build().unwrap();
+    for used in 1..=2 {
         assert_eq!(throttle.hit("ann").await.unwrap().stat().unwrap().used, used);
     }
 }

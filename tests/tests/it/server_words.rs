@@ -22,7 +22,7 @@ async fn are_in_the_guide() {
     let rows = rows();
     for (options, database) in [
         (&["--rename-command", "EVALSHA", ""][..], 0),
-        (&["--rename-command", "SCRIPT", ""], 0),
+        (&["--rename-command", "EVAL", ""], 0),
         (&["--rename-command", "TIME", ""], 0),
         (&["--requirepass", "s3cret"], 0),
         (&["--user default on nopass ~* +@all -evalsha"], 0),

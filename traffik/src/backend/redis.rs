@@ -205,21 +205,13 @@ impl Store {
         result.and_then(Value::extract_error).map_err(|error| Failure { error, node: failed_node })
     }
 
-    /// Runs a script by its SHA1, and loads it if the server does not have it.
+    /// Runs a script by its SHA1, and sends it along if the server does not have it.
     async fn run(&self, script: &scripts::Script, command: &Cmd) -> Result<Vec<Value>, BackendError> {
         let mut reply = self.send(command).await;
         if reply.as_ref().is_err_and(Failure::is_missing_script) {
-            // Nothing was charged, so this is the one command that may be sent again.
-            reply = if self.connection.has_slots() {
-                // The `redis` crate would load it on all masters, and fail if any is down.
-                self.send(&as_eval(script, command)).await
-            } else {
-                let load = redis::cmd("SCRIPT").arg("LOAD").arg(&script.source).to_owned();
-                match self.send(&load).await {
-                    Ok(_) => self.send(command).await,
-                    failed => failed,
-                }
-            };
+            // Nothing was charged, so this is the one command that may be sent again. Not `SCRIPT LOAD`: the scripts could
+            // be flushed once more before the call that follows it.
+            reply = self.send(&as_eval(script, command)).await;
         }
         match reply {
             Ok(Value::Array(values)) => Ok(values),
