@@ -2,7 +2,11 @@
 //! store that answers is not mistaken for one that is down.
 
 use std::fmt;
+use std::future::{IntoFuture, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use traffik::strategy::{Ask, FixedWindow, Op, State, Strategy, Tiered, Verdict};
@@ -97,6 +101,28 @@ async fn a_silent_server_is_an_outage_to_all_who_wait() {
         assert_eq!(result.unwrap(), Decision::Exempt, "passed uncounted");
     }
     server.resume();
+}
+
+/// As in a `select!` one of whose other branches takes its time.
+#[tokio::test]
+async fn a_hit_that_is_not_polled_holds_nobody_up() {
+    let server = RedisServer::start();
+    let hook = Hook::default();
+    let hooked = build(&server, Duration::from_secs(2), &hook, OnError::throttle()).await;
+
+    let has_read = Arc::new(AtomicBool::new(false));
+    let reads = has_read.clone();
+    hook.set(move || reads.store(true, Ordering::SeqCst));
+    let mut stalled = pin!(hooked.hit("ann").into_future());
+    while !has_read.load(Ordering::SeqCst) {
+        let polled = poll_fn(|cx| Poll::Ready(stalled.as_mut().poll(cx))).await;
+        assert!(polled.is_pending(), "its swap has yet to be answered");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for used in [2, 3] {
+        assert_eq!(hooked.hit("ann").await.unwrap().stat().unwrap().used, used);
+    }
+    assert_eq!(stalled.await.unwrap().stat().unwrap().used, 1);
 }
 
 async fn build(server: &RedisServer, timeout: Duration, hook: &Hook, on_error: OnError) -> Throttle {
