@@ -146,8 +146,10 @@ fn report(
     }
 }
 
-/// Decides several throttles as one: either all of them are charged, or none. A throttle that is named twice is
-/// charged twice.
+/// Decides several throttles as one: either all of them are charged, or none.
+///
+/// Each charges its own cost; a [`QuotaContext`](crate::QuotaContext) charges other costs. A throttle that is
+/// named twice is charged twice.
 ///
 /// # Errors
 /// Same as [`Throttle::hit`].
