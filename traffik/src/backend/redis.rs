@@ -8,7 +8,8 @@
 //! - `scripts.rs`: which Lua runs a strategy
 //! - `decide.rs`: a batch as a script call
 //! - `swap.rs`: a batch by compare-and-swap; `key_locks.rs`: locks on keys within this process
-//! - `connection_plan.rs`: how to reach the servers; `connection.rs`: where a command goes
+//! - `connection_plan.rs`: how to reach the servers; `connection.rs`: where a command goes; `command_outcome.rs`: what
+//!   becomes of it
 //! - `link.rs`: one server, and what happens when it goes away; `link/health.rs`: what calls have learned about it
 //! - `cluster.rs` (`cluster/slots.rs`), `sentinel.rs`: servers that change places; `refresh.rs`: when to look for
 //!   them
@@ -18,6 +19,7 @@ mod address;
 mod builder;
 #[cfg(feature = "redis-cluster")]
 mod cluster;
+mod command_outcome;
 mod connection;
 mod connection_plan;
 mod decide;
@@ -47,7 +49,8 @@ use super::denials::Denials;
 use super::{Backend, BackendError, BoxFuture, Hit, Op, Verdicts};
 use crate::clock::Clock;
 use crate::error::Error;
-use connection::{CommandOutcome, Connection};
+use command_outcome::CommandOutcome;
+use connection::Connection;
 use key_locks::KeyLocks;
 
 const NAME: &str = "redis";

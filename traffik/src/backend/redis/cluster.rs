@@ -18,7 +18,7 @@ use redis::{
 };
 use tokio::task::JoinSet;
 
-use super::connection::CommandOutcome;
+use super::command_outcome::CommandOutcome;
 use super::link::{Link, unsent};
 use super::refresh::{self, Refresh, RefreshUnlessAnswered, Refresher};
 use slots::{Address, Node, SlotRange, Slots};

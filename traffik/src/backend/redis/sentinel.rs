@@ -9,7 +9,7 @@ use redis::{Client, Cmd, ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisRe
 use tokio::task::JoinSet;
 
 use super::address::shown;
-use super::connection::CommandOutcome;
+use super::command_outcome::CommandOutcome;
 use super::link::{Link, demoted, unsent};
 use super::refresh::{self, Refresh, RefreshUnlessAnswered, Refresher};
 
