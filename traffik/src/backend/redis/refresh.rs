@@ -43,7 +43,8 @@ impl Refresher {
 
     /// Begins a refresh if one may begin now. Returns its beginning, with which [`end`](Self::end) must follow.
     fn try_begin(&self) -> Option<u64> {
-        let (before, now) = (self.began.load(Ordering::Relaxed), self.elapsed().saturating_add(1));
+        // Together with the end of a refresh, its pause is seen.
+        let (before, now) = (self.began.load(Ordering::Acquire), self.elapsed().saturating_add(1));
         let may_begin = before == 0 || now.saturating_sub(before) >= STALLED;
         if !may_begin || !self.due_in().is_zero() {
             return None;
@@ -54,8 +55,9 @@ impl Refresher {
     /// Ends the refresh that began at `began`, unless it was given up and another has begun.
     fn end(&self, began: u64) {
         self.next.store(self.elapsed().saturating_add(INTERVAL), Ordering::Relaxed);
-        let _ = self.began.compare_exchange(began, 0, Ordering::Release, Ordering::Relaxed);
-        self.ended.notify_waiters();
+        if self.began.compare_exchange(began, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
+            self.ended.notify_waiters();
+        }
     }
 
     fn elapsed(&self) -> u64 {
@@ -104,7 +106,11 @@ pub(super) async fn wait<T: Refresh>(of: &Arc<T>) {
         let ended = refresher.ended.notified();
         begin(of);
         if refresher.is_running() {
-            return ended.await;
+            // If nobody drives it, it is given up by then, and another begins.
+            if tokio::time::timeout(Duration::from_millis(STALLED), ended).await.is_ok() {
+                return;
+            }
+            continue;
         }
         // Pause for at least 1 ms, in case one refresh has ended and the next is not due yet.
         tokio::time::sleep(refresher.due_in().max(Duration::from_millis(1))).await;
@@ -127,7 +133,9 @@ impl<T: Refresh> Drop for RefreshUnlessAnswered<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::runtime::Builder;
+    use std::pin::pin;
+
+    use tokio::runtime::{Builder, Runtime};
 
     use super::*;
 
@@ -146,29 +154,32 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_refresh_that_goes_with_its_runtime_is_not_the_last() {
-        let slow = Arc::new(Slow(Refresher::new(), AtomicU64::new(0)));
-        let runtime = || Builder::new_current_thread().enable_time().build().unwrap();
-        runtime().block_on(async {
-            begin(&slow);
+    fn runtime(paused: bool) -> Runtime {
+        Builder::new_current_thread().enable_time().start_paused(paused).build().unwrap()
+    }
+
+    /// Begins a refresh on a runtime, which is no longer driven after that.
+    fn begin_on(runtime: &Runtime, slow: &Arc<Slow>) {
+        runtime.block_on(async {
+            begin(slow);
             tokio::task::yield_now().await;
         });
         assert_eq!(slow.1.load(Ordering::SeqCst), 1);
-        runtime().block_on(wait(&slow));
+    }
+
+    #[test]
+    fn a_refresh_that_goes_with_its_runtime_is_not_the_last() {
+        let slow = Arc::new(Slow(Refresher::new(), AtomicU64::new(0)));
+        begin_on(&runtime(false), &slow);
+        runtime(false).block_on(wait(&slow));
         assert_eq!(slow.1.load(Ordering::SeqCst), 2);
     }
 
     #[test]
     fn a_refresh_on_a_runtime_that_nobody_drives_is_not_the_last() {
         let slow = Arc::new(Slow(Refresher::new(), AtomicU64::new(0)));
-        let runtime =
-            |paused| Builder::new_current_thread().enable_time().start_paused(paused).build().unwrap();
         let idle = runtime(false);
-        idle.block_on(async {
-            begin(&slow);
-            tokio::task::yield_now().await;
-        });
+        begin_on(&idle, &slow);
         runtime(true).block_on(async {
             let soon = tokio::time::timeout(TIMEOUT, wait(&slow)).await;
             assert!(soon.is_err(), "one at a time");
@@ -180,5 +191,32 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(INTERVAL)).await;
             tokio::time::timeout(TIMEOUT, wait(&slow)).await.expect("a third");
         });
+    }
+
+    /// No other command is there to begin another.
+    #[test]
+    fn a_single_command_does_not_wait_for_a_refresh_that_nobody_drives() {
+        let slow = Arc::new(Slow(Refresher::new(), AtomicU64::new(0)));
+        let idle = runtime(false);
+        begin_on(&idle, &slow);
+        runtime(true).block_on(async {
+            let patience = Duration::from_millis(STALLED + INTERVAL);
+            tokio::time::timeout(patience, wait(&slow)).await.expect("another refresh");
+        });
+        assert_eq!(slow.1.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refresh_that_was_given_up_ends_no_other() {
+        let refresher = Refresher::new();
+        let first = refresher.try_begin().unwrap();
+        tokio::time::advance(Duration::from_millis(STALLED)).await;
+        let second = refresher.try_begin().expect("the first is given up");
+        let mut ended = pin!(refresher.ended.notified());
+        ended.as_mut().enable();
+        refresher.end(first);
+        assert!(refresher.is_running() && !ended.as_mut().enable(), "the second goes on");
+        refresher.end(second);
+        assert!(!refresher.is_running() && ended.as_mut().enable());
     }
 }
