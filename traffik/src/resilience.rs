@@ -1,6 +1,7 @@
 //! What happens when a backend fails: never a refusal, always what [`OnError`] says.
 //!
-//! - `ask.rs`: one call within its deadline, with the retries that are configured (`retry.rs` says how long to wait before each)
+//! - `ask.rs`: one call within its deadline, with the retries that are configured; `retry.rs`, one folder up, says how
+//!   long to wait before each
 //! - `breaker.rs`: when not to call at all
 //!
 //! The pipeline decides which backend a hit goes to next (`pipeline/charge.rs`).

@@ -55,6 +55,7 @@ pub struct Throttle(Arc<Inner>);
 struct Inner {
     /// Holds the uid as well.
     reporter: HitReporter,
+    /// Not one of the settings: a change of those would take the throttle off its fastest path for good.
     enabled: AtomicBool,
     settings: SettingsCell,
 }

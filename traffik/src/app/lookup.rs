@@ -1,4 +1,6 @@
 //! The lookup of what applies to a request: the defaults of its router, or else of the process.
+//!
+//! Everything else about a [`Traffik`] knows nothing of layers; only this file looks at what they leave on requests.
 
 use super::{INSTALLED, Traffik};
 use crate::Parts;

@@ -79,9 +79,9 @@ const NAME: &str = "redis";
 /// # Runtimes
 ///
 /// A connection is served by the tokio runtime on which it was made. Other runtimes can use it as long as that one runs,
-/// and make a new one once it has been shut down. If it is kept but not driven, as a current-thread runtime between two
-/// calls of `block_on`, their calls run into the deadline for half a second before they connect anew. Runtimes that are
-/// driven by turns therefore need a backend each.
+/// and make a new connection once it has been shut down. If that runtime is kept but not driven, like a current-thread
+/// one between two calls of `block_on`, calls on the others run into the deadline for half a second before they connect
+/// anew. Runtimes that are driven in turns therefore need a backend each.
 ///
 /// # Strategies of your own
 ///
@@ -212,18 +212,18 @@ impl Store {
     async fn run(&self, script: &scripts::Script, command: &Cmd) -> Result<Vec<Value>, BackendError> {
         let mut reply = self.send(command).await;
         if reply.as_ref().is_err_and(Failure::is_missing_script) {
-            // Nothing was charged, so this is the one command that may be sent again. Not `SCRIPT LOAD`: the scripts could
-            // be flushed once more before the call that follows it.
+            // Nothing was charged, so this is the one command that may be sent again. Not `SCRIPT LOAD`: the
+            // scripts could be flushed once more before the call that follows it.
             reply = self.send(&as_eval(script, command)).await;
         }
         match reply {
             Ok(Value::Array(values)) => Ok(values),
             Ok(_) => Err(self.unexpected_reply()),
-            Err(failure) => Err(self.report(failure)),
+            Err(failure) => Err(self.backend_error(failure)),
         }
     }
 
-    fn report(&self, Failure { error, node }: Failure) -> BackendError {
+    fn backend_error(&self, Failure { error, node }: Failure) -> BackendError {
         if error.is_timeout() {
             return BackendError::timeout(NAME, self.timeout).with_source(error);
         }
@@ -270,9 +270,9 @@ fn as_eval(script: &scripts::Script, command: &Cmd) -> Cmd {
     full
 }
 
-/// Cuts off what an error repeats of the command that caused it, if it does: our keys name clients. A server that does
-/// not know a command repeats its arguments, `unknown command 'EVALSHA', with args beginning with: '…' '…'`; a client's
-/// name begins at the key's only brace.
+/// What is left of an error without the words that it repeats of our command, or `None` if it repeats none: our keys
+/// name clients. A server that does not know a command repeats its arguments, `unknown command 'EVALSHA', with args
+/// beginning with: '…' '…'`; a client's name begins at the key's only brace.
 fn without_our_words(error: &str) -> Option<&str> {
     let end = error.find(", with args beginning with").or_else(|| error.find('{'))?;
     error.get(..end)

@@ -30,12 +30,13 @@ impl<'a> HitRoute<'a> {
     }
 }
 
-/// The hits of one request on one backend.
+/// One call on its way: the [`Hits`] on a backend, and whose they are.
 pub(super) struct Batch<'a> {
     pub(super) backend: &'a SharedBackend,
     pub(super) hits: Hits<'a>,
     /// Each route with the index of its hit; equal keys share one.
     pub(super) members: Vec<(HitRoute<'a>, usize)>,
+    /// When it was decided, by the backend's clock; 0 until then.
     pub(super) now: u64,
 }
 

@@ -1,4 +1,4 @@
-//! [`Hits`]: what a request asks of one backend.
+//! [`Hits`]: what a request asks of one backend, with each key named once.
 
 use smallvec::SmallVec;
 

@@ -218,6 +218,7 @@ pub(crate) fn decide_now<T>(
 
     // Steps five and six.
     let mut hits = Hits::new();
+    // The client that was hashed last, and its hash.
     let mut hash = (usize::MAX, 0);
     for one in &mut counted {
         let who = clients[one.client].1.who();

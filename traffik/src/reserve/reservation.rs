@@ -10,8 +10,8 @@ use crate::error::Error;
 /// A charge whose actual cost is yet to be settled.
 ///
 /// Created by [`Throttle::reserve`](crate::Throttle::reserve), and in a handler by
-/// [`Charge::of`](crate::Charge::of). If it is dropped unsettled, the throttle's [`OnCancel`](crate::OnCancel) applies: by
-/// default, what was reserved stays charged.
+/// [`Charge::of`](crate::Charge::of). If it is dropped unsettled, the throttle's
+/// [`OnCancel`](crate::OnCancel) applies: by default, what was reserved stays charged.
 ///
 /// ```
 /// # use traffik::{MemoryBackend, Settled, Throttle};

@@ -23,8 +23,8 @@ use crate::clock::{Clock, SystemClock, micros};
 /// failures, and half-opens after the cool-down for a single call, whose outcome closes the breaker or
 /// opens it for another cool-down. Outcomes of calls that were in flight when it opened change nothing.
 ///
-/// A call ends only if it is polled, and its deadline too. If the single call has not ended after 30 s (or
-/// the cool-down, if that is longer), another one is let through.
+/// A call that is not polled does not end, not even at its deadline. So if the single call has not ended
+/// after 30 s (or the cool-down, if that is longer), another one is let through.
 ///
 /// ```
 /// use std::time::Duration;

@@ -14,12 +14,13 @@ pub enum Op {
         /// When the charge was made.
         at: Option<u64>,
     },
-    /// Corrects a charge made at `at` to what was actually used. A hit that [gives back](crate::Hit::gives_back)
-    /// is a refund. Any other hit takes as much of its cost as there is room for at present, and is never
-    /// refused: [`Verdict::admitted`](super::Verdict::admitted) is always true, and [`Verdict::wait`](super::Verdict::wait) is the number of units that
-    /// found no room.
+    /// Corrects a charge made at `at` to what was actually used. A hit that
+    /// [gives back](crate::Hit::gives_back) is a refund. Any other hit takes as much of its cost as there is
+    /// room for at present, and is never refused: [`Verdict::admitted`](super::Verdict::admitted) is always
+    /// true, and [`Verdict::wait`](super::Verdict::wait) is the number of units that found no room.
     ///
-    /// Strategies never see this operation: [`Hit::step`](crate::Hit::step) carries it out as checks, hits and refunds.
+    /// Strategies never see this operation: [`Hit::step`](crate::Hit::step) carries it out as checks, hits and
+    /// refunds.
     Settle {
         /// When the charge was made.
         at: u64,

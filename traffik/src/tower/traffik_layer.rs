@@ -17,8 +17,8 @@ pub struct TraffikLayer(Traffik);
 impl Traffik {
     /// Returns a `tower` layer that applies these defaults to every request that passes through it.
     ///
-    /// A mistake that makes [`install`](crate::install) fail is only logged as an error here: with an invalid proxy network or
-    /// IPv6 prefix, no proxy is trusted, and invalid headers are left out.
+    /// A mistake that makes [`install`](crate::install) fail is only logged as an error here: with an invalid
+    /// proxy network or IPv6 prefix, no proxy is trusted, and invalid headers are left out.
     #[must_use]
     pub fn layer(&self) -> TraffikLayer {
         if let Some(error) = self.error() {

@@ -3,8 +3,8 @@
 //! Of many calls that have read the same state, only one can store its result; the others would have to start again,
 //! all at once. So they take turns, and contend only with other processes.
 //!
-//! The turns only save work; the swap is what makes a change exact. So a call that is not getting anywhere does not hold
-//! up the others, as when its future is not polled.
+//! The turns only save work; the swap is what makes a change exact. So a call that is not getting anywhere, as when its
+//! future is not polled, does not hold up the others.
 
 use std::pin::pin;
 use std::sync::OnceLock;
@@ -85,7 +85,8 @@ impl Stripes {
 
 impl KeyLocks {
     /// Locks the keys with these hashes. Returns `None` if it cannot before `until`, although calls ahead of this one
-    /// are being answered. If none is answered in either half of the wait, that lock is left out.
+    /// are being answered. If none of those is answered during the first half of the wait, or during the second, the
+    /// lock in question is left out.
     pub(super) async fn lock(
         &self,
         hashes: impl Iterator<Item = u64>,

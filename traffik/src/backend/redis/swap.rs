@@ -2,7 +2,7 @@
 //!
 //! Redis returns what the keys hold, the steps are taken here, and one script stores the outcome if the keys still
 //! hold the same: all of them, or none. If they don't, it returns what they hold now, and the steps are taken again.
-//! Calls of one process take turns (`key_locks.rs`), so only calls of other processes interfere.
+//! Calls of one process take turns (`key_locks.rs`), so as a rule only calls of other processes interfere.
 
 use std::time::Duration;
 

@@ -115,6 +115,7 @@ pub(super) async fn remaining_costs<'a>(uses: &'a [ThrottleUse], parts: &Parts) 
     remaining_costs
 }
 
+/// The overrides under which a throttle charges only what is left; `None` if nothing is, or no layer has applied it.
 pub(super) fn remaining_cost<'a>(
     remaining_costs: &'a [RemainingCost<'_>],
     one: &ThrottleUse,
