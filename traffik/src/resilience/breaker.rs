@@ -187,7 +187,8 @@ impl CircuitBreaker {
             }
             (Phase::Probing(_), Some(false)) => Some(self.open(&mut state)),
             (Phase::Probing(_), None) => {
-                self.turn(&mut state, Phase::Open(0));
+                // The same phase: another probe may still be in flight, and decide.
+                state.phase = Phase::Probing(0);
                 None
             }
             (Phase::Closed, None) | (Phase::Open(_), _) => None,

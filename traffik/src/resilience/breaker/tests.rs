@@ -138,6 +138,19 @@ fn a_probe_that_never_ends_is_not_the_last() {
 }
 
 #[test]
+fn a_probe_decides_although_an_earlier_one_goes_away() {
+    let (breaker, clock) = breaker(1, 1000);
+    fail(&breaker, 1);
+    clock.advance(1000);
+    let stalled = breaker.permit().expect("a probe");
+    clock.advance(PROBING);
+    let mut second = breaker.permit().expect("another probe");
+    drop(stalled);
+    second.settle(true);
+    assert_eq!(breaker.state(), BreakerState::Closed);
+}
+
+#[test]
 fn a_slow_probe_still_decides() {
     let (breaker, clock) = breaker(1, 1000);
     fail(&breaker, 1);
@@ -202,8 +215,14 @@ struct Model {
 #[derive(Clone, Copy, PartialEq)]
 enum ModelPhase {
     Closed,
-    Opened { at: u64, cool_down: u64 },
-    Probing { since: u64 },
+    Opened {
+        at: u64,
+        cool_down: u64,
+    },
+    /// Another call may probe from this instant on.
+    Probing {
+        another_at: u64,
+    },
 }
 
 impl Model {
@@ -223,13 +242,15 @@ impl Model {
     fn permit(&mut self, now: u64, cool_down: u64) -> Option<usize> {
         match (self.state(now), self.phases.last_mut()) {
             (BreakerState::Closed, _) => {}
-            (BreakerState::HalfOpen, Some(ModelPhase::Probing { since })) => {
-                if now - *since < cool_down.max(30_000_000) {
+            (BreakerState::HalfOpen, Some(ModelPhase::Probing { another_at })) => {
+                if now < *another_at {
                     return None;
                 }
-                *since = now;
+                *another_at = now + cool_down.max(30_000_000);
             }
-            (BreakerState::HalfOpen, _) => self.phases.push(ModelPhase::Probing { since: now }),
+            (BreakerState::HalfOpen, _) => {
+                self.phases.push(ModelPhase::Probing { another_at: now + cool_down.max(30_000_000) });
+            }
             (BreakerState::Open, _) => return None,
         }
         Some(self.phases.len())
@@ -240,6 +261,9 @@ impl Model {
             return;
         }
         match (self.phase(), outcome) {
+            (ModelPhase::Probing { .. }, None) => {
+                self.phases[number - 1] = ModelPhase::Probing { another_at: now };
+            }
             (ModelPhase::Closed, Some(true)) => self.streak = 0,
             (ModelPhase::Closed, Some(false)) => {
                 self.streak += 1;
@@ -253,9 +277,6 @@ impl Model {
             }
             (ModelPhase::Probing { .. }, Some(false)) => {
                 self.phases.push(ModelPhase::Opened { at: now, cool_down });
-            }
-            (ModelPhase::Probing { .. }, None) => {
-                self.phases.push(ModelPhase::Opened { at: now, cool_down: 0 })
             }
             _ => {}
         }
