@@ -27,11 +27,8 @@ impl Connection {
     }
 
     /// Whether keys of several clients may be on several servers.
+    #[cfg(feature = "redis-cluster")]
     pub(super) fn has_slots(&self) -> bool {
-        match self {
-            #[cfg(feature = "redis-cluster")]
-            Self::Cluster(_) => true,
-            _ => false,
-        }
+        matches!(self, Self::Cluster(_))
     }
 }
