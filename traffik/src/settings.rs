@@ -78,11 +78,11 @@ impl Settings {
     /// # Errors
     /// Fails if the cost exceeds what a full account holds.
     pub(crate) fn check_cost(&self, uid: &str) -> Result<(), Error> {
-        self.check(uid, &self.cost)
+        self.check_cost_of_use(uid, &self.cost)
     }
 
     /// Same as `check_cost`, for a cost that is set where the throttle is used.
-    pub(crate) fn check(&self, uid: &str, cost: &Source<u64>) -> Result<(), Error> {
+    pub(crate) fn check_cost_of_use(&self, uid: &str, cost: &Source<u64>) -> Result<(), Error> {
         let (RateSetting::Fixed(policy), Source::Fixed(cost)) = (&self.rate, cost) else {
             return Ok(());
         };

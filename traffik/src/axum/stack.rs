@@ -53,7 +53,8 @@ impl Stack {
         let one = adjust(Applied(ThrottleUse::new(throttle.clone()))).0;
         let cost = one.overrides.as_ref().and_then(|overrides| overrides.cost.as_ref());
         // Not a setup error: the limit may be raised while the program runs.
-        if let Some(Err(error)) = cost.map(|cost| throttle.settings().check(throttle.uid(), cost)) {
+        if let Some(Err(error)) = cost.map(|cost| throttle.settings().check_cost_of_use(throttle.uid(), cost))
+        {
             tracing::error!(target: "traffik", %error, "a handler has a cost that refuses every request");
         }
         self.uses.push(one);

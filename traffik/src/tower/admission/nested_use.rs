@@ -106,7 +106,7 @@ pub(super) async fn remaining_costs<'a>(uses: &'a [ThrottleUse], parts: &Parts) 
         if cost > charged {
             // What can never pass as a whole could seem to pass later without what the layer has charged.
             let settings = one.throttle.settings();
-            let fits = settings.check(one.throttle.uid(), &Source::Fixed(cost)).is_ok();
+            let fits = settings.check_cost_of_use(one.throttle.uid(), &Source::Fixed(cost)).is_ok();
             let left = if fits { cost - charged } else { cost };
             let overrides = Overrides { cost: Some(Source::Fixed(left)), ..overrides.clone() };
             remaining_costs.push(RemainingCost { one, overrides, whole: cost, charged });
