@@ -9,6 +9,7 @@
 use std::pin::pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use smallvec::SmallVec;
 use tokio::sync::{Mutex, MutexGuard};
@@ -39,22 +40,18 @@ pub(super) struct KeyLockGuard<'a> {
     taken: SmallVec<[(&'a Stripe, MutexGuard<'a, ()>); 2]>,
 }
 
-/// How long to wait for a lock.
-struct Wait {
-    from: Instant,
-    half: Instant,
-    until: Instant,
-}
-
-impl Wait {
-    fn new(from: Instant, until: Instant) -> Self {
-        Self { from, half: from + until.saturating_duration_since(from) / 2, until }
-    }
+/// How long to wait for locks.
+#[derive(Clone, Copy)]
+pub(super) struct Wait {
+    /// Until when, if there is an end.
+    pub(super) until: Option<Instant>,
+    /// For how long the calls ahead may go unanswered.
+    pub(super) patience: Duration,
 }
 
 enum Locking<'a> {
     Locked(MutexGuard<'a, ()>),
-    /// No call ahead was answered for half of the wait: the store is silent, or nobody polls the one with the lock.
+    /// The calls ahead went unanswered for too long: the store is silent, or nobody polls the one with the lock.
     Stuck,
     /// Calls ahead are being answered, but there are too many.
     Late,
@@ -69,31 +66,39 @@ impl Stripes {
         u64::try_from(instant.saturating_duration_since(self.born).as_micros()).unwrap_or(u64::MAX)
     }
 
-    async fn lock<'a>(&self, stripe: &'a Stripe, wait: &Wait) -> Locking<'a> {
+    async fn lock<'a>(&self, stripe: &'a Stripe, Wait { until, patience }: Wait) -> Locking<'a> {
+        let from = Instant::now();
         let mut locking = pin!(stripe.mutex.lock());
-        for (from, until) in [(wait.from, wait.half), (wait.half, wait.until)] {
-            if let Ok(guard) = timeout_at(until, locking.as_mut()).await {
+        let mut stuck_at = from + patience;
+        loop {
+            let look_at = until.map_or(stuck_at, |until| until.min(stuck_at));
+            if let Ok(guard) = timeout_at(look_at, locking.as_mut()).await {
                 return Locking::Locked(guard);
             }
-            if stripe.answered_at.load(Ordering::Relaxed) < self.micros_at(from) {
+            let answered = self.born + Duration::from_micros(stripe.answered_at.load(Ordering::Relaxed));
+            stuck_at = answered.max(from) + patience;
+            if look_at >= stuck_at {
                 return Locking::Stuck;
             }
+            if until == Some(look_at) {
+                // If there was no answer in the second half of the wait, the store may have gone silent: an outage, which
+                // the caller's deadline tells of.
+                let is_alive = answered >= from + look_at.saturating_duration_since(from) / 2;
+                return if is_alive { Locking::Late } else { Locking::Locked(locking.await) };
+            }
         }
-        Locking::Late
     }
 }
 
 impl KeyLocks {
-    /// Locks the keys with these hashes. Returns `None` if it cannot before `until`, although calls ahead of this one
-    /// are being answered. If none of those is answered during the first half of the wait, or during the second, the
-    /// lock in question is left out.
+    /// Locks the keys with these hashes. Returns `None` if it cannot in time, although calls ahead of this one are being
+    /// answered. A lock behind which nobody is answered is left out.
     pub(super) async fn lock(
         &self,
         hashes: impl Iterator<Item = u64>,
-        until: Option<Instant>,
+        wait: Wait,
     ) -> Option<KeyLockGuard<'_>> {
         let stripes = self.0.get_or_init(Stripes::new);
-        let wait = until.map(|until| Wait::new(Instant::now(), until));
         // In the same order everywhere, and without duplicates, so that calls cannot wait for each other in a cycle.
         let mut places: SmallVec<[u64; 2]> = hashes.map(|hash| hash % STRIPES).collect();
         places.sort_unstable();
@@ -102,15 +107,11 @@ impl KeyLocks {
         for place in places {
             // The remainder is below the number of stripes.
             let stripe = &stripes.all[place as usize];
-            let guard = match &wait {
-                None => Some(stripe.mutex.lock().await),
-                Some(wait) => match stripes.lock(stripe, wait).await {
-                    Locking::Locked(guard) => Some(guard),
-                    Locking::Stuck => None,
-                    Locking::Late => return None,
-                },
-            };
-            taken.extend(guard.map(|guard| (stripe, guard)));
+            match stripes.lock(stripe, wait).await {
+                Locking::Locked(guard) => taken.push((stripe, guard)),
+                Locking::Stuck => {}
+                Locking::Late => return None,
+            }
         }
         Some(KeyLockGuard { stripes, taken })
     }
@@ -128,15 +129,14 @@ impl KeyLockGuard<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const SOON: Duration = Duration::from_millis(90);
     const LATER: Duration = Duration::from_secs(9);
 
     async fn lock(locks: &KeyLocks, hashes: impl IntoIterator<Item = u64>) -> Option<KeyLockGuard<'_>> {
-        locks.lock(hashes.into_iter(), Instant::now().checked_add(SOON)).await
+        let wait = Wait { until: Instant::now().checked_add(SOON), patience: SOON / 2 };
+        locks.lock(hashes.into_iter(), wait).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -159,14 +159,16 @@ mod tests {
         let began = Instant::now();
         let (third, ()) = tokio::join!(lock(&locks, [7]), answer_once);
         assert!(third.is_some_and(|third| third.taken.is_empty()), "then the store went silent");
-        assert_eq!(began.elapsed(), SOON);
+        assert_eq!(began.elapsed(), SOON / 9 + SOON / 2);
         let began = Instant::now();
         let fourth = lock(&locks, [7, 8]).await;
         assert!(fourth.is_some_and(|fourth| fourth.taken.len() == 1), "nobody was answered");
         assert_eq!(began.elapsed(), SOON / 2);
-        let began = Instant::now();
-        let unbounded = tokio::time::timeout(LATER, locks.lock(std::iter::once(7), None)).await;
-        assert!(unbounded.is_err() && began.elapsed() >= LATER);
+        let late = Wait { until: Instant::now().checked_add(SOON), patience: LATER };
+        let silence = tokio::time::timeout(LATER, locks.lock(std::iter::once(7), late)).await;
+        assert!(silence.is_err(), "too late to tell: the caller's deadline says what it is");
+        let unbounded = locks.lock(std::iter::once(7), Wait { until: None, patience: LATER }).await;
+        assert!(unbounded.is_some_and(|unbounded| unbounded.taken.is_empty()));
         drop(first);
         assert!(lock(&locks, [7]).await.is_some(), "whoever went away holds nothing up");
     }
@@ -177,7 +179,9 @@ mod tests {
         // The same stripe twice, and either order.
         let (one, other) = ([3, 5, 3 + STRIPES], [5, 3, 5]);
         let hold = async |hashes| {
-            let guard = locks.lock(IntoIterator::into_iter(hashes), None).await.unwrap();
+            let wait = Wait { until: None, patience: LATER };
+            let guard = locks.lock(IntoIterator::into_iter(hashes), wait).await.unwrap();
+            assert!(!guard.taken.is_empty());
             tokio::time::sleep(SOON).await;
             drop(guard);
         };

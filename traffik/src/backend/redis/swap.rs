@@ -10,6 +10,7 @@ use redis::{Cmd, Value};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
+use super::key_locks::Wait;
 use super::scripts::swap_script;
 use super::{Store, key};
 use crate::backend::{BackendError, Hit, Op, Verdict, Verdicts};
@@ -24,6 +25,9 @@ const PAUSES: Retry = Retry { times: TRIES, first: Duration::from_micros(400) };
 
 /// How often the pauses double: up to 13 ms.
 const GROWS: u32 = 5;
+
+/// For how long at most a call waits for its turn while nobody ahead of it is answered.
+const MOST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a key holds, in the notation of `lua/swap.lua`.
 type Held = Vec<u8>;
@@ -40,6 +44,7 @@ pub(super) async fn by_swap(
     // Read without the locks, because a call that is refused or only asks changes nothing. If other calls change the
     // keys before they are locked, the first swap fails, and returns as much as another read would.
     let mut reply = store.run(script, &command(store, &keys)).await?;
+    let wait = Wait { until, patience: (store.timeout / 2).min(MOST_PATIENCE) };
     let mut guard = None;
     for tried in 0..TRIES {
         let (now, held) = read(store, reply, hits.len()).ok_or_else(|| store.unexpected_reply())?;
@@ -49,7 +54,7 @@ pub(super) async fn by_swap(
         }
         let guard = match &mut guard {
             Some(guard) => guard,
-            none => match store.key_locks.lock(hits.iter().map(Hit::hash), until).await {
+            none => match store.key_locks.lock(hits.iter().map(Hit::hash), wait).await {
                 Some(taken) => none.insert(taken),
                 None => break,
             },
