@@ -47,6 +47,11 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Returns a short name for logs and metrics: `memory`, `redis`.
     fn name(&self) -> &'static str;
 
+    /// Returns where the store is, for messages to operators, such as the address of a server. Leave out credentials.
+    fn address(&self) -> Option<&str> {
+        None
+    }
+
     /// Decides a batch of hits.
     ///
     /// Dropping the future must leave nothing locked and nothing half-charged.

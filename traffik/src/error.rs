@@ -139,11 +139,16 @@ impl BackendError {
     /// unknown.
     #[must_use]
     pub fn timeout(backend: &str, deadline: Duration) -> Self {
-        Self {
-            message: format!("the {backend} backend did not answer within {deadline:?}"),
-            why: Why::Timeout,
-            source: None,
-        }
+        Self::timeout_at(backend, None, deadline)
+    }
+
+    /// The same for a backend whose address may be known.
+    pub(crate) fn timeout_at(backend: &str, address: Option<&str>, deadline: Duration) -> Self {
+        let message = match address {
+            Some(address) => format!("the {backend} backend at {address} did not answer within {deadline:?}"),
+            None => format!("the {backend} backend did not answer within {deadline:?}"),
+        };
+        Self { message, why: Why::Timeout, source: None }
     }
 
     /// Creates the error for a store that is up, but whose keys others kept changing for as long as there

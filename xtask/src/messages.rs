@@ -32,6 +32,7 @@ const NO_MESSAGES: &[&str] = &[
     "tier {name",
     "{} or {last}",
     "{} and {last}",
+    "{} (cluster)",
     // Frames around other messages, which add only names.
     "throttle {uid:?}: {error}",
     "client_ip: {mistake}",

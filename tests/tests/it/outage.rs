@@ -71,10 +71,11 @@ async fn unreachable_at_the_start() {
 #[tokio::test]
 async fn silent_at_the_start() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("redis://{}/", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap().to_string();
     let began = Instant::now();
-    let error = RedisBackend::connect(url).await.unwrap_err();
+    let error = RedisBackend::connect(format!("redis://{address}/")).await.unwrap_err();
     assert!(error.is_backend() && error.is_timeout(), "{error}");
+    assert!(error.to_string().contains(&address), "names the address: {error}");
     assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
 }
 
@@ -233,10 +234,11 @@ async fn stopped_for_five_seconds() {
     assert!(timed(&throttle).await.unwrap().is_allowed());
 
     server.pause();
+    let address = format!("127.0.0.1:{}", server.port());
     let (began, mut failed) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(5) {
         let error = timed(&throttle).await.unwrap_err();
-        assert!(error.is_timeout(), "{error}");
+        assert!(error.is_timeout() && error.to_string().contains(&address), "{error}");
         failed += 1;
     }
     server.resume();

@@ -96,6 +96,10 @@ impl Backend for DenialCache {
         self.0.backend.get().name()
     }
 
+    fn address(&self) -> Option<&str> {
+        self.0.backend.get().address()
+    }
+
     fn decide<'a>(&'a self, op: Op, hits: &'a [Hit<'a>]) -> BoxFuture<'a, Result<Verdicts, BackendError>> {
         let Inner { backend, denials } = &*self.0;
         Box::pin(denials.ask(op, hits, async move { backend.get().decide(op, hits).await }))

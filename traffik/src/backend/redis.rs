@@ -97,7 +97,7 @@ pub struct RedisBackend(Arc<Store>);
 struct Store {
     connection: Connection,
     /// The address, for display: without credentials. Under Sentinels it is their name for the master, whose
-    /// address changes; in a cluster it is that of the builder's URL.
+    /// address changes; in a cluster it is that of the builder's URL, marked as such.
     address: String,
     namespace: String,
     timeout: Duration,
@@ -166,6 +166,10 @@ impl Backend for RedisBackend {
         NAME
     }
 
+    fn address(&self) -> Option<&str> {
+        Some(&self.0.address)
+    }
+
     fn store(&self) -> Option<usize> {
         Some(Arc::as_ptr(&self.0).addr())
     }
@@ -182,7 +186,7 @@ impl Backend for RedisBackend {
             }
             tokio::time::timeout(store.timeout, self.ask(op, hits))
                 .await
-                .unwrap_or_else(|_| Err(BackendError::timeout(NAME, store.timeout)))
+                .unwrap_or_else(|_| Err(store.timed_out(None)))
         };
         match &store.denials {
             Some(denials) => Box::pin(denials.ask(op, hits, decide)),
@@ -225,7 +229,7 @@ impl Store {
 
     fn backend_error(&self, Failure { error, node }: Failure) -> BackendError {
         if error.is_timeout() {
-            return BackendError::timeout(NAME, self.timeout).with_source(error);
+            return self.timed_out(node.as_deref()).with_source(error);
         }
         let address = node.as_deref().unwrap_or(&self.address);
         if let Some(said) = without_our_words(&error.to_string()) {
@@ -233,6 +237,11 @@ impl Store {
             return BackendError::new(format!("redis at {address}: {said}"));
         }
         BackendError::new(format!("redis at {address}")).with_source(error)
+    }
+
+    /// Creates the error for a call without an answer, of this node if it is known.
+    fn timed_out(&self, node: Option<&str>) -> BackendError {
+        BackendError::timeout_at(NAME, Some(node.unwrap_or(&self.address)), self.timeout)
     }
 
     /// Creates the error for a reply that none of our scripts gives.

@@ -91,7 +91,8 @@ async fn within(
         match limit.0 {
             None => decide.await,
             Some(end) => tokio::time::timeout_at(end, decide).await.unwrap_or_else(|_| {
-                Err(BackendError::timeout(backend.name(), backend.deadline().unwrap_or_default()))
+                let deadline = backend.deadline().unwrap_or_default();
+                Err(BackendError::timeout_at(backend.name(), backend.address(), deadline))
             }),
         }
     });

@@ -78,6 +78,10 @@ impl Backend for FaultyBackend {
         "faulty"
     }
 
+    fn address(&self) -> Option<&str> {
+        self.inner.get().address()
+    }
+
     fn decide<'a>(&'a self, op: Op, hits: &'a [Hit<'a>]) -> BoxFuture<'a, Result<Verdicts, BackendError>> {
         self.state.calls.fetch_add(1, Ordering::SeqCst);
         let delay = self.state.delay_micros.load(Ordering::SeqCst);

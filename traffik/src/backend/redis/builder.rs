@@ -122,7 +122,7 @@ impl RedisBackendBuilder {
         {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(unreachable(&address, error)),
-            Err(_) => return Err(Error::backend(BackendError::timeout(NAME, limit))),
+            Err(_) => return Err(Error::backend(BackendError::timeout_at(NAME, Some(&address), limit))),
         };
         Ok(self.finish(connection, address))
     }

@@ -29,7 +29,9 @@ impl Topology {
         match self {
             #[cfg(feature = "redis-sentinel")]
             Self::Sentinel(_, name) => name.clone(),
-            _ => shown(client.get_connection_info().addr()),
+            #[cfg(feature = "redis-cluster")]
+            Self::Cluster(_) => format!("{} (cluster)", shown(client.get_connection_info().addr())),
+            Self::One => shown(client.get_connection_info().addr()),
         }
     }
 }

@@ -150,7 +150,7 @@ fn charge(
         let decide = decide::decide(&store, until, Op::Hit, &asked);
         let result = tokio::time::timeout(store.timeout, decide).await;
         drop(asked);
-        let result = result.unwrap_or_else(|_| Err(BackendError::timeout(super::NAME, store.timeout)));
+        let result = result.unwrap_or_else(|_| Err(store.timed_out(None)));
         let mut now = 0;
         if let Ok(verdicts) = &result {
             now = verdicts.now;
@@ -213,7 +213,7 @@ async fn refund(store: &Store, (at, hits): &GroupCharge) {
     match tokio::time::timeout(store.timeout, decide).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => warn_kept(&error),
-        Err(_) => warn_kept(&BackendError::timeout(super::NAME, store.timeout)),
+        Err(_) => warn_kept(&store.timed_out(None)),
     }
     // Another request may have been refused meanwhile because of the charge.
     if let Some(denials) = &store.denials {
