@@ -17,6 +17,9 @@ use crate::value::Closure;
 /// The extractor for what was charged, which costs something only if a handler asks for it.
 const CHARGE: &str = "Charge";
 
+/// The extractor for what was decided, of which the same is true.
+const OUTCOME: &str = "Outcome";
+
 /// The most parameters that clippy allows by default.
 const MOST_PARAMETERS: usize = 7;
 
@@ -118,6 +121,7 @@ impl Expansion<'_> {
         let allowed = self.allowed();
         let throttles = throttles.iter().map(|throttle| self.throttle(throttle));
         let charges = self.handler.mentions(CHARGE).then(|| quote_spanned!(Span::mixed_site()=> .charges()));
+        let outcome = self.handler.mentions(OUTCOME).then(|| quote_spanned!(Span::mixed_site()=> .outcome()));
         // A handler has a single gate, whichever attribute added it, so that all its throttles are decided together.
         let start = match &self.handler.gate {
             None => quote_spanned!(Span::mixed_site()=> #root::private::Stack::new()),
@@ -137,7 +141,7 @@ impl Expansion<'_> {
                 fn stack() -> &'static #root::private::Stack {
                     static STACK: ::std::sync::LazyLock<#root::private::Stack> =
                         ::std::sync::LazyLock::new(|| {
-                            #start #(#throttles)* #charges
+                            #start #(#throttles)* #charges #outcome
                         });
                     &STACK
                 }

@@ -65,10 +65,14 @@ impl Stack {
     #[must_use]
     pub fn charges(mut self) -> Self {
         self.handler_settles = true;
-        for one in &mut self.uses {
-            one.handler_settles = true;
-            one.overrides().keeps_receipt = true;
-        }
+        self.uses.iter_mut().for_each(ThrottleUse::keep_charge);
+        self
+    }
+
+    /// Leaves what was decided, for the handler's [`Outcome`](crate::Outcome).
+    #[must_use]
+    pub fn outcome(mut self) -> Self {
+        self.uses.iter_mut().for_each(ThrottleUse::tell_outcome);
         self
     }
 

@@ -1,33 +1,28 @@
 //! The way in, shared by gates and layers: decide under all throttles of the place, answer
 //! refusals, and record what is left to do for requests that are let in.
 
+mod enter;
 mod nested_use;
 mod place;
 #[cfg(feature = "memory")]
 mod plain;
 mod refuse;
+mod report;
 mod response_work;
-
-use std::sync::Arc;
 
 use axum_core::response::Response;
 use smallvec::SmallVec;
 
-use super::charge::Charge;
 use super::layer_context::LayerContext;
-use super::layer_records::{LayerOutcome, LayerRecord, LetPass};
-use super::outcome::Outcome;
 use crate::Parts;
 use crate::app::Traffik;
 use crate::backend::Op;
-use crate::decision::{Decision, Throttled};
-use crate::headers::{Headers, Report};
+use crate::decision::Decision;
 use crate::pipeline::{self, Decisions, Entry, Failure, ThrottleDecision};
-use crate::reserve::OpenCharge;
 use crate::response;
-use crate::settings::Settings;
 use crate::subject::IntoSubject;
 
+use enter::{ContinuedRefusals, enter};
 use nested_use::{
     RemainingCost, Standing, counted_uses, leave_layer_outcome, remaining_cost, remaining_costs, restate,
     standing,
@@ -36,9 +31,6 @@ pub(crate) use place::{Place, ThrottleUse};
 use refuse::refuse;
 pub(crate) use refuse::turned_away;
 pub(crate) use response_work::ResponseWork;
-use response_work::WorkList;
-
-static DEFAULT_HEADERS: Headers = Headers::always();
 
 /// How far a request gets without waiting.
 pub(crate) enum Admission {
@@ -186,25 +178,6 @@ pub(crate) async fn admit(
 /// The throttles of a place that count for this request.
 type CountedUses<'a> = SmallVec<[&'a ThrottleUse; 4]>;
 
-/// Throttles that refused the request but let it pass.
-#[derive(Default)]
-struct ContinuedRefusals {
-    first: Option<Throttled>,
-    reports: Vec<Report>,
-    records: Vec<LayerRecord>,
-}
-
-impl ContinuedRefusals {
-    fn add(&mut self, one: &ThrottleUse, decided: &ThrottleDecision, parts: &Parts) {
-        self.reports.extend(report(one, decided, parts, true));
-        let Some(refusal) = decided.decision.throttled() else { return };
-        let let_pass = LetPass { refusal: refusal.clone(), shadow: false };
-        let outcome = LayerOutcome::LetPass(Box::new(let_pass));
-        self.records.push(LayerRecord { throttle: one.throttle.clone(), outcome });
-        self.first.get_or_insert_with(|| refusal.clone());
-    }
-}
-
 fn app(parts: &Parts) -> Option<&Traffik> {
     Traffik::of(Some(parts))
 }
@@ -218,78 +191,4 @@ fn entries<'a>(
         overrides: remaining_cost(remaining_costs, one).or(one.overrides.as_ref()),
     };
     counted.iter().map(entry).collect()
-}
-
-/// The headers that a throttle puts on its answers.
-#[inline]
-fn headers<'a>(settings: &'a Settings, parts: &'a Parts) -> &'a Headers {
-    match &settings.response.headers {
-        Some(headers) => headers,
-        None => app(parts).and_then(Traffik::headers).unwrap_or(&DEFAULT_HEADERS),
-    }
-}
-
-/// What a throttle reports on the answer, if anything.
-fn report(one: &ThrottleUse, decided: &ThrottleDecision, parts: &Parts, refused: bool) -> Option<Report> {
-    let stat = decided.decision.stat().filter(|_| !decided.shadow)?;
-    let settings = one.throttle.settings();
-    let headers = headers(&settings, parts);
-    headers.wanted(parts, &decided.decision, refused).then(|| Report {
-        headers: headers.clone(),
-        stat: stat.clone(),
-        window: decided.window,
-        refused: !decided.decision.is_allowed(),
-        charged: 0,
-    })
-}
-
-/// Records what is left to do for a request that is let in.
-fn enter(
-    counted: &[&ThrottleUse],
-    decisions: Decisions,
-    continued: Option<ContinuedRefusals>,
-    parts: &mut Parts,
-    place: Place,
-) -> ResponseWork {
-    let mut work = WorkList::of(place);
-    let mut records: SmallVec<[LayerRecord; 1]> = SmallVec::new();
-    let continues = continued.is_some() || counted.iter().any(|one| one.continues());
-    let continued = continued.unwrap_or_default();
-    continued.reports.into_iter().for_each(|report| work.report(report));
-    for (one, decided) in counted.iter().zip(decisions.each) {
-        if let Some(report) = report(one, &decided, parts, continued.first.is_some()) {
-            work.report(Report {
-                charged: decided.charged.as_ref().map_or(0, |receipt| receipt.charge.cost),
-                ..report
-            });
-        }
-        let settings = one.throttle.settings();
-        let charge = decided.charged.map(|receipt| Arc::new(OpenCharge::new(receipt, settings.on_cancel)));
-        if let Some(charge) = &charge {
-            work.charge(one.refund_on(&settings), charge.clone());
-            if one.handler_settles {
-                work.add_handler_charge(charge.clone());
-            }
-        }
-        if place == Place::Layer {
-            let outcome = match (charge, decided.decision) {
-                (Some(charge), _) => LayerOutcome::charged(&charge),
-                (None, Decision::Denied(refusal)) => {
-                    LayerOutcome::LetPass(Box::new(LetPass { refusal, shadow: true }))
-                }
-                (None, _) if decided.free => LayerOutcome::Free,
-                (None, _) => LayerOutcome::Uncounted,
-            };
-            records.push(LayerRecord { throttle: one.throttle.clone(), outcome });
-        }
-    }
-    Charge::leave(parts, work.handler_charges());
-    if continues {
-        Outcome::leave(parts, continued.first);
-    }
-    if place == Place::Layer {
-        let records = continued.records.into_iter().chain(records);
-        LayerContext::update(&mut parts.extensions, |context| context.records.extend(records));
-    }
-    work.into()
 }

@@ -9,6 +9,7 @@ use http::Extensions;
 
 use super::layer_records::LayerRecords;
 use crate::app::Traffik;
+use crate::decision::Stat;
 use crate::reserve::OpenCharge;
 use crate::throttle::Throttle;
 
@@ -38,6 +39,14 @@ impl LayerContext {
     /// Returns what the layers around have charged, outermost first.
     pub(super) fn charges(extensions: &Extensions) -> impl Iterator<Item = (&Throttle, Arc<OpenCharge>)> {
         Self::records(extensions).into_iter().flat_map(LayerRecords::charges)
+    }
+
+    /// Where the state of this throttle's account is kept, if a layer has applied it.
+    pub(super) fn stat_mut<'a>(
+        extensions: &'a mut Extensions,
+        throttle: &Throttle,
+    ) -> Option<&'a mut Option<Stat>> {
+        extensions.get_mut::<Self>()?.records.stat_mut(throttle)
     }
 
     /// Adds to what is left on the request.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use smallvec::SmallVec;
 
-use crate::decision::Throttled;
+use crate::decision::{Stat, Throttled};
 use crate::reserve::OpenCharge;
 use crate::throttle::Throttle;
 
@@ -14,6 +14,8 @@ use crate::throttle::Throttle;
 pub(super) struct LayerRecord {
     pub(super) throttle: Throttle,
     pub(super) outcome: LayerOutcome,
+    /// The state of the account that counted the request; `None` if none did, or none that a client should see.
+    pub(super) stat: Option<Stat>,
 }
 
 /// The outcome of a throttle whose layer let the request pass.
@@ -60,10 +62,21 @@ impl LayerRecords {
 
     /// What the layers outside have charged, outermost first.
     pub(super) fn charges(&self) -> impl Iterator<Item = (&Throttle, Arc<OpenCharge>)> {
-        self.0.iter().filter_map(|LayerRecord { throttle, outcome }| match outcome {
+        self.0.iter().filter_map(|LayerRecord { throttle, outcome, .. }| match outcome {
             LayerOutcome::Charged { charge, .. } => Some((throttle, charge.upgrade()?)),
             LayerOutcome::Free | LayerOutcome::Uncounted | LayerOutcome::LetPass(_) => None,
         })
+    }
+
+    /// The states of the accounts that counted the request, outermost first.
+    pub(super) fn stats(&self) -> impl Iterator<Item = &Stat> {
+        self.0.iter().filter_map(|record| record.stat.as_ref())
+    }
+
+    /// Where the state of this throttle's account is kept, if a layer has applied it.
+    pub(super) fn stat_mut(&mut self, throttle: &Throttle) -> Option<&mut Option<Stat>> {
+        let mut records = self.0.iter_mut();
+        records.find(|record| record.throttle.same(throttle)).map(|record| &mut record.stat)
     }
 
     pub(super) fn extend(&mut self, records: impl Iterator<Item = LayerRecord>) {

@@ -1,15 +1,12 @@
 //! The responses that refused clients get.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
-use traffik::{
-    Charge, Error, Headers, Outcome, Parts, Throttle, ThrottleLayer, Throttled, Traffik, throttle,
-};
+use traffik::{Error, Headers, Outcome, Parts, Throttle, ThrottleLayer, Throttled, Traffik, throttle};
 
 use crate::support::{Client, app, memory, throttle as build};
 
@@ -220,90 +217,6 @@ async fn an_attribute_has_the_last_word() {
 }
 
 #[tokio::test]
-async fn a_handler_may_run_anyway() {
-    #[throttle("answers:fresh", rate = "2/min", on_throttled = "continue")]
-    async fn prices(outcome: Outcome) -> String {
-        outcome.throttled().map_or("fresh".into(), |refused| format!("cached, for want of {}", refused.uid()))
-    }
-    let client = Client::of(Router::new().route("/", get(prices)).layer(app().build().layer())).await;
-    for body in ["fresh", "fresh", "cached, for want of answers:fresh", "cached, for want of answers:fresh"] {
-        let reply = client.get("/").await;
-        assert_eq!((reply.status, &*reply.body), (200, body));
-        assert!(reply.legacy().is_some());
-    }
-}
-
-#[tokio::test]
-async fn who_lets_pass_hides_nobody_who_refuses() {
-    #[throttle("answers:soft", rate = "1/min", on_throttled = "continue")]
-    #[throttle("answers:hard", rate = "3/min")]
-    async fn handler(outcome: Outcome) -> String {
-        outcome.is_throttled().to_string()
-    }
-    let client = Client::of(Router::new().route("/", get(handler)).layer(app().build().layer())).await;
-    assert_eq!(client.get("/").await.body, "false");
-    // The request runs, so the other throttle charges for it.
-    for left in [1, 0] {
-        let reply = client.get("/").await;
-        assert_eq!((&*reply.body, reply.status), ("true", 200));
-        assert_eq!(
-            reply.header("ratelimit"),
-            Some(&*format!(r#""answers:soft";r=0;t=60, "answers:hard";r={left};t=60"#))
-        );
-    }
-    let refused = client.get("/").await;
-    assert_eq!(refused.status, 429);
-    assert_eq!(refused.header("retry-after"), Some("60"));
-}
-
-/// A handler learns of the decision of a layer further out, whether or not it has a throttle of its own besides.
-#[tokio::test]
-async fn a_handler_under_its_own_throttle_as_a_layer_runs_anyway() {
-    static BOTH: LazyLock<Throttle> =
-        LazyLock::new(|| build("both", "2/min").continue_when_throttled().build().unwrap());
-    #[throttle(BOTH, on_throttled = "continue")]
-    async fn alone(outcome: Outcome) -> String {
-        outcome.is_throttled().to_string()
-    }
-    #[throttle(BOTH)]
-    #[throttle("answers:beside", rate = "9/min")]
-    async fn beside(outcome: Outcome) -> String {
-        outcome.is_throttled().to_string()
-    }
-    let app = Router::new()
-        .route("/alone", get(alone))
-        .route("/beside", get(beside))
-        .layer(ThrottleLayer::new([&*BOTH]))
-        .layer(app().build().layer());
-    let client = Client::of(app).await;
-    for (path, throttled) in
-        [("/alone", "false"), ("/beside", "false"), ("/alone", "true"), ("/beside", "true")]
-    {
-        let reply = client.get(path).await;
-        assert_eq!((reply.status, &*reply.body), (200, throttled), "{path}");
-    }
-}
-
-#[tokio::test]
-async fn a_layer_and_a_gate_may_both_let_pass() {
-    #[throttle("answers:gate", rate = "3/min", on_throttled = "continue")]
-    async fn handler(outcome: Outcome) -> String {
-        outcome.throttled().map_or("", Throttled::uid).into()
-    }
-    let layer = build("layer", "1/min").continue_when_throttled().build().unwrap();
-    let app = Router::new()
-        .route("/", get(handler))
-        .layer(ThrottleLayer::new([layer]))
-        .layer(app().build().layer());
-    let client = Client::of(app).await;
-    let mut bodies = Vec::new();
-    for _ in 0..4 {
-        bodies.push(client.get("/").await.body);
-    }
-    assert_eq!(bodies, ["", "layer", "layer", "layer"]);
-}
-
-#[tokio::test]
 async fn shadows_count_and_refuse_nobody() {
     #[throttle("answers:shadow", rate = "1/min", mode = "shadow")]
     #[throttle("answers:real", rate = "3/min")]
@@ -342,29 +255,4 @@ async fn refusals_and_errors_are_answers_of_handlers() {
     assert_eq!(reply.json()["violated-policies"], serde_json::json!(["handler"]));
     let reply = client.get("/broken").await;
     assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
-}
-
-#[tokio::test]
-async fn an_outcome_without_a_throttle_is_the_programmers_mistake() {
-    let app = Router::new().route("/", get(async |_: Outcome| ""));
-    assert_eq!(Client::of(app).await.get("/").await.status, 500);
-}
-
-#[tokio::test]
-async fn an_outcome_and_a_charge_may_be_optional() {
-    async fn shared(outcome: Option<Outcome>, charge: Option<Charge>) -> String {
-        let throttled = outcome.map(|outcome| outcome.is_throttled());
-        format!("{throttled:?} {:?}", charge.map(|charge| charge.charged()))
-    }
-    #[throttle("answers:optional", rate = "1/min", on_throttled = "continue")]
-    async fn throttled(outcome: Option<Outcome>, charge: Option<Charge>) -> String {
-        shared(outcome, charge).await
-    }
-    let routes = Router::new().route("/throttled", get(throttled)).route("/free", get(shared));
-    let client = Client::of(routes.layer(app().build().layer())).await;
-    for (path, expected) in
-        [("/throttled", "Some(false) Some(1)"), ("/throttled", "Some(true) Some(0)"), ("/free", "None None")]
-    {
-        assert_eq!(client.get(path).await.body, expected, "{path}");
-    }
 }

@@ -1,11 +1,14 @@
 //! When headers are written, which ones, and from which account.
 
+use std::sync::LazyLock;
+
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use http::HeaderMap;
 use traffik::strategy::{self, IntoStrategy};
 use traffik::test_kit::FaultyBackend;
-use traffik::{Decision, Headers, Parts, Throttle, ThrottleLayer, throttle};
+use traffik::{Decision, EXEMPTED, Error, Headers, Parts, Throttle, ThrottleLayer, Traffik, throttle};
 
 use crate::support::{Client, app, memory, throttle as build};
 
@@ -88,7 +91,7 @@ fn bad_names_and_values_are_mistakes() {
         let error = build("bad", "5/min").headers(headers.clone()).build().unwrap_err();
         assert!(error.is_configuration() && error.to_string().contains("header"), "{error}");
         let error =
-            traffik::install(traffik::Traffik::builder().headers(headers.clone()).build()).unwrap_err();
+            traffik::install(Traffik::builder().headers(headers.clone()).build()).unwrap_err();
         assert!(error.is_configuration(), "{error}");
         let one = build("good", "5/min").build().unwrap();
         assert!(one.set_headers(headers).is_err());
@@ -297,7 +300,7 @@ async fn a_name_within_a_parameter_is_nobodys_policy() {
 
 #[tokio::test]
 async fn nothing_is_said_of_who_is_not_counted() {
-    let exempt = build("exempt", "5/min").identifier(|_: &Parts| traffik::EXEMPTED).build().unwrap();
+    let exempt = build("exempt", "5/min").identifier(|_: &Parts| EXEMPTED).build().unwrap();
     let unlimited = build("unlimited", "unlimited").build().unwrap();
     let free = build("free", "5/min").cost(0).build().unwrap();
     for one in [exempt, unlimited, free] {
@@ -336,4 +339,69 @@ async fn a_bucket_tells_the_time_in_which_it_fills() {
         }
         assert_eq!(last.header("ratelimit-policy"), Some(policy), "refused");
     }
+}
+
+#[tokio::test]
+async fn handlers_that_hit_by_themselves_write_what_a_gate_would() {
+    let (memory, _) = memory();
+    let quiet = build("direct:quiet", "2/min").headers(Headers::legacy().only_throttled()).build().unwrap();
+    let open = build("direct:open", "3/min").build().unwrap();
+    let secret = build("direct:secret", "3/min").shadow().build().unwrap();
+    let direct = async move |parts: Parts| -> Result<_, Error> {
+        let mut all = HeaderMap::new();
+        for throttle in [&open, &secret] {
+            let decision = throttle.hit(&parts).await?;
+            all.extend(throttle.response_headers(&parts, &decision));
+        }
+        Ok(all)
+    };
+    let refused = async move |parts: Parts| -> Result<_, Error> {
+        let decision = quiet.hit(&parts).await?;
+        Ok((quiet.response_headers(&parts, &decision), decision.is_allowed().to_string()))
+    };
+    let exempt = build("direct:exempt", "1/min").identifier(|_: &Parts| EXEMPTED).build().unwrap();
+    let exempt = async move |parts: Parts| -> Result<_, Error> {
+        let decision = exempt.hit(&parts).await?;
+        Ok(exempt.response_headers(&parts, &decision))
+    };
+    #[throttle("direct:gate", rate = "9/min")]
+    async fn both(parts: Parts) -> Result<HeaderMap, Error> {
+        static INNER: LazyLock<Throttle> = LazyLock::new(|| build("direct:inner", "5/min").build().unwrap());
+        let decision = INNER.hit(&parts).await?;
+        Ok(INNER.response_headers(&parts, &decision))
+    }
+    let app = Router::new()
+        .route("/direct", get(direct))
+        .route("/refused", get(refused))
+        .route("/exempt", get(exempt))
+        .route("/both", get(both))
+        .layer(Traffik::builder().backend(memory).build().layer());
+    let client = Client::of(app).await;
+    let reply = client.get("/direct").await;
+    assert_eq!(reply.header("ratelimit-policy"), Some(r#""direct:open";q=3;w=60"#));
+    assert_eq!(reply.header("ratelimit"), Some(r#""direct:open";r=2;t=60"#));
+    assert_eq!(reply.legacy(), Some([3, 2, 60]));
+    for (body, legacy) in [("true", None), ("true", None), ("false", Some([2, 0, 60]))] {
+        let reply = client.get("/refused").await;
+        assert_eq!((reply.status, &*reply.body, reply.legacy()), (200, body, legacy));
+        assert_eq!(reply.header("ratelimit"), None);
+    }
+    assert_eq!(client.get("/exempt").await.legacy(), None);
+    let reply = client.get("/both").await;
+    assert_eq!(reply.header("ratelimit"), Some(r#""direct:inner";r=4;t=60, "direct:gate";r=8;t=60"#));
+    assert_eq!(reply.legacy(), Some([5, 4, 60]));
+}
+
+/// Without headers of its own, a throttle has the app's.
+#[tokio::test]
+async fn direct_hits_follow_the_apps_headers() {
+    let throttle = build("direct:app", "3/min").build().unwrap();
+    let handler = async move |parts: Parts| -> Result<_, Error> {
+        let decision = throttle.hit(&parts).await?;
+        Ok(throttle.response_headers(&parts, &decision))
+    };
+    let app = app().headers(Headers::draft()).build();
+    let client = Client::of(Router::new().route("/", get(handler)).layer(app.layer())).await;
+    let reply = client.get("/").await;
+    assert_eq!((reply.header("ratelimit").is_some(), reply.legacy()), (true, None));
 }

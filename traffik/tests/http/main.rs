@@ -14,6 +14,7 @@ mod identifier;
 mod layer;
 mod neighbours;
 mod nested;
+mod outcome;
 mod registry;
 mod rules;
 #[cfg(feature = "ws")]

@@ -144,10 +144,10 @@ fn find<'a, 'b>(
     remaining_costs.iter().find(|remaining| std::ptr::eq(remaining.one, one))
 }
 
-/// Tells a handler that runs either way that it was let in, if layers have already decided on some of its throttles:
+/// Tells a handler that takes an outcome that it was let in, if layers have already decided on some of its throttles:
 /// those are not asked again.
 pub(super) fn leave_layer_outcome(uses: &[ThrottleUse], counted: &[&ThrottleUse], parts: &mut Parts) {
-    if counted.len() < uses.len() && uses.iter().any(ThrottleUse::continues) {
-        Outcome::leave(parts, None);
+    if counted.len() < uses.len() && uses.iter().any(ThrottleUse::leaves_outcome) {
+        Outcome::leave(parts, None, []);
     }
 }

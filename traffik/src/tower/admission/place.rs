@@ -28,13 +28,36 @@ pub(crate) struct ThrottleUse {
     pub(crate) response: ResponseSettings,
     /// Whether the handler wants to settle what is charged.
     pub(crate) handler_settles: bool,
+    /// Whether the handler takes an [`Outcome`](crate::Outcome).
+    pub(crate) handler_takes_outcome: bool,
 }
 
 impl ThrottleUse {
     pub(crate) fn new(throttle: Throttle) -> Self {
         let refunds = throttle.settings().response.refund_on.is_some();
         let overrides = refunds.then(|| Overrides { keeps_receipt: true, ..Overrides::default() });
-        Self { throttle, overrides, response: ResponseSettings::default(), handler_settles: false }
+        Self {
+            throttle,
+            overrides,
+            response: ResponseSettings::default(),
+            handler_settles: false,
+            handler_takes_outcome: false,
+        }
+    }
+
+    /// Keeps what is charged, for the handler to settle.
+    #[cfg(feature = "axum")]
+    pub(crate) fn keep_charge(&mut self) {
+        self.handler_settles = true;
+        self.overrides().keeps_receipt = true;
+    }
+
+    /// Tells the handler what was decided. Overrides, even empty ones, keep a request off the fast paths, which tell
+    /// nobody.
+    #[cfg(feature = "axum")]
+    pub(crate) fn tell_outcome(&mut self) {
+        self.handler_takes_outcome = true;
+        self.overrides();
     }
 
     pub(crate) fn overrides(&mut self) -> &mut Overrides {
@@ -59,11 +82,16 @@ impl ThrottleUse {
         matches!(self.on_throttled(&self.throttle.settings()), Some(OnThrottled::Continue))
     }
 
+    /// Whether the handler is to learn what was decided.
+    pub(super) fn leaves_outcome(&self) -> bool {
+        self.handler_takes_outcome || self.continues()
+    }
+
     /// Whether nothing set here could leave more than headers to write for a request that passes.
     #[cfg(feature = "memory")]
     #[inline(always)]
     pub(super) fn leaves_nothing_to_do(&self) -> bool {
-        self.overrides.is_none() && !self.handler_settles && self.response.leaves_nothing_to_do()
+        self.overrides.is_none() && self.response.leaves_nothing_to_do()
     }
 
     /// Whether a request that passes leaves nothing to do and nothing to report.
@@ -73,6 +101,6 @@ impl ThrottleUse {
         !self.handler_settles
             && settings.response.headers.as_ref().or_else(app).is_some_and(Headers::is_never)
             && self.refund_on(&settings).is_none()
-            && !matches!(self.on_throttled(&settings), Some(OnThrottled::Continue))
+            && !self.leaves_outcome()
     }
 }

@@ -1,7 +1,8 @@
 //! The fast paths: throttles that count in memory, used at a place that overrides neither their cost nor what
 //! they count by.
 
-use super::{Admission, CountedUses, ResponseWork, ThrottleUse, decided, headers, single};
+use super::report::headers;
+use super::{Admission, CountedUses, ResponseWork, ThrottleUse, decided, single};
 use crate::Parts;
 use crate::app::Traffik;
 use crate::decision::{Decision, Stat};

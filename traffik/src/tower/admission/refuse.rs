@@ -2,7 +2,8 @@
 
 use axum_core::response::Response;
 
-use super::{ThrottleUse, app, report};
+use super::report::report;
+use super::{ThrottleUse, app};
 use crate::Parts;
 use crate::app::Traffik;
 use crate::decision::Throttled;
