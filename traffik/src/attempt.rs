@@ -1,6 +1,7 @@
 //! The return types of `hit`, `check` and `stat`: operations that can still be given a cost, and run when
 //! awaited.
 
+mod now;
 #[cfg(feature = "tokio")]
 mod wait;
 
@@ -16,10 +17,11 @@ use crate::decision::{Decision, Stat};
 use crate::error::Error;
 use crate::identity::KindRef;
 use crate::pipeline::{self, Entry};
-#[cfg(feature = "memory")]
-use crate::pipeline::{AdmittedHit, HitContinuation};
 use crate::subject::Subject;
 use crate::throttle::Throttle;
+
+#[cfg(feature = "memory")]
+use now::AsResult;
 
 macro_rules! question {
     ($(#[$doc:meta])* $name:ident, $units:expr, $answer:ty, $future:ident, $poll:ident) => {
@@ -107,25 +109,6 @@ impl Check<'_> {
     }
 }
 
-/// Turns an outcome into a ready result.
-#[cfg(feature = "memory")]
-struct ReadyResult;
-
-#[cfg(feature = "memory")]
-impl HitContinuation for ReadyResult {
-    type Output = Poll<Result<Decision, Error>>;
-
-    #[inline(always)]
-    fn admitted(self, hit: AdmittedHit<'_>) -> Self::Output {
-        Poll::Ready(Ok(Decision::Allowed(hit.stat())))
-    }
-
-    #[inline(always)]
-    fn decided(self, decision: Decision) -> Self::Output {
-        Poll::Ready(Ok(decision))
-    }
-}
-
 /// An operation in progress.
 struct OpState<'a> {
     /// The most common kind, kept apart until its first poll.
@@ -166,7 +149,7 @@ impl<'a> OpState<'a> {
             && let Some(hit) = pipeline::fast_hit(throttle, client, units)
         {
             self.plain = None;
-            return hit.charge(ReadyResult);
+            return Poll::Ready(hit.charge(AsResult));
         }
         self.ask(Op::Hit, Entry::new, cx)
     }

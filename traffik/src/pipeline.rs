@@ -13,6 +13,7 @@
 //! wait, `fast_path` for one to five throttles in memory, `recall` for remembered refusals.
 //! `traffik/tests/http/fast_paths.rs` compares each of them with [`decide`].
 
+mod at_once;
 mod backends;
 mod batch;
 mod charge;
@@ -40,6 +41,7 @@ use crate::settings::SettingsRef;
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
+pub(crate) use at_once::decide_at_once;
 use client::IdentityCache;
 pub(crate) use decisions::Decisions;
 #[cfg(feature = "tower")]

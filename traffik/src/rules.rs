@@ -114,6 +114,11 @@ impl Rule {
         self
     }
 
+    /// Whether no predicate is async.
+    pub(crate) fn is_sync(&self) -> bool {
+        self.when.iter().all(RequestFn::is_sync)
+    }
+
     pub(crate) fn error(&self) -> Option<&Error> {
         self.error.as_ref()
     }

@@ -142,6 +142,19 @@ impl Settings {
         self.fixed_policy().map_or(0, Policy::window)
     }
 
+    /// Whether none of the functions of the request is async.
+    pub(crate) fn functions_are_sync(&self, app: Option<&Traffik>) -> bool {
+        let rate_is_sync = match &self.rate {
+            RateSetting::Fixed(_) => true,
+            RateSetting::Of(rate, _) => rate.is_sync(),
+        };
+        rate_is_sync
+            && self.cost.is_sync()
+            && self.scope.as_ref().is_none_or(Source::is_sync)
+            && self.identifier_under(app).is_none_or(RequestFn::is_sync)
+            && self.rules.iter().all(Rule::is_sync)
+    }
+
     fn takes_no_waiting(&self) -> bool {
         matches!(self.rate, RateSetting::Fixed(_))
             && !matches!(self.backend, BackendSetting::Dynamic(_))

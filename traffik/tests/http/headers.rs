@@ -90,8 +90,7 @@ fn bad_names_and_values_are_mistakes() {
     ] {
         let error = build("bad", "5/min").headers(headers.clone()).build().unwrap_err();
         assert!(error.is_configuration() && error.to_string().contains("header"), "{error}");
-        let error =
-            traffik::install(Traffik::builder().headers(headers.clone()).build()).unwrap_err();
+        let error = traffik::install(Traffik::builder().headers(headers.clone()).build()).unwrap_err();
         assert!(error.is_configuration(), "{error}");
         let one = build("good", "5/min").build().unwrap();
         assert!(one.set_headers(headers).is_err());

@@ -15,6 +15,7 @@ mod instants;
 mod memory;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod now;
 mod policies;
 mod quota;
 mod refunds;

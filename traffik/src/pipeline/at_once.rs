@@ -1,0 +1,57 @@
+//! A decision without a future, where nothing has to wait.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use super::{Entry, backends, decide, decide_one_now};
+use crate::app::Traffik;
+use crate::backend::Op;
+use crate::decision::Decision;
+use crate::error::Error;
+use crate::resilience::OnError;
+use crate::settings::{BackendSetting, Settings};
+use crate::subject::Subject;
+
+/// Decides one throttle at once, by whichever path can. Nothing is charged if it fails.
+///
+/// # Errors
+/// Fails as [`decide`] does, and if something has to wait.
+#[inline(never)]
+pub(crate) fn decide_at_once(
+    entry: Entry<'_>,
+    subject: Subject<'_>,
+    op: Op,
+    units: Option<u64>,
+) -> Result<Decision, Error> {
+    if let Some(decision) = decide_one_now(entry.throttle, &subject, op, units) {
+        return decision;
+    }
+    let uid = entry.throttle.uid();
+    // Whether it waits is determined before the first step: dropped half way, a call to a store might charge.
+    if !may_wait(&entry.throttle.settings(), &subject) {
+        let entries = [entry];
+        let decided = pin!(decide(&entries, subject, op, units));
+        if let Poll::Ready(decisions) = decided.poll(&mut Context::from_waker(Waker::noop())) {
+            return Ok(decisions?.into_decision());
+        }
+    }
+    Err(Error::configuration(format!(
+        "throttle {uid:?} can't decide at once: its backend or a function of the request may have to wait, or its \
+         backend depends on the request; await the call instead"
+    )))
+}
+
+/// Whether a step may have to wait: a function of the request, or the backend.
+fn may_wait(settings: &Settings, subject: &Subject<'_>) -> bool {
+    let parts = subject.parts();
+    let app = Traffik::of(parts);
+    if matches!(settings.backend, BackendSetting::Dynamic(_)) {
+        return true;
+    }
+    // A missing backend is an error, for which nobody waits.
+    let backend = backends::fixed(settings, parts);
+    let has_last_word = || settings.on_error_under(app).is_none_or(OnError::is_word);
+    let backend_waits =
+        backend.is_some_and(|backend| !(backend.is_memory() || backend.is_immediate() && has_last_word()));
+    backend_waits || parts.is_some() && !settings.functions_are_sync(app)
+}
