@@ -1,13 +1,10 @@
 //! Measures decisions in memory, against keyed `governor` (DashMap) and `limitador`.
 
 use std::collections::HashMap;
-use std::future::IntoFuture;
 use std::hash::Hash;
 use std::hint::black_box;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use traffik::strategy::Gcra;
@@ -24,13 +21,10 @@ const OPS: usize = 400_000;
 const ROUNDS: usize = 5;
 const PASSES: usize = 5;
 
-/// Polls once, since the in-memory path is ready on the first poll, and inspects the decision in place.
+/// Decides without a future, as the peers do.
 #[inline(always)]
 pub fn is_allowed(attempt: Attempt<'_>) -> bool {
-    matches!(
-        pin!(attempt.into_future()).poll(&mut Context::from_waker(Waker::noop())),
-        Poll::Ready(Ok(Decision::Allowed(_)))
-    )
+    matches!(attempt.now(), Ok(Decision::Allowed(_)))
 }
 
 /// Creates a throttle that admits everything the benchmark sends, so that both sides do the full arithmetic.

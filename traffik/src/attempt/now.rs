@@ -7,6 +7,8 @@ use crate::error::Error;
 use crate::pipeline::{self, Entry};
 #[cfg(feature = "memory")]
 use crate::pipeline::{AdmittedHit, HitContinuation};
+use crate::subject::Subject;
+use crate::throttle::Throttle;
 
 impl Attempt<'_> {
     /// Charges the hit at once, for code that is not async. This is possible where the
@@ -23,19 +25,21 @@ impl Attempt<'_> {
     /// assert!(matches!(allowed, [Ok(true), Ok(true), Ok(false)]));
     /// # Ok::<(), traffik::Error>(())
     /// ```
-    #[inline]
+    // Inlined into the caller, which knows what the subject is.
+    #[inline(always)]
     pub fn now(self) -> Result<Decision, Error> {
         let Self { throttle, subject, units } = self;
-        match subject.into_plain() {
+        let subject = match subject.into_plain() {
             Ok(client) => {
                 #[cfg(feature = "memory")]
                 if let Some(hit) = pipeline::fast_hit(throttle, client, units) {
                     return hit.charge(AsResult);
                 }
-                pipeline::decide_at_once(Entry::new(throttle), client.into(), Op::Hit, units)
+                client.into()
             }
-            Err(subject) => pipeline::decide_at_once(Entry::new(throttle), subject, Op::Hit, units),
-        }
+            Err(subject) => subject,
+        };
+        decide(Entry::new(throttle), subject, Op::Hit, units)
     }
 }
 
@@ -45,7 +49,7 @@ impl Check<'_> {
     /// # Errors
     /// Same as [`Attempt::now`].
     pub fn now(self) -> Result<Decision, Error> {
-        pipeline::decide_at_once(Entry::new(self.throttle), self.subject, Op::Check, self.units)
+        decide(Entry::new(self.throttle), self.subject, Op::Check, self.units)
     }
 }
 
@@ -55,10 +59,27 @@ impl StatOf<'_> {
     /// # Errors
     /// Same as [`Attempt::now`].
     pub fn now(self) -> Result<Option<Stat>, Error> {
-        let account = Entry::account(self.throttle);
-        let decision = pipeline::decide_at_once(account, self.subject, Op::Check, self.units)?;
+        let decision = decide(Entry::account(self.throttle), self.subject, Op::Check, self.units)?;
         Ok(decision.stat().cloned())
     }
+}
+
+#[inline(always)]
+fn decide(entry: Entry<'_>, subject: Subject<'_>, op: Op, units: Option<u64>) -> Result<Decision, Error> {
+    let throttle = entry.throttle;
+    match pipeline::decide_at_once(entry, subject, op, units) {
+        Some(decision) => decision,
+        None => Err(may_wait(throttle)),
+    }
+}
+
+#[cold]
+fn may_wait(throttle: &Throttle) -> Error {
+    Error::configuration(format!(
+        "throttle {:?} can't decide at once: its backend or a function of the request may have to wait, or its backend \
+         depends on the request; await the call instead",
+        throttle.uid()
+    ))
 }
 
 /// Turns an outcome into a result.

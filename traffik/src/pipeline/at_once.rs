@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use super::{Entry, backends, decide, decide_one_now};
+use super::{Decisions, Entry, backends, decide, decide_one_now};
 use crate::app::Traffik;
 use crate::backend::Op;
 use crate::decision::Decision;
@@ -12,33 +12,27 @@ use crate::resilience::OnError;
 use crate::settings::{BackendSetting, Settings};
 use crate::subject::Subject;
 
-/// Decides one throttle at once, by whichever path can. Nothing is charged if it fails.
-///
-/// # Errors
-/// Fails as [`decide`] does, and if something has to wait.
+/// Decides one throttle at once, by whichever path can. Returns `None`, with nothing charged, if something may have to
+/// wait.
 #[inline(never)]
 pub(crate) fn decide_at_once(
     entry: Entry<'_>,
     subject: Subject<'_>,
     op: Op,
     units: Option<u64>,
-) -> Result<Decision, Error> {
+) -> Option<Result<Decision, Error>> {
     if let Some(decision) = decide_one_now(entry.throttle, &subject, op, units) {
-        return decision;
+        return Some(decision);
     }
-    let uid = entry.throttle.uid();
-    // Whether it waits is determined before the first step: dropped half way, a call to a store might charge.
-    if !may_wait(&entry.throttle.settings(), &subject) {
-        let entries = [entry];
-        let decided = pin!(decide(&entries, subject, op, units));
-        if let Poll::Ready(decisions) = decided.poll(&mut Context::from_waker(Waker::noop())) {
-            return Ok(decisions?.into_decision());
-        }
+    // This is determined before the first step: dropped half way, a call to a store might charge all the same.
+    if may_wait(&entry.throttle.settings(), &subject) {
+        return None;
     }
-    Err(Error::configuration(format!(
-        "throttle {uid:?} can't decide at once: its backend or a function of the request may have to wait, or its \
-         backend depends on the request; await the call instead"
-    )))
+    let entries = [entry];
+    match pin!(decide(&entries, subject, op, units)).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(decisions) => Some(decisions.map(Decisions::into_decision).map_err(Error::from)),
+        Poll::Pending => None,
+    }
 }
 
 /// Whether a step may have to wait: a function of the request, or the backend.
