@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Ident, Path, ReturnType, Token, parse2};
+use syn::{GenericParam, Ident, Path, ReturnType, Token, parse2};
 
 use crate::fallback::{self, Errors};
 use crate::item::{self, Body, GATE, Gate, Handler};
@@ -297,15 +297,27 @@ impl Expansion<'_> {
         let statements = &body.statements;
         let Handler { output, generics, bounds: wheres, .. } = self.handler;
         let Returned { output, opaque } = Returned::new(output, generics);
-        let opaque = opaque.into_iter().map(|Opaque { bounds, is_generic }| {
+        let opaque = opaque.map(|Opaque { output, is_generic }| {
             let (generics, wheres) = (is_generic.then_some(generics), is_generic.then_some(wheres));
-            quote_spanned!(returned=> const _: () = { fn __traffik_opaque #generics (_: #bounds) #wheres {} };)
+            // Lifetimes are left to inference, as they may not be given.
+            let given = generics.into_iter().flat_map(|generics| &generics.params).filter_map(|parameter| {
+                match parameter {
+                    GenericParam::Type(parameter) => Some(&parameter.ident),
+                    GenericParam::Const(parameter) => Some(&parameter.ident),
+                    GenericParam::Lifetime(_) => None,
+                }
+            });
+            // A slice, since `&impl A + B` would need parentheses, which the compiler calls unnecessary around one bound.
+            quote_spanned! {returned=>
+                fn __traffik_opaque #generics (_: &[#output]) #wheres {}
+                __traffik_opaque::<#(#given),*>(::core::slice::from_ref(&__traffik_return));
+            }
         });
         let inside = quote_spanned! {returned=>
             if let ::core::option::Option::Some(__traffik_return) =
                 ::core::option::Option::<#output>::None
             {
-                #(#opaque)*
+                #opaque
                 return __traffik_return;
             }
             #statements

@@ -4,8 +4,8 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::punctuated::Punctuated;
 use syn::{
-    GenericArgument, GenericParam, Generics, Ident, PathArguments, ReturnType, Token, Type, TypeImplTrait,
-    TypeInfer, TypeParamBound,
+    GenericArgument, GenericParam, Generics, Ident, PathArguments, ReturnType, Token, Type, TypeInfer,
+    TypeParamBound,
 };
 
 use crate::item;
@@ -13,14 +13,15 @@ use crate::item;
 pub(crate) struct Returned {
     /// The type, with `_` in place of every `impl Trait`.
     pub(crate) output: TokenStream,
-    /// The `impl Trait`s. They have to be mentioned somewhere, or the compiler would call an import of the trait
-    /// unused.
-    pub(crate) opaque: Vec<Opaque>,
+    /// What the `_`s stand for, if there are any.
+    pub(crate) opaque: Option<Opaque>,
 }
 
-/// An `impl Trait`, to be mentioned as the parameter of a function.
+/// The type with its `impl Trait`s, to be written as the type of a function's parameter. The returned value has to pass
+/// through one: its bounds tell the compiler what they told it in the signature, such as the error of
+/// `impl Stream<Item = Result<Event, Infallible>>`, and an import of the trait is used.
 pub(crate) struct Opaque {
-    pub(crate) bounds: Type,
+    pub(crate) output: Type,
     /// Whether the bounds name the handler's generics, so that the function must declare them as well.
     pub(crate) is_generic: bool,
 }
@@ -28,28 +29,28 @@ pub(crate) struct Opaque {
 impl Returned {
     pub(crate) fn new(output: &ReturnType, generics: &Generics) -> Self {
         let ReturnType::Type(_, output) = output else {
-            return Self { output: quote!(()), opaque: Vec::new() };
+            return Self { output: quote!(()), opaque: None };
         };
-        let mut output = output.clone();
-        let mut opaque = Vec::new();
-        infer(&mut output, &mut opaque);
-        let opaque = opaque.into_iter().map(|bounds| {
-            let mut bounds = Type::ImplTrait(bounds);
-            uncapture(&mut bounds);
-            let is_generic = names_any(&bounds, generics);
-            Opaque { bounds, is_generic }
+        let mut inferred = output.clone();
+        let mut is_opaque = false;
+        infer(&mut inferred, &mut is_opaque);
+        let opaque = is_opaque.then(|| {
+            let mut output = (**output).clone();
+            uncapture(&mut output);
+            let is_generic = names_any(&output, generics);
+            Opaque { output, is_generic }
         });
-        Self { output: output.into_token_stream(), opaque: opaque.collect() }
+        Self { output: inferred.into_token_stream(), opaque }
     }
 }
 
-fn infer(place: &mut Type, opaque: &mut Vec<TypeImplTrait>) {
+fn infer(place: &mut Type, is_opaque: &mut bool) {
     if let Type::ImplTrait(bounds) = place {
         let word = Token![_](bounds.impl_token.span);
-        opaque.push(bounds.clone());
+        *is_opaque = true;
         *place = Type::Infer(TypeInfer { attrs: Vec::new(), underscore_token: word });
     } else {
-        each_inside(place, &mut |inner| infer(inner, opaque));
+        each_inside(place, &mut |inner| infer(inner, is_opaque));
     }
 }
 

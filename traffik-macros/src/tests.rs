@@ -300,14 +300,15 @@ fn an_opaque_return_type_is_inferred() {
     let item = "async fn handler() -> Result<(u8, impl IntoResponse), Vec<impl A<Item = u8> + Send>> {}";
     let expanded = expand(r#""a", rate = "1/s""#, item);
     assert!(expanded.contains("Option::<Result<(u8,_),Vec<_>>>::None"), "{expanded}");
-    assert!(expanded.contains("(_:implIntoResponse)"), "{expanded}");
+    assert!(expanded.contains("(_:&[Result<(u8,implIntoResponse),Vec<implA<Item=u8>+Send>>])"), "{expanded}");
     let item = "async fn handler<T>() -> impl Iterator<Item = T> where T: B {}";
     let expanded = expand(r#""a", rate = "1/s""#, item);
-    assert!(expanded.contains("fn__traffik_opaque<T>(_:implIterator<Item=T>)whereT:B{}"), "{expanded}");
+    assert!(expanded.contains("fn__traffik_opaque<T>(_:&[implIterator<Item=T>])whereT:B{}"), "{expanded}");
+    assert!(expanded.contains("__traffik_opaque::<T>("), "{expanded}");
     let item = "async fn handler() -> Box<dyn A<Item = impl B<Item = impl C + use<>> + use<> + D> + Send> {}";
     let expanded = expand(r#""a", rate = "1/s""#, item);
     assert!(expanded.contains("Option::<Box<dynA<Item=_>+Send>>::None"), "{expanded}");
-    assert!(expanded.contains("(_:implB<Item=implC>+D)"), "{expanded}");
+    assert!(expanded.contains("(_:&[Box<dynA<Item=implB<Item=implC>+D>+Send>])"), "{expanded}");
 }
 
 #[test]
