@@ -313,17 +313,27 @@ impl Expansion<'_> {
                 __traffik_opaque::<#(#given),*>(::core::slice::from_ref(&__traffik_return));
             }
         });
-        let inside = quote_spanned! {returned=>
+        let edge = quote_spanned! {returned=>
             if let ::core::option::Option::Some(__traffik_return) =
                 ::core::option::Option::<#output>::None
             {
                 #opaque
                 return __traffik_return;
             }
-            #statements
         };
-        let mut braces = proc_macro2::Group::new(proc_macro2::Delimiter::Brace, inside);
-        braces.set_span(body.braces.span.join());
-        quote_spanned!(returned=> async move #braces)
+        let braces = |inside: TokenStream| {
+            let mut braces = proc_macro2::Group::new(proc_macro2::Delimiter::Brace, inside);
+            braces.set_span(body.braces.span.join());
+            braces
+        };
+        // Items have to come first in the user's braces, or clippy objects. Other bodies may be a single expression,
+        // and the compiler would object to braces of its own around that.
+        let block = if item::begins_with_item(statements) {
+            let statements = braces(statements.clone());
+            quote_spanned!(returned=> { #edge #statements })
+        } else {
+            braces(quote!(#edge #statements)).into_token_stream()
+        };
+        quote_spanned!(returned=> async move #block)
     }
 }

@@ -4,6 +4,7 @@
 //! not parsed either, so that a half-typed one still reaches the compiler, and with it the editor.
 
 use proc_macro2::{Spacing, Span, TokenStream, TokenTree};
+use syn::ext::IdentExt;
 use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{
@@ -177,6 +178,25 @@ fn gate(input: ParseStream<'_>) -> Option<Gate> {
     };
     input.advance_to(&ahead);
     Some(Gate { variable, stack: stack.clone() })
+}
+
+/// The words that items in a body begin with.
+const ITEMS: [&str; 11] =
+    ["const", "enum", "extern", "fn", "impl", "mod", "static", "struct", "trait", "type", "use"];
+
+/// Whether a body's first statement is an item, after any attributes.
+pub(crate) fn begins_with_item(statements: &TokenStream) -> bool {
+    let parser = |input: ParseStream<'_>| {
+        input.call(Attribute::parse_outer)?;
+        let word: Ident = input.call(Ident::parse_any)?;
+        // `const { … }` and `static || …` are expressions.
+        let is_item =
+            ITEMS.iter().any(|item| word == item) && !input.peek(token::Brace) && !input.peek(Token![|]);
+        let is_macro = word == "macro_rules" && input.peek(Token![!]);
+        input.parse::<TokenStream>()?;
+        Ok(is_item || is_macro)
+    };
+    parser.parse2(statements.clone()).unwrap_or(false)
 }
 
 /// Finds the word `Self`.

@@ -92,6 +92,24 @@ async fn early(body: String) -> &'static str {
     "late"
 }
 
+/// Begins with items, which may not stand behind a statement.
+#[throttle("lints:items", rate = "20/min")]
+async fn items() -> String {
+    use std::fmt::Write;
+    /// How often.
+    const COUNT: usize = 3;
+    ready(()).await;
+    let mut text = String::new();
+    write!(text, "{COUNT}").expect("a string takes it");
+    text
+}
+
+/// Begins with an expression that only looks like an item.
+#[throttle("lints:constant", rate = "20/min")]
+async fn constant() -> String {
+    const { String::new() }
+}
+
 /// Names its generics in what it returns.
 #[throttle("lints:generic", rate = "20/min")]
 async fn generic<T>(Extension(text): Extension<T>) -> impl IntoResponse + From<T> + use<T>
@@ -111,6 +129,8 @@ fn handlers_are_handlers() {
         .route("/expects", get(expects))
         .route("/seven", get(seven))
         .route("/early", get(early))
+        .route("/items", get(items))
+        .route("/constant", get(constant))
         .route("/generic", get(generic::<&'static str>))
         .with_state(7);
 }
