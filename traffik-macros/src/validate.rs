@@ -25,6 +25,12 @@ pub(crate) fn handler(handler: &Handler, errors: &mut Errors) {
         let message = format!("a throttled handler must be async: write `async fn {name}`");
         errors.push(Error::new(handler.fn_token.span, message));
     }
+    if let Some(unsafety) = handler.unsafety {
+        let message = format!(
+            "axum can't call an `unsafe fn`: write `async fn {name}`, and put what is unsafe into a block in its body"
+        );
+        errors.push(Error::new(unsafety.span, message));
+    }
     if handler.body.is_none() {
         let message = "a throttled handler needs a body";
         errors.push(Error::new(name.span(), message));
