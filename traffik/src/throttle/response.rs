@@ -29,6 +29,18 @@ impl Throttle {
 
     /// Lets the handler run even for refused requests from now on; it can read the
     /// [`Outcome`](crate::Outcome).
+    ///
+    /// [`set_on_throttled`](Self::set_on_throttled) takes that back. The refusal is a response itself: `429`, with the
+    /// body and both families of headers that are the default.
+    ///
+    /// ```
+    /// # use traffik::{Parts, Throttle, Throttled};
+    /// # let api = Throttle::builder("docs:set_continue").rate("100/min").build()?;
+    /// api.set_continue_when_throttled();
+    /// // Once the incident is over:
+    /// api.set_on_throttled(|_: &Parts, refused: &Throttled| refused.clone());
+    /// # Ok::<(), traffik::Error>(())
+    /// ```
     pub fn set_continue_when_throttled(&self) {
         self.adjust(|settings| settings.response.on_throttled = Some(OnThrottled::Continue));
     }
