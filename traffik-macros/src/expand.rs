@@ -171,7 +171,7 @@ impl Expansion<'_> {
                 .declare(#root::Throttle::builder(#uid) #(#calls)*)
             },
             Which::Path(path) => quote_spanned! {mixed(path.span())=>
-                .shared(&#path, |applied| applied #(#calls)*)
+                .shared(&#path, |__traffik_applied| __traffik_applied #(#calls)*)
             },
         }
     }

@@ -118,11 +118,14 @@ fn rates_are_strings_constants_or_functions() {
 
 #[test]
 fn a_shared_throttle_is_adjusted() {
-    assert_eq!(calls("UPLOADS"), ".shared(&UPLOADS,|applied|applied)");
-    assert_eq!(calls(r#"UPLOADS, mode = "enforce""#), ".shared(&UPLOADS,|applied|applied.enforce())");
+    assert_eq!(calls("UPLOADS"), ".shared(&UPLOADS,|__traffik_applied|__traffik_applied)");
+    assert_eq!(
+        calls(r#"UPLOADS, mode = "enforce""#),
+        ".shared(&UPLOADS,|__traffik_applied|__traffik_applied.enforce())"
+    );
     assert_eq!(
         calls(r#"self::limits::UPLOADS, cost = 3, mode = "shadow""#),
-        ".shared(&self::limits::UPLOADS,|applied|applied.cost(3).shadow())"
+        ".shared(&self::limits::UPLOADS,|__traffik_applied|__traffik_applied.cost(3).shadow())"
     );
 }
 

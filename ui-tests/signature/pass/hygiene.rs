@@ -27,6 +27,24 @@ async fn values(applied: ::axum::http::Method, __traffik_return: ::std::string::
     __traffik_return + &gate
 }
 
+mod constants {
+    use std::sync::LazyLock;
+    use traffik::{Throttle, throttle};
+
+    // No variable can have the name of a constant.
+    #[allow(non_upper_case_globals)]
+    const applied: u64 = 2;
+
+    static UPLOADS: LazyLock<Throttle> =
+        LazyLock::new(|| Throttle::builder("uploads").rate("20/min").build().unwrap());
+
+    #[throttle(UPLOADS, cost = |_| applied)]
+    pub(crate) async fn constants() {}
+}
+
 fn main() {
-    let _: Router = Router::new().route("/types", get(types)).route("/values", get(values));
+    let _: Router = Router::new()
+        .route("/types", get(types))
+        .route("/values", get(values))
+        .route("/constants", get(constants::constants));
 }
