@@ -173,3 +173,11 @@ pub(crate) fn both_backends(uid: &str) -> Error {
          or `dynamic_backend` to look it up for each request"
     ))
 }
+
+/// The error for a change of the backend of a throttle that has none of its own.
+pub(crate) fn no_own_backend(uid: &str) -> Error {
+    Error::configuration(format!(
+        "throttle {uid:?} looks its backend up for each request, and has none of its own to change; change what the \
+         context provides, or build the throttle without `dynamic_backend`"
+    ))
+}

@@ -252,7 +252,7 @@ impl Throttle {
         let backend = backend.into();
         self.change(|settings| {
             if matches!(settings.backend, BackendSetting::Dynamic(_)) {
-                return Err(crate::settings::both_backends(self.uid()));
+                return Err(crate::settings::no_own_backend(self.uid()));
             }
             settings.backend = BackendSetting::Own(backend.clone());
             Ok(())

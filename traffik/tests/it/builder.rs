@@ -308,6 +308,15 @@ async fn settings_change_at_run_time() -> Result {
     Ok(())
 }
 
+#[test]
+fn a_backend_that_is_looked_up_cannot_be_changed() -> Result {
+    let throttle = Throttle::builder("it:looked_up").rate("1/min").dynamic_backend().build()?;
+    let error = throttle.set_backend(still()).unwrap_err().to_string();
+    assert!(error.contains(r#""it:looked_up" looks its backend up for each request"#), "{error}");
+    assert!(throttle.backend().is_none());
+    Ok(())
+}
+
 /// A check reports what a hit would do: if it costs nothing, it consults no store, even if the
 /// account exceeds a lowered limit.
 #[tokio::test]
