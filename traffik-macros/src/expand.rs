@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{GenericParam, Ident, Path, ReturnType, Token, parse2};
+use syn::{Ident, Path, ReturnType, Token, parse2};
 
 use crate::fallback::{self, Errors};
 use crate::item::{self, Body, GATE, Gate, Handler};
@@ -291,36 +291,10 @@ impl Expansion<'_> {
         }
     }
 
-    /// Puts the body into its own async block, so that `return` and `?` leave only that block. The branch at its start
-    /// is never taken; it tells the compiler the block's return type, as the signature did.
+    /// Puts the body into its own async block, so that `return` and `?` leave only that block.
     fn block(&self, body: &Body, returned: Span) -> TokenStream {
         let statements = &body.statements;
-        let Handler { output, generics, bounds: wheres, .. } = self.handler;
-        let Returned { output, opaque } = Returned::new(output, generics);
-        let opaque = opaque.map(|Opaque { output, is_generic }| {
-            let (generics, wheres) = (is_generic.then_some(generics), is_generic.then_some(wheres));
-            // Lifetimes are left to inference, as they may not be given.
-            let given = generics.into_iter().flat_map(|generics| &generics.params).filter_map(|parameter| {
-                match parameter {
-                    GenericParam::Type(parameter) => Some(&parameter.ident),
-                    GenericParam::Const(parameter) => Some(&parameter.ident),
-                    GenericParam::Lifetime(_) => None,
-                }
-            });
-            // A slice, since `&impl A + B` would need parentheses, which the compiler calls unnecessary around one bound.
-            quote_spanned! {returned=>
-                fn __traffik_opaque #generics (_: &[#output]) #wheres {}
-                __traffik_opaque::<#(#given),*>(::core::slice::from_ref(&__traffik_return));
-            }
-        });
-        let edge = quote_spanned! {returned=>
-            if let ::core::option::Option::Some(__traffik_return) =
-                ::core::option::Option::<#output>::None
-            {
-                #opaque
-                return __traffik_return;
-            }
-        };
+        let edge = self.return_edge(returned);
         let braces = |inside: TokenStream| {
             let mut braces = proc_macro2::Group::new(proc_macro2::Delimiter::Brace, inside);
             braces.set_span(body.braces.span.join());
@@ -335,5 +309,37 @@ impl Expansion<'_> {
             braces(quote!(#edge #statements)).into_token_stream()
         };
         quote_spanned!(returned=> async move #block)
+    }
+
+    /// Returns a branch that is never taken. It tells the compiler the block's return type, as the signature did.
+    fn return_edge(&self, returned: Span) -> TokenStream {
+        let Returned { output, opaque } = Returned::new(&self.handler.output, &self.handler.generics);
+        let opaque = opaque.map(|opaque| self.opaque(&opaque, returned));
+        quote_spanned! {returned=>
+            if let ::core::option::Option::Some(__traffik_return) =
+                ::core::option::Option::<#output>::None
+            {
+                #opaque
+                return __traffik_return;
+            }
+        }
+    }
+
+    /// Passes the value to a function that takes what the signature returns. The traits in its `impl Trait`s thus count
+    /// as used, and bear on what the body leaves to be inferred: in `Sse<impl Stream<Item = Result<Event, Infallible>>>`
+    /// they are all that says what the error of an `Ok` is.
+    fn opaque(&self, opaque: &Opaque, returned: Span) -> TokenStream {
+        let Opaque { written, generics: arguments } = opaque;
+        let Handler { generics, bounds: wheres, .. } = self.handler;
+        let (generics, wheres) = (arguments.as_ref().map(|_| generics), arguments.as_ref().map(|_| wheres));
+        let turbofish = arguments
+            .as_ref()
+            .filter(|arguments| !arguments.is_empty())
+            .map(|arguments| quote_spanned!(returned=> ::<#(#arguments),*>));
+        // In a slice, because bounds with a `+` need some kind of brackets, and parentheses would be linted.
+        quote_spanned! {returned=>
+            fn __traffik_opaque #generics (_: &[#written]) #wheres {}
+            __traffik_opaque #turbofish (::core::slice::from_ref(&__traffik_return));
+        }
     }
 }

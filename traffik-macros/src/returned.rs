@@ -13,45 +13,44 @@ use crate::item;
 pub(crate) struct Returned {
     /// The type, with `_` in place of every `impl Trait`.
     pub(crate) output: TokenStream,
-    /// What the `_`s stand for, if there are any.
+    /// The type as it is written, if it contains an `impl Trait`.
     pub(crate) opaque: Option<Opaque>,
 }
 
-/// The type with its `impl Trait`s, to be written as the type of a function's parameter. The returned value has to pass
-/// through one: its bounds tell the compiler what they told it in the signature, such as the error of
-/// `impl Stream<Item = Result<Event, Infallible>>`, and an import of the trait is used.
+/// A type that contains an `impl Trait`, in a form that can be written as the type of a parameter.
 pub(crate) struct Opaque {
-    pub(crate) output: Type,
-    /// Whether the bounds name the handler's generics, so that the function must declare them as well.
-    pub(crate) is_generic: bool,
+    pub(crate) written: Type,
+    /// The names of the handler's generics, except lifetimes; `None` if the type doesn't mention any generics, so that
+    /// a function that takes it need not declare them.
+    pub(crate) generics: Option<Vec<Ident>>,
 }
 
 impl Returned {
     pub(crate) fn new(output: &ReturnType, generics: &Generics) -> Self {
-        let ReturnType::Type(_, output) = output else {
+        let ReturnType::Type(_, written) = output else {
             return Self { output: quote!(()), opaque: None };
         };
-        let mut inferred = output.clone();
-        let mut is_opaque = false;
-        infer(&mut inferred, &mut is_opaque);
-        let opaque = is_opaque.then(|| {
-            let mut output = (**output).clone();
-            uncapture(&mut output);
-            let is_generic = names_any(&output, generics);
-            Opaque { output, is_generic }
+        let mut inferred = written.clone();
+        let opaque = infer(&mut inferred).then(|| {
+            let mut written = Type::clone(written);
+            uncapture(&mut written);
+            let generics = names_any(&written, generics).then(|| arguments(generics));
+            Opaque { written, generics }
         });
         Self { output: inferred.into_token_stream(), opaque }
     }
 }
 
-fn infer(place: &mut Type, is_opaque: &mut bool) {
+/// Replaces every `impl Trait`; returns whether there was one.
+fn infer(place: &mut Type) -> bool {
     if let Type::ImplTrait(bounds) = place {
         let word = Token![_](bounds.impl_token.span);
-        *is_opaque = true;
         *place = Type::Infer(TypeInfer { attrs: Vec::new(), underscore_token: word });
-    } else {
-        each_inside(place, &mut |inner| infer(inner, is_opaque));
+        return true;
     }
+    let mut found = false;
+    each_inside(place, &mut |inner| found |= infer(inner));
+    found
 }
 
 /// Removes `use<..>`, which a parameter's `impl Trait` must not have.
@@ -100,6 +99,16 @@ fn each_argument(path: &mut syn::Path, visit: &mut dyn FnMut(&mut Type)) {
             }
         }
     }
+}
+
+/// Returns what names a generic function's own parameters in a call of it. Lifetimes are inferred there.
+fn arguments(generics: &Generics) -> Vec<Ident> {
+    let name = |parameter: &GenericParam| match parameter {
+        GenericParam::Lifetime(_) => None,
+        GenericParam::Type(parameter) => Some(parameter.ident.clone()),
+        GenericParam::Const(parameter) => Some(parameter.ident.clone()),
+    };
+    generics.params.iter().filter_map(name).collect()
 }
 
 fn names_any(bounds: &Type, generics: &Generics) -> bool {

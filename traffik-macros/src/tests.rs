@@ -303,15 +303,26 @@ fn an_opaque_return_type_is_inferred() {
     let item = "async fn handler() -> Result<(u8, impl IntoResponse), Vec<impl A<Item = u8> + Send>> {}";
     let expanded = expand(r#""a", rate = "1/s""#, item);
     assert!(expanded.contains("Option::<Result<(u8,_),Vec<_>>>::None"), "{expanded}");
-    assert!(expanded.contains("(_:&[Result<(u8,implIntoResponse),Vec<implA<Item=u8>+Send>>])"), "{expanded}");
-    let item = "async fn handler<T>() -> impl Iterator<Item = T> where T: B {}";
+    let parameter = "fn__traffik_opaque(_:&[Result<(u8,implIntoResponse),Vec<implA<Item=u8>+Send>>]){}";
+    assert!(expanded.contains(parameter), "{expanded}");
+    assert!(expanded.contains("__traffik_opaque(::core::slice::from_ref(&__traffik_return));"), "{expanded}");
+    let item =
+        "async fn handler<'a, T, const N: usize>() -> (impl Iterator<Item = T> + 'a, u8) where T: B {}";
     let expanded = expand(r#""a", rate = "1/s""#, item);
-    assert!(expanded.contains("fn__traffik_opaque<T>(_:&[implIterator<Item=T>])whereT:B{}"), "{expanded}");
-    assert!(expanded.contains("__traffik_opaque::<T>("), "{expanded}");
+    let parameter = "fn__traffik_opaque<'a,T,constN:usize>(_:&[(implIterator<Item=T>+'a,u8)])whereT:B{}";
+    assert!(expanded.contains(parameter), "{expanded}");
+    assert!(expanded.contains("__traffik_opaque::<T,N>("), "{expanded}");
+    let item = "async fn handler<'a>() -> impl Iterator + 'a {}";
+    let expanded = expand(r#""a", rate = "1/s""#, item);
+    assert!(expanded.contains("__traffik_opaque(::core"), "{expanded}");
+    let item = "async fn handler<T>(_: T) -> impl IntoResponse {}";
+    let expanded = expand(r#""a", rate = "1/s""#, item);
+    assert!(expanded.contains("fn__traffik_opaque(_:&[implIntoResponse]){}"), "{expanded}");
     let item = "async fn handler() -> Box<dyn A<Item = impl B<Item = impl C + use<>> + use<> + D> + Send> {}";
     let expanded = expand(r#""a", rate = "1/s""#, item);
     assert!(expanded.contains("Option::<Box<dynA<Item=_>+Send>>::None"), "{expanded}");
     assert!(expanded.contains("(_:&[Box<dynA<Item=implB<Item=implC>+D>+Send>])"), "{expanded}");
+    assert!(!expand(r#""a", rate = "1/s""#, HANDLER).contains("__traffik_opaque"));
 }
 
 #[test]

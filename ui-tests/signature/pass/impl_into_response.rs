@@ -1,7 +1,11 @@
 #![deny(warnings)]
 
+use std::convert::Infallible;
+
+use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::{Router, routing::get};
+use axum::{Extension, Router, routing::get};
+use futures_util::stream::{self, Stream, StreamExt};
 use traffik::throttle;
 
 mod answers {
@@ -62,6 +66,23 @@ impl<T: Into<String>, I: Iterator<Item = Result<T, ()>>> IntoResponse for Events
     }
 }
 
+/// As in axum's own example: only the signature says what the error of `Ok` is.
+#[throttle("i:events", rate = "20/min")]
+async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    Sse::new(stream::iter([Event::default().data("hello")]).map(Ok))
+}
+
+/// Names generics outside of the `impl Trait`.
+#[throttle("i:pair", rate = "20/min")]
+async fn pair<'a, T, const N: usize>(
+    text: String,
+) -> Result<Extension<[T; N]>, Sse<impl Stream<Item = Result<Event, T>> + 'a>>
+where
+    T: Clone + std::error::Error + Send + Sync + 'static,
+{
+    Err(Sse::new(stream::iter([Event::default().data(text)]).map(Ok)))
+}
+
 #[throttle("i:plain", rate = "20/min")]
 async fn plain() -> impl IntoResponse + Send {
     ([("x-one", "1")], "hello")
@@ -93,6 +114,8 @@ fn main() {
         .route("/captures", get(captures::captures))
         .route("/generic", get(generic::generic::<(), 1>))
         .route("/object", get(object))
+        .route("/events", get(events))
+        .route("/pair", get(pair::<Infallible, 1>))
         .route("/plain", get(plain))
         .route("/nested", get(nested))
         .route("/tuple", get(tuple))
