@@ -1,15 +1,24 @@
 //! [`serve`]: `axum::serve` with the client's address available.
 
-use std::future::{Future, IntoFuture};
+use std::convert::Infallible;
+use std::future::{Future, IntoFuture, Ready, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::middleware::AddExtension;
+use axum::serve::{IncomingStream, Listener};
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
+use tower_layer::Layer;
+use tower_service::Service;
 
 /// Serves a router like `axum::serve`, adding `ConnectInfo<SocketAddr>` to every request so that
 /// [`client_ip`](crate::client_ip) knows the peer's address.
+///
+/// Any [`Listener`] will do whose peers have a `SocketAddr`, such as one that terminates TLS.
 ///
 /// # Errors
 /// Those of `axum::serve`: none in practice, since accept errors are retried.
@@ -24,19 +33,19 @@ use tokio::net::TcpListener;
 /// traffik::axum::serve(listener, app).await
 /// # }
 /// ```
-pub fn serve(listener: TcpListener, router: Router) -> Serve {
+pub fn serve<L: Listener<Addr = SocketAddr>>(listener: L, router: Router) -> Serve<L> {
     Serve { listener, router }
 }
 
 /// The future that [`serve`] returns.
 #[derive(Debug)]
 #[must_use = "nothing is served until this is awaited"]
-pub struct Serve {
-    listener: TcpListener,
+pub struct Serve<L = TcpListener> {
+    listener: L,
     router: Router,
 }
 
-impl Serve {
+impl<L: Listener<Addr = SocketAddr>> Serve<L> {
     /// Stops accepting connections once `signal` completes, and ends when the open requests have
     /// finished.
     ///
@@ -46,19 +55,46 @@ impl Serve {
         self,
         signal: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
-        let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
+        let service = PerConnection::new(self.router);
         axum::serve(self.listener, service).with_graceful_shutdown(signal).await
     }
 }
 
-impl IntoFuture for Serve {
+impl<L: Listener<Addr = SocketAddr>> IntoFuture for Serve<L> {
     type Output = io::Result<()>;
     type IntoFuture = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
-    // Inlined, so that the server is compiled only in the crate that runs one.
-    #[inline]
     fn into_future(self) -> Self::IntoFuture {
-        let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
+        let service = PerConnection::new(self.router);
         Box::pin(axum::serve(self.listener, service).into_future())
+    }
+}
+
+/// Gives each connection a router that knows its peer's address.
+///
+/// `into_make_service_with_connect_info::<SocketAddr>()` does so for TCP alone, and nobody but axum can implement its
+/// trait for a `SocketAddr` that comes from another listener.
+#[derive(Debug)]
+struct PerConnection(Router);
+
+impl PerConnection {
+    fn new(router: Router) -> Self {
+        // Its routes are now built once, and not for each request.
+        Self(router.with_state(()))
+    }
+}
+
+impl<L: Listener<Addr = SocketAddr>> Service<IncomingStream<'_, L>> for PerConnection {
+    type Response = AddExtension<Router, ConnectInfo<SocketAddr>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, stream: IncomingStream<'_, L>) -> Self::Future {
+        let peer = ConnectInfo(*stream.remote_addr());
+        ready(Ok(Extension(peer).layer(self.0.clone())))
     }
 }

@@ -1,7 +1,12 @@
 //! Clients behind proxies, over real connections.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use axum::Router;
 use axum::routing::get;
+use axum::serve::{Listener, ListenerExt};
+use tokio::io::DuplexStream;
+use tokio::net::TcpListener;
 use traffik::{ClientIp, ForwardedHeader, Traffik, throttle};
 
 use crate::support::{Client, app};
@@ -49,6 +54,49 @@ async fn each_header_is_read_where_it_is_the_one() {
         assert_eq!(status(&client, "x-other", second).await, 200, "{name}");
         // A request whose header cannot be read is attributed to the proxy, too.
         assert_eq!(status(&client, name, "unknown").await, 429, "{name}");
+    }
+}
+
+/// What a listener is like that terminates TLS: its streams are not those of TCP, but it knows their peers. Here every
+/// other connection comes from another one.
+struct Terminator {
+    inner: TcpListener,
+    accepted: u8,
+}
+
+impl Listener for Terminator {
+    type Io = DuplexStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (DuplexStream, SocketAddr) {
+        let (mut stream, peer) = Listener::accept(&mut self.inner).await;
+        let (mut outside, inside) = tokio::io::duplex(1024);
+        tokio::spawn(async move { tokio::io::copy_bidirectional(&mut stream, &mut outside).await });
+        self.accepted += 1;
+        (inside, SocketAddr::from((Ipv4Addr::new(192, 0, 2, self.accepted % 2), peer.port())))
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+}
+
+#[tokio::test]
+async fn the_peers_of_any_listener_are_told_apart() {
+    let bind = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (inner, tapped) = (bind().await, bind().await);
+    let addresses = [inner.local_addr().unwrap(), tapped.local_addr().unwrap()];
+    let server = traffik::axum::serve(Terminator { inner, accepted: 0 }, router(ClientIp::default()));
+    tokio::spawn(server.with_graceful_shutdown(std::future::pending()));
+    let tapped = tapped.tap_io(|stream| stream.set_nodelay(true).unwrap());
+    tokio::spawn(traffik::axum::serve(tapped, router(ClientIp::default())).into_future());
+    for (address, expected) in addresses.into_iter().zip([[200, 200, 429, 429], [200, 429, 429, 429]]) {
+        let mut statuses = Vec::new();
+        for _ in expected {
+            // A connection of its own.
+            statuses.push(Client::at(address).get("/").await.status);
+        }
+        assert_eq!(statuses, expected, "{address}");
     }
 }
 
