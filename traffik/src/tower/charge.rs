@@ -98,13 +98,6 @@ impl Charge {
     pub async fn cancel(self) -> Result<(), Error> {
         self.whole().cancel().await
     }
-
-    /// Leaves on the request what a gate has charged, for the handler.
-    pub(super) fn leave(parts: &mut Parts, charges: &[Arc<OpenCharge>]) {
-        if !charges.is_empty() {
-            parts.extensions.insert(GateCharges::of(charges));
-        }
-    }
 }
 
 /// Shows uids and units, but no identities.
@@ -116,30 +109,26 @@ impl fmt::Debug for Charge {
 
 /// What a gate has charged, on its way to the handler. The gate keeps it until the handler has answered; whoever keeps
 /// the request's extensions does not.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct GateCharges(Vec<Weak<OpenCharge>>);
 
 impl GateCharges {
-    fn of(charges: &[Arc<OpenCharge>]) -> Self {
-        Self(charges.iter().map(Arc::downgrade).collect())
-    }
-
     fn upgrade(&self) -> Vec<Arc<OpenCharge>> {
         self.0.iter().filter_map(Weak::upgrade).collect()
     }
 }
 
-/// Makes sure that the handler behind an open gate finds a charge, even an empty one. What layers have charged for
-/// the handler's own throttles counts as its own, and is kept for it as well.
+/// Leaves on the request what its gate has charged, even if that is nothing: what another gate may have left, such as
+/// that of a throttled middleware, is not this handler's to settle. What layers have charged for the handler's own
+/// throttles counts as its own, and is kept for it as well.
 #[cfg(feature = "axum")]
 pub(crate) fn attach_charge(parts: &mut Parts, uses: &[super::ThrottleUse], work: &mut super::ResponseWork) {
-    let mut charges = parts.extensions.remove::<GateCharges>().unwrap_or_default();
     let layer_charges = layer_charges(parts, uses);
     if !layer_charges.is_empty() {
-        charges.0.extend(layer_charges.iter().map(Arc::downgrade));
         work.add_handler_charges(layer_charges);
     }
-    parts.extensions.insert(charges);
+    let charges = work.handler_charges().iter().map(Arc::downgrade).collect();
+    parts.extensions.insert(GateCharges(charges));
 }
 
 /// What layers have charged for a handler's own throttles, held for it while its gate waits.

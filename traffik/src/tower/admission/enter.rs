@@ -12,7 +12,6 @@ use crate::decision::{Decision, Stat, Throttled};
 use crate::headers::Report;
 use crate::pipeline::{Decisions, ThrottleDecision};
 use crate::reserve::OpenCharge;
-use crate::tower::charge::Charge;
 use crate::tower::layer_context::LayerContext;
 use crate::tower::layer_records::{LayerOutcome, LayerRecord, LetPass};
 use crate::tower::outcome::Outcome;
@@ -83,7 +82,6 @@ pub(super) fn enter<'a>(
             passed.push(Passed { one, outcome, stat });
         }
     }
-    Charge::leave(parts, work.handler_charges());
     match place {
         Place::Layer => {
             if leaves_outcome {

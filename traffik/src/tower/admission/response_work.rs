@@ -77,6 +77,17 @@ impl ResponseWork {
         *self = work.into();
     }
 
+    /// The charges that the handler is to settle.
+    #[cfg(feature = "axum")]
+    pub(crate) fn handler_charges(&mut self) -> &[Arc<OpenCharge>] {
+        match self.0.get_mut().map(|deferred| &**deferred) {
+            Some(DeferredWork::List(work)) => &work.handler_charges.0,
+            #[cfg(feature = "memory")]
+            Some(DeferredWork::Report(_)) => &[],
+            None => &[],
+        }
+    }
+
     /// Drops the handler's charges without marking them as held: something else keeps them now.
     #[cfg(feature = "axum")]
     pub(crate) fn release(mut self) {
@@ -146,10 +157,6 @@ impl WorkList {
     /// Adds a charge that the handler is to settle.
     pub(super) fn add_handler_charge(&mut self, charge: Arc<OpenCharge>) {
         self.handler_charges.0.push(charge);
-    }
-
-    pub(super) fn handler_charges(&self) -> &[Arc<OpenCharge>] {
-        &self.handler_charges.0
     }
 
     fn finish(

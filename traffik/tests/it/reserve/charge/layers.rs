@@ -1,5 +1,8 @@
 //! Charges of layers, which a handler inside may settle.
 
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+
 use super::*;
 
 #[tokio::test]
@@ -110,4 +113,30 @@ async fn what_a_layer_and_an_attribute_have_charged_together_is_settled_to_one_n
     let told = crate::support::body(send(&app, request()).await).await;
     assert_eq!(told, format!("AtLimit {{ missing: {} }}", 2_000 - (1_000 - sum)));
     Ok(())
+}
+
+#[tokio::test]
+async fn what_a_middlewares_gate_has_charged_is_not_the_handlers() {
+    #[throttle("charge:middleware", rate = "100/hour", cost = 5)]
+    async fn around(charge: Charge, request: Request, next: Next) -> (StatusCode, String) {
+        let inside = next.run(request).await.into_body();
+        let inside = axum::body::to_bytes(inside, 100).await.unwrap();
+        let settled = charge.settle(7).await.unwrap();
+        (StatusCode::OK, format!("{} {settled:?}", String::from_utf8_lossy(&inside)))
+    }
+    #[throttle("charge:in_middleware", rate = "100/hour", cost = 3, identifier = |_| EXEMPTED)]
+    async fn exempt(charge: Charge) -> String {
+        format!("{} {:?}", charge.charged(), charge.settle(50).await.unwrap())
+    }
+    #[throttle("charge:in_middleware_too", rate = "100/hour", cost = 3)]
+    async fn counted(charge: Charge) -> String {
+        format!("{} {:?}", charge.charged(), charge.settle(1).await.unwrap())
+    }
+    let app = Router::new().route("/exempt", get(exempt)).route("/counted", get(counted));
+    let (app, _) = isolated(app.layer(from_fn(around)));
+    for (path, told) in [("/exempt", "0 Nothing InFull"), ("/counted", "3 InFull InFull")] {
+        let response = send(&app, get_from(path, "192.0.2.1", &[])).await;
+        assert_eq!(axum::body::to_bytes(response.into_body(), 100).await.unwrap(), told, "{path}");
+    }
+    assert_eq!(remaining(&app, "/exempt").await, 100 - 2 * 7 - 5);
 }
