@@ -28,7 +28,7 @@ fn hits_checks_and_queries_take_no_future() {
         assert!(throttle.hit("ann").now().unwrap().is_allowed());
         assert!(throttle.check("ann").cost(2).now().unwrap().is_allowed());
         assert!(throttle.hit(String::from("ann")).cost(2).now().unwrap().is_allowed());
-        assert!(!throttle.check(&Identity::from("ann")).now().unwrap().is_allowed());
+        assert!(!throttle.check(Identity::from("ann")).now().unwrap().is_allowed());
         let refused = throttle.hit("ann").now().unwrap();
         assert_eq!(refused.stat(), throttle.stat("ann").now().unwrap().as_ref());
         assert!(!refused.is_allowed());
