@@ -70,10 +70,7 @@ pub(crate) fn call(setting: &Setting) -> Result<Option<Call>> {
             let expected = "a function of the request, such as `fn client_key(req: &Parts) -> Identity`";
             setting.function("identifier", value, REQUEST, expected)
         }
-        "scope" => match string(value) {
-            Some(_) => Ok(setting.written("scope", value)),
-            None => setting.function("scope_with", value, REQUEST, "a string or a function of the request"),
-        },
+        "scope" => setting.scope(value),
         "strategy" => setting
             .word_or(value, &STRATEGIES, "an expression", |value| Ok(setting.written("strategy", value))),
         "backend" => match &value.kind {
@@ -126,8 +123,8 @@ impl Setting {
             rate::parse(&text.value()).map_err(|error| Error::new(text.span(), error))?;
             return Ok(self.written("rate", value));
         }
-        if let Kind::Const(path) = &value.kind {
-            return Ok(self.call("rate", Argument::Written(path.clone())));
+        if let Some(call) = self.constant("rate", value) {
+            return Ok(Some(call));
         }
         let expected = "a string, `const` followed by the path of a `Rate`, or a function of the request";
         self.function("rate_with", value, REQUEST, expected)
@@ -140,8 +137,28 @@ impl Setting {
             literal.set_span(value.span());
             return Ok(self.call("cost", Argument::Written(literal.into_token_stream())));
         }
-        let expected = "a whole number or a function of the request";
+        if let Some(call) = self.constant("cost", value) {
+            return Ok(Some(call));
+        }
+        let expected = "a whole number, `const` followed by the path of one, or a function of the request";
         self.function("cost_with", value, REQUEST, expected)
+    }
+
+    fn scope(&self, value: &Value) -> Result<Option<Call>> {
+        if string(value).is_some() {
+            return Ok(self.written("scope", value));
+        }
+        if let Some(call) = self.constant("scope", value) {
+            return Ok(Some(call));
+        }
+        let expected = "a string, `const` followed by the path of one, or a function of the request";
+        self.function("scope_with", value, REQUEST, expected)
+    }
+
+    /// Accepts `const PATH`: without the word, a path would be a function's.
+    fn constant(&self, method: &'static str, value: &Value) -> Option<Call> {
+        let Kind::Const(path) = &value.kind else { return None };
+        self.call(method, Argument::Written(path.clone()))
     }
 
     fn dynamic_backend(&self, value: &Value) -> Result<Option<Call>> {

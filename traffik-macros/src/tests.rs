@@ -117,6 +117,19 @@ fn rates_are_strings_constants_or_functions() {
 }
 
 #[test]
+fn costs_and_scopes_may_be_constants() {
+    let builder = r#".declare(::traffik::Throttle::builder("u")"#;
+    assert_eq!(
+        calls(r#""u", rate = "20/min", cost = const COST, scope = const a::SCOPE"#),
+        format!(r#"{builder}.rate("20/min").cost(COST).scope(a::SCOPE))"#)
+    );
+    assert_eq!(
+        calls("UPLOADS, cost = const COST"),
+        ".shared(&UPLOADS,|__traffik_applied|__traffik_applied.cost(COST))"
+    );
+}
+
+#[test]
 fn a_shared_throttle_is_adjusted() {
     assert_eq!(calls("UPLOADS"), ".shared(&UPLOADS,|__traffik_applied|__traffik_applied)");
     assert_eq!(

@@ -18,7 +18,7 @@ use crate::rate::Rate;
     message = "`{Self}` is not a function of the request that returns `{T}`",
     note = "write `fn(req: &traffik::Parts) -> …`, an `async fn` of the same shape, or a closure `|req: &traffik::Parts| …`",
     note = "an identifier returns an `Identity` or a type that converts into one: `String`, `&str`, `IpAddr`, `u64`, or an `Option` of one of these; a cost returns a `u64`",
-    note = "for a constant rate, write `rate = const PATH` in the attribute, or `.rate(VALUE)` on the builder"
+    note = "for a constant, write `rate = const PATH` in the attribute, or `.rate(VALUE)` on the builder, and so for a cost or a scope"
 )]
 pub trait IntoRequestFn<T, Kind>: Send + Sync + 'static {
     /// Converts the function into its stored form.
