@@ -335,6 +335,33 @@ async fn throttles_may_share_a_breaker_or_bring_their_own() -> Result {
     Ok(())
 }
 
+/// A policy for all throttles, with one breaker, is no reason to avoid a store that cannot fail.
+#[tokio::test]
+async fn a_breaker_that_opens_for_one_backend_shuts_off_no_memory() -> Result {
+    let (clock, down, spare) = (ManualClock::new(), faulty(), faulty());
+    let shared = breaker(1, &clock);
+    let policy = OnError::fallback(spare.clone()).breaker(shared.clone());
+    down.fail();
+    let remote = on("memory:remote", "9/min", down).on_error(policy.clone()).build()?;
+    assert!(remote.hit("ann").await?.is_allowed());
+    assert_eq!((shared.state(), spare.calls()), (BreakerState::Open, 1));
+    for near in [on("memory:near", "1/min", still()), on("memory:slow", "1/min", still()).shadow()] {
+        let near = near.on_error(policy.clone()).build()?;
+        for _ in 0..2 {
+            let _ = near.hit("ann").await?;
+            let _ = near.hit("ann").now()?;
+        }
+        assert_eq!(used(&near, "ann").await?, 1, "{}", near.uid());
+    }
+    assert_eq!(spare.calls(), 1);
+    // Nor does what it answers tell anything about the backend that is down.
+    clock.advance(Duration::from_secs(5));
+    let near = on("memory:probe", "1/min", still()).on_error(policy).shadow().build()?;
+    let _ = near.hit("ann").await?;
+    assert_ne!(shared.state(), BreakerState::Closed);
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn shadows_have_policies_too() -> Result {
     let (clock, slow, second) = (ManualClock::new(), faulty().delay(Duration::from_secs(1)), still());
