@@ -95,17 +95,25 @@ pub(crate) fn decide<'a>(
     op: Op,
     units: Option<u64>,
 ) -> BoxFuture<'a, Result<Decisions, Failure>> {
-    Box::pin(decide_in_steps(entries, subject, op, units))
+    Box::pin(decide_in_steps(entries, settings(entries), subject, op, units))
 }
+
+/// The settings of each throttle. All steps of a decision go by the same ones.
+#[inline]
+fn settings<'a>(entries: &[Entry<'a>]) -> AllSettings<'a> {
+    entries.iter().map(|entry| entry.throttle.settings()).collect()
+}
+
+type AllSettings<'a> = SmallVec<[SettingsRef<'a>; 2]>;
 
 async fn decide_in_steps(
     entries: &[Entry<'_>],
+    all: AllSettings<'_>,
     subject: Subject<'_>,
     op: Op,
     units: Option<u64>,
 ) -> Result<Decisions, Failure> {
     let request = Request { subject: &subject, op, units };
-    let all: SmallVec<[SettingsRef<'_>; 2]> = entries.iter().map(|entry| entry.throttle.settings()).collect();
     let mut candidates: Vec<Candidate<'_>> = Vec::new();
     let mut identities = IdentityCache::default();
     let mut decisions = Decisions::exempt(entries.len());

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use super::{Decisions, Entry, backends, decide, decide_one_now};
+use super::{Decisions, Entry, backends, decide_in_steps, decide_one_now, settings};
 use crate::app::Traffik;
 use crate::backend::Op;
 use crate::decision::Decision;
@@ -24,12 +24,16 @@ pub(crate) fn decide_at_once(
     if let Some(decision) = decide_one_now(entry.throttle, &subject, op, units) {
         return Some(decision);
     }
-    // This is determined before the first step: dropped half way, a call to a store might charge all the same.
-    if may_wait(&entry.throttle.settings(), &subject) {
+    let entries = [entry];
+    let all = settings(&entries);
+    // This is determined before the first step, and of the settings that all steps go by: dropped half way, a call to
+    // a store might charge all the same.
+    if all.iter().any(|settings| may_wait(settings, &subject)) {
         return None;
     }
-    let entries = [entry];
-    match pin!(decide(&entries, subject, op, units)).poll(&mut Context::from_waker(Waker::noop())) {
+    match pin!(decide_in_steps(&entries, all, subject, op, units))
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
         Poll::Ready(decisions) => Some(decisions.map(Decisions::into_decision).map_err(Error::from)),
         Poll::Pending => None,
     }

@@ -25,7 +25,7 @@ use crate::outage::Outage;
 use crate::policy::Policy;
 use crate::request_fn::{RequestFn, SyncFn};
 use crate::resilience::OnError;
-use crate::settings::{Settings, SettingsRef};
+use crate::settings::Settings;
 use crate::subject::{Subject, View};
 use crate::throttle::Throttle;
 
@@ -186,7 +186,7 @@ pub(crate) fn decide_now<T>(
     units: Option<u64>,
     read: impl FnOnce(Decided<'_>) -> T,
 ) -> Option<Result<T, Failure>> {
-    let all: SmallVec<[SettingsRef<'_>; 2]> = entries.iter().map(|entry| entry.throttle.settings()).collect();
+    let all = super::settings(entries);
     let mut plans: SmallVec<[Plan<'_>; 2]> = SmallVec::new();
     for (entry, settings) in entries.iter().zip(&all) {
         plans.push(Plan::of(entry, settings, subject, op, units)?);

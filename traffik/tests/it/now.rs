@@ -1,5 +1,8 @@
 //! `now`: decisions for code that is not async, outside of any runtime.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use http::Method;
 use traffik::strategy::Gcra;
 use traffik::test_kit::{FaultyBackend, ManualClock};
@@ -89,4 +92,25 @@ fn what_may_wait_is_an_error_and_charges_nothing() {
     let dynamic = Throttle::builder("now:dynamic").rate("5/min").dynamic_backend();
     let dynamic = dynamic.registry(&Registry::new()).build().unwrap();
     assert!(dynamic.hit("ann").now().is_err());
+}
+
+/// Whether something may wait is known of the settings by which the hit is then decided.
+#[test]
+fn a_backend_that_is_changed_meanwhile_is_not_called() {
+    let (memory, store) = (MemoryBackend::new(), FaultyBackend::new(MemoryBackend::new()));
+    let changing = builder("now:changing", "5/min").shadow().build().unwrap();
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                changing.set_backend(store.clone()).unwrap();
+                changing.set_backend(memory.clone()).unwrap();
+            }
+        });
+        for _ in 0..50_000 {
+            let _ = changing.hit("ann").now();
+        }
+        is_done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(store.calls(), 0);
 }
