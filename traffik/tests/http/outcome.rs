@@ -5,11 +5,14 @@ use std::sync::LazyLock;
 
 use axum::Router;
 use axum::body::Body;
+use axum::middleware::{Next, from_fn};
 use axum::routing::get;
 use http::{Request, Response};
 use tower::{Layer, ServiceExt, service_fn};
+use traffik::test_kit::FaultyBackend;
 use traffik::{
-    Charge, EXEMPTED, Identity, Outcome, Parts, Peer, Stat, Throttle, ThrottleLayer, Throttled, throttle,
+    Charge, EXEMPTED, Identity, OnError, Outcome, Parts, Peer, Stat, Throttle, ThrottleLayer, Throttled,
+    throttle,
 };
 
 use crate::support::{Client, app, memory, throttle as build};
@@ -256,19 +259,53 @@ async fn layers_and_attributes_are_shown_together() {
     }
 }
 
+/// The account that a layer has charged is shown even if the rest of the cost is not counted, or in secret.
+#[tokio::test]
+async fn what_a_layer_has_counted_stays_shown() {
+    static STORE: LazyLock<FaultyBackend> = LazyLock::new(|| FaultyBackend::new(memory().0));
+    static SHARED: LazyLock<Throttle> = LazyLock::new(|| {
+        let shared = build("shared", "9/min").backend(STORE.clone());
+        shared.on_error(OnError::allow()).build().unwrap()
+    });
+    #[throttle(SHARED, cost = 3)]
+    async fn failing(outcome: Outcome) -> String {
+        shown(&outcome)
+    }
+    #[throttle(SHARED, cost = 3, mode = "shadow")]
+    async fn secret(outcome: Outcome) -> String {
+        shown(&outcome)
+    }
+    let fail = from_fn(async |request: Request<Body>, next: Next| {
+        STORE.fail();
+        let response = next.run(request).await;
+        STORE.heal();
+        response
+    });
+    let app = Router::new()
+        .route("/failing", get(failing).layer(fail))
+        .route("/secret", get(secret))
+        .layer(ThrottleLayer::new([&*SHARED]))
+        .layer(app().build().layer());
+    let client = Client::of(app).await;
+    assert_eq!(client.get("/failing").await.body, "shared 1/8");
+    assert_eq!(client.get("/secret").await.body, "shared 2/7");
+}
+
 #[tokio::test]
 async fn a_refusal_that_lets_pass_is_shown_with_the_rest() {
     #[throttle("outcome:strict", rate = "9/min")]
     #[throttle("outcome:lenient", rate = "1/min", on_throttled = "continue")]
+    #[throttle("outcome:last", rate = "7/min")]
     async fn handler(outcome: Outcome) -> String {
         format!("{}; {:?}", shown(&outcome), outcome.throttled().map(Throttled::uid))
     }
     let client = Client::of(Router::new().route("/", get(handler)).layer(app().build().layer())).await;
-    assert_eq!(client.get("/").await.body, "outcome:strict 1/8, outcome:lenient 1/0; None");
-    assert_eq!(
-        client.get("/").await.body,
-        r#"outcome:lenient 1/0, outcome:strict 2/7; Some("outcome:lenient")"#
-    );
+    for body in [
+        "outcome:strict 1/8, outcome:lenient 1/0, outcome:last 1/6; None",
+        r#"outcome:strict 2/7, outcome:lenient 1/0, outcome:last 2/5; Some("outcome:lenient")"#,
+    ] {
+        assert_eq!(client.get("/").await.body, body);
+    }
 }
 
 #[tokio::test]

@@ -82,6 +82,8 @@ pub(super) fn enter<'a>(
             passed.push(Passed { one, outcome, stat });
         }
     }
+    // All of them lie in one slice of uses, so their addresses are in the order in which they are written.
+    passed.sort_unstable_by_key(|passed| std::ptr::from_ref(passed.one));
     match place {
         Place::Layer => {
             if leaves_outcome {
@@ -106,7 +108,7 @@ fn leave_records(parts: &mut Parts, passed: SmallVec<[Passed<'_>; 1]>) {
 }
 
 /// Leaves what a gate has decided for its handler. Where a layer has charged a part of the cost, it is the layer's
-/// account that has changed.
+/// account that has changed. If the rest was not counted, its last known state stays.
 fn leave_outcome(parts: &mut Parts, throttled: Option<Throttled>, passed: SmallVec<[Passed<'_>; 1]>) {
     let mut stats = Vec::new();
     for Passed { one, stat, .. } in passed {
@@ -116,7 +118,7 @@ fn leave_outcome(parts: &mut Parts, throttled: Option<Throttled>, passed: SmallV
             LayerContext::stat_mut(&mut parts.extensions, &one.throttle)
         };
         match layers {
-            Some(layers) => *layers = stat,
+            Some(layers) => *layers = stat.or(layers.take()),
             None => stats.extend(stat),
         }
     }
