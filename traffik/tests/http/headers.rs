@@ -8,7 +8,7 @@ use axum::routing::get;
 use http::HeaderMap;
 use traffik::strategy::{self, IntoStrategy};
 use traffik::test_kit::FaultyBackend;
-use traffik::{Decision, EXEMPTED, Error, Headers, Parts, Throttle, ThrottleLayer, Traffik, throttle};
+use traffik::{Decision, EXEMPTED, Error, Headers, Parts, Rate, Throttle, ThrottleLayer, Traffik, throttle};
 
 use crate::support::{Client, app, memory, throttle as build};
 
@@ -403,4 +403,19 @@ async fn direct_hits_follow_the_apps_headers() {
     let client = Client::of(Router::new().route("/", get(handler)).layer(app.layer())).await;
     let reply = client.get("/").await;
     assert_eq!((reply.header("ratelimit").is_some(), reply.legacy()), (true, None));
+}
+
+/// A refusal knows its window. Of a hit that has passed, only a gate does.
+#[tokio::test]
+async fn direct_hits_know_the_window_of_a_fixed_rate_or_a_refusal() {
+    let minute = |_: &Parts| Rate::per_minute(1);
+    let throttle = build("direct:window", "1/hour").rate_with(minute).build().unwrap();
+    let handler = async move |parts: Parts| -> Result<_, Error> {
+        let decision = throttle.hit(&parts).await?;
+        Ok(throttle.response_headers(&parts, &decision))
+    };
+    let client = Client::of(Router::new().route("/", get(handler)).layer(app().build().layer())).await;
+    for policy in [r#""direct:window";q=1"#, r#""direct:window";q=1;w=60"#] {
+        assert_eq!(client.get("/").await.header("ratelimit-policy"), Some(policy));
+    }
 }

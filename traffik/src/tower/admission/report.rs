@@ -5,7 +5,7 @@ use http::HeaderMap;
 use super::{ThrottleUse, app};
 use crate::Parts;
 use crate::app::Traffik;
-use crate::decision::{Decision, Stat};
+use crate::decision::{Decision, Stat, Throttled};
 use crate::headers::{self, Headers, Report};
 use crate::pipeline::ThrottleDecision;
 use crate::settings::Settings;
@@ -51,7 +51,7 @@ impl Throttle {
     /// gate would write under this throttle's [`Headers`], or else the app's. Axum takes them as part of a response.
     ///
     /// They are empty if nothing was counted, the throttle is in shadow mode, or its [`Headers`] leave this response
-    /// alone.
+    /// alone. Where the rate is computed from the request, `RateLimit-Policy` tells the window, `w`, of refusals only.
     ///
     /// ```
     /// # use std::sync::LazyLock;
@@ -74,7 +74,7 @@ impl Throttle {
             && !settings.shadow
             && headers.wanted(parts, decision, refused)
         {
-            let window = settings.window();
+            let window = decision.throttled().map_or_else(|| settings.window(), Throttled::window);
             let report = Report { headers: headers.clone(), stat: stat.clone(), window, refused, charged: 0 };
             headers::write(&[report], &mut map, false);
         }
