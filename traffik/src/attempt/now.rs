@@ -11,8 +11,9 @@ use crate::subject::Subject;
 use crate::throttle::Throttle;
 
 impl Attempt<'_> {
-    /// Charges the hit at once, for code that is not async. This is possible where the
-    /// throttle counts in memory and its functions of the request are not async.
+    /// Charges the hit at once, for code that is not async. This is possible where the throttle counts in memory, or
+    /// on another backend that [never waits](crate::Backend::is_immediate), and its functions of the request are not
+    /// async. A backend that is looked up for each request may be any.
     ///
     /// # Errors
     /// Same as awaiting the hit. Fails if something would have to wait; nothing is charged then.
@@ -69,12 +70,12 @@ fn decide(entry: Entry<'_>, subject: Subject<'_>, op: Op, units: Option<u64>) ->
     let throttle = entry.throttle;
     match pipeline::decide_at_once(entry, subject, op, units) {
         Some(decision) => decision,
-        None => Err(may_wait(throttle)),
+        None => Err(not_at_once(throttle)),
     }
 }
 
 #[cold]
-fn may_wait(throttle: &Throttle) -> Error {
+fn not_at_once(throttle: &Throttle) -> Error {
     Error::configuration(format!(
         "throttle {:?} can't decide at once: its backend or a function of the request may have to wait, or its backend \
          depends on the request; await the call instead",

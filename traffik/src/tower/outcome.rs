@@ -59,8 +59,8 @@ impl FromIterator<Decision> for Outcome {
 }
 
 impl Outcome {
-    /// Reads the outcome from the extensions of a request that a [`ThrottleLayer`](crate::ThrottleLayer) or a gate has
-    /// let in; `None` if no throttle applied.
+    /// Reads the outcome from the extensions of a request that a [`ThrottleLayer`](crate::ThrottleLayer) has let in, or
+    /// an attribute on a function that takes an `Outcome`; `None` if no throttle applied.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Self> {
         let gates = extensions.get::<Self>();
