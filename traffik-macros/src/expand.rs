@@ -241,7 +241,6 @@ impl Expansion<'_> {
         let Handler {
             visibility,
             asyncness,
-            unsafety,
             abi,
             fn_token,
             name,
@@ -282,7 +281,7 @@ impl Expansion<'_> {
         quote_spanned! {site=>
             #(#attributes)*
             #allowed
-            #visibility #asyncness #unsafety #abi #fn_token #name #generics #parentheses
+            #visibility #asyncness #abi #fn_token #name #generics #parentheses
             -> #root::private::Response
             #bounds
             {
@@ -293,8 +292,8 @@ impl Expansion<'_> {
 
     /// Puts the body into its own async block, so that `return` and `?` leave only that block.
     fn block(&self, body: &Body, returned: Span) -> TokenStream {
-        let statements = &body.statements;
         let edge = self.return_edge(returned);
+        let statements = &body.statements;
         let braces = |inside: TokenStream| {
             let mut braces = proc_macro2::Group::new(proc_macro2::Delimiter::Brace, inside);
             braces.set_span(body.braces.span.join());

@@ -180,14 +180,19 @@ fn gate(input: ParseStream<'_>) -> Option<Gate> {
     Some(Gate { variable, stack: stack.clone() })
 }
 
-/// The words that items in a body begin with.
+/// The words that tell an item in a body from an expression.
 const ITEMS: [&str; 11] =
     ["const", "enum", "extern", "fn", "impl", "mod", "static", "struct", "trait", "type", "use"];
 
-/// Whether a body's first statement is an item, after any attributes.
+/// Whether a body's first statement is an item.
 pub(crate) fn begins_with_item(statements: &TokenStream) -> bool {
     let parser = |input: ParseStream<'_>| {
         input.call(Attribute::parse_outer)?;
+        input.parse::<Visibility>()?;
+        // They begin functions, but also blocks and closures.
+        while input.peek(Token![async]) || input.peek(Token![unsafe]) {
+            input.call(Ident::parse_any)?;
+        }
         let word: Ident = input.call(Ident::parse_any)?;
         // `const { … }` and `static || …` are expressions.
         let is_item =

@@ -104,6 +104,30 @@ async fn items() -> String {
     text
 }
 
+/// Begins with a function that is async as well.
+#[throttle("lints:functions", rate = "20/min")]
+async fn functions() -> String {
+    async fn slow() -> String {
+        ready(String::new()).await
+    }
+    slow().await
+}
+
+/// Begins with a function that has a visibility.
+#[throttle("lints:public", rate = "20/min")]
+async fn public() -> String {
+    pub(crate) const fn empty() -> String {
+        String::new()
+    }
+    ready(empty()).await
+}
+
+/// Begins with an expression that only look like items.
+#[throttle("lints:future", rate = "20/min")]
+async fn future() -> String {
+    async { String::new() }.await
+}
+
 /// Begins with an expression that only looks like an item.
 #[throttle("lints:constant", rate = "20/min")]
 async fn constant() -> String {
@@ -131,6 +155,9 @@ fn handlers_are_handlers() {
         .route("/early", get(early))
         .route("/items", get(items))
         .route("/constant", get(constant))
+        .route("/functions", get(functions))
+        .route("/public", get(public))
+        .route("/future", get(future))
         .route("/generic", get(generic::<&'static str>))
         .with_state(7);
 }
