@@ -87,7 +87,8 @@ impl Outcome {
 
     /// Returns the state of each account that counted the request, as it was right after: those of layers outermost
     /// first, then those of attributes from top to bottom. Throttles in shadow mode and those that the client is exempt
-    /// from are left out, as in the response's headers.
+    /// from are left out, as in the response's headers. A middleware with an attribute of its own is included if it
+    /// takes an `Outcome` as well.
     #[must_use]
     pub fn stats(&self) -> &[Stat] {
         &self.stats

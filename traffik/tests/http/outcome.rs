@@ -292,6 +292,37 @@ async fn what_a_layer_has_counted_stays_shown() {
 }
 
 #[tokio::test]
+async fn a_middleware_that_asks_for_an_outcome_leaves_one() {
+    #[throttle("outcome:asks", rate = "9/min")]
+    async fn asks(_: Outcome, request: Request<Body>, next: Next) -> Response<Body> {
+        next.run(request).await
+    }
+    #[throttle("outcome:silent-one", rate = "9/min")]
+    async fn silent(request: Request<Body>, next: Next) -> Response<Body> {
+        next.run(request).await
+    }
+    #[throttle("outcome:inside", rate = "5/min")]
+    async fn handler(outcome: Outcome) -> String {
+        shown(&outcome)
+    }
+    let app = Router::new()
+        .route("/asks", get(handler).layer(from_fn(asks)))
+        .route("/asks/none", get(show).layer(from_fn(asks)))
+        .route("/silent", get(handler).layer(from_fn(silent)))
+        .route("/silent/none", get(show).layer(from_fn(silent)))
+        .layer(app().build().layer());
+    let client = Client::of(app).await;
+    for (path, body) in [
+        ("/asks", "outcome:asks 1/8, outcome:inside 1/4"),
+        ("/asks/none", "outcome:asks 2/7"),
+        ("/silent", "outcome:inside 2/3"),
+    ] {
+        assert_eq!(client.get(path).await.body, body, "{path}");
+    }
+    assert_eq!(client.get("/silent/none").await.status, 500);
+}
+
+#[tokio::test]
 async fn a_refusal_that_lets_pass_is_shown_with_the_rest() {
     #[throttle("outcome:strict", rate = "9/min")]
     #[throttle("outcome:lenient", rate = "1/min", on_throttled = "continue")]
