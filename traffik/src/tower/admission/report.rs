@@ -52,6 +52,8 @@ impl Throttle {
     ///
     /// They are empty if nothing was counted, the throttle is in shadow mode, or its [`Headers`] leave this response
     /// alone. Where the rate is computed from the request, `RateLimit-Policy` tells the window, `w`, of refusals only.
+    /// `Retry-After` is not among them; a `429` of your own has it from [`Throttled::retry_after`]. The decision has to be
+    /// this throttle's: one of [`hit_all`](crate::hit_all) may be another's.
     ///
     /// ```
     /// # use std::sync::LazyLock;
