@@ -1,6 +1,6 @@
 //! Expands attribute and handler into a gate type, and the handler behind that gate.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -98,6 +98,13 @@ impl Fnv {
 /// Returns the user's location with the macro's hygiene: messages point there, but names don't collide.
 fn mixed(span: Span) -> Span {
     Span::mixed_site().located_at(span)
+}
+
+/// Puts the tokens into the user's braces. The compiler reports an unused function only if its last token is the user's.
+fn braced(inside: TokenStream, body: &Body) -> Group {
+    let mut braces = Group::new(Delimiter::Brace, inside);
+    braces.set_span(body.braces.span.join());
+    braces
 }
 
 struct Expansion<'a> {
@@ -262,19 +269,21 @@ impl Expansion<'_> {
         let inputs = quote_spanned! {site=>
             #variable: #root::private::Gate<#gate #place>, #parameters
         };
-        let mut parentheses = proc_macro2::Group::new(proc_macro2::Delimiter::Parenthesis, inputs);
+        let mut parentheses = Group::new(Delimiter::Parenthesis, inputs);
         parentheses.set_span(self.handler.parentheses.span.join());
         // If the returned type is not a response, the compiler's error points here.
-        let returned = mixed(match output {
+        let written = match output {
             ReturnType::Default => name.span(),
             ReturnType::Type(_, output) => output.span(),
-        });
-        let block = self.block(body, returned);
+        };
+        let returned = mixed(written);
+        let block = self.block(body, written);
         let respond = self.runtime("private::respond", returned);
         let answer = match earlier {
             Some(_) => body.statements.clone(),
             None => quote_spanned!(returned=> #respond(#variable, #block).await),
         };
+        let block = braced(answer, body);
         // The extra parameter is the gate, which the user didn't write.
         let allowed = (earlier.is_none() && self.handler.parameter_count() == MOST_PARAMETERS)
             .then(|| quote_spanned!(site=> #[allow(clippy::too_many_arguments)]));
@@ -284,30 +293,27 @@ impl Expansion<'_> {
             #visibility #asyncness #abi #fn_token #name #generics #parentheses
             -> #root::private::Response
             #bounds
-            {
-                #answer
-            }
+            #block
         }
     }
 
     /// Puts the body into its own async block, so that `return` and `?` leave only that block.
-    fn block(&self, body: &Body, returned: Span) -> TokenStream {
-        let edge = self.return_edge(returned);
+    fn block(&self, body: &Body, written: Span) -> TokenStream {
         let statements = &body.statements;
-        let braces = |inside: TokenStream| {
-            let mut braces = proc_macro2::Group::new(proc_macro2::Delimiter::Brace, inside);
-            braces.set_span(body.braces.span.join());
-            braces
-        };
+        let returned = mixed(written);
+        let edge = self.return_edge(returned);
         // Items have to come first in the user's braces, or clippy objects. Other bodies may be a single expression,
         // and the compiler would object to braces of its own around that.
         let block = if item::begins_with_item(statements) {
-            let statements = braces(statements.clone());
+            let statements = braced(statements.clone(), body);
             quote_spanned!(returned=> { #edge #statements })
         } else {
-            braces(quote!(#edge #statements)).into_token_stream()
+            braced(quote!(#edge #statements), body).into_token_stream()
         };
-        quote_spanned!(returned=> async move #block)
+        // In an async block that is the macro's own, the compiler leaves out the names of variables: "use of moved value".
+        // Around the user's, it takes an expression of the macro's own to keep errors about the answer at its type.
+        let block = quote_spanned!(written=> async move #block);
+        quote_spanned!(returned=> match () { () => #block })
     }
 
     /// Returns a branch that is never taken. It tells the compiler the block's return type, as the signature did.
