@@ -22,7 +22,9 @@
 //! paths of `axum-extra` under `typed_get`, register the handler with `.route(Users::PATH, get(users))`,
 //! where a typed path may be at any position, or put a [`ThrottleLayer`](crate::ThrottleLayer) around the
 //! route. The gate of a handler without parameters takes the request as a whole, and therefore cannot be on
-//! the left of `axum-extra`'s `or`; with any parameter it can.
+//! the left of `axum-extra`'s `or`; with any parameter it can. To `or`, a refusal on its left is a rejection like any
+//! other, and leads to its right: a throttle on the left alone doesn't limit the route. Put one on both, or a
+//! `ThrottleLayer` around the route.
 //!
 //! A unit test can call a throttled handler directly with an open gate, from the feature `test-kit`:
 //! `users(open_gate(), State(state)).await`.

@@ -5,6 +5,7 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum_extra::handler::HandlerCallWithExtractors;
 use axum_extra::routing::TypedPath;
 use serde::Deserialize;
 use traffik::throttle;
@@ -88,6 +89,25 @@ async fn each_is_throttled_and_works() {
         assert_eq!((reply.status, &*reply.body), (200, "7"), "{name}");
         assert_eq!(client.get(&path).await.status, 429, "{name}");
     }
+}
+
+#[throttle("neighbours:left", rate = "1/min")]
+async fn left(Path(id): Path<u32>) -> String {
+    format!("left {id}")
+}
+
+#[throttle("neighbours:right", rate = "1/min")]
+async fn right() -> &'static str {
+    "right"
+}
+
+#[tokio::test]
+async fn a_refusal_on_the_left_of_or_leads_to_its_right() {
+    let app = Router::new().route("/or/{id}", get(left.or(right))).layer(app().build().layer());
+    let client = Client::of(app).await;
+    assert_eq!(client.get("/or/7").await.body, "left 7");
+    assert_eq!(client.get("/or/7").await.body, "right");
+    assert_eq!(client.get("/or/7").await.status, 429);
 }
 
 #[test]
