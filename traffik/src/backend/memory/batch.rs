@@ -160,6 +160,11 @@ impl Table {
         for (located, step) in located.iter_mut().zip(steps).skip(1) {
             *located = self.locate_at(stage, step.tag());
         }
+        // Before the locks, so that all buckets are fetched at once, and without branches that depend on what they hold.
+        let mut hints = [0; FEW];
+        for (hint, (located, step)) in hints.iter_mut().zip(located.iter().zip(steps)) {
+            *hint = located.bucket.probe(step.tag());
+        }
         few::sort_by_key(order, |&at| located[at].index);
         // Which guard a step is under: its own, or that of another step in the same bucket.
         let mut holders = [0; FEW];
@@ -179,14 +184,14 @@ impl Table {
         }
         let mut after = [NewState::default(); FEW];
         for (at, step) in steps.iter().enumerate() {
-            let words = guards[holders[at]].as_mut()?.find(step.tag())?.words()?;
+            let words = guards[holders[at]].as_mut()?.find_at(hints[at], step.tag())?.words()?;
             let (outcome, new) = step.apply(now, words);
             *outcomes.get_mut(at)? = outcome;
             after[at] = new?;
         }
         // Nothing can fail from here on: each key was found a moment ago, under the lock that is still held.
         for (at, (step, outcome)) in steps.iter().zip(&*outcomes).enumerate() {
-            let slot = guards[holders[at]].as_mut().and_then(|guard| guard.find(step.tag()));
+            let slot = guards[holders[at]].as_mut().and_then(|guard| guard.find_at(hints[at], step.tag()));
             debug_assert!(slot.is_some());
             if let Some(slot) = slot {
                 store(slot, now, step, *outcome, &after[at]);
