@@ -8,7 +8,6 @@ use crate::app::Traffik;
 use crate::backend::Op;
 use crate::decision::Decision;
 use crate::error::Error;
-use crate::resilience::OnError;
 use crate::settings::{BackendSetting, Settings};
 use crate::subject::Subject;
 
@@ -48,8 +47,7 @@ fn may_wait(settings: &Settings, subject: &Subject<'_>) -> bool {
     }
     // A missing backend is an error, for which nobody waits.
     let backend = backends::fixed(settings, parts);
-    let has_last_word = || settings.on_error_under(app).is_none_or(OnError::is_word);
     let backend_waits =
-        backend.is_some_and(|backend| !(backend.is_memory() || backend.is_immediate() && has_last_word()));
+        backend.is_some_and(|backend| !backends::answers_at_once(backend, settings.on_error_under(app)));
     backend_waits || parts.is_some() && !settings.functions_are_sync(app)
 }

@@ -4,6 +4,7 @@ use crate::Parts;
 use crate::app::{Traffik, process_memory};
 use crate::backend::{SharedBackend, context};
 use crate::error::Error;
+use crate::resilience::OnError;
 use crate::settings::{BackendSetting, Settings};
 
 /// A backend that has been looked up.
@@ -46,6 +47,12 @@ pub(super) fn fixed<'a>(settings: &'a Settings, parts: Option<&'a Parts>) -> Opt
         BackendSetting::Inherit => inherited(Traffik::of(parts)),
         BackendSetting::Dynamic(_) => None,
     }
+}
+
+/// Whether a backend answers immediately. The in-memory store cannot fail. Any other may take more than one call, unless
+/// the throttle's `OnError` handles a failure without another.
+pub(super) fn answers_at_once(backend: &SharedBackend, on_error: Option<&OnError>) -> bool {
+    backend.is_memory() || (backend.is_immediate() && on_error.is_none_or(OnError::is_word))
 }
 
 /// Returns the backend for this request.

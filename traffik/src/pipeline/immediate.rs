@@ -114,11 +114,8 @@ impl<'a> Plan<'a> {
         Hit::new(self.policy, who, hash, self.scope, cost)
     }
 
-    /// Whether the backend can be asked immediately. The in-memory store cannot fail. Any other may take more than
-    /// one call, unless the throttle's `OnError` handles a failure without another.
-    fn can_ask(&self) -> bool {
-        let has_last_word = || self.on_error.is_none_or(OnError::is_word);
-        self.backend.is_memory() || (self.backend.is_immediate() && has_last_word())
+    fn answers_at_once(&self) -> bool {
+        backends::answers_at_once(self.backend, self.on_error)
     }
 
     fn outage(&self) -> Outage {
@@ -192,7 +189,7 @@ pub(crate) fn decide_now<T>(
         plans.push(Plan::of(entry, settings, subject, op, units)?);
     }
     let backend = plans.first()?.backend;
-    if !plans.iter().all(|plan| plan.backend.same(backend) && plan.can_ask()) {
+    if !plans.iter().all(|plan| plan.backend.same(backend) && plan.answers_at_once()) {
         return None;
     }
 
