@@ -85,7 +85,7 @@ impl Registry {
             )));
         }
         entries.insert(throttle.uid(), Entry { throttle: throttle.downgrade(), source });
-        entries.retain(|entry| entry.throttle.is_alive());
+        entries.prune(|entry| entry.throttle.is_alive());
         pending.apply_to(throttle);
         Ok(())
     }
