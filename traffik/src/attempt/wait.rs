@@ -9,7 +9,9 @@ use crate::decision::{Decision, Throttled};
 use crate::error::Error;
 use crate::retry::random_part;
 
-/// The most that is added to a wait, as a fraction of it.
+/// How much later than necessary a hit may be tried, as a fraction of all that it will then have waited. A fraction of
+/// the latest wait would have everyone who waits come back for each unit of room: the more there are, the more often
+/// each of them would be refused, and a thousand would keep a Redis server busy.
 const JITTER: u32 = 10;
 
 impl Attempt<'_> {
@@ -20,8 +22,9 @@ impl Attempt<'_> {
     ///
     /// A refusal is returned at once if waiting can't help, or if the [`retry_after`](Throttled::retry_after) is longer
     /// than what is left of `patience`. Otherwise the hit is tried again after that time and, so that those who wait do
-    /// not all come back at the same moment, up to a tenth more. They are in no particular order. Each attempt is a hit
-    /// of its own to events and metrics; one that is refused charges nothing.
+    /// not all come back at the same moment, up to a tenth of the whole wait later: the longer they have waited, the
+    /// further apart they are. They are in no particular order. Each attempt is a hit of its own to events and metrics;
+    /// one that is refused charges nothing.
     ///
     /// # Errors
     /// Same as awaiting the hit. Fails if it has to wait outside a tokio runtime.
@@ -46,7 +49,8 @@ impl Attempt<'_> {
     /// ```
     pub async fn wait_up_to(self, patience: Duration) -> Result<Decision, Error> {
         // `None` if there is no such instant, because the patience is endless.
-        let give_up = Instant::now().checked_add(patience);
+        let start = Instant::now();
+        let give_up = start.checked_add(patience);
         loop {
             let attempt = Attempt { subject: self.subject.again(), ..self };
             let decision = attempt.await?;
@@ -62,7 +66,8 @@ impl Attempt<'_> {
                     "waiting for capacity takes a tokio runtime; call it from async code that tokio runs",
                 ));
             }
-            tokio::time::sleep(wait.saturating_add(random_part(wait / JITTER)).min(left)).await;
+            let late = random_part(start.elapsed().saturating_add(wait) / JITTER);
+            tokio::time::sleep(wait.saturating_add(late).min(left)).await;
         }
     }
 }

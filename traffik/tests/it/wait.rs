@@ -1,12 +1,14 @@
 //! Hits that wait for room. Tokio's paused clock jumps from one sleep to the next, and the stores follow it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
-use traffik::strategy::{Gcra, SlidingLog};
+use traffik::strategy::{Ask, Gcra, SlidingLog, State, Strategy, Verdict};
 use traffik::test_kit::FaultyBackend;
-use traffik::{Clock, MemoryBackend, Registry, SharedBackend, Throttle, ThrottleBuilder};
+use traffik::{Clock, MemoryBackend, Rate, Registry, SharedBackend, Throttle, ThrottleBuilder};
 
 use crate::support::Result;
 
@@ -81,6 +83,46 @@ async fn many_who_wait_keep_to_the_limit() -> Result {
     }
     assert!(start.elapsed() <= 10 * SECOND, "{:?}", start.elapsed());
     Ok(())
+}
+
+/// One unit at a time becomes free, and only one of those who wait can have it. If all of them came back for each, a
+/// thousand would make half a million attempts.
+#[tokio::test(start_paused = true)]
+async fn many_who_wait_do_not_all_come_back_for_each_unit() -> Result {
+    const MANY: u64 = 1_000;
+    let attempts = Arc::new(AtomicU64::new(0));
+    let throttle = on(memory(), "200/s").strategy(Counted(attempts.clone())).build()?;
+    let start = Instant::now();
+    let hits = (0..MANY).map(|_| throttle.hit("ann").wait_up_to(60 * SECOND));
+    assert!(join_all(hits).await.into_iter().all(|hit| hit.is_ok_and(|hit| hit.is_allowed())));
+    let attempts = attempts.load(Ordering::Relaxed);
+    assert!((MANY..100 * MANY).contains(&attempts), "{attempts}");
+    // Five seconds, and little more.
+    assert!(start.elapsed() <= 8 * SECOND, "{:?}", start.elapsed());
+    Ok(())
+}
+
+/// [`Gcra`], with the number of its steps.
+#[derive(Debug)]
+struct Counted(Arc<AtomicU64>);
+
+impl Strategy for Counted {
+    fn name(&self) -> &str {
+        "counted"
+    }
+
+    fn validate(&self, rate: &Rate) -> std::result::Result<(), String> {
+        Gcra::new().validate(rate)
+    }
+
+    fn capacity(&self, rate: &Rate) -> u64 {
+        Gcra::new().capacity(rate)
+    }
+
+    fn step(&self, state: &mut State, ask: &Ask<'_>) -> Verdict {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Gcra::new().step(state, ask)
+    }
 }
 
 #[tokio::test(start_paused = true)]
