@@ -99,6 +99,14 @@ impl<T> UnsafeCell<T> {
     }
 }
 
+/// Returns this many defaults. Loom's cells cannot be made of zeroes.
+///
+/// # Safety
+/// The default of a `T` consists of zeroes, padding aside: see the original.
+pub(super) unsafe fn zeroed_cells<T: Default>(count: usize) -> Box<[UnsafeCell<T>]> {
+    (0..count).map(|_| UnsafeCell::new(T::default())).collect()
+}
+
 /// A `OnceLock` with the ordering guarantees of the standard library: initialization happens before every
 /// use, and uses are not ordered among themselves.
 pub(super) struct OnceLock<T> {

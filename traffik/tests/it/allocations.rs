@@ -8,7 +8,7 @@ use traffik::strategy::{LeakyQueue, SlidingLog};
 use traffik::test_kit::ManualClock;
 use traffik::{EXEMPTED, MemoryBackend, Registry, Throttle, ThrottleBuilder};
 
-use counting::count;
+use counting::{count, take_largest};
 
 #[path = "../common/counting.rs"]
 mod counting;
@@ -65,4 +65,20 @@ fn a_hit_on_a_full_log_makes_no_copy() {
     };
     assert!(hits(|builder| builder.strategy(SlidingLog::new())) <= 2);
     assert!(hits(|builder| builder.strategy(LeakyQueue::new())) <= 2);
+}
+
+/// The table grows in small parts, and so does the time that a hit takes to add one. The overflow of buckets comes in
+/// parts as large as all before, of which nothing is written to in advance.
+#[test]
+fn no_hit_of_a_growing_store_fills_a_large_buffer() {
+    let memory = MemoryBackend::builder().capacity(200_000).build();
+    let throttle =
+        Throttle::builder("alloc:growth").rate("10/day").backend(memory).registry(&Registry::new());
+    let throttle = throttle.build().expect("a valid throttle");
+    take_largest();
+    for client in 0..200_000_u64 {
+        assert!(now(throttle.hit(client)).is_ok_and(|hit| hit.is_allowed()));
+    }
+    let largest = take_largest();
+    assert!(largest <= 16 << 10, "{largest} bytes");
 }

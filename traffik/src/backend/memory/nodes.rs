@@ -8,7 +8,7 @@
 
 use super::fingerprint::Fingerprint;
 use super::packed_state::PackedState;
-use super::sync::{Mutex, OnceLock, UnsafeCell};
+use super::sync::{Mutex, OnceLock, UnsafeCell, zeroed_cells};
 
 /// A node's number; 0 stands for none.
 pub(super) type NodeLink = u32;
@@ -18,7 +18,7 @@ const FIRST: u32 = 64;
 /// As many segments as nodes' numbers can reach.
 const SEGMENTS: usize = (NodeLink::BITS - FIRST.ilog2()) as usize;
 
-/// A node for one more key.
+/// A node for one more key. Its default consists of zeroes, from which segments are made.
 #[derive(Default)]
 pub(super) struct Node {
     pub(super) fingerprint: Fingerprint,
@@ -97,8 +97,11 @@ impl Nodes {
         let (segment, _) = place(link);
         let Some(place) = self.segments.get(segment) else { return 0 };
         place.get_or_init(|| {
-            let nodes = 0..u64::from(FIRST) << segment;
-            Segment(nodes.map(|_| UnsafeCell::new(Node::default())).collect())
+            // Not written to here, however many they are: this is under locks. If their number exceeds a `usize`, there
+            // are none, because as many would exceed the memory.
+            let nodes = usize::try_from(u64::from(FIRST) << segment).unwrap_or(usize::MAX);
+            // SAFETY: a node's default is zeroes: a fingerprint of 0, a state of two words of 0, and no link.
+            Segment(unsafe { zeroed_cells(nodes) })
         });
         // Does not wrap: the last segment ends before the last number.
         free.fresh = link + 1;
@@ -132,6 +135,21 @@ mod tests {
         assert_eq!([1, 64, 65, 192, 193].map(place), [(0, 0), (0, 63), (1, 0), (1, 127), (2, 0)]);
         assert_eq!(place(NodeLink::MAX - 63), (SEGMENTS - 1, (1 << 31) - 1));
         assert_eq!(place(NodeLink::MAX - 62).0, SEGMENTS);
+    }
+
+    #[test]
+    fn a_node_of_zeroes_is_the_default() {
+        // SAFETY: any bits are valid values of a node's fields, and these own no box.
+        let zeroed: Node = unsafe { std::mem::zeroed() };
+        assert!(zeroed.fingerprint.is_free() && zeroed.packed.words() == Some([0, 0]) && zeroed.next == 0);
+        assert_eq!(size_of::<Node>(), 24, "no padding");
+        let bytes = |node: &Node| {
+            // SAFETY: the node has no padding, and is not changed meanwhile.
+            unsafe { std::slice::from_raw_parts(std::ptr::from_ref(node).cast::<u8>(), size_of::<Node>()) }
+                .to_vec()
+        };
+        assert_eq!(bytes(&Node::default()), [0; 24]);
+        assert_eq!(bytes(&zeroed), [0; 24]);
     }
 
     #[test]
