@@ -43,7 +43,8 @@ pub(crate) use table::Denials;
 /// - **Outlive a change.** `refund` and `reset` through this handle, and any hit that passes, make it forget
 ///   the account. A change made by another process is seen once the refusal has run out.
 ///
-/// `retry_after` and `reset_after` count down. `limit`, `used` and `remaining` are those of the refusal. In
+/// `retry_after` and `reset_after` count down from the moment the backend's answer arrived: they are never too short,
+/// and at most as much too long as that answer took. `limit`, `used` and `remaining` are those of the refusal. In
 /// strategies that refill evenly, they leave out what has been refilled since, so they promise too little
 /// rather than too much. Where a new window or hour changes the limit (`TimeOfDay`, `Adaptive`, `Rollover`)
 /// before the refusal has run out, they are out of date either way.

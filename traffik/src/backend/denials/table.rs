@@ -51,11 +51,12 @@ struct AccountMemo {
 struct CachedVerdict {
     cost: u64,
     verdict: Verdict,
-    /// The instant before the call, by our clock.
-    asked_at: u64,
     /// The instant of the decision, by the store's clock.
     decided_at: u64,
-    /// The instant until which it holds, by our clock.
+    /// The instant after the call, by our clock. The decision is no later, so a wait counted from here is never too
+    /// short.
+    answered_at: u64,
+    /// The instant until which it certainly holds, by our clock: the decision is no earlier than the call.
     until: u64,
 }
 
@@ -130,7 +131,7 @@ impl Denials {
             let set = self.set(hit.hash());
             pending.changes.push(set.changes);
             if let Some(cached) = set.memos.iter().find_map(|memo| memo.verdict_for(hit, now)) {
-                verdicts.now = cached.decided_at.saturating_add(now.saturating_sub(cached.asked_at));
+                verdicts.now = cached.decided_at.saturating_add(now.saturating_sub(cached.answered_at));
                 verdicts.each.push(cached.verdict_at(now));
             }
         }
@@ -146,6 +147,7 @@ impl Denials {
         let Some(wait) = waits().min().filter(|_| waits().all(|wait| wait != Verdict::NEVER)) else {
             return;
         };
+        let answered_at = self.clock.now();
         for ((hit, verdict), changes) in hits.iter().zip(&verdicts.each).zip(&pending.changes) {
             // By the time that the others' refusal is repeated, this one might refuse as well.
             if verdict.admitted && !hit.policy.strategy().room_stands() {
@@ -156,8 +158,8 @@ impl Denials {
             let cached = CachedVerdict {
                 cost: hit.cost(),
                 verdict: *verdict,
-                asked_at: pending.asked_at,
                 decided_at: verdicts.now,
+                answered_at,
                 until,
             };
             let _displaced: Option<AccountMemo>;
@@ -252,7 +254,7 @@ impl AccountMemo {
 impl CachedVerdict {
     /// Returns the verdict as of a later instant.
     fn verdict_at(&self, now: u64) -> Verdict {
-        let passed = now.saturating_sub(self.asked_at);
+        let passed = now.saturating_sub(self.answered_at);
         Verdict {
             wait: self.verdict.wait.saturating_sub(passed),
             reset_after: self.verdict.reset_after.saturating_sub(passed),

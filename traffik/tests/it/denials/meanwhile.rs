@@ -111,3 +111,48 @@ async fn a_wait_counts_from_the_question() -> Result {
     assert!(throttle.hit("ann").await?.is_allowed());
     Ok(())
 }
+
+/// A store whose answer takes a while each way.
+#[derive(Debug)]
+struct Remote {
+    memory: MemoryBackend,
+    clock: ManualClock,
+    way: Duration,
+}
+
+impl Backend for Remote {
+    fn name(&self) -> &'static str {
+        "remote"
+    }
+
+    fn decide<'a>(&'a self, op: Op, hits: &'a [Hit<'a>]) -> BoxFuture<'a, StdResult<Verdicts, BackendError>> {
+        Box::pin(async move {
+            self.clock.advance(self.way);
+            let verdicts = self.memory.decide(op, hits).await;
+            self.clock.advance(self.way);
+            verdicts
+        })
+    }
+}
+
+/// The call that was refused may have taken longer than the one that follows, so the wait is counted from its answer.
+#[tokio::test]
+async fn a_client_that_waits_as_a_repeated_refusal_says_passes() -> Result {
+    for strategy in [IntoStrategy::into_strategy(FixedWindow::new()), SlidingLog::new().into_strategy()] {
+        let clock = ManualClock::new();
+        let memory = MemoryBackend::builder().clock(clock.clone()).build();
+        let remote = |way| Remote { memory: memory.clone(), clock: clock.clone(), way };
+        let far = DenialCache::with_clock(remote(Duration::from_millis(40)), 1000, clock.clone()).into();
+        let near = remote(Duration::ZERO).into();
+        let [far, near] = [&far, &near].map(|backend| on("denial:honest", "1/s", backend));
+        let [far, near] = [far.strategy(strategy.clone()).build()?, near.strategy(strategy).build()?];
+        assert!(far.hit("ann").await?.is_allowed());
+        assert!(!far.hit("ann").await?.is_allowed(), "asks the store");
+        clock.advance(Duration::from_millis(300));
+        let repeated = far.hit("ann").await?;
+        let wait = repeated.throttled().and_then(traffik::Throttled::retry_after).ok_or("passed")?;
+        clock.advance(wait);
+        assert!(near.hit("ann").await?.is_allowed(), "{wait:?} were too short");
+    }
+    Ok(())
+}
