@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::guess::{exact, guess, head, unlimited, whole};
+use super::guess::{exact, guess, head, longer, unlimited, whole};
 use super::read::{Fault, Parts, read, trim, unit_micros};
 use super::{MAX_LIMIT, MAX_PERIOD_MICROS, Period, RateError, RateErrorKind, Shape, unit_names};
 use crate::error::Quoted;
@@ -151,7 +151,8 @@ fn bad_limit(parts: Parts<'_>) -> RateError {
         return refuse(RateErrorKind::Limit, &message, Some(word.to_owned()));
     }
     let period = period(parts);
-    let suggestion = whole(parts.limit).iter().find_map(|limit| guess(limit, &[&period, "min"]));
+    let likeliest = || whole(parts.limit).iter().find_map(|limit| guess(limit, &[&period, "min"]));
+    let suggestion = longer(parts).or_else(likeliest);
     let message = format!(
         "the limit {bad} is not a whole number; write digits only, such as {}",
         shown(&suggestion, "5/min")

@@ -71,6 +71,25 @@ pub(super) fn exact(parts: Parts<'_>) -> Option<String> {
     micros.is_multiple_of(scale).then(|| Period(micros / scale).to_string())
 }
 
+/// Converts a limit below one, such as `0.5/s`, to a whole one in a longer period. No digits of it would do.
+pub(super) fn longer(parts: Parts<'_>) -> Option<String> {
+    let (int, frac) = parts.limit.split_once('.')?;
+    if int.bytes().any(|byte| byte != b'0') || !frac.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let scale = 10_u64.checked_pow(u32::try_from(frac.len()).ok()?)?;
+    let limit: u64 = frac.parse().ok()?;
+    let count: u64 = if parts.count.is_empty() { 1 } else { parts.count.parse().ok()? };
+    let divisor = gcd(limit, scale);
+    let count = count.checked_mul(scale / divisor)?;
+    guess(&(limit / divisor).to_string(), &[&format!("{count}{}", parts.unit)])
+}
+
+/// The greatest common divisor; `b` is not 0.
+fn gcd(a: u64, b: u64) -> u64 {
+    if a == 0 { b } else { gcd(b % a, a) }
+}
+
 /// Returns the first valid rate that has this limit and one of these periods.
 pub(super) fn guess(limit: &str, periods: &[&str]) -> Option<String> {
     for period in periods {
