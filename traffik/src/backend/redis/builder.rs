@@ -58,6 +58,9 @@ impl RedisBackendBuilder {
 
     /// Switches to argument-time mode, in which this clock decides instead of the server's. It is meant for servers
     /// that refuse `TIME` in scripts, and for tests. All processes on one server should agree on the time.
+    ///
+    /// Keys still expire by the server's own time. If the clock stands still, as a `ManualClock` does, an account is
+    /// forgotten once it would have been full again in real time, and up to a second later.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
