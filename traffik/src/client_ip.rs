@@ -14,6 +14,7 @@
 
 mod forwarded;
 mod network;
+mod networks;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ use axum::extract::{ConnectInfo, connect_info::MockConnectInfo};
 
 pub use forwarded::ForwardedHeader;
 use network::Network;
+use networks::Networks;
 
 use crate::Parts;
 use crate::error::Error;
@@ -62,7 +64,7 @@ pub struct Peer(pub IpAddr);
 /// and can then claim any address.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientIp {
-    proxies: Vec<Network>,
+    proxies: Networks,
     header: ForwardedHeader,
     ipv6_prefix: u8,
     /// The first mistake. It revokes the trust in all proxies, not only in the misspelt one.
@@ -70,8 +72,12 @@ pub struct ClientIp {
 }
 
 impl ClientIp {
-    pub(crate) const DEFAULT: Self =
-        Self { proxies: Vec::new(), header: ForwardedHeader::XForwardedFor, ipv6_prefix: 64, mistake: None };
+    pub(crate) const DEFAULT: Self = Self {
+        proxies: Networks::NONE,
+        header: ForwardedHeader::XForwardedFor,
+        ipv6_prefix: 64,
+        mistake: None,
+    };
 
     /// Trusts these proxies, named by their networks (`"10.0.0.0/8"`, `"fd00::/8"`) or addresses
     /// (`"192.0.2.1"`). They report in `X-Forwarded-For`, unless [`header`](ClientIp::header) names another
@@ -82,13 +88,14 @@ impl ClientIp {
     /// error and trusts no proxy.
     #[must_use]
     pub fn behind(proxies: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
-        let mut client_ip = Self::DEFAULT;
+        let (mut client_ip, mut networks) = (Self::DEFAULT, Vec::new());
         for proxy in proxies {
             match Network::parse(proxy.as_ref()) {
-                Ok(network) => client_ip.proxies.push(network),
+                Ok(network) => networks.push(network),
                 Err(mistake) => client_ip.fail(mistake),
             }
         }
+        client_ip.proxies = Networks::new(networks);
         client_ip
     }
 
@@ -181,7 +188,7 @@ impl ClientIp {
     }
 
     fn trusts(&self, ip: IpAddr) -> bool {
-        self.proxies.iter().any(|network| network.contains(ip))
+        self.proxies.contain(ip)
     }
 
     /// Masks IPv6 addresses, since one customer usually holds a whole network and could walk through its

@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use traffik_grammar::Quoted;
 
 /// A network. IPv4-mapped IPv6 networks are stored as the IPv4 networks that they are.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Network {
-    address: IpAddr,
+    /// Its first address.
+    pub(super) address: IpAddr,
     prefix: u8,
 }
 
