@@ -159,23 +159,20 @@ impl MemoryBackend {
         self.0.table.step_few_in_place(self.0.clock.now(), hits, verdicts)
     }
 
-    /// The same for accounts.
-    #[cfg(feature = "tower")]
-    pub(crate) fn hit_accounts(&self, hits: &[AccountHit<'_>], compact: &mut [CompactVerdict]) -> bool {
-        self.0.table.step_few_in_place(self.0.clock.now(), hits, compact)
-    }
-
-    /// The same for two, the most common batch.
+    /// The same for accounts, whose number is known in advance.
     #[inline(always)]
     #[cfg(feature = "tower")]
-    pub(crate) fn hit_two_accounts(
+    pub(crate) fn hit_each_account<const N: usize>(
         &self,
-        a: AccountHit<'_>,
-        b: AccountHit<'_>,
-    ) -> Option<[CompactVerdict; 2]> {
-        let located = self.0.table.locate_two(a.key, b.key);
+        hits: [AccountHit<'_>; N],
+    ) -> Option<[CompactVerdict; N]> {
+        let mut keys = [0; N];
+        for at in 0..N {
+            keys[at] = hits[at].key;
+        }
+        let located = self.0.table.locate_each(keys);
         let now = self.0.clock.now();
-        self.0.table.step_two_in_place(located, now, a, b)
+        self.0.table.step_each_in_place(located, now, hits)
     }
 
     /// Decides a single hit, and also returns when.
@@ -359,6 +356,43 @@ mod tests {
                 prop_assert_eq!(each.len(), wanted.len());
                 if all {
                     states = after;
+                }
+            }
+        }
+    }
+
+    proptest! {
+        /// Hits whose number is known in advance are taken as a list of them is, whichever of their keys share a bucket.
+        #[test]
+        fn each_of_a_few_is_taken_as_in_a_list(
+            places in proptest::collection::vec(0..6_u64, 5),
+            hits in proptest::collection::vec((1..3_u64, 0..300_000_u64), 1..30),
+        ) {
+            const START: u64 = 1_700_000_000_000_000;
+            let [listed, each] = [(); 2].map(|()| Table::new(1_000, START));
+            let profiles = [2, 3, 4, 5, 6].map(|limit| {
+                let policy = Policy::new("a:few", Rate::per_second(limit), Arc::new(Gcra::new().burst(4))).unwrap();
+                AccountProfile::new(policy.account().unwrap()).unwrap()
+            });
+            let keys: [u64; 5] = std::array::from_fn(|at| places[at] << 61 | (at as u64 + 1) << 40);
+            for table in [&listed, &each] {
+                for (&key, AccountProfile { account, .. }) in keys.iter().zip(&profiles) {
+                    let step = |state: &mut State| account.step(state, Op::Hit, START, 1, u64::MAX);
+                    assert!(table.decide_one(key, table.locate(key), Op::Hit, START, step).admitted);
+                }
+            }
+            let mut now = START;
+            for (cost, later) in hits {
+                now += later;
+                let hits: [_; 5] =
+                    std::array::from_fn(|at| AccountHit { key: keys[at], profile: &profiles[at], cost });
+                let mut wanted = [CompactVerdict::default(); 5];
+                let passed = listed.step_few_in_place(now, &hits, &mut wanted);
+                let taken = each.step_each_in_place(each.locate_each(keys), now, hits);
+                prop_assert_eq!(taken.is_some(), passed);
+                for ((profile, taken), wanted) in profiles.iter().zip(taken.iter().flatten()).zip(&wanted) {
+                    let [taken, wanted] = [taken, wanted].map(|compact| profile.account.full_verdict(compact));
+                    prop_assert_eq!(taken, wanted);
                 }
             }
         }

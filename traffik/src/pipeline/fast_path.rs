@@ -10,7 +10,7 @@
 mod stack;
 
 #[cfg(feature = "tower")]
-pub(crate) use stack::{StackContinuation, pair, stack};
+pub(crate) use stack::{StackContinuation, each, stack};
 
 use super::backends::inherited;
 use crate::MemoryBackend;

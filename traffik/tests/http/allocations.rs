@@ -68,6 +68,8 @@ fn an_allowed_request_without_headers_allocates_nothing() {
     assert_eq!(gated!(Two: "allocations:two", "allocations:three"; Headers::never()).1, 0);
     let four = gated!(Four: "allocations:4a", "allocations:4b", "allocations:4c", "allocations:4d"; Headers::never());
     assert_eq!(four.1, 0);
+    let five = gated!(Five: "allocations:5a", "allocations:5b", "allocations:5c", "allocations:5d", "allocations:5e"; Headers::never());
+    assert_eq!(five.1, 0);
     assert_eq!(gated!(Throttled: "allocations:throttled"; Headers::when_throttled()).1, 0);
 }
 

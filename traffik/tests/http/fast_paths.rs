@@ -115,6 +115,8 @@ triplets!(short_mixed, long_mixed, general_mixed, mixed, A: window, 2; B: log, 1
 triplets!(short_three, long_three, general_three, three, A: paced, 1; B: window, 2; C: scoped, 1;);
 triplets!(short_four, long_four, general_four, four, A: paced, 1; B: window, 3; C: scoped, 1; D: log_of_address, 1;);
 triplets!(short_five, long_five, general_five, five, A: paced, 1; B: window, 1; C: scoped, 1; D: log_of_address, 1; E: paced, 2;);
+triplets!(short_four_accounts, long_four_accounts, general_four_accounts, four_accounts, A: window, 2; B: paced, 1; C: scoped, 1; D: quiet, 2;);
+triplets!(short_five_accounts, long_five_accounts, general_five_accounts, five_accounts, A: quiet, 1; B: scoped, 2; C: window, 1; D: paced, 1; E: scoped, 1;);
 
 /// Two throttles that share an account, as separate registries allow. Both charge it.
 fn shared(_: &str) -> ThrottleBuilder {
@@ -178,6 +180,8 @@ proptest! {
         assert_same(&requests, get(short_three::handler), get(long_three::handler), get(general_three::handler));
         assert_same(&requests, get(short_four::handler), get(long_four::handler), get(general_four::handler));
         assert_same(&requests, get(short_five::handler), get(long_five::handler), get(general_five::handler));
+        assert_same(&requests, get(short_four_accounts::handler), get(long_four_accounts::handler), get(general_four_accounts::handler));
+        assert_same(&requests, get(short_five_accounts::handler), get(long_five_accounts::handler), get(general_five_accounts::handler));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::bucket::Guard;
+use super::bucket::{Bucket, Guard};
 use super::growth::GrowthStage;
 use super::new_state::NewState;
 use super::step::{InPlaceStep, store};
@@ -63,7 +63,8 @@ impl Table {
         each.resize(hits.len(), Verdict::default());
         match hits {
             [a, b] => {
-                let both = self.step_two_in_place(self.locate_two(a.hash(), b.hash()), now, *a, *b);
+                let located = self.locate_each([a.hash(), b.hash()]);
+                let both = self.step_each_in_place(located, now, [*a, *b]);
                 both.map(|both| each.copy_from_slice(&both)).is_some()
             }
             _ => self.step_few_in_place(now, hits, each),
@@ -88,41 +89,70 @@ impl Table {
         }
     }
 
-    /// Returns the current buckets of two tags.
+    /// Returns the current buckets of a few tags.
     #[inline(always)]
-    pub(super) fn locate_two(&self, a: u64, b: u64) -> [LocatedBucket<'_>; 2] {
+    pub(super) fn locate_each<const N: usize>(&self, tags: [u64; N]) -> [LocatedBucket<'_>; N] {
         let stage = self.stage();
-        [self.locate_at(stage, a), self.locate_at(stage, b)]
+        let mut located = [self.locate_at(stage, tags[0]); N];
+        for at in 1..N {
+            located[at] = self.locate_at(stage, tags[at]);
+        }
+        located
     }
 
-    /// Takes two steps as one, if both keys exist with states of two words, and both have room: the most
-    /// common batch. Otherwise leaves both accounts as they were.
+    /// Takes steps as one, if all keys exist with states of two words, and all have room: the most common batch.
+    /// Otherwise leaves all accounts as they were.
+    ///
+    /// How many they are is known when it is compiled, so that its loops are unrolled, and most of it stays in
+    /// registers.
     #[inline(always)]
-    pub(super) fn step_two_in_place<S: InPlaceStep + Copy>(
+    pub(super) fn step_each_in_place<S: InPlaceStep + Copy, const N: usize>(
         &self,
-        located: [LocatedBucket<'_>; 2],
+        located: [LocatedBucket<'_>; N],
         now: u64,
-        a: S,
-        b: S,
-    ) -> Option<[S::Outcome; 2]> {
-        if located[0].index == located[1].index {
-            return self.step_two_in_one_bucket(now, [a, b]);
+        steps: [S; N],
+    ) -> Option<[S::Outcome; N]> {
+        // Before the locks, so that all buckets are fetched at once, and without branches that depend on what they hold.
+        let (mut hints, mut buckets) = ([0; N], [(0, located[0].bucket); N]);
+        for at in 0..N {
+            let LocatedBucket { index, bucket, .. } = located[at];
+            hints[at] = bucket.probe(steps[at].tag());
+            buckets[at] = (index, bucket);
         }
-        match self.try_step_two(now, [&a, &b], located) {
-            // Keys that were not found may have been moved meanwhile.
-            None if self.stage() != located[0].stage => self.step_two_in_one_bucket(now, [a, b]),
-            outcomes => outcomes,
+        let Some(mut guards) = Bucket::lock_each(buckets, &self.common) else {
+            return self.step_listed_in_place(now, steps);
+        };
+        if self.stage() != located[0].stage {
+            // Keys may have been moved meanwhile.
+            drop(guards);
+            return self.step_listed_in_place(now, steps);
         }
+        let mut slots = [const { None }; N];
+        for (at, (slot, guard)) in slots.iter_mut().zip(&mut guards).enumerate() {
+            *slot = Some(guard.find_at(hints[at], steps[at].tag())?);
+        }
+        let (mut outcomes, mut after) = ([S::Outcome::default(); N], [NewState::default(); N]);
+        for at in 0..N {
+            let (outcome, new) = steps[at].apply(now, slots[at].as_ref()?.words()?);
+            outcomes[at] = outcome;
+            after[at] = new?;
+        }
+        for (at, slot) in slots.into_iter().enumerate() {
+            if let Some(slot) = slot {
+                store(slot, now, &steps[at], outcomes[at], &after[at]);
+            }
+        }
+        Some(outcomes)
     }
 
-    /// The same for two in one bucket.
+    /// The same where two keys share a bucket, or the table has changed.
     #[inline(never)]
-    fn step_two_in_one_bucket<S: InPlaceStep + Copy>(
+    fn step_listed_in_place<S: InPlaceStep + Copy, const N: usize>(
         &self,
         now: u64,
-        steps: [S; 2],
-    ) -> Option<[S::Outcome; 2]> {
-        let mut outcomes = [S::Outcome::default(); 2];
+        steps: [S; N],
+    ) -> Option<[S::Outcome; N]> {
+        let mut outcomes = [S::Outcome::default(); N];
         self.step_few_in_place(now, &steps, &mut outcomes).then_some(outcomes)
     }
 
@@ -198,35 +228,6 @@ impl Table {
             }
         }
         Some(())
-    }
-
-    /// Takes two steps in different buckets, if the table is still at the stage in which they were found.
-    #[inline(always)]
-    fn try_step_two<S: InPlaceStep>(
-        &self,
-        now: u64,
-        [a, b]: [&S; 2],
-        [first, second]: [LocatedBucket<'_>; 2],
-    ) -> Option<[S::Outcome; 2]> {
-        let (hint_a, hint_b) = (first.bucket.probe(a.tag()), second.bucket.probe(b.tag()));
-        let (mut guard_a, mut guard_b);
-        if first.index < second.index {
-            guard_a = first.bucket.lock(&self.common);
-            guard_b = second.bucket.lock(&self.common);
-        } else {
-            guard_b = second.bucket.lock(&self.common);
-            guard_a = first.bucket.lock(&self.common);
-        }
-        if self.stage() != first.stage {
-            return None;
-        }
-        let (slot_a, slot_b) = (guard_a.find_at(hint_a, a.tag())?, guard_b.find_at(hint_b, b.tag())?);
-        let (of_a, new_a) = a.apply(now, slot_a.words()?);
-        let (of_b, new_b) = b.apply(now, slot_b.words()?);
-        let (new_a, new_b) = (new_a?, new_b?);
-        store(slot_a, now, a, of_a, &new_a);
-        store(slot_b, now, b, of_b, &new_b);
-        Some([of_a, of_b])
     }
 
     /// Takes one step under the bucket's lock; returns whether a key was added.

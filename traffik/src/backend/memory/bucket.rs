@@ -176,6 +176,34 @@ impl Bucket {
         Guard(self, common)
     }
 
+    /// Locks several buckets, given with their indices, in ascending order. Locks none if two of them are the same.
+    ///
+    /// They are sorted without branches, and in registers: which comes first cannot be predicted.
+    #[inline(always)]
+    pub(super) fn lock_each<'a, const N: usize>(
+        buckets: [(usize, &'a Self); N],
+        common: &'a Common,
+    ) -> Option<[Guard<'a>; N]> {
+        let mut sorted = buckets;
+        for end in (1..N).rev() {
+            for at in 0..end {
+                let (one, other) = (sorted[at], sorted[at + 1]);
+                let swap = one.0 > other.0;
+                sorted[at] = if swap { other } else { one };
+                sorted[at + 1] = if swap { one } else { other };
+            }
+        }
+        for at in 1..N {
+            if sorted[at].0 == sorted[at - 1].0 {
+                return None;
+            }
+        }
+        for (_, bucket) in sorted {
+            bucket.lock.lock();
+        }
+        Some(buckets.map(|(_, bucket)| Guard(bucket, common)))
+    }
+
     pub(super) fn try_lock<'a>(&'a self, common: &'a Common) -> Option<Guard<'a>> {
         self.lock.try_lock().then(|| Guard(self, common))
     }

@@ -6,12 +6,10 @@ use crate::backend::memory::{AccountHit, FEW};
 use crate::backend::{Hit, Op, Verdict, Verdicts};
 use crate::decision::Decision;
 use crate::hit_outcome::HitOutcome;
-use crate::identity::Who;
+use crate::identity::{Identity, Who};
 use crate::key;
 use crate::pipeline::decisions::Decisions;
 use crate::request_fn::RequestFn;
-use crate::settings::Settings;
-use crate::strategy::CompactVerdict;
 use crate::throttle::Throttle;
 use crate::{MemoryBackend, Parts};
 
@@ -37,40 +35,51 @@ pub(crate) trait StackContinuation: Sized {
     fn decided(self, decisions: Decisions) -> Self::Output;
 }
 
+/// What the throttles of a stack have in common; otherwise they could not be decided together.
+#[derive(Clone, Copy)]
+struct Shared<'a> {
+    /// Who the client is; `None` stands for the client's address.
+    identifier: Option<&'a RequestFn<Identity>>,
+    memory: &'a MemoryBackend,
+}
+
+impl Shared<'_> {
+    #[inline]
+    fn agrees(&self, other: &Self) -> bool {
+        RequestFn::agree(self.identifier, other.identifier) && self.memory.same(other.memory)
+    }
+}
+
 /// One throttle's hit among those of a stack.
 #[derive(Clone, Copy)]
 struct StackedHit<'a> {
     throttle: &'a Throttle,
-    settings: &'a Settings,
     fast_path: &'a FastPath,
     cost: u64,
-    memory: &'a MemoryBackend,
 }
 
 impl<'a> StackedHit<'a> {
     /// Creates the hit of a throttle that counts requests in memory at a known cost.
     #[inline]
-    fn of(throttle: &'a Throttle, app: Option<&'a Traffik>) -> Option<Self> {
+    fn of(throttle: &'a Throttle, app: Option<&'a Traffik>) -> Option<(Self, Shared<'a>)> {
         let settings = throttle.unchanged_settings()?;
         let fast_path = settings.fast_path.as_ref()?;
         let cost = fast_path.cost(throttle, true, None).filter(|cost| *cost > 0)?;
-        let memory = fast_path.memory(|| app)?;
-        Some(Self { throttle, settings, fast_path, cost, memory })
+        let shared = Shared { identifier: settings.identifier_under(app), memory: fast_path.memory(|| app)? };
+        Some((Self { throttle, fast_path, cost }, shared))
     }
 
-    /// Whether it can be decided together with another: the same client and store, but another key.
+    /// Whether it is charged to the same key, if the client is the same.
     #[inline]
-    fn can_be_batched_with(&self, other: &Self) -> bool {
-        RequestFn::agree(self.settings.identifier.as_ref(), other.settings.identifier.as_ref())
-            && self.memory.same(other.memory)
-            && self.fast_path.key != other.fast_path.key
+    fn same_key(&self, other: &Self) -> bool {
+        self.fast_path.key == other.fast_path.key
     }
 
-    /// The hit as one on an account, if the strategy has one, of the client with this hash.
+    /// The hit as one on an account, if the strategy has one. Its key is yet without the client's part.
     #[inline(always)]
-    fn account_hit(&self, hash: u64) -> Option<AccountHit<'a>> {
+    fn account_hit(&self) -> Option<AccountHit<'a>> {
         let FastPath { profile, key, .. } = self.fast_path;
-        Some(AccountHit { key: key ^ hash, profile: profile.as_ref()?, cost: self.cost })
+        Some(AccountHit { key: *key, profile: profile.as_ref()?, cost: self.cost })
     }
 
     #[inline]
@@ -78,13 +87,8 @@ impl<'a> StackedHit<'a> {
     where
         'a: 'h,
     {
-        Hit::keyed(
-            &self.fast_path.policy,
-            who,
-            self.fast_path.key ^ hash,
-            self.settings.fixed_scope(),
-            self.cost,
-        )
+        // The scope is part of the key, and the in-memory store needs no more than that.
+        Hit::keyed(&self.fast_path.policy, who, self.fast_path.key ^ hash, None, self.cost)
     }
 
     fn decision(&self, verdict: &Verdict) -> (Decision, u64) {
@@ -102,50 +106,78 @@ impl<'a> StackedHit<'a> {
     }
 }
 
-/// Decides a request under two throttles with accounts, if both can be decided together, which is true of most
+/// Decides a request under a few throttles with accounts, if they can be decided together, which is true of most
 /// stacks.
 ///
-/// It is all in one place, and rare cases work on copies: whatever is passed by reference to another function has to
-/// be in memory, whether or not that function is called.
+/// It is all in one place, so that most of it stays in registers: how many they are is known when it is compiled, so
+/// that its loops are unrolled, and rare cases work on copies. Whatever is passed by reference to another function has
+/// to be in memory, whether or not that function is called.
 #[inline(always)]
-pub(crate) fn pair<T: StackContinuation>(throttles: [&Throttle; 2], then: T) -> Option<T::Output> {
+pub(crate) fn each<T: StackContinuation, const N: usize>(
+    throttles: [&Throttle; N],
+    then: T,
+) -> Option<T::Output> {
     let (parts, app) = (then.parts(), then.app()?);
-    let a = StackedHit::of(throttles[0], app)?;
-    let b = StackedHit::of(throttles[1], app)?;
-    if !b.can_be_batched_with(&a) {
-        return None;
+    let (first, shared) = StackedHit::of(throttles[0], app)?;
+    let mut stacked = [first; N];
+    for at in 1..N {
+        let (one, its) = StackedHit::of(throttles[at], app)?;
+        if !its.agrees(&shared) {
+            return None;
+        }
+        for other in &stacked[..at] {
+            if one.same_key(other) {
+                return None;
+            }
+        }
+        stacked[at] = one;
     }
     // Checked before any user code runs.
-    if a.fast_path.profile.is_none() || b.fast_path.profile.is_none() {
+    let Some(hit) = first.account_hit() else {
         return stack(|at| throttles.get(at).copied(), then);
+    };
+    let mut hits = [hit; N];
+    for at in 1..N {
+        let Some(hit) = stacked[at].account_hit() else {
+            return stack(|at| throttles.get(at).copied(), then);
+        };
+        hits[at] = hit;
     }
     let called;
-    let (who, hash) = match a.settings.identifier_under(app) {
+    let (who, hash) = match shared.identifier {
         None => (None, Traffik::client_ip_under(app).hash(parts)),
         Some(function) => {
             called = function.immediate()?(parts);
             let who = called.as_ref();
             if who.is_exempted() {
-                let decisions = exempted(&[a, b]);
+                let decisions = exempted(&{ stacked });
                 return Some(then.decided(decisions));
             }
             (Some(who), key::client(who.kind))
         }
     };
-    let (hit_a, hit_b) = (a.account_hit(hash)?, b.account_hit(hash)?);
-    let Some([verdict_a, verdict_b]) = a.memory.hit_two_accounts(hit_a, hit_b) else {
+    for hit in &mut hits {
+        hit.key ^= hash;
+    }
+    let Some(compact) = shared.memory.hit_each_account(hits) else {
         let who = who.unwrap_or_else(|| Who::of(Traffik::client_ip_under(app).kind(parts)));
-        let decisions = decide(&[a, b], who, hash);
+        let decisions = decide(shared.memory, &{ stacked }, who, hash);
         return Some(then.decided(decisions));
     };
-    report_admitted(a.throttle, a.cost, || hit_a.profile.account.full_verdict(&verdict_a).remaining);
-    report_admitted(b.throttle, b.cost, || hit_b.profile.account.full_verdict(&verdict_b).remaining);
-    if then.is_silent(0, a.fast_path.is_silent) && then.is_silent(1, b.fast_path.is_silent) {
+    let mut is_silent = true;
+    for at in 0..N {
+        let (StackedHit { throttle, fast_path, cost }, hit, compact) = (stacked[at], hits[at], compact[at]);
+        report_admitted(throttle, cost, || hit.profile.account.full_verdict(&compact).remaining);
+        is_silent = is_silent && then.is_silent(at, fast_path.is_silent);
+    }
+    if is_silent {
         return Some(then.silent());
     }
-    let verdicts =
-        [hit_a.profile.account.full_verdict(&verdict_a), hit_b.profile.account.full_verdict(&verdict_b)];
-    let decisions = admitted(&[a, b], &verdicts);
+    let mut verdicts = [Verdict::default(); N];
+    for at in 0..N {
+        verdicts[at] = hits[at].profile.account.full_verdict(&compact[at]);
+    }
+    let decisions = admitted(&{ stacked }, &verdicts);
     Some(then.decided(decisions))
 }
 
@@ -156,15 +188,13 @@ pub(crate) fn stack<'a, T: StackContinuation>(
     then: T,
 ) -> Option<T::Output> {
     let (parts, app) = (then.parts(), then.app()?);
-    let first = StackedHit::of(throttle(0)?, app)?;
+    let (first, shared) = StackedHit::of(throttle(0)?, app)?;
     let mut stacked = [first; FEW];
     let mut count = 1;
     while let Some(throttle) = throttle(count) {
-        let one = StackedHit::of(throttle, app)?;
-        for other in &stacked[..count] {
-            if !one.can_be_batched_with(other) {
-                return None;
-            }
+        let (one, its) = StackedHit::of(throttle, app)?;
+        if !its.agrees(&shared) || stacked[..count].iter().any(|other| one.same_key(other)) {
+            return None;
         }
         *stacked.get_mut(count)? = one;
         count += 1;
@@ -172,7 +202,7 @@ pub(crate) fn stack<'a, T: StackContinuation>(
     let stacked = &stacked[..count];
 
     let called;
-    let who = match first.settings.identifier_under(app) {
+    let who = match shared.identifier {
         Some(function) => {
             called = function.immediate()?(parts);
             called.as_ref()
@@ -185,10 +215,14 @@ pub(crate) fn stack<'a, T: StackContinuation>(
     }
     let hash = key::client(who.kind);
 
+    let mut hits = [first.hit(who, hash); FEW];
+    for (hit, one) in hits.iter_mut().zip(stacked).skip(1) {
+        *hit = one.hit(who, hash);
+    }
     let mut verdicts = [Verdict::default(); FEW];
     let verdicts = &mut verdicts[..count];
-    if !charge(stacked, who, hash, verdicts) {
-        let decisions = decide(stacked, who, hash);
+    if !shared.memory.hit_few(&hits[..count], verdicts) {
+        let decisions = decide(shared.memory, stacked, who, hash);
         return Some(then.decided(decisions));
     }
     for (one, verdict) in stacked.iter().zip(&*verdicts) {
@@ -199,35 +233,6 @@ pub(crate) fn stack<'a, T: StackContinuation>(
     }
     let decisions = admitted(stacked, verdicts);
     Some(then.decided(decisions))
-}
-
-/// Charges the hits of all, if all pass and their keys exist. Returns whether it did.
-#[inline]
-fn charge(stacked: &[StackedHit<'_>], who: Who<'_>, hash: u64, verdicts: &mut [Verdict]) -> bool {
-    let [first, others @ ..] = stacked else { return false };
-    if let Some(hit) = first.account_hit(hash) {
-        let mut hits = [hit; FEW];
-        let mut have_accounts = true;
-        for (hit, one) in hits.iter_mut().skip(1).zip(others) {
-            match one.account_hit(hash) {
-                Some(other) => *hit = other,
-                None => have_accounts = false,
-            }
-        }
-        if have_accounts {
-            let mut compact = [CompactVerdict::default(); FEW];
-            let passed = first.memory.hit_accounts(&hits[..stacked.len()], &mut compact[..stacked.len()]);
-            for (verdict, (hit, compact)) in verdicts.iter_mut().zip(hits.iter().zip(&compact)) {
-                *verdict = hit.profile.account.full_verdict(compact);
-            }
-            return passed;
-        }
-    }
-    let mut hits = [first.hit(who, hash); FEW];
-    for (hit, one) in hits.iter_mut().skip(1).zip(others) {
-        *hit = one.hit(who, hash);
-    }
-    first.memory.hit_few(&hits[..stacked.len()], verdicts)
 }
 
 fn admitted(stacked: &[StackedHit<'_>], verdicts: &[Verdict]) -> Decisions {
@@ -241,12 +246,10 @@ fn exempted(stacked: &[StackedHit<'_>]) -> Decisions {
 
 /// Decides a request that is refused or is a client's first.
 #[cold]
-fn decide(stacked: &[StackedHit<'_>], who: Who<'_>, hash: u64) -> Decisions {
+fn decide(memory: &MemoryBackend, stacked: &[StackedHit<'_>], who: Who<'_>, hash: u64) -> Decisions {
     let hits: Vec<_> = stacked.iter().map(|one| one.hit(who, hash)).collect();
     let mut verdicts = Verdicts::new(0, []);
-    if let [first, ..] = stacked {
-        first.memory.decide_into(Op::Hit, &hits, &mut verdicts);
-    }
+    memory.decide_into(Op::Hit, &hits, &mut verdicts);
     let admitted = verdicts.admitted();
     let decision = |(one, verdict): (&StackedHit<'_>, &Verdict)| {
         one.report(verdict, admitted);

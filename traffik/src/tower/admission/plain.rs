@@ -80,18 +80,25 @@ fn reporting(one: &ThrottleUse, stat: &Stat, parts: &Parts) -> ResponseWork {
 }
 
 /// Lets a request in under a few throttles, if no layer has applied one to it and they can be decided
-/// together. Two are the most common case, which reserves no room for more.
+/// together. Most stacks are of a length for which the decision is compiled on its own.
 #[inline]
 pub(super) fn together_in_memory(uses: &[ThrottleUse], parts: &mut Parts) -> Option<Admission> {
     match uses {
-        [a, b] => two(a, b, parts),
+        [a, b] => each([a, b], parts),
+        [a, b, c] => each([a, b, c], parts),
+        [a, b, c, d] => each([a, b, c, d], parts),
+        [a, b, c, d, e] => each([a, b, c, d, e], parts),
         _ => few(uses, parts),
     }
 }
 
 #[inline(never)]
-fn two(a: &ThrottleUse, b: &ThrottleUse, parts: &mut Parts) -> Option<Admission> {
-    pipeline::pair([&a.throttle, &b.throttle], StackAdmission { uses: &[a, b], parts })
+fn each<const N: usize>(uses: [&ThrottleUse; N], parts: &mut Parts) -> Option<Admission> {
+    let mut throttles = [&uses[0].throttle; N];
+    for at in 1..N {
+        throttles[at] = &uses[at].throttle;
+    }
+    pipeline::each(throttles, StackAdmission { uses: &uses, parts })
 }
 
 #[inline(never)]
