@@ -17,6 +17,7 @@ mod exemptions;
 mod expiry;
 mod garbage;
 mod identities;
+mod large_batches;
 mod mirror;
 mod muldiv;
 mod one_call;

@@ -50,4 +50,9 @@ if ARGV[1] == 'server' then
   local time = redis.call('TIME')
   now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 end
-return { 0, now, unpack(held) }
+-- Not unpack(held): a Lua function cannot return thousands of values.
+local reply = { 0, now }
+for index = 1, #held do
+  reply[index + 2] = held[index]
+end
+return reply
