@@ -16,6 +16,7 @@ mod denials;
 mod exemptions;
 mod expiry;
 mod garbage;
+mod horizon;
 mod identities;
 mod large_batches;
 mod mirror;

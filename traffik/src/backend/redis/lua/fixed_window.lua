@@ -7,12 +7,11 @@
 
 strategies.fixed_window = { arity = 3, read = words.read, write = words.write }
 
--- Returns the start and the end of the window around `now`.
+-- Returns the start of the window around `now`, and how long it lasts from then on.
 local function window_around(now, period, shift)
-  -- Adding a period first keeps the difference positive.
-  local into = (now + period - shift) % period
+  local into = (now - shift) % period
   -- A shifted grid's first window begins before the epoch, and is cut off there.
-  return minus(now, into), now + (period - into)
+  return minus(now, into), period - into
 end
 
 function strategies.fixed_window.step(ask, state)
@@ -20,17 +19,18 @@ function strategies.fixed_window.step(ask, state)
   local now, cost, op = ask.now, ask.cost, ask.op
 
   -- The current window, or a later one that the state has seen.
-  local start, finish = window_around(now, period, shift)
+  local start, reset = window_around(now, period, shift)
   local used = 0
   if state and state[1] >= start then
-    if state[1] < finish then
+    local ahead = state[1] - now
+    if ahead < reset then
       used = state[2]
     elseif believable(state[1], now, period) then
       used = state[2]
-      start, finish = window_around(state[1], period, shift)
+      start, reset = window_around(state[1], period, shift)
+      reset = ahead + reset
     end
   end
-  local reset = finish - now
 
   local admitted, wait, after = 1, 0, used
   if op == 'hit' or op == 'check' then

@@ -49,14 +49,14 @@ function strategy.step(ask, queue)
   local limit, period, leak, unit = ask[1], ask[2], ask[3], ask[4]
   local cost, op = ask.cost, ask.op
 
-  -- The sum up to which entries have left at an instant, and the instant at which an entry leaves,
+  -- The sum up to which entries have left at an instant, and how long it takes until an entry leaves,
   -- rounded up to the microsecond from which it is gone.
   local function drained(at)
     return (muldiv(minus(at, queue.start), leak, unit))
   end
   local function leaves(start, sum)
     local wait, rest = muldiv(sum, unit, leak)
-    return start + wait + (rest > 0 and 1 or 0)
+    return math.max(start - ask.now + wait + (rest > 0 and 1 or 0), 0)
   end
 
   if queue then
@@ -80,7 +80,7 @@ function strategy.step(ask, queue)
   end
 
   local admitted, wait, after, next = 1, 0, level, nil
-  local empty_at = level > 0 and leaves(queue.start, queue.total) or 0
+  local keep = level > 0 and leaves(queue.start, queue.total) or 0
   if op == 'hit' or op == 'check' then
     if cost > limit then
       admitted, wait = 0, NEVER
@@ -90,7 +90,7 @@ function strategy.step(ask, queue)
       local entry = first_that(first, queue.n - 1, function(entry)
         return before(queue, entry + 1) - head >= units
       end)
-      wait = minus(leaves(queue.start, math.min(before(queue, entry + 1), queue.total)), ask.now)
+      wait = leaves(queue.start, math.min(before(queue, entry + 1), queue.total))
     elseif op == 'hit' and cost > 0 then
       after = level + cost
       if level == 0 then
@@ -106,7 +106,7 @@ function strategy.step(ask, queue)
         next.sum = queue.total - next.sink + cost
       end
       next.last = now
-      empty_at = leaves(next.start, next.sum)
+      keep = leaves(next.start, next.sum)
     end
   elseif op == 'refund' then
     if level == 0 then
@@ -114,13 +114,12 @@ function strategy.step(ask, queue)
     elseif (not ask.gone_at or ask.gone_at > now) and (not ask.at or ask.at >= queue.run) then
       local count, total = shorten(queue, first, cost)
       after = total > drained(now) and minus(total, before(queue, first)) or 0
-      empty_at = after > 0 and leaves(queue.start, total) or 0
+      keep = after > 0 and leaves(queue.start, total) or 0
       next = after > 0 and { queue = queue, last = now, count = count, total = total }
     end
   else
-    after, empty_at, next = 0, 0, false
+    after, keep, next = 0, 0, false
   end
-  local keep = minus(empty_at, ask.now)
   return { admitted, limit, after, minus(limit, after), wait, keep, keep }, next
 end
 

@@ -77,7 +77,7 @@ function strategy.step(ask, log)
   end
 
   local function leaves(instant)
-    return minus(instant + period, ask.now)
+    return math.max(instant - ask.now + period, 0)
   end
   local admitted, wait, after, next = 1, 0, used, nil
   local keep = used > 0 and leaves(log.newest) or 0

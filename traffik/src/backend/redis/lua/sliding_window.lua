@@ -49,7 +49,8 @@ function strategies.sliding_window.step(ask, state)
   end
   local start = index * period
   -- A window ahead of the clock has only just begun.
-  local age = minus(now, start)
+  local since = now - start
+  local age = math.max(since, 0)
   local function weigh()
     return older - (muldiv(older, age, period)) + newer
   end
@@ -64,9 +65,9 @@ function strategies.sliding_window.step(ask, state)
       -- In this window the older count must fade; in the next one the newer, and nothing is added.
       local taken = newer + cost
       if taken <= limit then
-        wait = start + age_when_gone(older - (limit - taken), older, period) - now
+        wait = age_when_gone(older - (limit - taken), older, period) - since
       else
-        wait = start + period + age_when_gone(taken - limit, newer, period) - now
+        wait = period - since + age_when_gone(taken - limit, newer, period)
       end
     elseif op == 'hit' then
       newer = newer + cost
@@ -94,9 +95,9 @@ function strategies.sliding_window.step(ask, state)
   local used = weigh()
   local keep = 0
   if newer > 0 then
-    keep = start + 2 * period - now
+    keep = 2 * period - since
   elseif older > 0 then
-    keep = start + period - now
+    keep = period - since
   end
   return { admitted, limit, used, minus(limit, used), wait, keep, keep }, next
 end
