@@ -19,6 +19,7 @@ mod garbage;
 mod horizon;
 mod identities;
 mod large_batches;
+mod log_refunds;
 mod mirror;
 mod muldiv;
 mod one_call;

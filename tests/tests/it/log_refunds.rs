@@ -1,0 +1,117 @@
+//! Refunds of charges anywhere in a long `SlidingLog`: the same numbers as in memory, and no more written than the
+//! charge's side of the log.
+
+use std::time::Duration;
+
+use traffik::strategy::SlidingLog;
+use traffik::test_kit::ManualClock;
+use traffik::{RedisBackend, SharedBackend, Throttle};
+use traffik_tests::{Random, RedisServer, seeds};
+
+use crate::support::{mirrored, throttle};
+
+const LIMIT: u64 = 1_000;
+const SPACED: Duration = Duration::from_millis(10);
+
+/// A log whose entries leave after as many hits as it has room for.
+fn build(backend: SharedBackend) -> Throttle {
+    let rate = format!("{LIMIT}/10 s");
+    throttle("log", &rate).strategy(SlidingLog::new()).backend(backend).build().unwrap()
+}
+
+#[tokio::test]
+async fn in_any_order_they_leave_what_they_leave_in_memory() {
+    let server = RedisServer::start();
+    for seed in seeds(3) {
+        let random = &mut Random::new(seed);
+        let (clock, mirror) = mirrored(&server).await;
+        let throttle = build(mirror);
+        let mut held = Vec::new();
+        for _ in 0..2 * LIMIT {
+            clock.advance(SPACED * random.below(3) as u32);
+            let cost = 1 + random.below(3);
+            if let Ok(reservation) = throttle.reserve("ann").cost(cost).await {
+                held.push(reservation);
+            }
+            if held.len() > 400 || random.below(9) == 0 && !held.is_empty() {
+                let any = held.swap_remove(random.below(held.len() as u64) as usize);
+                // A part of the cost, all of it, or more.
+                match random.below(3) {
+                    0 => drop(any.settle(random.below(5)).await.unwrap()),
+                    _ => any.cancel().await.unwrap(),
+                }
+            }
+            if random.below(50) == 0 {
+                throttle.refund("ann", random.below(LIMIT / 10)).await.unwrap();
+            }
+        }
+        for any in held {
+            any.cancel().await.unwrap();
+        }
+    }
+}
+
+/// A full log, and the server that has it.
+struct FullLog {
+    server: RedisServer,
+    clock: ManualClock,
+    throttle: Throttle,
+    held: Vec<traffik::Reservation>,
+}
+
+impl FullLog {
+    async fn new() -> Self {
+        let (server, clock) = (RedisServer::start(), ManualClock::new());
+        let redis = RedisBackend::builder(server.url()).clock(clock.clone()).timeout(Duration::from_secs(10));
+        let throttle = build(redis.connect().await.unwrap().into());
+        let mut held = Vec::new();
+        for _ in 0..LIMIT {
+            held.push(throttle.reserve("ann").await.unwrap());
+            clock.advance(SPACED / 2);
+        }
+        Self { server, clock, throttle, held }
+    }
+
+    /// What the only key holds.
+    fn value(&self) -> Vec<u8> {
+        self.server.command(&["GET", &self.server.keys()[0]])
+    }
+}
+
+/// Returns how many bytes two values share at either end.
+fn shared(one: &[u8], other: &[u8]) -> [usize; 2] {
+    let start = one.iter().zip(other).take_while(|(one, other)| one == other).count();
+    let end = one.iter().rev().zip(other.iter().rev()).take_while(|(one, other)| one == other).count();
+    [start, end]
+}
+
+#[tokio::test]
+async fn of_an_old_charge_leaves_the_newer_entries_as_they_are() {
+    let mut log = FullLog::new().await;
+    for place in [0, 9] {
+        let before = log.value();
+        log.held.remove(place).cancel().await.unwrap();
+        let after = log.value();
+        let [_, end] = shared(&before, &after);
+        assert!(end >= after.len() - 16 * (place + 2), "{end} of {} bytes are the same", after.len());
+    }
+    let before = log.value();
+    log.held.remove(log.held.len() - 10).cancel().await.unwrap();
+    let after = log.value();
+    let [start, _] = shared(&before, &after);
+    assert!(start >= after.len() - 16 * 11, "{start} of {} bytes are the same", after.len());
+    assert_eq!(log.throttle.stat("ann").await.unwrap().unwrap().used, LIMIT - 3);
+}
+
+#[tokio::test]
+async fn of_a_charge_that_has_left_writes_nothing() {
+    let mut log = FullLog::new().await;
+    // Half of the log has left.
+    log.clock.advance(SPACED * LIMIT as u32 * 3 / 4);
+    let before = log.value();
+    log.server.reset_stats();
+    log.held.remove(0).cancel().await.unwrap();
+    assert_eq!(log.server.commandstats().get("set"), None);
+    assert_eq!((log.value(), log.server.decisions()), (before, 1));
+    assert!(log.throttle.stat("ann").await.unwrap().unwrap().used >= LIMIT / 4);
+}
