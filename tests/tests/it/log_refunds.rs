@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use traffik::strategy::SlidingLog;
+use traffik::strategy::{Rollover, SlidingLog};
 use traffik::test_kit::ManualClock;
-use traffik::{RedisBackend, SharedBackend, Throttle};
+use traffik::{RedisBackend, SharedBackend, Throttle, hit_all};
 use traffik_tests::{Random, RedisServer, seeds};
 
 use crate::support::{mirrored, throttle};
@@ -25,6 +25,9 @@ async fn in_any_order_they_leave_what_they_leave_in_memory() {
     for seed in seeds(3) {
         let random = &mut Random::new(seed);
         let (clock, mirror) = mirrored(&server).await;
+        // Decided together with a strategy without a script, the same log is read in Rust.
+        let beside = throttle("beside", "1_000_000/day").strategy(Rollover::new()).backend(&mirror);
+        let beside = beside.build().unwrap();
         let throttle = build(mirror);
         let mut held = Vec::new();
         for _ in 0..2 * LIMIT {
@@ -40,6 +43,9 @@ async fn in_any_order_they_leave_what_they_leave_in_memory() {
                     0 => drop(any.settle(random.below(5)).await.unwrap()),
                     _ => any.cancel().await.unwrap(),
                 }
+            }
+            if random.below(20) == 0 {
+                hit_all([&throttle, &beside], "ann").await.unwrap();
             }
             if random.below(50) == 0 {
                 throttle.refund("ann", random.below(LIMIT / 10)).await.unwrap();
@@ -114,4 +120,24 @@ async fn of_a_charge_that_has_left_writes_nothing() {
     assert_eq!(log.server.commandstats().get("set"), None);
     assert_eq!((log.value(), log.server.decisions()), (before, 1));
     assert!(log.throttle.stat("ann").await.unwrap().unwrap().used >= LIMIT / 4);
+}
+
+#[tokio::test]
+async fn of_a_recent_charge_writes_a_few_entries_and_later_hits_take_their_place() {
+    let mut log = FullLog::new().await;
+    let whole = log.value().len();
+    log.server.reset_stats();
+    for _ in 0..20 {
+        log.held.remove(log.held.len() - 5).cancel().await.unwrap();
+    }
+    let stats = log.server.commandstats();
+    assert_eq!((stats.get("set"), stats.get("setrange")), (None, Some(&20)), "{stats:?}");
+    assert_eq!(log.throttle.stat("ann").await.unwrap().unwrap().used, LIMIT - 20);
+    for _ in 0..30 {
+        log.clock.advance(Duration::from_micros(1));
+        let room = log.throttle.stat("ann").await.unwrap().unwrap().remaining > 0;
+        assert_eq!(log.throttle.hit("ann").await.unwrap().is_allowed(), room);
+    }
+    assert_eq!(log.throttle.stat("ann").await.unwrap().unwrap().used, LIMIT);
+    assert_eq!(log.value().len(), whole, "a log grows by hits that count, not by those that were refunded");
 }

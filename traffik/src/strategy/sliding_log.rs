@@ -11,6 +11,10 @@ use crate::rate::Rate;
 /// the oldest entry that counts in `O(log n)`, appends in amortised `O(1)`, and never rewrites the log.
 /// Round trips: 0 in memory, 1 on Redis.
 ///
+/// A refund searches as a hit does, and writes little if the charge is among the newest 64 entries. Otherwise it
+/// rewrites the entries that are newer than the charge or, on Redis, those that are older, whichever are fewer. Redis
+/// does nothing else meanwhile: for a charge in the middle of 10 000 entries 2 ms, of 100 000 entries 20 ms.
+///
 /// **When:** small limits must hold over any period whatsoever: logins, payments. **When not:** the limit
 /// is large, since each client may take `32 · L` bytes; [`SlidingWindow`](super::SlidingWindow) comes close
 /// with only 16 bytes.

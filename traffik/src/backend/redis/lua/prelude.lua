@@ -125,12 +125,12 @@ local function first_that(from, to, holds)
 end
 
 -- Returns some integers from within a state of bytes: '=', then integers of 8 bytes, little-endian,
--- as the in-memory store keeps them. `place` counts from 0; `count` is 1 or 2.
+-- as the in-memory store keeps them. `place` counts from 0; `count` is 1 or 3.
 local function integers(key, place, count)
   local from = 1 + 8 * place
   local raw = redis.call('GETRANGE', key, from, from + 8 * count - 1)
   if count == 1 then
     return (struct.unpack('<I8', raw))
   end
-  return struct.unpack('<I8I8', raw)
+  return struct.unpack('<I8I8I8', raw)
 end

@@ -3,11 +3,16 @@
 -- Arguments: limit, period (µs).
 -- State:     '=', the sum before the first entry, then (instant, sum up to here) for each entry:
 --            integers of 8 bytes, little-endian; sums modulo 2^53. Entries that no longer count
---            stay until they are as many as those that do.
+--            stay until they are as many as those that do. The last entry may be repeated, with the
+--            same sum: what refunds have left free, for later hits to take.
 -- Returns:   verdict and next state, as prelude.lua says. A hit reads O(log n) entries and appends.
 
 strategies.sliding_log = { arity = 2 }
 local strategy = strategies.sliding_log
+
+-- How many entries at the end a refund rewrites in place, and so the most that it leaves free. Redis
+-- cannot shorten a value without copying it.
+local NEAR = 64
 
 function strategy.open(length, key)
   local raw = redis.call('GETRANGE', key, 0, 8)
@@ -15,8 +20,9 @@ function strategy.open(length, key)
     return nil
   end
   local n = (length - 9) / 16
-  local newest, sum = integers(key, 2 * n - 1, 2)
-  return { key = key, n = n, before = struct.unpack('<I8', raw, 2) % EXACT, newest = newest, sum = sum % EXACT }
+  local previous, newest, sum = integers(key, 2 * n - 2, 3)
+  local before = struct.unpack('<I8', raw, 2) % EXACT
+  return { key = key, n = n, before = before, newest = newest, sum = sum % EXACT, has_free = previous == sum }
 end
 
 local function time(log, entry)
@@ -130,7 +136,13 @@ local function append(key, log, first, now, cost, ttl)
     redis.call('SET', key, '=' .. struct.pack('<I8', before) .. rest .. entry, 'PX', ttl)
     return
   end
-  if again then
+  if log.has_free then
+    -- All that is free repeats the last entry again.
+    local free = 1 + first_that(math.max(first, log.n - NEAR - 1), log.n - 1, function(entry)
+      return sum_before(log, entry + 1) == log.sum
+    end)
+    redis.call('SETRANGE', key, 9 + 16 * free, string.rep(entry, log.n - free))
+  elseif again then
     redis.call('SETRANGE', key, 16 * log.n - 7, entry)
   else
     redis.call('APPEND', key, entry)
@@ -160,26 +172,39 @@ local function lowered(entries, units)
   return table.concat(parts)
 end
 
+-- The remainder of the entry that a refund has shortened, if there is one. `before` is the sum before it.
+local function remainder(log, change, before)
+  if change.rest == 0 then
+    return ''
+  end
+  local sum = before >= EXACT - change.rest and before - (EXACT - change.rest) or before + change.rest
+  return struct.pack('<I8I8', time(log, change.from), sum)
+end
+
 -- Writes what a refund has left: the entries before `from`, the remainder of that one, and those
 -- from `past` on. Only the differences between sums count. So either the later ones are lowered by
 -- what was taken or the earlier ones are raised, whichever are fewer.
 local function rewrite(key, change, ttl)
   local log, from, past = change.log, change.from, change.past
-  local earlier = redis.call('GETRANGE', key, 9, 8 + 16 * from)
-  local later = redis.call('GETRANGE', key, 9 + 16 * past, -1)
   local before, sum = log.before, sum_before(log, from)
+  local later = redis.call('GETRANGE', key, 9 + 16 * past, -1)
+  if from > 0 and log.n - from <= NEAR then
+    local rest = remainder(log, change, sum) .. lowered(later, change.taken)
+    local last = rest ~= '' and string.sub(rest, -16) or redis.call('GETRANGE', key, 16 * from - 7, 16 * from + 8)
+    local free = log.n - from - #rest / 16
+    redis.call('SETRANGE', key, 9 + 16 * from, rest .. string.rep(last, free))
+    redis.call('PEXPIRE', key, ttl)
+    return
+  end
+  local earlier = redis.call('GETRANGE', key, 9, 8 + 16 * from)
   if #later <= #earlier then
     later = lowered(later, change.taken)
   else
     local up = EXACT - change.taken
     before, earlier, sum = between(up, before), lowered(earlier, up), between(up, sum)
   end
-  local shortened = ''
-  if change.rest > 0 then
-    sum = sum >= EXACT - change.rest and sum - (EXACT - change.rest) or sum + change.rest
-    shortened = struct.pack('<I8I8', time(log, from), sum)
-  end
-  redis.call('SET', key, '=' .. struct.pack('<I8', before) .. earlier .. shortened .. later, 'PX', ttl)
+  local value = '=' .. struct.pack('<I8', before) .. earlier .. remainder(log, change, sum) .. later
+  redis.call('SET', key, value, 'PX', ttl)
 end
 
 function strategy.save(key, next, ttl)
