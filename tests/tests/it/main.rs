@@ -26,6 +26,7 @@ mod one_call;
 mod outage;
 mod quota;
 mod reserve;
+mod rolling;
 mod runtimes;
 mod scripts;
 mod server_words;
