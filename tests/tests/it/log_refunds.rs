@@ -45,7 +45,7 @@ async fn in_any_order_they_leave_what_they_leave_in_memory() {
                 }
             }
             if random.below(20) == 0 {
-                hit_all([&throttle, &beside], "ann").await.unwrap();
+                drop(hit_all([&throttle, &beside], "ann").await.unwrap());
             }
             if random.below(50) == 0 {
                 throttle.refund("ann", random.below(LIMIT / 10)).await.unwrap();
