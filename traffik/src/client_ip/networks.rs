@@ -22,6 +22,7 @@ impl Networks {
     }
 
     #[inline]
+    #[cfg(feature = "axum")]
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
