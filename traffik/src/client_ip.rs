@@ -41,10 +41,16 @@ use crate::key;
 /// `ConnectInfo<SocketAddr>`.
 ///
 /// Three extensions are looked up, in this order: axum's `ConnectInfo<SocketAddr>`, which
-/// [`traffik::axum::serve`](crate::axum::serve) provides; this one; and axum's `MockConnectInfo`, for
+/// [`traffik::axum::serve`] provides; this one; and axum's `MockConnectInfo`, for
 /// tests. If there is a `ConnectInfo`, `Peer` is ignored: no layer can override the socket's address. To
 /// trust proxies, use [`ClientIp::behind`]; to use any other address, write an
 /// [`identifier`](crate::ThrottleBuilder::identifier).
+///
+#[cfg_attr(feature = "axum", doc = "[`traffik::axum::serve`]: crate::axum::serve")]
+#[cfg_attr(
+    not(feature = "axum"),
+    doc = "[`traffik::axum::serve`]: https://docs.rs/traffik/latest/traffik/axum/fn.serve.html"
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Peer(pub IpAddr);
 
@@ -84,8 +90,14 @@ impl ClientIp {
     /// header.
     ///
     /// A network that cannot be parsed, or whose address has bits beyond its prefix, makes
-    /// [`install`](crate::install) fail. A [`layer`](crate::Traffik::layer) cannot fail: it logs the mistake as an
+    /// [`install`](crate::install) fail. A [`layer`] cannot fail: it logs the mistake as an
     /// error and trusts no proxy.
+    ///
+    #[cfg_attr(feature = "tower", doc = "[`layer`]: crate::Traffik::layer")]
+    #[cfg_attr(
+        not(feature = "tower"),
+        doc = "[`layer`]: https://docs.rs/traffik/latest/traffik/struct.Traffik.html#method.layer"
+    )]
     #[must_use]
     pub fn behind(proxies: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let (mut client_ip, mut networks) = (Self::DEFAULT, Vec::new());

@@ -22,7 +22,7 @@
 //!
 //! # Throttles as values
 //!
-//! The [attribute](throttle) expands to the [builder](Throttle::builder): both offer the same options.
+//! The [attribute][throttle] expands to the [builder](Throttle::builder): both offer the same options.
 //!
 //! ```
 //! use std::sync::LazyLock;
@@ -77,7 +77,7 @@
 //!
 //! | feature | enables | default |
 //! |---|---|---|
-//! | `macros` | [`#[throttle]`](throttle) | yes |
+//! | `macros` | [`#[throttle]`][throttle] | yes |
 //! | `axum` | the gate, extractors, [`axum::serve`] | yes |
 //! | `memory` | [`MemoryBackend`] | yes |
 //! | `tower` | layers over any `http::Request` service | with `axum` |
@@ -89,6 +89,28 @@
 //! | `metrics` | counters, gauges and histograms through the `metrics` facade, listed in `traffik::metrics` | no |
 //! | `test-kit` | a manually advanced clock, a backend that fails on demand, a conformance suite for backends | no |
 //! | `tokio` | deadlines for calls to your own [`Backend`], if no other feature brings in a runtime | with `axum`, `tower` and `redis` |
+//!
+// Where an item is left out, links to it lead to its published documentation.
+#![cfg_attr(
+    not(feature = "macros"),
+    doc = "[throttle]: https://docs.rs/traffik/latest/traffik/attr.throttle.html"
+)]
+#![cfg_attr(
+    not(feature = "tower"),
+    doc = "[`Traffik::layer`]: https://docs.rs/traffik/latest/traffik/struct.Traffik.html#method.layer"
+)]
+#![cfg_attr(
+    not(feature = "tower"),
+    doc = "[`BackendLayer`]: https://docs.rs/traffik/latest/traffik/tower/struct.BackendLayer.html"
+)]
+#![cfg_attr(
+    not(feature = "axum"),
+    doc = "[`axum::serve`]: https://docs.rs/traffik/latest/traffik/axum/fn.serve.html"
+)]
+#![cfg_attr(
+    not(feature = "memory"),
+    doc = "[`MemoryBackend`]: https://docs.rs/traffik/latest/traffik/struct.MemoryBackend.html"
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod app;

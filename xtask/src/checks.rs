@@ -52,8 +52,10 @@ pub(crate) fn ci(tested: bool) -> Done {
         &["doc", "--workspace", "--exclude", "traffik-benches", "--all-features", "--no-deps"],
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
-    // With default features, as most users build it: no link may point to an item that isn't there.
-    cargo_with(&["doc", "-p", "traffik", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    // As most users build it, and with as little as possible: no link may point to an item that isn't there.
+    for features in ["--features=default", "--no-default-features"] {
+        cargo_with(&["doc", "-p", "traffik", "--no-deps", features], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    }
     packages()?;
     dependencies()
 }

@@ -10,7 +10,7 @@ use crate::error::Error;
 /// A charge whose actual cost is yet to be settled.
 ///
 /// Created by [`Throttle::reserve`](crate::Throttle::reserve), and in a handler by
-/// [`Charge::of`](crate::Charge::of). If it is dropped unsettled, the throttle's
+/// [`Charge::of`]. If it is dropped unsettled, the throttle's
 /// [`OnCancel`](crate::OnCancel) applies: by default, what was reserved stays charged.
 ///
 /// ```
@@ -24,6 +24,12 @@ use crate::error::Error;
 /// assert_eq!(tokens.stat("user:42").await?.map(|stat| stat.used), Some(317));
 /// # Ok(()) }
 /// ```
+///
+#[cfg_attr(feature = "tower", doc = "[`Charge::of`]: crate::Charge::of")]
+#[cfg_attr(
+    not(feature = "tower"),
+    doc = "[`Charge::of`]: https://docs.rs/traffik/latest/traffik/tower/struct.Charge.html#method.of"
+)]
 #[must_use = "a reservation must be settled or cancelled; dropping it applies the throttle's `OnCancel`"]
 #[derive(Default)]
 pub struct Reservation(Vec<Arc<OpenCharge>>);
