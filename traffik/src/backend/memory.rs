@@ -281,8 +281,8 @@ pub struct MemoryBackendBuilder {
 
 impl MemoryBackendBuilder {
     /// Sets the most keys to hold: at least 1, and at most 2^36. No machine has room for that many, so `usize::MAX`
-    /// means no bound at all. A live key takes about 32 bytes, or up to 40 in a full store under a flood of fresh
-    /// keys.
+    /// means no bound at all. There is a key for each client of each throttle that counts here. A live key takes about
+    /// 32 bytes, or up to 40 in a full store under a flood of fresh keys.
     pub fn capacity(mut self, keys: usize) -> Self {
         self.capacity = keys.clamp(1, MOST);
         self

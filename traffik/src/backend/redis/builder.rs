@@ -67,8 +67,9 @@ impl RedisBackendBuilder {
     }
 
     /// Remembers up to this many refused clients. Until their `retry_after` is over they are answered in this
-    /// process, and Redis hears nothing of them. The default is 0, which remembers nobody; the maximum is 2^24. See
-    /// [`DenialCache`](crate::DenialCache) for what makes them forgotten.
+    /// process, and Redis hears nothing of them. A client of several stacked throttles counts once for each. The
+    /// default is 0, which remembers nobody; the maximum is 2^24. See [`DenialCache`](crate::DenialCache) for what
+    /// makes them forgotten.
     pub fn remember_denials(mut self, clients: usize) -> Self {
         self.remembered = clients;
         self
