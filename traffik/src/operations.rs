@@ -56,7 +56,8 @@ impl Throttle {
         Quota::of(self, subject)
     }
 
-    /// Gives units back, but never beyond a full account, and only into the current window.
+    /// Gives units back, but never beyond a full account, and only into the current window, whenever they were charged.
+    /// Work that may outlast its window should [`reserve`](Self::reserve) and settle instead.
     ///
     /// # Errors
     /// Fails if the backend call fails; it is then unknown whether anything was given back.

@@ -70,8 +70,11 @@ enum RateChoice {
 }
 
 impl Throttle {
-    /// Starts building a throttle with this unique id: ASCII letters, digits and `: . _ - / @`, at most 64
-    /// characters.
+    /// Starts building a throttle with this unique id: at most 64 ASCII letters, digits and `: . _ - / @`,
+    /// beginning and ending with a letter or a digit.
+    ///
+    /// Ids are kept for the life of the process, so don't make them from what clients send: that belongs into the
+    /// [`scope`](ThrottleBuilder::scope) or the identity.
     #[track_caller]
     pub fn builder(uid: impl Into<String>) -> ThrottleBuilder {
         ThrottleBuilder::new(uid.into(), Location::caller())
