@@ -11,7 +11,7 @@ use axum::routing::get;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use traffik::strategy::TokenBucket;
-use traffik::test_kit::FaultyBackend;
+use traffik::test_kit::{FaultyBackend, ManualClock};
 use traffik::{Charge, MemoryBackend, Registry, Settled, Throttle, ThrottleLayer, Traffik, throttle};
 
 use crate::support::{Result, get_from, isolated, send, statuses, still, used};
@@ -206,5 +206,22 @@ async fn what_a_layer_gives_back_is_left_on_credit_too() -> Result {
         assert_eq!(response.status(), status);
         assert!(told.contains(r#""credit:outside";r=14;"#), "{told}");
     }
+    Ok(())
+}
+
+/// As the guide says: only a reservation knows when it was charged.
+#[tokio::test]
+async fn a_direct_refund_takes_the_current_window_and_a_reservation_its_own() -> Result {
+    let clock = ManualClock::new();
+    let memory = MemoryBackend::builder().clock(clock.clone()).build();
+    let throttle = on("refunds:windows", &memory);
+    let reservation = throttle.reserve("ann").cost(5).await?;
+    throttle.hit("ann").cost(5).await?.into_result()?;
+    clock.advance(Duration::from_secs(86_400));
+    throttle.hit("ann").cost(8).await?.into_result()?;
+    reservation.cancel().await?;
+    assert_eq!(used(&throttle).await, 8);
+    throttle.refund("ann", 5).await?;
+    assert_eq!(used(&throttle).await, 3);
     Ok(())
 }
