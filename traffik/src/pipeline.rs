@@ -51,7 +51,7 @@ pub(crate) use failure::{Failure, correction_outage};
 #[cfg(feature = "memory")]
 pub(crate) use fast_path::{AdmittedHit, HitContinuation, fast_hit};
 #[cfg(all(feature = "memory", feature = "tower"))]
-pub(crate) use fast_path::{StackContinuation, each, request, stack};
+pub(crate) use fast_path::{StackContinuation, each, request};
 pub(crate) use immediate::decide_now;
 use prepare::{Candidate, Prepared, Request, prepare};
 #[cfg(feature = "tower")]

@@ -10,7 +10,7 @@
 mod stack;
 
 #[cfg(feature = "tower")]
-pub(crate) use stack::{StackContinuation, each, stack};
+pub(crate) use stack::{StackContinuation, each};
 
 use super::backends::inherited;
 use crate::MemoryBackend;

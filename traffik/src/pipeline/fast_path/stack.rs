@@ -21,6 +21,9 @@ pub(crate) trait StackContinuation: Sized {
 
     fn parts(&self) -> &Parts;
 
+    /// The throttle at this index.
+    fn throttle(&self, at: usize) -> Option<&Throttle>;
+
     /// The app that the throttles fall back to; `None` if they cannot take this path.
     fn app(&self) -> Option<Option<&Traffik>>;
 
@@ -134,12 +137,12 @@ pub(crate) fn each<T: StackContinuation, const N: usize>(
     }
     // Checked before any user code runs.
     let Some(hit) = first.account_hit() else {
-        return stack(|at| throttles.get(at).copied(), then);
+        return stack(then);
     };
     let mut hits = [hit; N];
     for at in 1..N {
         let Some(hit) = stacked[at].account_hit() else {
-            return stack(|at| throttles.get(at).copied(), then);
+            return stack(then);
         };
         hits[at] = hit;
     }
@@ -183,15 +186,12 @@ pub(crate) fn each<T: StackContinuation, const N: usize>(
 
 /// The same for a few throttles, whatever their strategies.
 #[inline(never)]
-pub(crate) fn stack<'a, T: StackContinuation>(
-    throttle: impl Fn(usize) -> Option<&'a Throttle>,
-    then: T,
-) -> Option<T::Output> {
+fn stack<T: StackContinuation>(then: T) -> Option<T::Output> {
     let (parts, app) = (then.parts(), then.app()?);
-    let (first, shared) = StackedHit::of(throttle(0)?, app)?;
+    let (first, shared) = StackedHit::of(then.throttle(0)?, app)?;
     let mut stacked = [first; FEW];
     let mut count = 1;
-    while let Some(throttle) = throttle(count) {
+    while let Some(throttle) = then.throttle(count) {
         let (one, its) = StackedHit::of(throttle, app)?;
         if !its.agrees(&shared) || stacked[..count].iter().any(|other| one.same_key(other)) {
             return None;
@@ -220,8 +220,8 @@ pub(crate) fn stack<'a, T: StackContinuation>(
         *hit = one.hit(who, hash);
     }
     let mut verdicts = [Verdict::default(); FEW];
-    let verdicts = &mut verdicts[..count];
-    if !shared.memory.hit_few(&hits[..count], verdicts) {
+    let (hits, verdicts) = (&hits[..count], &mut verdicts[..count]);
+    if !shared.memory.hit_few(hits, verdicts) {
         let decisions = decide(shared.memory, stacked, who, hash);
         return Some(then.decided(decisions));
     }

@@ -2,12 +2,13 @@
 //! they count by.
 
 use super::report::headers;
-use super::{Admission, CountedUses, ResponseWork, ThrottleUse, decided, single};
+use super::{Admission, ResponseWork, ThrottleUse, decided, single};
 use crate::Parts;
 use crate::app::Traffik;
 use crate::decision::{Decision, Stat};
 use crate::headers::Report;
 use crate::pipeline::{self, AdmittedHit, Decisions, HitContinuation, StackContinuation};
+use crate::throttle::Throttle;
 use crate::tower::layer_context::LayerContext;
 
 /// The app whose settings the throttles fall back to; `None` where a layer has applied throttles.
@@ -80,7 +81,7 @@ fn reporting(one: &ThrottleUse, stat: &Stat, parts: &Parts) -> ResponseWork {
 }
 
 /// Lets a request in under a few throttles, if no layer has applied one to it and they can be decided
-/// together. Most stacks are of a length for which the decision is compiled on its own.
+/// together. For each length the decision is compiled on its own.
 #[inline]
 pub(super) fn together_in_memory(uses: &[ThrottleUse], parts: &mut Parts) -> Option<Admission> {
     match uses {
@@ -88,7 +89,7 @@ pub(super) fn together_in_memory(uses: &[ThrottleUse], parts: &mut Parts) -> Opt
         [a, b, c] => each([a, b, c], parts),
         [a, b, c, d] => each([a, b, c, d], parts),
         [a, b, c, d, e] => each([a, b, c, d, e], parts),
-        _ => few(uses, parts),
+        _ => None,
     }
 }
 
@@ -99,13 +100,6 @@ fn each<const N: usize>(uses: [&ThrottleUse; N], parts: &mut Parts) -> Option<Ad
         throttles[at] = &uses[at].throttle;
     }
     pipeline::each(throttles, StackAdmission { uses: &uses, parts })
-}
-
-#[inline(never)]
-fn few(uses: &[ThrottleUse], parts: &mut Parts) -> Option<Admission> {
-    let throttle = |at: usize| uses.get(at).map(|one| &one.throttle);
-    let uses: CountedUses<'_> = uses.iter().collect();
-    pipeline::stack(throttle, StackAdmission { uses: &uses, parts })
 }
 
 /// How a gate of a few throttles continues.
@@ -120,6 +114,11 @@ impl StackContinuation for StackAdmission<'_> {
     #[inline(always)]
     fn parts(&self) -> &Parts {
         self.parts
+    }
+
+    #[inline(always)]
+    fn throttle(&self, at: usize) -> Option<&Throttle> {
+        self.uses.get(at).map(|one| &one.throttle)
     }
 
     #[inline(always)]
