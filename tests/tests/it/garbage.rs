@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use traffik::strategy::SlidingLog;
 use traffik::test_kit::ManualClock;
 use traffik::{RedisBackend, Throttle};
 use traffik_tests::{RedisServer, strategies};
@@ -178,4 +179,25 @@ async fn is_told_once() {
             assert!(throttle.hit("ann").await.unwrap().is_allowed());
         }
     }
+}
+
+/// The sum before the only entry of a log is the sum up to it: the entry counts for nothing, but later hits do.
+#[tokio::test]
+async fn a_log_whose_only_entry_is_empty_counts_what_follows() {
+    let server = RedisServer::start();
+    let clock = ManualClock::new();
+    let redis = RedisBackend::builder(server.url()).clock(clock.clone()).timeout(Duration::from_secs(10));
+    let backend = redis.connect().await.unwrap();
+    let throttle = throttle("log", "2/min").strategy(SlidingLog::new()).backend(backend).build().unwrap();
+    assert!(throttle.hit("ann").await.unwrap().is_allowed());
+    let key = server.keys().pop().unwrap();
+    let mut value: Vec<u8> = server.command(&["GET", &key]);
+    value.copy_within(17..25, 1);
+    redis::cmd("SET").arg(&key).arg(&value).exec(&mut server.connection()).unwrap();
+    let mut admitted = Vec::new();
+    for _ in 0..3 {
+        clock.advance(Duration::from_micros(1));
+        admitted.push(throttle.hit("ann").await.unwrap().is_allowed());
+    }
+    assert_eq!(admitted, [true, true, false]);
 }

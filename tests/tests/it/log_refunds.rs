@@ -141,3 +141,50 @@ async fn of_a_recent_charge_writes_a_few_entries_and_later_hits_take_their_place
     assert_eq!(log.throttle.stat("ann").await.unwrap().unwrap().used, LIMIT);
     assert_eq!(log.value().len(), whole, "a log grows by hits that count, not by those that were refunded");
 }
+
+/// Dropped are those that have left once they are as many as those that count. What refunds have left free is neither
+/// counted for that nor kept, so the log is as long as in memory, and agrees with it even if the clock then falls back.
+#[tokio::test]
+async fn what_a_refund_has_left_free_is_dropped_with_what_has_left() {
+    let server = RedisServer::start();
+    let (clock, mirror) = mirrored(&server).await;
+    let throttle = build(mirror);
+    let length = || server.command::<usize>(&["STRLEN", &server.keys()[0]]);
+    for _ in 0..10 {
+        drop(throttle.hit("ann").await.unwrap());
+        clock.advance(Duration::from_millis(1));
+    }
+    clock.advance(Duration::from_secs(9));
+    let mut held = Vec::new();
+    for _ in 0..12 {
+        held.push(throttle.reserve("ann").await.unwrap());
+        clock.advance(Duration::from_millis(1));
+    }
+    for recent in held.drain(5..).rev() {
+        recent.cancel().await.unwrap();
+    }
+    assert_eq!(length(), 9 + 16 * 22, "all of it is still there");
+    let earlier = clock.now();
+    // Eight of the first ten leave, and five of the others are left.
+    clock.advance(Duration::from_millis(985));
+    let last = throttle.reserve("ann").await.unwrap();
+    assert_eq!(length(), 9 + 16 * (2 + 5 + 1));
+    last.cancel().await.unwrap();
+    clock.set(earlier);
+    assert_eq!(throttle.stat("ann").await.unwrap().unwrap().used, 2 + 5);
+}
+
+#[tokio::test]
+async fn hits_of_one_instant_share_an_entry_even_where_a_refund_has_left_room() {
+    let mut log = FullLog::new().await;
+    for recent in log.held.drain(LIMIT as usize - 5..) {
+        recent.cancel().await.unwrap();
+    }
+    for _ in 0..3 {
+        assert!(log.throttle.hit("ann").await.unwrap().is_allowed());
+    }
+    let value = log.value();
+    let mut entries: Vec<&[u8]> = value[9..].chunks(16).collect();
+    entries.dedup();
+    assert_eq!(entries.len() as u64, LIMIT - 5 + 1);
+}

@@ -124,26 +124,27 @@ local function append(key, log, first, now, cost, ttl)
   local sum = log and log.sum or 0
   sum = sum >= EXACT - cost and sum - (EXACT - cost) or sum + cost
   local entry = struct.pack('<I8I8', now, sum)
-  local kept = log and log.n - first or 0
-  local again = kept > 0 and log.newest == now
+  -- Where the log ends: all that is free repeats the last entry again.
+  local past = log and log.n or 0
+  if log and log.has_free and first < log.n then
+    past = 1 + first_that(math.max(first, log.n - NEAR - 1), log.n - 1, function(entry)
+      return sum_before(log, entry + 1) == log.sum
+    end)
+  end
+  local kept = past - first
+  local place = kept > 0 and log.newest == now and past - 1 or past
   if first >= kept then
     -- As many entries are dropped as are moved, so every entry pays for one move.
     local before = log and sum_before(log, first) or 0
     local rest = ''
-    if kept > 0 then
-      rest = redis.call('GETRANGE', key, 9 + 16 * first, again and -17 or -1)
+    if place > first then
+      rest = redis.call('GETRANGE', key, 9 + 16 * first, 8 + 16 * place)
     end
     redis.call('SET', key, '=' .. struct.pack('<I8', before) .. rest .. entry, 'PX', ttl)
     return
   end
-  if log.has_free then
-    -- All that is free repeats the last entry again.
-    local free = 1 + first_that(math.max(first, log.n - NEAR - 1), log.n - 1, function(entry)
-      return sum_before(log, entry + 1) == log.sum
-    end)
-    redis.call('SETRANGE', key, 9 + 16 * free, string.rep(entry, log.n - free))
-  elseif again then
-    redis.call('SETRANGE', key, 16 * log.n - 7, entry)
+  if place < log.n then
+    redis.call('SETRANGE', key, 9 + 16 * place, string.rep(entry, log.n - place))
   else
     redis.call('APPEND', key, entry)
   end
