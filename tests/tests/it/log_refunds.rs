@@ -188,3 +188,22 @@ async fn hits_of_one_instant_share_an_entry_even_where_a_refund_has_left_room() 
     entries.dedup();
     assert_eq!(entries.len() as u64, LIMIT - 5 + 1);
 }
+
+/// Hits are decided together with a strategy without a script, so in Rust, and refunded by the script.
+#[tokio::test]
+async fn a_log_that_hits_in_rust_share_grows_by_none_that_was_refunded() {
+    let server = RedisServer::start();
+    let (clock, mirror) = mirrored(&server).await;
+    let beside =
+        throttle("beside", "1_000_000/day").strategy(Rollover::new()).backend(&mirror).build().unwrap();
+    let throttle = build(mirror);
+    drop(throttle.hit("ann").await.unwrap());
+    let key = server.keys().remove(0);
+    for _ in 0..50 {
+        clock.advance(Duration::from_millis(1));
+        drop(hit_all([&throttle, &beside], "ann").await.unwrap());
+        throttle.refund("ann", 1).await.unwrap();
+    }
+    assert_eq!(throttle.stat("ann").await.unwrap().unwrap().used, 1);
+    assert_eq!(server.command::<usize>(&["STRLEN", &key]), 9 + 16 * 2);
+}

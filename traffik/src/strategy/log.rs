@@ -154,3 +154,11 @@ pub(super) fn take_newest(bytes: &mut Vec<u8>, first: usize, past: usize, units:
     }
     bytes.truncate(8 * place);
 }
+
+/// Drops the last entries that repeat the one before them.
+#[cfg(feature = "redis")]
+pub(super) fn drop_free(bytes: &mut Vec<u8>) {
+    let entries = Log::of(bytes).entries;
+    let free = entries.windows(2).rev().take_while(|pair| pair[0] == pair[1]).count();
+    bytes.truncate(bytes.len() - 16 * free);
+}

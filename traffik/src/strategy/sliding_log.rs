@@ -31,6 +31,15 @@ impl SlidingLog {
     pub const fn new() -> Self {
         Self
     }
+
+    /// Drops the entries that `sliding_log.lua` keeps free where a refund has left room. A hit would be appended behind
+    /// them, and the log would grow by every charge that was refunded.
+    #[cfg(feature = "redis")]
+    pub(crate) fn drop_free(state: &mut State) {
+        if let State::Bytes(bytes) = state {
+            log::drop_free(bytes);
+        }
+    }
 }
 
 impl Strategy for SlidingLog {

@@ -15,7 +15,7 @@ use super::scripts::swap_script;
 use super::{Store, key};
 use crate::backend::{BackendError, Hit, Op, Verdict, Verdicts};
 use crate::retry::Retry;
-use crate::strategy::State;
+use crate::strategy::{SlidingLog, State, Twin};
 
 /// How often a batch is tried if no deadline bounds it.
 const TRIES: u32 = 10_000;
@@ -121,9 +121,10 @@ fn step(op: Op, now: u64, hits: &[Hit<'_>], held: &[Held], store: &Store) -> (Ve
     let mut garbage = 0;
     let before: Vec<State> = held
         .iter()
-        .map(|held| match held.as_slice() {
+        .zip(hits)
+        .map(|(held, hit)| match held.as_slice() {
             [b'-'] => State::Empty,
-            [b'=', raw @ ..] => State::decode(raw).unwrap_or_else(|| {
+            [b'=', raw @ ..] => decode(raw, hit).unwrap_or_else(|| {
                 garbage += 1;
                 State::Empty
             }),
@@ -150,6 +151,15 @@ fn step(op: Op, now: u64, hits: &[Hit<'_>], held: &[Held], store: &Store) -> (Ve
     // An unchanged state is stored again, because it may now matter for longer.
     let nothing = states.iter().all(|state| *state == State::Empty) && held.iter().all(|held| held == b"-");
     (Verdicts::new(now, each), if nothing || !op.changes() { Vec::new() } else { states })
+}
+
+/// Reads a state as its strategy would have left it in memory.
+fn decode(raw: &[u8], hit: &Hit<'_>) -> Option<State> {
+    let mut state = State::decode(raw)?;
+    if hit.policy().strategy().twin() == Some(Twin::SlidingLog) {
+        SlidingLog::drop_free(&mut state);
+    }
+    Some(state)
 }
 
 /// How long to keep a state, in ms. As in `lua/main.lua`: never too short, and at most 1 s too long.
