@@ -24,6 +24,7 @@ mod mirror;
 mod muldiv;
 mod one_call;
 mod outage;
+mod overload;
 mod permissions;
 mod quota;
 mod reserve;

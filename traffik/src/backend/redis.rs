@@ -10,7 +10,8 @@
 //! - `swap.rs`: a batch by compare-and-swap; `key_locks.rs`: locks on keys within this process
 //! - `connection_plan.rs`: how to reach the servers; `connection.rs`: where a command goes; `command_outcome.rs`: what
 //!   becomes of it
-//! - `link.rs`: one server, and what happens when it goes away; `link/health.rs`: what calls have learned about it
+//! - `link.rs`: one server, and what happens when it goes away; `link/health.rs`: what calls have learned about it;
+//!   `link/congestion.rs`: how many of them may be in flight
 //! - `cluster.rs` (`cluster/slots.rs`), `sentinel.rs`: servers that change places; `refresh.rs`: when to look for
 //!   them
 //! - `groups.rs`: a batch of several slots
@@ -52,6 +53,7 @@ use crate::error::Error;
 use command_outcome::CommandOutcome;
 use connection::Connection;
 use key_locks::KeyLocks;
+use link::IfBusy;
 
 const NAME: &str = "redis";
 
@@ -75,6 +77,11 @@ const NAME: &str = "redis";
 /// No decision takes longer than [`timeout`](RedisBackendBuilder::timeout), which is 100 ms by default. While the
 /// server refuses connections, decisions fail immediately; in a cluster or under Sentinels they wait for a successor
 /// until the deadline.
+///
+/// After calls have run into the deadline, no more are sent to that server than it has been answering in time. The
+/// others are held back for an eighth of the deadline, and then fail without having been sent; corrections
+/// ([refunds](crate::Throttle::refund) and the like) are always sent. So a server with too much to do is busy with calls
+/// that somebody waits for, and not with those that were given up.
 ///
 /// # Runtimes
 ///
@@ -207,18 +214,23 @@ impl Store {
     }
 
     /// Sends a command. An error reply is an error like any other.
-    async fn send(&self, command: &Cmd) -> Result<Value, Failure> {
-        let CommandOutcome { result, failed_node } = self.connection.send(command).await;
+    async fn send(&self, command: &Cmd, if_busy: IfBusy) -> Result<Value, Failure> {
+        let CommandOutcome { result, failed_node } = self.connection.send(command, if_busy).await;
         result.and_then(Value::extract_error).map_err(|error| Failure { error, node: failed_node })
     }
 
     /// Runs a script by its SHA1, and sends it along if the server does not have it.
-    async fn run(&self, script: &scripts::Script, command: &Cmd) -> Result<Vec<Value>, BackendError> {
-        let mut reply = self.send(command).await;
+    async fn run(
+        &self,
+        script: &scripts::Script,
+        command: &Cmd,
+        if_busy: IfBusy,
+    ) -> Result<Vec<Value>, BackendError> {
+        let mut reply = self.send(command, if_busy).await;
         if reply.as_ref().is_err_and(Failure::is_missing_script) {
             // Nothing was charged, so this is the one command that may be sent again. Not `SCRIPT LOAD`: the
             // scripts could be flushed once more before the call that follows it.
-            reply = self.send(&as_eval(script, command)).await;
+            reply = self.send(&as_eval(script, command), IfBusy::Send).await;
         }
         match reply {
             Ok(Value::Array(values)) => Ok(values),
@@ -263,6 +275,16 @@ impl Store {
                 namespace = self.namespace,
                 "Redis held unrecognized data under keys of this namespace; it was treated as empty and replaced"
             );
+        }
+    }
+}
+
+impl IfBusy {
+    /// A correction is of use even if nobody learns that it was made.
+    fn of(op: Op) -> Self {
+        match op {
+            Op::Hit | Op::Check => Self::Fail,
+            Op::Refund { .. } | Op::Settle { .. } | Op::Reset => Self::Send,
         }
     }
 }

@@ -120,7 +120,7 @@ impl RedisBackendBuilder {
         let limit = CONNECT_WITHIN.max(self.timeout);
         let connection = match tokio::time::timeout(
             limit,
-            ConnectionPlan::new(&self.topology, &self.url, client)?.connect(),
+            ConnectionPlan::new(&self.topology, &self.url, client, self.timeout)?.connect(),
         )
         .await
         {
@@ -155,7 +155,7 @@ impl RedisBackendBuilder {
     pub fn connect_lazy(self) -> Result<RedisBackend, Error> {
         let client = self.checked()?;
         let address = self.topology.address(&client);
-        let connection = ConnectionPlan::new(&self.topology, &self.url, client)?
+        let connection = ConnectionPlan::new(&self.topology, &self.url, client, self.timeout)?
             .lazy()
             .map_err(|error| unreachable(&address, error))?;
         Ok(self.finish(connection, address))

@@ -19,7 +19,7 @@ use redis::{
 use tokio::task::JoinSet;
 
 use super::command_outcome::CommandOutcome;
-use super::link::{Link, unsent};
+use super::link::{IfBusy, Link, LinkConfig, unsent};
 use super::refresh::{self, Refresh, RefreshUnlessAnswered, Refresher};
 use slots::{Address, Node, SlotRange, Slots};
 
@@ -38,8 +38,8 @@ pub(super) struct Cluster(Arc<Inner>);
 struct Inner {
     /// How to reach and log in to any node, except for its address.
     template: ConnectionInfo,
-    /// Whether each node is tried over RESP3 first. If not, the template chooses the protocol.
-    choose_protocol: bool,
+    /// If RESP3 is not tried first, the template chooses the protocol.
+    link: LinkConfig,
     /// The nodes that we were given. They are asked again even if the cluster forgets them.
     seeds: Vec<Address>,
     slots: ArcSwap<Slots>,
@@ -67,39 +67,40 @@ fn address(info: &ConnectionInfo) -> RedisResult<Address> {
 
 impl Cluster {
     /// Creates a cluster that asks these nodes for the slots when the first command arrives.
-    pub(super) fn lazy(nodes: &[Client], choose_protocol: bool) -> RedisResult<Self> {
+    pub(super) fn lazy(nodes: &[Client], link: LinkConfig) -> RedisResult<Self> {
         let Some(first) = nodes.first() else { return Err(no_node()) };
-        Self::of(nodes, first.get_connection_info().clone(), choose_protocol)
+        Self::of(nodes, first.get_connection_info().clone(), link)
     }
 
     /// Asks for the slots. The caller bounds the time.
-    pub(super) async fn connect(nodes: Vec<Client>, choose_protocol: bool) -> RedisResult<Self> {
+    pub(super) async fn connect(nodes: Vec<Client>, link: LinkConfig) -> RedisResult<Self> {
         let mut reached = JoinSet::new();
         for node in nodes.clone() {
             // The first URL says how to log in, so each node is reached that way.
             let info = connection_info(nodes[0].get_connection_info(), &address(node.get_connection_info())?);
             let client = Client::open(info)?;
-            reached.spawn(async move { Link::connect(client, choose_protocol).await });
+            reached.spawn(async move { Link::connect(client, link).await });
         }
         // The protocol of the first node that answers is used for all.
-        let cluster = Self::of(&nodes, first_ok(reached).await?.login().clone(), false)?;
+        let login = first_ok(reached).await?.login().clone();
+        let cluster = Self::of(&nodes, login, LinkConfig { choose_protocol: false, ..link })?;
         cluster.0.load_slots().await?;
         Ok(cluster)
     }
 
-    fn of(nodes: &[Client], template: ConnectionInfo, choose_protocol: bool) -> RedisResult<Self> {
+    fn of(nodes: &[Client], template: ConnectionInfo, link: LinkConfig) -> RedisResult<Self> {
         let seeds = nodes.iter().map(|node| address(node.get_connection_info()));
         let seeds = seeds.collect::<RedisResult<Vec<_>>>()?;
-        let known = seeds.iter().map(|address| node(&template, address, choose_protocol));
+        let known = seeds.iter().map(|address| node(&template, address, link));
         let known = known.collect::<RedisResult<Vec<_>>>()?;
         let slots = ArcSwap::from_pointee(Slots::of(known));
-        Ok(Self(Arc::new(Inner { template, choose_protocol, seeds, slots, refresher: Refresher::new() })))
+        Ok(Self(Arc::new(Inner { template, link, seeds, slots, refresher: Refresher::new() })))
     }
 
-    pub(super) async fn send(&self, command: &Cmd) -> CommandOutcome {
+    pub(super) async fn send(&self, command: &Cmd, if_busy: IfBusy) -> CommandOutcome {
         let mut in_flight = RefreshUnlessAnswered { of: &self.0, answered: false };
         let mut last = None;
-        let result = follow(&self.0, command, &mut last).await;
+        let result = follow(&self.0, command, if_busy, &mut last).await;
         in_flight.answered = match &result {
             // Part of the cluster is missing.
             Ok(Value::ServerError(error)) => error.code() != "CLUSTERDOWN",
@@ -124,8 +125,8 @@ fn connection_info(template: &ConnectionInfo, Address { host, port }: &Address) 
     template.clone().set_addr(addr)
 }
 
-fn node(template: &ConnectionInfo, address: &Address, choose_protocol: bool) -> RedisResult<Node> {
-    let link = Link::lazy(Client::open(connection_info(template, address))?, choose_protocol)?;
+fn node(template: &ConnectionInfo, address: &Address, link: LinkConfig) -> RedisResult<Node> {
+    let link = Link::lazy(Client::open(connection_info(template, address))?, link)?;
     Ok(Node { address: address.clone(), link: Arc::new(link) })
 }
 
@@ -167,7 +168,7 @@ impl Inner {
     }
 
     fn new_node(&self, address: &Address) -> RedisResult<Node> {
-        node(&self.template, address, self.choose_protocol)
+        node(&self.template, address, self.link)
     }
 
     /// Returns the node of a redirection, which may be new to us.
@@ -189,7 +190,7 @@ impl Inner {
 
 async fn ask(node: Node) -> RedisResult<Vec<SlotRange>> {
     let command = redis::cmd("CLUSTER").arg("SLOTS").to_owned();
-    let Ok(reply) = tokio::time::timeout(SLOTS_TIMEOUT, node.link.send(&command)).await else {
+    let Ok(reply) = tokio::time::timeout(SLOTS_TIMEOUT, node.link.send(&command, IfBusy::Send)).await else {
         return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
     };
     slots::read(&reply?.extract_error()?, &node.address.host).ok_or_else(no_node)
@@ -225,7 +226,12 @@ fn redirection(error: &RedisError, reporter: &str) -> Option<Target> {
 }
 
 /// Sends a command to whichever node serves its slot; `last` is the one that it was last sent to.
-async fn follow(cluster: &Arc<Inner>, command: &Cmd, last: &mut Option<Node>) -> RedisResult<Value> {
+async fn follow(
+    cluster: &Arc<Inner>,
+    command: &Cmd,
+    if_busy: IfBusy,
+    last: &mut Option<Node>,
+) -> RedisResult<Value> {
     let Some(slot) = slots::of_script(command) else {
         return Err((ErrorKind::Client, "only scripts with keys can be sent to a cluster").into());
     };
@@ -242,8 +248,8 @@ async fn follow(cluster: &Arc<Inner>, command: &Cmd, last: &mut Option<Node>) ->
         };
         let node = last.insert(node);
         let result = match target {
-            Target::Asking(_) => node.link.send_asking(command).await,
-            Target::Owner | Target::Moved(_) => node.link.send(command).await,
+            Target::Asking(_) => node.link.send_asking(command, if_busy).await,
+            Target::Owner | Target::Moved(_) => node.link.send(command, if_busy).await,
         };
         target = match &result {
             Ok(Value::ServerError(error)) if hops < MAX_REDIRECTIONS => {

@@ -3,7 +3,7 @@
 use redis::Cmd;
 
 use super::command_outcome::CommandOutcome;
-use super::link::Link;
+use super::link::{IfBusy, Link};
 
 /// The ways to reach Redis. None of them ever sends a command again that may have been received.
 pub(super) enum Connection {
@@ -16,13 +16,15 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    pub(super) async fn send(&self, command: &Cmd) -> CommandOutcome {
+    pub(super) async fn send(&self, command: &Cmd, if_busy: IfBusy) -> CommandOutcome {
         match self {
-            Self::Single(link) => CommandOutcome { result: link.send(command).await, failed_node: None },
+            Self::Single(link) => {
+                CommandOutcome { result: link.send(command, if_busy).await, failed_node: None }
+            }
             #[cfg(feature = "redis-cluster")]
-            Self::Cluster(cluster) => cluster.send(command).await,
+            Self::Cluster(cluster) => cluster.send(command, if_busy).await,
             #[cfg(feature = "redis-sentinel")]
-            Self::Sentinel(sentinel) => sentinel.send(command).await,
+            Self::Sentinel(sentinel) => sentinel.send(command, if_busy).await,
         }
     }
 

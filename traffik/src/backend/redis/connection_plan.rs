@@ -1,12 +1,14 @@
 //! [`ConnectionPlan`]: how to reach the servers that a builder was given.
 
+use std::time::Duration;
+
 use redis::{Client, RedisError, RedisResult};
 
 use super::address::shown;
 #[cfg(feature = "redis-cluster")]
 use super::cluster::{self, Cluster};
 use super::connection::Connection;
-use super::link::Link;
+use super::link::{Link, LinkConfig};
 #[cfg(feature = "redis-sentinel")]
 use super::sentinel::{self, Sentinel, SentinelConfig};
 use crate::error::Error;
@@ -38,25 +40,29 @@ impl Topology {
 
 /// Everything needed to reach the servers.
 pub(super) enum ConnectionPlan {
-    /// The server, and whether to try RESP3 first.
-    One(Client, bool),
+    One(Client, LinkConfig),
     #[cfg(feature = "redis-cluster")]
-    Cluster(Vec<Client>, bool),
+    Cluster(Vec<Client>, LinkConfig),
     #[cfg(feature = "redis-sentinel")]
     Sentinel(SentinelConfig),
 }
 
 impl ConnectionPlan {
     /// Checks the settings, and returns how to reach the servers.
-    pub(super) fn new(topology: &Topology, url: &str, client: Client) -> Result<Self, Error> {
-        let choose_protocol = !names_protocol(url);
+    pub(super) fn new(
+        topology: &Topology,
+        url: &str,
+        client: Client,
+        deadline: Duration,
+    ) -> Result<Self, Error> {
+        let link = LinkConfig { choose_protocol: !names_protocol(url), deadline };
         Ok(match topology {
-            Topology::One => Self::One(client, choose_protocol),
+            Topology::One => Self::One(client, link),
             #[cfg(feature = "redis-cluster")]
             Topology::Cluster(urls) => {
                 let all: Vec<_> = std::iter::once(url).chain(urls.iter().map(String::as_str)).collect();
                 let nodes = cluster::nodes(&all).map_err(|error| wrong("cluster", urls, &error))?;
-                Self::Cluster(nodes, choose_protocol)
+                Self::Cluster(nodes, link)
             }
             #[cfg(feature = "redis-sentinel")]
             Topology::Sentinel(urls, name) => {
@@ -66,7 +72,7 @@ impl ConnectionPlan {
                     name: name.clone(),
                     login: master.redis_settings().clone(),
                     tls: sentinel::tls_mode(master.addr()),
-                    choose_protocol,
+                    link,
                 };
                 Sentinel::check(&config).map_err(|error| wrong("Sentinel", urls, &error))?;
                 Self::Sentinel(config)
@@ -77,13 +83,9 @@ impl ConnectionPlan {
     /// Connects. The caller bounds the time.
     pub(super) async fn connect(self) -> RedisResult<Connection> {
         Ok(match self {
-            Self::One(client, choose_protocol) => {
-                Connection::Single(Box::new(Link::connect(client, choose_protocol).await?))
-            }
+            Self::One(client, link) => Connection::Single(Box::new(Link::connect(client, link).await?)),
             #[cfg(feature = "redis-cluster")]
-            Self::Cluster(nodes, choose_protocol) => {
-                Connection::Cluster(Cluster::connect(nodes, choose_protocol).await?)
-            }
+            Self::Cluster(nodes, link) => Connection::Cluster(Cluster::connect(nodes, link).await?),
             #[cfg(feature = "redis-sentinel")]
             Self::Sentinel(config) => Connection::Sentinel(Sentinel::connect(config).await?),
         })
@@ -92,13 +94,9 @@ impl ConnectionPlan {
     /// Returns a connection that is made when the first command arrives.
     pub(super) fn lazy(self) -> RedisResult<Connection> {
         Ok(match self {
-            Self::One(client, choose_protocol) => {
-                Connection::Single(Box::new(Link::lazy(client, choose_protocol)?))
-            }
+            Self::One(client, link) => Connection::Single(Box::new(Link::lazy(client, link)?)),
             #[cfg(feature = "redis-cluster")]
-            Self::Cluster(nodes, choose_protocol) => {
-                Connection::Cluster(Cluster::lazy(&nodes, choose_protocol)?)
-            }
+            Self::Cluster(nodes, link) => Connection::Cluster(Cluster::lazy(&nodes, link)?),
             #[cfg(feature = "redis-sentinel")]
             Self::Sentinel(config) => Connection::Sentinel(Sentinel::lazy(config)),
         })

@@ -4,6 +4,7 @@ use redis::{Cmd, Value};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
+use super::link::IfBusy;
 use super::scripts::{self, Call};
 use super::{Store, key, swap};
 use crate::backend::{BackendError, Hit, Op, Verdict, Verdicts};
@@ -31,7 +32,7 @@ async fn by_script(
     calls: &[Call],
 ) -> Result<Verdicts, BackendError> {
     let script = scripts::decide_script(calls);
-    let reply = store.run(script, &command(store, &script.sha1, op, hits, calls)).await?;
+    let reply = store.run(script, &command(store, &script.sha1, op, hits, calls), IfBusy::of(op)).await?;
     let mut numbers = reply.iter().map(|value| match value {
         Value::Int(number) => Some(*number),
         _ => None,

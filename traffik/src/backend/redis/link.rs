@@ -1,7 +1,9 @@
 //! [`Link`]: one server, and what happens when it goes away.
 
+mod congestion;
 mod health;
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,6 +13,8 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Cmd, ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, Value};
 use tokio::sync::oneshot;
 
+use congestion::Congestion;
+pub(super) use congestion::IfBusy;
 use health::Health;
 
 /// How long an attempt to connect may take, including attempts in the background.
@@ -46,6 +50,16 @@ pub(super) struct Link {
     decided: OnceLock<bool>,
     managed: ArcSwap<ManagedConnection>,
     health: Health,
+    congestion: Congestion,
+}
+
+/// How a server is called.
+#[derive(Clone, Copy)]
+pub(super) struct LinkConfig {
+    /// Whether RESP3 is tried first.
+    pub(super) choose_protocol: bool,
+    /// The time that a call has.
+    pub(super) deadline: Duration,
 }
 
 /// What is sent in one packet.
@@ -129,16 +143,16 @@ impl ManagedConnection {
 }
 
 impl Link {
-    /// Connects, or returns why it could not. The caller bounds the time. `choose_protocol` tries RESP3 first.
-    pub(super) async fn connect(client: Client, choose_protocol: bool) -> RedisResult<Self> {
-        let link = Self::lazy(client, choose_protocol)?;
+    /// Connects, or returns why it could not. The caller bounds the time.
+    pub(super) async fn connect(client: Client, config: LinkConfig) -> RedisResult<Self> {
+        let link = Self::lazy(client, config)?;
         link.decide(link.managed.load_full()).await?;
         Ok(link)
     }
 
     /// Like [`connect`](Self::connect), but connects when the first command arrives.
-    pub(super) fn lazy(client: Client, choose_protocol: bool) -> RedisResult<Self> {
-        let resp3_client = over_resp3(&client).filter(|_| choose_protocol);
+    pub(super) fn lazy(client: Client, config: LinkConfig) -> RedisResult<Self> {
+        let resp3_client = over_resp3(&client).filter(|_| config.choose_protocol);
         let managed =
             ManagedConnection::lazy(resp3_client.as_ref().unwrap_or(&client), resp3_client.is_some())?;
         let decided = if resp3_client.is_some() { OnceLock::new() } else { OnceLock::from(false) };
@@ -148,6 +162,7 @@ impl Link {
             decided,
             managed: ArcSwap::from_pointee(managed),
             health: Health::new(),
+            congestion: Congestion::new(config.deadline),
         })
     }
 
@@ -195,27 +210,35 @@ impl Link {
         self.decide(managed.clone()).await?.send(command).await
     }
 
-    pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
-        self.send_as(Packet::Command(command)).await
+    pub(super) async fn send(&self, command: &Cmd, if_busy: IfBusy) -> RedisResult<Value> {
+        self.send_as(Packet::Command(command), if_busy).await
     }
 
     /// Like [`send`](Self::send), to a node of a cluster that is about to serve the command's slot. Both commands are
     /// in one packet, because the connection is shared and `ASKING` applies to whatever command comes next.
     #[cfg(feature = "redis-cluster")]
-    pub(super) async fn send_asking(&self, command: &Cmd) -> RedisResult<Value> {
+    pub(super) async fn send_asking(&self, command: &Cmd, if_busy: IfBusy) -> RedisResult<Value> {
         let mut both = redis::pipe();
         both.cmd("ASKING").add_command(command.clone());
-        self.send_as(Packet::Asking(both)).await
+        self.send_as(Packet::Asking(both), if_busy).await
     }
 
-    async fn send_as(&self, command: Packet<'_>) -> RedisResult<Value> {
+    async fn send_as(&self, command: Packet<'_>, if_busy: IfBusy) -> RedisResult<Value> {
+        if if_busy == IfBusy::Fail && !self.congestion.has_room(&self.health).await {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "earlier calls are still unanswered, so this one was not sent",
+            )
+            .into());
+        }
         self.health.fail_fast()?;
         let mut managed = self.managed.load_full();
         if managed.lost.load(Ordering::Relaxed) {
             managed = self.replace(&managed)?;
         }
         let since = self.health.now();
-        let mut in_flight = InFlight { link: self, managed: &managed, since, answered: false };
+        let ahead = self.congestion.sent();
+        let mut in_flight = InFlight { link: self, managed: &managed, since, ahead, answered: false };
         let result = match self.send_by(&managed, &command).await {
             Err(error) if unsent(&error) => self.send_again(&managed, &command).await,
             Err(error) if !error.is_io_error() || self.health.lost_again(since) => {
@@ -271,14 +294,19 @@ struct InFlight<'a> {
     link: &'a Link,
     managed: &'a Arc<ManagedConnection>,
     since: u64,
+    /// How many others were in flight when it was sent.
+    ahead: u64,
     answered: bool,
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
+        let Link { health, congestion, .. } = self.link;
         if self.answered {
-            self.link.health.answered();
+            health.answered();
+            congestion.answered(self.since, health.now());
         } else {
+            congestion.unanswered(self.since, self.ahead, health.now());
             self.link.unanswered(self.managed, self.since);
         }
     }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::address::shown;
 use super::command_outcome::CommandOutcome;
-use super::link::{Link, demoted, unsent};
+use super::link::{IfBusy, Link, LinkConfig, demoted, unsent};
 use super::refresh::{self, Refresh, RefreshUnlessAnswered, Refresher};
 
 /// How long a Sentinel may take to name the master, and that server to confirm it.
@@ -35,8 +35,7 @@ pub(super) struct SentinelConfig {
     pub(super) login: RedisConnectionInfo,
     /// Whether the connection to the master is encrypted.
     pub(super) tls: Option<TlsMode>,
-    /// Whether to try RESP3 first.
-    pub(super) choose_protocol: bool,
+    pub(super) link: LinkConfig,
 }
 
 struct Master {
@@ -109,12 +108,12 @@ impl Sentinel {
         Ok(sentinel)
     }
 
-    pub(super) async fn send(&self, command: &Cmd) -> CommandOutcome {
+    pub(super) async fn send(&self, command: &Cmd, if_busy: IfBusy) -> CommandOutcome {
         let mut in_flight = RefreshUnlessAnswered { of: &self.0, answered: false };
         let (master, result) = loop {
             let master = self.0.master.load_full();
             if let Some(master) = master {
-                let result = master.link.send(command).await;
+                let result = master.link.send(command, if_busy).await;
                 if !result.as_ref().is_err_and(unsent) {
                     break (master, result);
                 }
@@ -141,7 +140,7 @@ impl Inner {
         if self.master.load().as_ref().is_some_and(|master| master.address == address) {
             return Ok(());
         }
-        let link = Link::connect(client, self.config.choose_protocol).await?;
+        let link = Link::connect(client, self.config.link).await?;
         self.master.store(Some(Arc::new(Master { address, link })));
         Ok(())
     }

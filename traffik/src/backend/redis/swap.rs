@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::key_locks::Wait;
+use super::link::IfBusy;
 use super::scripts::swap_script;
 use super::{Store, key};
 use crate::backend::{BackendError, Hit, Op, Verdict, Verdicts};
@@ -43,7 +44,7 @@ pub(super) async fn by_swap(
     let keys: Vec<String> = hits.iter().map(|hit| key::of(&store.namespace, hit)).collect();
     // Read without the locks, because a call that is refused or only asks changes nothing. If other calls change the
     // keys before they are locked, the first swap fails, and returns as much as another read would.
-    let mut reply = store.run(script, &command(store, &keys)).await?;
+    let mut reply = store.run(script, &command(store, &keys), IfBusy::of(op)).await?;
     let wait = Wait { until, patience: (store.timeout / 2).min(MOST_PATIENCE) };
     let mut guard = None;
     for tried in 0..TRIES {
@@ -63,7 +64,7 @@ pub(super) async fn by_swap(
         for ((held, state), verdict) in held.iter().zip(&states).zip(&verdicts.each) {
             swap.arg(held.as_slice()).arg(state.encode()).arg(ttl(store, verdict));
         }
-        reply = store.run(script, &swap).await?;
+        reply = store.run(script, &swap, IfBusy::Send).await?;
         guard.answered();
         if matches!(reply.as_slice(), [Value::Int(1)]) {
             return Ok(verdicts);
