@@ -237,7 +237,7 @@ impl Link {
             managed = self.replace(&managed)?;
         }
         let since = self.health.now();
-        let ahead = self.congestion.sent();
+        let ahead = self.congestion.sent(since);
         let mut in_flight = InFlight { link: self, managed: &managed, since, ahead, answered: false };
         let result = match self.send_by(&managed, &command).await {
             Err(error) if unsent(&error) => self.send_again(&managed, &command).await,
