@@ -4,6 +4,7 @@
 
 mod backends;
 pub mod fuzzed;
+pub mod permissions;
 mod proxy;
 mod random;
 mod redis_cluster;

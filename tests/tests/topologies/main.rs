@@ -9,5 +9,6 @@ mod failover;
 mod lazy;
 mod load;
 mod mistakes;
+mod permissions;
 mod sentinel;
 mod table;
