@@ -23,6 +23,8 @@ enum Kind {
     Configuration(String),
     Backend {
         error: Arc<BackendError>,
+        /// The throttle that had to be decided, if it was about one.
+        uid: Option<&'static str>,
         /// How the throttle's `on_error` handles it.
         outage: Outage,
     },
@@ -34,7 +36,25 @@ impl Error {
     }
 
     pub(crate) fn backend(error: BackendError) -> Self {
-        Self(Box::new(Kind::Backend { error: Arc::new(error), outage: Outage::Unavailable }))
+        let outage = Outage::Unavailable;
+        Self(Box::new(Kind::Backend { error: Arc::new(error), uid: None, outage }))
+    }
+
+    /// The same error, about this throttle.
+    pub(crate) fn about(mut self, throttle: &'static str) -> Self {
+        if let Kind::Backend { uid, .. } = &mut *self.0 {
+            *uid = Some(throttle);
+        }
+        self
+    }
+
+    /// The throttle that the backend could not decide.
+    #[cfg(feature = "tower")]
+    pub(crate) fn uid(&self) -> Option<&'static str> {
+        match *self.0 {
+            Kind::Backend { uid, .. } => uid,
+            Kind::Configuration(_) => None,
+        }
     }
 
     /// The same error, under a throttle that handles outages as `told`.

@@ -136,6 +136,7 @@ mod few;
 mod hit_outcome;
 mod identity;
 mod key;
+mod log_limit;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod observe;

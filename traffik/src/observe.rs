@@ -2,7 +2,7 @@
 //!
 //! Events carry the throttle's uid and the outcome, never the client's identity. Allowed hits are logged at
 //! `trace`, refused ones at `debug` (a flood of requests must not become a flood of log lines), and
-//! failures at `warn`.
+//! failures at `warn` (within a limit, for the same reason: `log_limit.rs`).
 
 use std::time::Duration;
 

@@ -119,7 +119,7 @@ async fn decide_in_steps(
     let mut decisions = Decisions::exempt(entries.len());
     for (place, (entry, settings)) in entries.iter().zip(&all).enumerate() {
         let prepared = prepare(request, place, entry, settings, &mut identities).await;
-        match prepared.map_err(Failure::configuration)? {
+        match prepared.map_err(|error| Failure::configuration(entry.throttle.uid(), error))? {
             Prepared::Uncounted => {}
             Prepared::Free => decisions.each[place].free = true,
             Prepared::Counts(candidate) => candidates.push(candidate),

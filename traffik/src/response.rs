@@ -28,6 +28,7 @@ use crate::Parts;
 use crate::decision::Throttled;
 use crate::error::Error;
 use crate::headers::{self, Headers, Report};
+use crate::log_limit::log_limited;
 use crate::outage::Outage;
 
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
@@ -199,11 +200,13 @@ impl IntoResponse for Error {
     /// `"raise"` or if the throttle is misconfigured. The cause is logged.
     fn into_response(self) -> Response {
         const GAVE_UP: &str = "a handler failed because no decision could be made";
-        if self.is_breaker_open() {
-            // The breaker has already logged that it opened; one line per request would flood the log.
-            tracing::debug!(target: "traffik", error = %self, "{GAVE_UP}");
+        let uid = self.uid();
+        if self.is_breaker_open() || self.is_contention() {
+            // The breaker has already logged that it opened, and contention is caused by one client that hammers its
+            // key; one line per request would flood the log.
+            tracing::debug!(target: "traffik", uid, error = %self, "{GAVE_UP}");
         } else {
-            tracing::error!(target: "traffik", error = %self, "{GAVE_UP}");
+            log_limited!(error, uid.unwrap_or_default(), uid, error = %self, "{GAVE_UP}");
         }
         outage(self.outage(), None)
     }

@@ -10,6 +10,7 @@ use crate::backend::{BackendError, Op, SharedBackend, Verdicts};
 use crate::error::Error;
 use crate::few;
 use crate::hit_outcome::HitOutcome;
+use crate::log_limit::log_limited;
 use crate::outage::Outage;
 use crate::resilience::{self, Permits};
 
@@ -36,7 +37,7 @@ pub(super) async fn all<'a>(
             Ok(counted) => counted.into_iter().for_each(|counted| charged.append(counted)),
             Err(Failure { error, .. }) => {
                 let uid = candidate.policy().uid();
-                tracing::warn!(target: "traffik", uid, outcome = "error", %error, "a throttle in shadow mode could not count the request");
+                log_limited!(warn, uid, uid, outcome = "error", %error, "a throttle in shadow mode could not count the request");
             }
         }
     }
@@ -195,8 +196,8 @@ fn correction_failure(routes: &[HitRoute<'_>], error: Option<BackendError>) -> O
     let first = routes.first()?;
     let error = error.unwrap_or_else(|| breaker_open(first.backend));
     let uid = first.candidate.policy().uid();
-    tracing::warn!(target: "traffik", uid, outcome = "error", %error, "the backend could not make a correction");
-    Some(correction_outage(error, routes.iter().map(|route| route.candidate.on_error.outage())))
+    log_limited!(warn, uid, uid, outcome = "error", %error, "the backend could not make a correction");
+    Some(correction_outage(error, uid, routes.iter().map(|route| route.candidate.on_error.outage())))
 }
 
 fn breaker_open(backend: &SharedBackend) -> BackendError {
@@ -232,9 +233,10 @@ fn route_to_fallback<'a>(
         // The breaker has logged that it opened; a line per request would flood the log.
         tracing::debug!(target: "traffik", uid, outcome = "error", "a circuit breaker is open");
     } else if lost.is_empty() {
-        tracing::warn!(target: "traffik", uid, outcome = "error", %error, "the backend could not decide; trying its fallback");
+        log_limited!(warn, uid, uid, outcome = "error", %error, "the backend could not decide; trying its fallback");
     } else {
         return outage(error, uid, lost.into_iter()).map_or(Ok(()), Err);
     }
-    strictest(lost.into_iter()).map_or(Ok(()), |outage| Err(Failure { error: Error::backend(error), outage }))
+    let failed = |outage| Failure { error: Error::backend(error).about(uid), outage };
+    strictest(lost.into_iter()).map_or(Ok(()), |outage| Err(failed(outage)))
 }

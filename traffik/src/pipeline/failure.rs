@@ -2,6 +2,7 @@
 
 use crate::backend::BackendError;
 use crate::error::Error;
+use crate::log_limit::log_limited;
 use crate::outage::Outage;
 
 /// The reason why there are no decisions.
@@ -12,8 +13,8 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(super) fn configuration(error: Error) -> Self {
-        tracing::error!(target: "traffik", %error, "a throttle is misconfigured");
+    pub(super) fn configuration(uid: &'static str, error: Error) -> Self {
+        log_limited!(error, uid, %error, "a throttle is misconfigured");
         Self { error, outage: Outage::Raise }
     }
 }
@@ -25,9 +26,13 @@ impl From<Failure> for Error {
 }
 
 /// What a failed correction means for its caller. As in [`outage`], the throttles have no say about contention.
-pub(crate) fn correction_outage(error: BackendError, outages: impl Iterator<Item = Outage>) -> Failure {
+pub(crate) fn correction_outage(
+    error: BackendError,
+    uid: &'static str,
+    outages: impl Iterator<Item = Outage>,
+) -> Failure {
     let strictest = strictest(outages).filter(|_| !error.is_contention());
-    Failure { error: Error::backend(error), outage: strictest.unwrap_or_default() }
+    Failure { error: Error::backend(error).about(uid), outage: strictest.unwrap_or_default() }
 }
 
 pub(super) fn strictest(mut outages: impl Iterator<Item = Outage>) -> Option<Outage> {
@@ -38,10 +43,10 @@ pub(super) fn strictest(mut outages: impl Iterator<Item = Outage>) -> Option<Out
 /// no outage, so the throttles have no say: nobody passes uncounted by hammering a key.
 pub(super) fn outage(
     error: BackendError,
-    uid: &str,
+    uid: &'static str,
     outages: impl Iterator<Item = Outage>,
 ) -> Option<Failure> {
     let strictest = if error.is_contention() { Some(Outage::Unavailable) } else { strictest(outages) };
-    tracing::warn!(target: "traffik", uid, outcome = "error", %error, passed = strictest.is_none(), "the backend could not decide");
-    strictest.map(|outage| Failure { error: Error::backend(error), outage })
+    log_limited!(warn, uid, uid, outcome = "error", %error, passed = strictest.is_none(), "the backend could not decide");
+    strictest.map(|outage| Failure { error: Error::backend(error).about(uid), outage })
 }

@@ -34,7 +34,8 @@ impl Receipt {
     /// Refunds `units` of the charge, to the window it was made in.
     pub(crate) async fn give_back(&self, units: u64) -> Result<(), Error> {
         let refund = Op::Refund { at: Some(self.at) };
-        resilience::call(&self.backend, refund, &[self.hit(units)]).await.map_err(Error::backend)?;
+        let failed = |error| Error::backend(error).about(self.uid());
+        resilience::call(&self.backend, refund, &[self.hit(units)]).await.map_err(failed)?;
         Ok(())
     }
 }

@@ -6,10 +6,13 @@ use super::decisions::Decisions;
 use super::receipt::Receipt;
 use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdicts};
 use crate::box_future::BoxFuture;
+use crate::log_limit::log_limited;
 use crate::outage::Outage;
 use crate::resilience::{self, Permits};
 use crate::retry::Retry;
 use crate::run_to_completion::RunToCompletion;
+
+const STAYS_CHARGED: &str = "a refused or abandoned request stays charged";
 
 /// What has been charged so far for a request that is not decided yet. Refunded on drop.
 #[derive(Default)]
@@ -46,7 +49,7 @@ impl<'a> PendingCharges<'a> {
         for batch in self.0.drain(..) {
             match batch.backend.decide_now(Op::Refund { at: Some(batch.now) }, &batch.hits) {
                 Some(Ok(_)) => {}
-                Some(Err(error)) => warn_kept(&error),
+                Some(Err(error)) => warn_kept(batch.hits.first(), &error),
                 None => rest.push(receipts(&batch)),
             }
         }
@@ -130,16 +133,18 @@ async fn refund(receipts: &[Receipt]) {
     let Some(Receipt { backend, at, .. }) = receipts.first() else { return };
     let hits: Vec<_> = receipts.iter().map(|one| one.hit(one.charge.cost)).collect();
     if let Err(error) = resilience::call(backend, Op::Refund { at: Some(*at) }, &hits).await {
-        warn_kept(&error);
+        warn_kept(hits.first(), &error);
     }
 }
 
 fn warn_no_runtime() {
-    warn_kept(&"the client disconnected, and no runtime is available to refund the charge");
+    let error = "the client disconnected, and no runtime is available to refund the charge";
+    tracing::warn!(target: "traffik", error, "{STAYS_CHARGED}");
 }
 
-fn warn_kept(error: &dyn std::fmt::Display) {
-    tracing::warn!(target: "traffik", %error, "a refused or abandoned request stays charged");
+fn warn_kept(first: Option<&Hit<'_>>, error: &BackendError) {
+    let uid = first.map_or("", |hit| hit.policy.uid());
+    log_limited!(warn, uid, %error, "{STAYS_CHARGED}");
 }
 
 #[cfg(all(test, feature = "redis-cluster", feature = "memory"))]

@@ -7,6 +7,7 @@ use super::{BoxError, PaidErrors, QuotaError};
 use crate::backend::Op;
 use crate::decision::Decision;
 use crate::error::Error;
+use crate::log_limit::log_limited;
 use crate::pipeline::{self, Entry, Overrides};
 use crate::request_fn::Source;
 use crate::reserve::{OpenCharge, Reservation};
@@ -159,7 +160,12 @@ impl<'a> Queue<'a> {
         match applied {
             Some(Ok(Decision::Allowed(_) | Decision::Exempt)) => {}
             Some(Ok(Decision::Denied(throttled))) => {
-                tracing::warn!(target: "traffik", uid = throttled.uid(), "failed work was not charged, because the client is over its limit");
+                log_limited!(
+                    warn,
+                    throttled.uid(),
+                    uid = throttled.uid(),
+                    "failed work was not charged, because the client is over its limit"
+                );
                 self.give_up().await;
             }
             Some(Err(failure)) => {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::backend::{Hit, Op};
+use crate::log_limit::log_limited;
 use crate::on_cancel::OnCancel;
 use crate::pipeline::Receipt;
 #[cfg(feature = "tower")]
@@ -139,7 +140,7 @@ pub(crate) async fn give_back(charges: &[&OpenCharge]) {
         let at = hits.iter().filter_map(Hit::charged_at).min();
         if let Err(error) = resilience::call(backend, Op::Refund { at }, &hits).await {
             for uid in uids {
-                tracing::warn!(target: "traffik", uid, %error, "the cost was not refunded");
+                log_limited!(warn, uid, uid, %error, "the cost was not refunded");
             }
         }
     }
@@ -176,8 +177,8 @@ impl OpenCharge {
     }
 }
 
-fn warn_kept(uid: &str, error: &dyn std::fmt::Display) {
-    tracing::warn!(target: "traffik", uid, %error, "a dropped reservation could not be refunded, and stays charged");
+fn warn_kept(uid: &'static str, error: &dyn std::fmt::Display) {
+    log_limited!(warn, uid, uid, %error, "a dropped reservation could not be refunded, and stays charged");
 }
 
 #[cfg(feature = "tokio")]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::open_charge::{OpenCharge, Portion};
 use crate::backend::{BackendError, Hit, Op, SharedBackend, Verdict};
 use crate::error::Error;
+use crate::log_limit::log_limited;
 use crate::pipeline;
 use crate::resilience;
 use crate::strategy::EXACT;
@@ -104,13 +105,15 @@ pub(super) async fn all(charges: &[Arc<OpenCharge>], actual: u64) -> Result<Sett
             Ok(settled) => worst = worst.max(settled),
             Err(error) => {
                 // Logged here, since most callers have a response to send regardless of the outcome.
-                tracing::warn!(target: "traffik", uid, outcome = "error", %error, "the backend could not make a correction");
-                failed = failed.or(Some(error));
+                log_limited!(warn, uid, uid, outcome = "error", %error, "the backend could not make a correction");
+                failed = failed.or(Some((error, uid)));
                 words.extend(batch.iter().map(|one| one.charge.receipt.outage));
             }
         }
     }
-    failed.map_or(Ok(worst), |error| Err(pipeline::correction_outage(error, words.into_iter()).into()))
+    failed.map_or(Ok(worst), |(error, uid)| {
+        Err(pipeline::correction_outage(error, uid, words.into_iter()).into())
+    })
 }
 
 /// Several charges on one account share what was used: the last pays whatever the others don't cover.

@@ -11,7 +11,10 @@ use crate::support::{get_from, isolated, send, still};
 use axum::response::IntoResponse;
 use tracing_subscriber::fmt::MakeWriter;
 use traffik::test_kit::FaultyBackend;
-use traffik::{CircuitBreaker, EXEMPTED, Identity, OnCancel, OnError, Registry, Throttle, throttle};
+use traffik::{
+    Backend, BackendError, BoxFuture, CircuitBreaker, EXEMPTED, Hit, Identity, OnCancel, OnError, Op,
+    Registry, Throttle, Verdicts, throttle,
+};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -287,4 +290,57 @@ fn what_a_runtime_that_ends_leaves_charged_is_told() {
     });
     assert_eq!(lines.len(), 1, "{lines:#?}");
     assert!(lines[0].contains("a refused or abandoned request stays charged"), "{lines:#?}");
+}
+
+/// Contention, of which a client can cause as much as it likes.
+#[derive(Debug)]
+struct Contended;
+
+impl Backend for Contended {
+    fn name(&self) -> &'static str {
+        "contended"
+    }
+
+    fn decide<'a>(&'a self, _: Op, _: &'a [Hit<'a>]) -> BoxFuture<'a, Result<Verdicts, BackendError>> {
+        Box::pin(std::future::ready(Err(BackendError::contention("others kept changing the key"))))
+    }
+}
+
+/// In an outage, and while a client hammers one key, every request fails in the same way.
+#[test]
+fn a_flood_of_failures_is_no_flood_of_warnings() {
+    const FLOOD: usize = 2_000;
+    let down = FaultyBackend::new(still());
+    down.fail();
+    let next = FaultyBackend::new(still());
+    let fallback = Throttle::builder("flood:fallback").rate("1/min").backend(down.clone());
+    let fallback = fallback.on_error(OnError::fallback(next)).registry(&Registry::new()).build().unwrap();
+    let contended = rarely("flood:contended", Contended);
+    for (throttle, kinds) in [
+        (rarely("flood:down", down), &["the backend could not decide", "a handler failed"][..]),
+        (fallback, &["the backend could not decide; trying its fallback"]),
+        (contended, &["the backend could not decide"]),
+    ] {
+        let ask = async || {
+            if let Err(error) = throttle.hit("alice").await {
+                assert_eq!(error.into_response().status(), 503);
+            }
+        };
+        let began = std::time::Instant::now();
+        let lines = told(tracing::Level::WARN, async {
+            for _ in 0..FLOOD {
+                ask().await;
+            }
+        });
+        let seconds = usize::try_from(began.elapsed().as_secs()).unwrap() + 1;
+        assert!(lines.iter().all(|line| line.contains(&format!("uid={:?}", throttle.uid()))), "{lines:#?}");
+        // Whoever looks for a single request still finds it.
+        let one = told(tracing::Level::DEBUG, ask());
+        let count = |lines: &[String], kind| lines.iter().filter(|line| line.contains(kind)).count();
+        for kind in kinds {
+            assert!((10..=10 * seconds).contains(&count(&lines, kind)), "{kind}, in {seconds} s: {lines:#?}");
+            assert_eq!(count(&one, kind), 1, "{kind}: {one:#?}");
+        }
+        assert_eq!(lines.len(), kinds.iter().map(|kind| count(&lines, kind)).sum::<usize>(), "{lines:#?}");
+    }
 }
