@@ -145,6 +145,9 @@ fn a_hit_counts_on_the_backend_that_decided_it() {
         assert!(fallback.hit("ann").await.unwrap().is_allowed());
     });
     assert_eq!(seen[&hits("m:fallback", "memory", "allowed")], "1");
+    // What an alert has to look at: no hit was left undecided, but the call failed.
+    assert!(!seen.keys().any(|key| key.starts_with("traffik_hits_total") && key.contains("outcome=error")));
+    assert!(seen["traffik_backend_seconds{backend=faulty,outcome=error}"].starts_with("1 in all "));
     assert_eq!(seen[&hits("m:remembered", "faulty", "denied")], "2", "one of them without a call");
 }
 
