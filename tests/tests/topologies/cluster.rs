@@ -55,6 +55,7 @@ async fn a_cluster() {
     different_clients_are_given_back_as_of_each(&patient).await;
     a_slot_that_fails_keeps_nothing_from_the_others(&cluster, &patient).await;
     a_silent_slot_keeps_nothing_from_the_others(&cluster).await;
+    the_slots_of_a_request_are_asked_at_once(&cluster).await;
     dropped_requests_are_charged_everywhere_or_nowhere(&patient).await;
     errors_name_the_node_that_failed(&cluster, &patient).await;
     slots_move_under_load(&cluster, &patient).await;
@@ -215,6 +216,24 @@ async fn a_silent_slot_keeps_nothing_from_the_others(cluster: &RedisCluster) {
         assert!(cancelled.is_err(), "{silent} said nothing");
         let other = both[1 - silent].stat(&parts).await.unwrap().unwrap();
         assert_eq!(other.used, 0, "{silent} is silent");
+        for one in &both {
+            eventually(Duration::from_secs(5), async || one.reset(&parts).await.is_ok()).await;
+        }
+    }
+}
+
+/// Before anything is charged, so that several clients take the time of one.
+async fn the_slots_of_a_request_are_asked_at_once(cluster: &RedisCluster) {
+    let backend = connect(cluster, Duration::from_millis(300)).await;
+    let (both, parts) = of_two_masters(cluster, &backend);
+    for silent in 0..2 {
+        let other = &cluster.nodes()[1 - silent];
+        let before = other.decisions();
+        cluster.nodes()[silent].pause();
+        let failed = hit_all(&both, &parts).await;
+        cluster.nodes()[silent].resume();
+        assert!(failed.is_err(), "{silent} said nothing");
+        assert_eq!(other.decisions() - before, 1, "the other was asked while {silent} was silent");
         for one in &both {
             eventually(Duration::from_secs(5), async || one.reset(&parts).await.is_ok()).await;
         }

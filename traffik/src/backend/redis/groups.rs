@@ -1,12 +1,12 @@
 //! A batch whose clients are in different slots of a cluster: one call each, and still all or nothing.
 //!
-//! All are asked first, which charges nobody, and then charged one after the other. If one is refused after
+//! All are asked first, at once, which charges nobody, and then charged one after the other. If one is refused after
 //! all, or fails, or if the caller goes away, the charges made so far are refunded. In between, another
 //! request may be refused because of them, but no more requests are ever admitted than a limit allows.
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use tokio::time::Instant;
 
 use super::{Store, decide};
@@ -115,9 +115,9 @@ async fn decide_each(
     };
     let mut partial = PartialVerdicts::new(hits.len());
     if op == Op::Check {
-        for indices in groups {
-            partial.put(indices, decide(indices).await?);
-        }
+        // The first failure is everybody's, without waiting for a slot that is silent.
+        let all = try_join_all(groups.iter().map(decide)).await?;
+        groups.iter().zip(all).for_each(|(indices, verdicts)| partial.put(indices, verdicts));
         return Ok(partial);
     }
     // A correction that one slot refuses, or does not answer before the deadline, still reaches the others.
