@@ -49,7 +49,6 @@ impl Error {
     }
 
     /// The throttle that the backend could not decide.
-    #[cfg(feature = "tower")]
     pub(crate) fn uid(&self) -> Option<&'static str> {
         match *self.0 {
             Kind::Backend { uid, .. } => uid,

@@ -169,7 +169,7 @@ impl<'a> Queue<'a> {
                 self.give_up().await;
             }
             Some(Err(failure)) => {
-                tracing::warn!(target: "traffik", error = %failure, "failed work could not be charged");
+                log_limited!(warn, failure.uid().unwrap_or_default(), error = %failure, "failed work could not be charged");
                 self.give_up().await;
             }
             None => self.give_up().await,
@@ -179,7 +179,7 @@ impl<'a> Queue<'a> {
 
     async fn give_up(&self) {
         if let Err(error) = self.cancel().await {
-            tracing::warn!(target: "traffik", %error, "the units held by a quota were not refunded");
+            log_limited!(warn, error.uid().unwrap_or_default(), %error, "the units held by a quota were not refunded");
         }
     }
 

@@ -344,3 +344,32 @@ fn a_flood_of_failures_is_no_flood_of_warnings() {
         assert_eq!(lines.len(), kinds.iter().map(|kind| count(&lines, kind)).sum::<usize>(), "{lines:#?}");
     }
 }
+
+/// Failed work that is to be charged, of a client over its limit or in an outage.
+#[test]
+fn a_flood_of_work_that_fails_is_no_flood_of_warnings() {
+    let down = FaultyBackend::new(still());
+    down.fail();
+    for (throttle, kind) in [
+        (
+            rarely("flood:work:over", still()),
+            "failed work was not charged, because the client is over its limit",
+        ),
+        (rarely("flood:work:down", down), "failed work could not be charged"),
+    ] {
+        let began = std::time::Instant::now();
+        let lines = told(tracing::Level::WARN, async {
+            for _ in 0..2_000 {
+                let quota = throttle.quota("alice").apply_on_error(true);
+                let failed = quota.run(async |quota| {
+                    quota.add(1);
+                    Err::<(), _>(std::io::Error::from(std::io::ErrorKind::NotFound).into())
+                });
+                assert!(failed.await.is_err());
+            }
+        });
+        let seconds = usize::try_from(began.elapsed().as_secs()).unwrap() + 1;
+        let count = lines.iter().filter(|line| line.contains(kind)).count();
+        assert!((10..=10 * seconds).contains(&count), "{kind}, in {seconds} s: {lines:#?}");
+    }
+}
