@@ -4,19 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use traffik::MemoryBackend;
 use traffik::strategy::{LeakyBucket, LeakyQueue, SlidingLog, SlidingWindow, Strategy};
 use traffik::test_kit::{ManualClock, conformance};
-use traffik::{MemoryBackend, RedisBackend};
 use traffik_tests::{Mirror, Random, RedisServer, seeds};
 
-use crate::support::throttle;
-
-/// Connects a backend that takes the time from its arguments, with a timeout that even
-/// a busy machine does not reach.
-async fn manual(server: &RedisServer, clock: ManualClock) -> RedisBackend {
-    let redis = RedisBackend::builder(server.url()).clock(clock).timeout(Duration::from_secs(10));
-    redis.connect().await.unwrap()
-}
+use crate::support::{manual, throttle};
 
 #[tokio::test]
 async fn the_redis_backend_passes() {

@@ -1,10 +1,10 @@
 //! A custom strategy on Redis: compare-and-swap, and all or nothing like any other.
 
 use traffik::strategy::{Ask, FixedWindow, Op, State, Strategy, Verdict};
-use traffik::{MemoryBackend, Rate, SharedBackend, Throttle, hit_all};
-use traffik_tests::{Mirror, RedisServer};
+use traffik::{Rate, SharedBackend, Throttle, hit_all};
+use traffik_tests::RedisServer;
 
-use crate::support::{FOREVER, patient, throttle};
+use crate::support::{FOREVER, mirrored, patient, throttle};
 
 /// A limit on the total number of hits, ever. Keeps its count in bytes of its own or, for
 /// comparison, like a window does.
@@ -74,11 +74,7 @@ fn build(uid: &str, limit: u32, bytes: bool, backend: &SharedBackend) -> Throttl
 async fn is_counted_like_in_memory() {
     let server = RedisServer::start();
     for bytes in [false, true] {
-        // No store clock is needed: the strategy ignores the time, but the mirror compares it.
-        let clock = traffik::test_kit::ManualClock::new();
-        let memory = MemoryBackend::builder().clock(clock.clone()).build();
-        let redis = traffik::RedisBackend::builder(server.url()).clock(clock).connect().await.unwrap();
-        let mirror = SharedBackend::from(Mirror::new(memory, redis));
+        let (_, mirror) = mirrored(&server).await;
         let mine = build("mine", 10, bytes, &mirror);
 
         assert_eq!(mine.hit("ann").cost(4).await.unwrap().stat().unwrap().used, 4);
@@ -95,7 +91,6 @@ async fn is_counted_like_in_memory() {
             assert_eq!(hit_all(&pair, "ann").await.unwrap().is_allowed(), round < 2);
         }
         assert_eq!(pair[1].stat("ann").await.unwrap().unwrap().used, 2, "a refusal charged nothing");
-        server.command::<()>(&["FLUSHALL"]);
     }
 }
 

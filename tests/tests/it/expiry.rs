@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use traffik::Throttle;
 use traffik::test_kit::ManualClock;
-use traffik::{RedisBackend, Throttle};
 use traffik_tests::{Noted, RedisServer, strategies};
 
-use crate::support::{patient, throttle};
+use crate::support::{manual, patient, throttle};
 
 const RATES: [&str; 5] = ["20/min", "100/s", "20/day", "1_000_000/day", "40/s"];
 
@@ -87,10 +87,7 @@ async fn after_every_operation(mode: Mode) {
     let server = &RedisServer::start();
     let backend = match mode {
         Mode::Server => patient(server).await,
-        Mode::Argument => {
-            let redis = RedisBackend::builder(server.url()).clock(ManualClock::new());
-            redis.timeout(Duration::from_secs(10)).connect().await.unwrap().into()
-        }
+        Mode::Argument => manual(server, ManualClock::new()).await.into(),
     };
     let noted = &Noted::new(backend);
     for (name, strategy) in strategies(10) {

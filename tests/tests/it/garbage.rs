@@ -8,7 +8,7 @@ use traffik::test_kit::ManualClock;
 use traffik::{RedisBackend, Throttle};
 use traffik_tests::{RedisServer, strategies};
 
-use crate::support::{FOREVER, patient, throttle};
+use crate::support::{FOREVER, manual, patient, throttle};
 
 const VALUES: [&str; 12] = [
     "",
@@ -75,8 +75,7 @@ async fn cut_off_states_are_states_or_none() {
     const DAY: Duration = Duration::from_secs(86_400);
     let server = RedisServer::start();
     let clock = ManualClock::new();
-    let redis = RedisBackend::builder(server.url()).clock(clock.clone()).timeout(Duration::from_secs(10));
-    let backend = redis.connect().await.unwrap();
+    let backend = manual(&server, clock.clone()).await;
     for (name, strategy) in strategies(10) {
         server.command::<()>(&["FLUSHALL"]);
         let throttle = throttle(name, "10/min").strategy(strategy).backend(backend.clone()).build().unwrap();
@@ -186,8 +185,7 @@ async fn is_told_once() {
 async fn a_log_whose_only_entry_is_empty_counts_what_follows() {
     let server = RedisServer::start();
     let clock = ManualClock::new();
-    let redis = RedisBackend::builder(server.url()).clock(clock.clone()).timeout(Duration::from_secs(10));
-    let backend = redis.connect().await.unwrap();
+    let backend = manual(&server, clock.clone()).await;
     let throttle = throttle("log", "2/min").strategy(SlidingLog::new()).backend(backend).build().unwrap();
     assert!(throttle.hit("ann").await.unwrap().is_allowed());
     let key = server.keys().pop().unwrap();

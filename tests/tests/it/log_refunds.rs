@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use traffik::strategy::{Rollover, SlidingLog};
 use traffik::test_kit::ManualClock;
-use traffik::{RedisBackend, SharedBackend, Throttle, hit_all};
+use traffik::{SharedBackend, Throttle, hit_all};
 use traffik_tests::{Random, RedisServer, seeds};
 
-use crate::support::{mirrored, throttle};
+use crate::support::{manual, mirrored, throttle};
 
 const LIMIT: u64 = 1_000;
 const SPACED: Duration = Duration::from_millis(10);
@@ -68,8 +68,7 @@ struct FullLog {
 impl FullLog {
     async fn new() -> Self {
         let (server, clock) = (RedisServer::start(), ManualClock::new());
-        let redis = RedisBackend::builder(server.url()).clock(clock.clone()).timeout(Duration::from_secs(10));
-        let throttle = build(redis.connect().await.unwrap().into());
+        let throttle = build(manual(&server, clock.clone()).await.into());
         let mut held = Vec::new();
         for _ in 0..LIMIT {
             held.push(throttle.reserve("ann").await.unwrap());

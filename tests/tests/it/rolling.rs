@@ -8,10 +8,10 @@ use traffik::strategy::{
     Rollover, SlidingLog, SlidingWindow, Tiered, TimeOfDay, TokenBucket,
 };
 use traffik::test_kit::ManualClock;
-use traffik::{Priority, RedisBackend, Throttle, hit_all};
+use traffik::{Priority, Throttle, hit_all};
 use traffik_tests::{Random, RedisServer, seeds};
 
-use crate::support::throttle;
+use crate::support::{manual, throttle};
 
 type Shared = std::sync::Arc<dyn traffik::strategy::Strategy>;
 
@@ -44,8 +44,7 @@ const RATES: [&str; 5] = ["10/min", "40/min", "10/hour", "1000/min", "3_000_000/
 async fn two_versions_never_take_each_others_accounts_for_garbage() {
     let server = RedisServer::start();
     let clock = ManualClock::new();
-    let redis = RedisBackend::builder(server.url()).clock(clock.clone()).timeout(Duration::from_secs(10));
-    let backend = redis.connect().await.unwrap();
+    let backend = manual(&server, clock.clone()).await;
     let all: Vec<Shared> = versions().into_iter().flatten().collect();
     for seed in seeds(6) {
         let random = &mut Random::new(seed);

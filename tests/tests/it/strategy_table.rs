@@ -10,10 +10,10 @@ use traffik::strategy::{
     SlidingLog, SlidingWindow, State, Strategy, Tiered, TimeOfDay, TokenBucket, Verdict,
 };
 use traffik::test_kit::ManualClock;
-use traffik::{Identity, MemoryBackend, Priority, Rate, RedisBackend, SharedBackend, Throttle};
+use traffik::{Identity, MemoryBackend, Priority, Rate, SharedBackend, Throttle};
 use traffik_tests::RedisServer;
 
-use crate::support::throttle;
+use crate::support::{manual, throttle};
 
 const LIMIT: usize = 100;
 const RATE: &str = "100/hour";
@@ -154,8 +154,7 @@ async fn on_redis(server: &RedisServer, name: &str, strategy: &Arc<dyn Strategy>
     const HITS: u64 = 20;
     server.command::<()>(&["FLUSHALL"]);
     let clock = ManualClock::new();
-    let redis = RedisBackend::builder(server.url()).clock(clock.clone()).timeout(Duration::from_secs(10));
-    let trial = Trial::new(strategy.clone(), redis.connect().await.unwrap(), clock);
+    let trial = Trial::new(strategy.clone(), manual(server, clock.clone()).await, clock);
     let (mut looking, mut longest, mut usage) = (server.connection(), 0, 0);
     trial
         .fill(|| {

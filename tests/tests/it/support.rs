@@ -16,6 +16,12 @@ pub(crate) async fn patient(server: &RedisServer) -> SharedBackend {
     RedisBackend::builder(server.url()).timeout(Duration::from_secs(10)).connect().await.unwrap().into()
 }
 
+/// Connects a backend that takes the time from its arguments, with a timeout that even a busy machine does not reach.
+pub(crate) async fn manual(server: &RedisServer, clock: ManualClock) -> RedisBackend {
+    let redis = RedisBackend::builder(server.url()).clock(clock).timeout(Duration::from_secs(10));
+    redis.connect().await.unwrap()
+}
+
 /// Builds a throttle in a registry of its own, since other tests may use the same uid.
 #[track_caller]
 pub(crate) fn throttle(uid: &str, rate: &str) -> ThrottleBuilder {
@@ -32,8 +38,8 @@ pub(crate) fn memory() -> (ManualClock, SharedBackend) {
 pub(crate) async fn mirrored(server: &RedisServer) -> (ManualClock, SharedBackend) {
     server.command::<()>(&["FLUSHALL"]);
     let (clock, memory) = memory();
-    let redis = RedisBackend::builder(server.url()).clock(clock.clone()).timeout(Duration::from_secs(10));
-    (clock, Mirror::new(memory, redis.connect().await.unwrap()).into())
+    let redis = manual(server, clock.clone()).await;
+    (clock, Mirror::new(memory, redis).into())
 }
 
 /// Runs the test on random inputs, the same in every run. The long run has fifty times as many. A failure
