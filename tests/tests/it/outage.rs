@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use traffik::{Decision, Error, RedisBackend, Throttle};
-use traffik_tests::{Proxy, RedisServer, eventually};
+use traffik_tests::{Proxy, RedisServer, eventually, timed};
 
 use crate::support::{FOREVER, throttle};
 
 const DEADLINE: Duration = Duration::from_millis(100);
-const GRACE: Duration = Duration::from_millis(50);
 
 /// Builds a throttle whose backend has the default timeout.
 async fn impatient(server: &RedisServer) -> Throttle {
@@ -20,29 +19,9 @@ async fn impatient(server: &RedisServer) -> Throttle {
     throttle("a", &format!("1000000/{FOREVER}")).backend(redis).build().unwrap()
 }
 
-/// Hits the throttle and checks that this ends in time. A timer of the same length runs alongside, so that a
-/// machine too busy to wake tasks on time does not count against the library.
-async fn timed(throttle: &Throttle) -> Result<Decision, Error> {
-    let began = Instant::now();
-    let hit = async {
-        let result = throttle.hit("ann").await;
-        (result, began.elapsed())
-    };
-    let control = async {
-        tokio::time::sleep(DEADLINE).await;
-        began.elapsed()
-    };
-    let mut hit = Box::pin(hit);
-    let mut control = Box::pin(control);
-    let (result, took) = tokio::select! {
-        biased;
-        done = &mut hit => done,
-        late = &mut control => {
-            let (result, took) = hit.await;
-            assert!(took <= late + GRACE, "took {took:?}, when the deadline was {DEADLINE:?}");
-            (result, took)
-        }
-    };
+/// Hits the throttle and checks that this ends in time.
+async fn hit(throttle: &Throttle) -> Result<Decision, Error> {
+    let (result, took) = timed(DEADLINE, throttle.hit("ann")).await;
     if let Err(error) = &result {
         assert!(error.is_backend(), "{error}");
         assert!(!error.to_string().is_empty() && took < Duration::from_secs(2));
@@ -53,7 +32,7 @@ async fn timed(throttle: &Throttle) -> Result<Decision, Error> {
 /// Waits until hits are counted again. Returns how long that took.
 async fn recovered(throttle: &Throttle) -> Duration {
     eventually(Duration::from_secs(1), async || {
-        timed(throttle).await.is_ok_and(|decision| decision.is_allowed())
+        hit(throttle).await.is_ok_and(|decision| decision.is_allowed())
     })
     .await
 }
@@ -111,12 +90,12 @@ async fn a_wrong_password_is_an_error_that_does_not_tell_it() {
 async fn killed_and_started_again() {
     let mut server = RedisServer::start();
     let throttle = impatient(&server).await;
-    assert!(timed(&throttle).await.unwrap().is_allowed());
+    assert!(hit(&throttle).await.unwrap().is_allowed());
 
     server.kill();
     let (began, mut failed) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_millis(700) {
-        timed(&throttle).await.unwrap_err();
+        hit(&throttle).await.unwrap_err();
         failed += 1;
         tokio::task::yield_now().await;
     }
@@ -136,10 +115,10 @@ async fn closed_while_idle() {
     for (name, redis) in [("connect", builder().connect().await), ("lazy", builder().connect_lazy())] {
         let throttle = throttle(name, &format!("1000000/{FOREVER}")).backend(redis.unwrap()).build().unwrap();
         let mut failed = Vec::new();
-        assert!(timed(&throttle).await.unwrap().is_allowed());
+        assert!(hit(&throttle).await.unwrap().is_allowed());
         for _ in 0..10 {
             closed(&server).await;
-            failed.extend(timed(&throttle).await.err());
+            failed.extend(hit(&throttle).await.err());
         }
         assert!(failed.is_empty(), "{name}: {} of 10: {failed:?}", failed.len());
     }
@@ -152,7 +131,7 @@ async fn a_lazy_connection_falls_back_to_the_older_protocol() {
     let redis = RedisBackend::builder(server.url()).connect_lazy().unwrap();
     let throttle = throttle("a", &format!("1000000/{FOREVER}")).backend(redis).build().unwrap();
     for used in 1..4 {
-        assert!(timed(&throttle).await.unwrap().is_allowed());
+        assert!(hit(&throttle).await.unwrap().is_allowed());
         assert_eq!(throttle.stat("ann").await.unwrap().unwrap().used, used);
     }
     let clients = server.command::<String>(&["CLIENT", "LIST", "TYPE", "normal"]);
@@ -166,16 +145,16 @@ async fn a_lazy_connection_chooses_once_it_is_let_in() {
     let redis = RedisBackend::builder(server.url()).connect_lazy().unwrap();
     let throttle = throttle("a", &format!("1000000/{FOREVER}")).backend(redis).build().unwrap();
     for _ in 0..3 {
-        let error = timed(&throttle).await.unwrap_err();
+        let error = hit(&throttle).await.unwrap_err();
         assert!(!error.is_timeout(), "{error}");
     }
     let client = redis::Client::open(format!("redis://:s3cret@127.0.0.1:{}/", server.port())).unwrap();
     let mut admin = client.get_connection().unwrap();
     redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("").exec(&mut admin).unwrap();
-    eventually(Duration::from_secs(1), async || timed(&throttle).await.is_ok()).await;
+    eventually(Duration::from_secs(1), async || hit(&throttle).await.is_ok()).await;
     for _ in 0..10 {
         closed(&server).await;
-        assert!(timed(&throttle).await.unwrap().is_allowed(), "it speaks RESP3");
+        assert!(hit(&throttle).await.unwrap().is_allowed(), "it speaks RESP3");
     }
 }
 
@@ -195,10 +174,10 @@ async fn demoted_without_a_word() {
     let proxy = Proxy::start(first.port()).await;
     let redis = RedisBackend::connect(proxy.url()).await.unwrap();
     let throttle = throttle("a", &format!("1000000/{FOREVER}")).backend(redis).build().unwrap();
-    assert!(timed(&throttle).await.unwrap().is_allowed());
+    assert!(hit(&throttle).await.unwrap().is_allowed());
 
     first.command::<()>(&["REPLICAOF", "127.0.0.1", &second.port().to_string()]);
-    let error = timed(&throttle).await.unwrap_err();
+    let error = hit(&throttle).await.unwrap_err();
     assert!(!error.is_timeout(), "{error}");
     proxy.lead_to(second.port());
     let after = recovered(&throttle).await;
@@ -210,15 +189,15 @@ async fn demoted_without_a_word() {
 async fn nothing_lost_is_sent_again() {
     let mut server = RedisServer::start();
     let throttle = impatient(&server).await;
-    assert!(timed(&throttle).await.unwrap().is_allowed());
+    assert!(hit(&throttle).await.unwrap().is_allowed());
     // The hit is in flight when the server goes away, so it is unknown whether it was charged.
     server.pause();
-    let (hit, ()) = tokio::join!(timed(&throttle), async {
+    let (lost, ()) = tokio::join!(hit(&throttle), async {
         tokio::time::sleep(Duration::from_millis(20)).await;
         server.kill();
         server.resurrect();
     });
-    hit.unwrap_err();
+    lost.unwrap_err();
     eventually(Duration::from_secs(1), async || throttle.stat("ann").await.is_ok()).await;
     assert_eq!(
         throttle.stat("ann").await.unwrap().unwrap().used,
@@ -231,13 +210,13 @@ async fn nothing_lost_is_sent_again() {
 async fn stopped_for_five_seconds() {
     let server = RedisServer::start();
     let throttle = impatient(&server).await;
-    assert!(timed(&throttle).await.unwrap().is_allowed());
+    assert!(hit(&throttle).await.unwrap().is_allowed());
 
     server.pause();
     let address = format!("127.0.0.1:{}", server.port());
     let (began, mut failed) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(5) {
-        let error = timed(&throttle).await.unwrap_err();
+        let error = hit(&throttle).await.unwrap_err();
         assert!(error.is_timeout() && error.to_string().contains(&address), "{error}");
         failed += 1;
     }
@@ -250,7 +229,7 @@ async fn stopped_for_five_seconds() {
 async fn turned_away_for_a_while() {
     let server = RedisServer::start();
     let throttle = impatient(&server).await;
-    assert!(timed(&throttle).await.unwrap().is_allowed());
+    assert!(hit(&throttle).await.unwrap().is_allowed());
 
     // Existing connections stay authenticated when the password is set, so `admin` can remove it again. The
     // backend's connection is killed, and its next one is rejected.
@@ -260,7 +239,7 @@ async fn turned_away_for_a_while() {
     run(&["CLIENT", "KILL", "TYPE", "normal"]);
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(300) {
-        timed(&throttle).await.unwrap_err();
+        hit(&throttle).await.unwrap_err();
     }
     run(&["CONFIG", "SET", "requirepass", ""]);
     recovered(&throttle).await;
@@ -270,22 +249,22 @@ async fn turned_away_for_a_while() {
 async fn a_server_that_cannot_write_refuses_nobody() {
     let server = RedisServer::start();
     let throttle = impatient(&server).await;
-    assert!(timed(&throttle).await.unwrap().is_allowed());
+    assert!(hit(&throttle).await.unwrap().is_allowed());
 
     for (broken, repaired) in [
         (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"]),
         (["CONFIG", "SET", "min-replicas-to-write", "1"], ["CONFIG", "SET", "min-replicas-to-write", "0"]),
     ] {
         server.command::<()>(&broken);
-        timed(&throttle).await.unwrap_err();
+        hit(&throttle).await.unwrap_err();
         server.command::<()>(&repaired);
-        assert!(timed(&throttle).await.unwrap().is_allowed());
+        assert!(hit(&throttle).await.unwrap().is_allowed());
     }
     // A replica of a server that does not exist.
     server.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
-    timed(&throttle).await.unwrap_err();
+    hit(&throttle).await.unwrap_err();
     server.command::<()>(&["REPLICAOF", "NO", "ONE"]);
-    assert!(timed(&throttle).await.unwrap().is_allowed());
+    assert!(hit(&throttle).await.unwrap().is_allowed());
     assert_eq!(throttle.stat("ann").await.unwrap().unwrap().used, 4, "what failed was not charged");
 }
 
@@ -299,7 +278,7 @@ async fn hung_up_on_for_a_while() {
         let redis = RedisBackend::builder(proxy.url()).connect_lazy().unwrap();
         let throttle = throttle("a", &format!("1000000/{FOREVER}")).backend(redis).build().unwrap();
         if stood {
-            assert!(timed(&throttle).await.unwrap().is_allowed());
+            assert!(hit(&throttle).await.unwrap().is_allowed());
             proxy.lead_to(port);
             server.command::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]);
         }
@@ -317,7 +296,7 @@ async fn hung_up_on_for_a_while() {
         let connections = || hung_up.load(Ordering::SeqCst);
         // Longer on a busy machine, until there are hits enough to tell.
         while began.elapsed() < Duration::from_millis(500) || connections() < 3 || failed < 10 * most() {
-            failed += u64::from(timed(&throttle).await.is_err());
+            failed += u64::from(hit(&throttle).await.is_err());
             assert!(
                 began.elapsed() < Duration::from_secs(60),
                 "{failed} hits, {} connections",
