@@ -15,7 +15,7 @@ use traffik::{
 };
 use traffik_tests::RedisServer;
 
-use crate::support::{FOREVER, memory, patient, throttle};
+use crate::support::{FOREVER, memory, patient, throttle, used};
 
 const LIMIT: usize = 40;
 
@@ -48,7 +48,7 @@ async fn exactly_the_limit_passes_however_many_hits_come_at_once() {
         assert!(failed.is_empty(), "{processes} processes: {failed:?}");
         // A hit that passed uncounted would be `Exempt`.
         let passed = results.iter().flatten().filter(|decision| decision.is_allowed()).count();
-        let used = throttles[0].stat("ann").await.unwrap().unwrap().used;
+        let used = used(&throttles[0]).await;
         assert_eq!((passed, used), (LIMIT, LIMIT as u64), "passed and counted, {processes} processes");
         assert_eq!(breaker.state(), BreakerState::Closed);
     }

@@ -4,7 +4,7 @@ use traffik::strategy::{Ask, FixedWindow, Op, State, Strategy, Verdict};
 use traffik::{Rate, SharedBackend, Throttle, hit_all};
 use traffik_tests::RedisServer;
 
-use crate::support::{FOREVER, mirrored, patient, throttle};
+use crate::support::{FOREVER, mirrored, patient, throttle, used};
 
 /// A limit on the total number of hits, ever. Keeps its count in bytes of its own or, for
 /// comparison, like a window does.
@@ -83,14 +83,14 @@ async fn is_counted_like_in_memory() {
         mine.refund("ann", 1).await.unwrap();
         assert_eq!(mine.hit("ann").cost(7).await.unwrap().stat().unwrap().remaining, 0);
         mine.reset("ann").await.unwrap();
-        assert_eq!(mine.stat("ann").await.unwrap().unwrap().used, 0);
+        assert_eq!(used(&mine).await, 0);
         assert_eq!(server.keys(), Vec::<String>::new());
 
         let pair = [build("narrow", 2, bytes, &mirror), build("wide", 9, bytes, &mirror)];
         for round in 0..4 {
             assert_eq!(hit_all(&pair, "ann").await.unwrap().is_allowed(), round < 2);
         }
-        assert_eq!(pair[1].stat("ann").await.unwrap().unwrap().used, 2, "a refusal charged nothing");
+        assert_eq!(used(&pair[1]).await, 2, "a refusal charged nothing");
     }
 }
 
@@ -129,7 +129,7 @@ async fn beside_a_built_in_one_is_all_or_nothing_too() {
                 assert_eq!(hit_all(order, "ann").await.unwrap().throttled().unwrap().uid(), narrow);
             }
             for throttle in order {
-                assert_eq!(throttle.stat("ann").await.unwrap().unwrap().used, 2, "refusals charged nothing");
+                assert_eq!(used(throttle).await, 2, "refusals charged nothing");
             }
             server.command::<()>(&["FLUSHALL"]);
         }

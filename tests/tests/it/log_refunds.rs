@@ -8,7 +8,7 @@ use traffik::test_kit::ManualClock;
 use traffik::{SharedBackend, Throttle, hit_all};
 use traffik_tests::{Random, RedisServer, seeds};
 
-use crate::support::{manual, mirrored, throttle};
+use crate::support::{manual, mirrored, throttle, used};
 
 const LIMIT: u64 = 1_000;
 const SPACED: Duration = Duration::from_millis(10);
@@ -105,7 +105,7 @@ async fn of_an_old_charge_leaves_the_newer_entries_as_they_are() {
     let after = log.value();
     let [start, _] = shared(&before, &after);
     assert!(start >= after.len() - 16 * 11, "{start} of {} bytes are the same", after.len());
-    assert_eq!(log.throttle.stat("ann").await.unwrap().unwrap().used, LIMIT - 3);
+    assert_eq!(used(&log.throttle).await, LIMIT - 3);
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn of_a_charge_that_has_left_writes_nothing() {
     log.held.remove(0).cancel().await.unwrap();
     assert_eq!(log.server.commandstats().get("set"), None);
     assert_eq!((log.value(), log.server.decisions()), (before, 1));
-    assert!(log.throttle.stat("ann").await.unwrap().unwrap().used >= LIMIT / 4);
+    assert!(used(&log.throttle).await >= LIMIT / 4);
 }
 
 #[tokio::test]
@@ -131,13 +131,13 @@ async fn of_a_recent_charge_writes_a_few_entries_and_later_hits_take_their_place
     }
     let stats = log.server.commandstats();
     assert_eq!((stats.get("set"), stats.get("setrange")), (None, Some(&20)), "{stats:?}");
-    assert_eq!(log.throttle.stat("ann").await.unwrap().unwrap().used, LIMIT - 20);
+    assert_eq!(used(&log.throttle).await, LIMIT - 20);
     for _ in 0..30 {
         log.clock.advance(Duration::from_micros(1));
         let room = log.throttle.stat("ann").await.unwrap().unwrap().remaining > 0;
         assert_eq!(log.throttle.hit("ann").await.unwrap().is_allowed(), room);
     }
-    assert_eq!(log.throttle.stat("ann").await.unwrap().unwrap().used, LIMIT);
+    assert_eq!(used(&log.throttle).await, LIMIT);
     assert_eq!(log.value().len(), whole, "a log grows by hits that count, not by those that were refunded");
 }
 
@@ -170,7 +170,7 @@ async fn what_a_refund_has_left_free_is_dropped_with_what_has_left() {
     assert_eq!(length(), 9 + 16 * (2 + 5 + 1));
     last.cancel().await.unwrap();
     clock.set(earlier);
-    assert_eq!(throttle.stat("ann").await.unwrap().unwrap().used, 2 + 5);
+    assert_eq!(used(&throttle).await, 2 + 5);
 }
 
 #[tokio::test]
@@ -203,6 +203,6 @@ async fn a_log_that_hits_in_rust_share_grows_by_none_that_was_refunded() {
         drop(hit_all([&throttle, &beside], "ann").await.unwrap());
         throttle.refund("ann", 1).await.unwrap();
     }
-    assert_eq!(throttle.stat("ann").await.unwrap().unwrap().used, 1);
+    assert_eq!(used(&throttle).await, 1);
     assert_eq!(server.command::<usize>(&["STRLEN", &key]), 9 + 16 * 2);
 }

@@ -2,14 +2,10 @@
 //! units must match those of a naive model.
 
 use proptest::prelude::*;
-use traffik::{QuotaContext, SharedBackend, Throttle};
+use traffik::{QuotaContext, SharedBackend};
 use traffik_tests::RedisServer;
 
-use crate::support::{memory, mirrored, prove, throttle};
-
-async fn used(throttle: &Throttle) -> u64 {
-    throttle.stat("ann").await.unwrap().unwrap().used
-}
+use crate::support::{memory, mirrored, prove, throttle, used};
 
 #[derive(Debug, Clone, Copy)]
 enum Move {

@@ -13,14 +13,10 @@ use traffik::strategy::{
     Adaptive, CostAdaptive, FixedWindow, Gcra, LeakyBucket, LeakyQueue, Rollover, SlidingLog, SlidingWindow,
     Strategy, TimeOfDay, TokenBucket,
 };
-use traffik::{Charge, OnCancel, QuotaContext, Settled, Throttle, Traffik};
+use traffik::{Charge, OnCancel, QuotaContext, Settled, Traffik};
 use traffik_tests::RedisServer;
 
-use crate::support::{FOREVER, patient, throttle};
-
-async fn used(throttle: &Throttle) -> u64 {
-    throttle.stat("ann").await.unwrap().unwrap().used
-}
+use crate::support::{FOREVER, patient, throttle, used};
 
 #[tokio::test]
 async fn every_strategy_is_settled_as_in_memory() {

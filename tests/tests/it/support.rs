@@ -28,6 +28,11 @@ pub(crate) fn throttle(uid: &str, rate: &str) -> ThrottleBuilder {
     Throttle::builder(uid).rate(rate).registry(&Registry::new())
 }
 
+/// Returns what the client of most tests has used.
+pub(crate) async fn used(throttle: &Throttle) -> u64 {
+    throttle.stat("ann").await.unwrap().unwrap().used
+}
+
 /// Creates an in-memory store with a stopped clock.
 pub(crate) fn memory() -> (ManualClock, SharedBackend) {
     let clock = ManualClock::new();
