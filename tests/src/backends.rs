@@ -1,45 +1,9 @@
 //! Backends that wrap and observe other backends.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use traffik::{Backend, BackendError, BoxFuture, Hit, Op, SharedBackend, Verdicts};
-
-/// A backend that counts the calls to the one it wraps. Clones share the count.
-#[derive(Debug, Clone)]
-pub struct Counting {
-    inner: SharedBackend,
-    calls: Arc<AtomicU64>,
-}
-
-impl Counting {
-    /// Wraps `inner`.
-    pub fn new(inner: impl Into<SharedBackend>) -> Self {
-        Self { inner: inner.into(), calls: Arc::default() }
-    }
-
-    /// Returns the number of calls so far.
-    #[must_use]
-    pub fn calls(&self) -> u64 {
-        self.calls.load(Ordering::SeqCst)
-    }
-}
-
-impl Backend for Counting {
-    fn name(&self) -> &'static str {
-        "counting"
-    }
-
-    fn decide<'a>(&'a self, op: Op, hits: &'a [Hit<'a>]) -> BoxFuture<'a, Result<Verdicts, BackendError>> {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        self.inner.get().decide(op, hits)
-    }
-
-    fn deadline(&self) -> Option<Duration> {
-        self.inner.get().deadline()
-    }
-}
 
 /// A backend that records how long the store must keep the state of the last call. Clones share the record.
 #[derive(Debug, Clone)]

@@ -16,7 +16,7 @@ mod strategies;
 mod teller;
 mod timed;
 
-pub use backends::{Counting, Mirror, Noted};
+pub use backends::{Mirror, Noted};
 pub use proxy::Proxy;
 pub use random::{Random, long_run, seeds};
 pub use redis_cluster::RedisCluster;

@@ -1,7 +1,8 @@
 //! Exempt clients cost nothing on Redis either: no key and no call.
 
+use traffik::test_kit::FaultyBackend;
 use traffik::{EXEMPTED, Identity, Parts, hit_all};
-use traffik_tests::{Counting, RedisServer, request};
+use traffik_tests::{RedisServer, request};
 
 use crate::support::{FOREVER, patient, throttle};
 
@@ -20,10 +21,10 @@ async fn tiered_later(req: &Parts) -> Identity {
 #[tokio::test]
 async fn the_exempt_never_reach_the_backend() {
     let server = RedisServer::start();
-    let counting = Counting::new(patient(&server).await);
+    let counted = FaultyBackend::new(patient(&server).await);
     let rate = format!("1/{FOREVER}");
-    let sync = throttle("sync", &rate).identifier(tiered).backend(counting.clone()).build().unwrap();
-    let later = throttle("later", &rate).identifier(tiered_later).backend(counting.clone()).build().unwrap();
+    let sync = throttle("sync", &rate).identifier(tiered).backend(counted.clone()).build().unwrap();
+    let later = throttle("later", &rate).identifier(tiered_later).backend(counted.clone()).build().unwrap();
     server.reset_stats();
 
     let admin = request("/", &[("x-admin", "1")]);
@@ -34,14 +35,14 @@ async fn the_exempt_never_reach_the_backend() {
         assert_eq!(throttle.stat(&admin).await.unwrap(), None);
         assert!(throttle.hit(EXEMPTED).await.unwrap().is_allowed());
     }
-    assert_eq!((counting.calls(), server.decisions()), (0, 0));
+    assert_eq!((counted.calls(), server.decisions()), (0, 0));
 
     let other = request("/", &[]);
     for throttle in [&sync, &later] {
         assert!(throttle.hit(&other).await.unwrap().is_allowed());
         assert!(!throttle.hit(&other).await.unwrap().is_allowed());
     }
-    assert_eq!(counting.calls(), 4);
+    assert_eq!(counted.calls(), 4);
 }
 
 #[tokio::test]
