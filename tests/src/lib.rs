@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod backends;
+mod exact;
 pub mod fuzzed;
 pub mod permissions;
 mod proxy;
@@ -17,6 +18,7 @@ mod teller;
 mod timed;
 
 pub use backends::{Mirror, Noted};
+pub use exact::exact;
 pub use proxy::Proxy;
 pub use random::{Random, long_run, seeds};
 pub use redis_cluster::RedisCluster;
@@ -27,6 +29,9 @@ pub use served::{Answer, Served};
 pub use strategies::strategies;
 pub use teller::Teller;
 pub use timed::{GRACE, timed};
+
+/// A period whose end no test reaches: the next calendar window of this length starts in 2069.
+pub const FOREVER: &str = "36500 days";
 
 /// The samples in the README.
 #[cfg(doctest)]

@@ -10,12 +10,10 @@ use http::Request;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 use traffik::{Identity, OnError, Registry, SharedBackend, Throttle, ThrottleLayer};
-use traffik_tests::{eventually, timed};
+use traffik_tests::{FOREVER, eventually, timed};
 
 /// The time a decision may take, which is less than the injected latency.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(150);
-/// A period whose end no test reaches.
-pub(crate) const FOREVER: &str = "36500 days";
 /// The number of concurrent requests for each policy.
 const CLIENTS: usize = 4;
 

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use traffik::{OnError, RedisBackend, SharedBackend};
-use traffik_tests::{Proxy, RedisServer, eventually};
+use traffik_tests::{Proxy, RedisServer, eventually, exact};
 
 use crate::load::{DEADLINE, Load, Phase, throttle};
 use crate::table::Row;
@@ -73,7 +73,7 @@ async fn during(
 
     let probe = throttle("probe", 1_000_000, &backend, OnError::throttle());
     let again = eventually(Duration::from_secs(1), async || probe.hit("probe").await.is_ok()).await;
-    exact(name, &backend).await;
+    exact(name, &throttle("exact", 50, &backend, OnError::throttle()), 0).await;
     load.enter(Phase::After);
     tokio::time::sleep(Duration::from_millis(100)).await;
     let [open, closed] = load.end().await;
@@ -86,27 +86,6 @@ async fn during(
         Meets::Loss => assert_eq!(closed.failed_early, 0, "{name}: {closed:?}"),
     }
     Row { name, open, closed, again }
-}
-
-/// Asserts that of 80 hits by one client exactly the 50 within its limit are allowed.
-///
-/// If the machine is too busy to answer in time, it is unknown what the call charged. The check then starts
-/// over with another client.
-async fn exact(name: &str, backend: &SharedBackend) {
-    let limited = throttle("exact", 50, backend, OnError::throttle());
-    'fresh: for client in 0..5_u64 {
-        for hit in 0..80 {
-            match limited.hit(client).await {
-                Ok(decision) => assert_eq!(decision.is_allowed(), hit < 50, "{name}: hit {hit}"),
-                Err(error) => {
-                    assert!(error.is_timeout(), "{name}: hit {hit}: {error}");
-                    continue 'fresh;
-                }
-            }
-        }
-        return;
-    }
-    panic!("{name}: five times over, a call was not answered in time");
 }
 
 /// Marks the fault as present and lets it last.

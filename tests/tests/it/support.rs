@@ -6,10 +6,8 @@ use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use traffik::test_kit::ManualClock;
 use traffik::{MemoryBackend, RedisBackend, Registry, SharedBackend, Throttle, ThrottleBuilder};
+pub(crate) use traffik_tests::FOREVER;
 use traffik_tests::{Mirror, RedisServer, long_run};
-
-/// A period whose end no test reaches: the next calendar window of this length starts in 2069.
-pub(crate) const FOREVER: &str = "36500 days";
 
 /// Connects a backend whose timeout even a busy machine does not reach.
 pub(crate) async fn patient(server: &RedisServer) -> SharedBackend {

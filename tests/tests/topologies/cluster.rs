@@ -7,10 +7,10 @@ use traffik::strategy::{LeakyQueue, SlidingLog, Strategy};
 use traffik::{
     Identity, MemoryBackend, Parts, QuotaContext, RedisBackend, Registry, SharedBackend, Throttle, hit_all,
 };
-use traffik_tests::{Random, RedisCluster, eventually, request};
+use traffik_tests::{FOREVER, Random, RedisCluster, eventually, request};
 
 use crate::failover;
-use crate::load::{FOREVER, Load, throttle};
+use crate::load::{Load, throttle};
 
 pub(crate) async fn connect(cluster: &RedisCluster, timeout: Duration) -> SharedBackend {
     let [first, rest @ ..] = &cluster.urls()[..] else { unreachable!() };
