@@ -3,12 +3,9 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use redis::FromRedisValue;
-
 use crate::RedisServer;
+use crate::requests::{FORMING, wait_until};
 
-/// How long the nodes may take to find each other.
-const FORMING: Duration = Duration::from_secs(30);
 const MASTERS: usize = 3;
 const SLOTS: usize = 16_384;
 
@@ -81,11 +78,7 @@ impl RedisCluster {
     }
 
     fn wait_for(&self, text: &str, ask: impl Fn(&RedisServer) -> String) {
-        let began = Instant::now();
-        while !self.nodes.iter().all(|node| ask(node).contains(text)) {
-            assert!(began.elapsed() < FORMING, "no cluster within {FORMING:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_until("no cluster", || self.nodes.iter().all(|node| ask(node).contains(text)));
     }
 
     /// Returns the masters, then one replica for each.
@@ -133,7 +126,7 @@ impl RedisCluster {
         source.command::<()>(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to]);
         let mut half_way = Some(half_way);
         loop {
-            let keys: Vec<String> = get(source, &["CLUSTER", "GETKEYSINSLOT", &slot, "1"]);
+            let keys: Vec<String> = source.command(&["CLUSTER", "GETKEYSINSLOT", &slot, "1"]);
             let Some(key) = keys.first() else { break };
             let port = target.port().to_string();
             source.command::<()>(&["MIGRATE", "127.0.0.1", &port, key, "0", "1000"]);
@@ -155,7 +148,6 @@ impl RedisCluster {
     /// # Panics
     /// Panics if they don't agree in time.
     pub fn settle(&self) {
-        let began = Instant::now();
         let view = |node: &RedisServer| {
             let nodes: String = node.command(&["CLUSTER", "NODES"]);
             let masters = nodes.lines().filter_map(|line| {
@@ -167,6 +159,7 @@ impl RedisCluster {
             masters.sort();
             masters
         };
+        let began = Instant::now();
         loop {
             let mut views: Vec<_> = self.nodes.iter().filter(|node| node.is_running()).map(view).collect();
             views.dedup();
@@ -193,14 +186,11 @@ impl RedisCluster {
     /// # Panics
     /// Panics if that does not happen in time.
     pub fn wait_until_promoted(&self, node: usize) {
-        let began = Instant::now();
         let node = &self.nodes[node];
-        while !(node.command::<String>(&["INFO", "replication"]).contains("role:master")
-            && node.command::<String>(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
-        {
-            assert!(began.elapsed() < FORMING, "not promoted within {FORMING:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_until("not promoted", || {
+            node.command::<String>(&["INFO", "replication"]).contains("role:master")
+                && node.command::<String>(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
+        });
     }
 
     /// Waits until all nodes are running and form a healthy cluster.
@@ -210,8 +200,4 @@ impl RedisCluster {
     pub fn wait_until_whole(&self) {
         self.wait_for("cluster_state:ok", |node| node.command(&["CLUSTER", "INFO"]));
     }
-}
-
-fn get<T: FromRedisValue>(node: &RedisServer, words: &[&str]) -> T {
-    node.command(words)
 }

@@ -1,11 +1,7 @@
 //! [`RedisSentinels`]: a test's own master, with two replicas and three Sentinels.
 
-use std::time::{Duration, Instant};
-
 use crate::RedisServer;
-
-/// How long the processes may take to find each other.
-const FORMING: Duration = Duration::from_secs(30);
+use crate::requests::wait_until;
 
 /// A master called `mymaster`, its replicas, and the Sentinels that watch it. All are killed when dropped.
 #[derive(Debug)]
@@ -44,7 +40,6 @@ impl RedisSentinels {
     /// # Panics
     /// Panics if they don't get there in time.
     pub fn wait_until_whole(&self) {
-        let began = Instant::now();
         let knows = |sentinel: &RedisServer| {
             let info: String = sentinel.command(&["INFO", "sentinel"]);
             info.contains("slaves=2") && info.contains("sentinels=3")
@@ -52,10 +47,9 @@ impl RedisSentinels {
         let linked = |server: &RedisServer| {
             server.command::<String>(&["INFO", "replication"]).contains("master_link_status:up")
         };
-        while !(self.sentinels.iter().all(knows) && self.servers[1..].iter().all(linked)) {
-            assert!(began.elapsed() < FORMING, "no Sentinels within {FORMING:?}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait_until("no Sentinels", || {
+            self.sentinels.iter().all(knows) && self.servers[1..].iter().all(linked)
+        });
     }
 
     /// Waits until a Sentinel names a master other than the first.
@@ -63,16 +57,12 @@ impl RedisSentinels {
     /// # Panics
     /// Panics if none does in time.
     pub fn wait_until_replaced(&self) {
-        let began = Instant::now();
         let first = self.servers[0].port().to_string();
         let named = |sentinel: &RedisServer| {
             let address: Vec<String> = sentinel.command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster"]);
             address.last().is_some_and(|port| *port != first)
         };
-        while !self.sentinels.iter().any(named) {
-            assert!(began.elapsed() < FORMING, "no other master within {FORMING:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_until("no other master", || self.sentinels.iter().any(named));
     }
 
     /// Returns the URLs of the Sentinels.

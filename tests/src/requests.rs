@@ -30,6 +30,19 @@ pub async fn eventually(within: Duration, mut ask: impl AsyncFnMut() -> bool) ->
     began.elapsed()
 }
 
+/// How long servers may take to find each other.
+pub(crate) const FORMING: Duration = Duration::from_secs(30);
+
+/// Repeats the question every few milliseconds until the answer is yes, for servers that have yet to find each other.
+/// Blocks its thread.
+pub(crate) fn wait_until(otherwise: &str, ask: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !ask() {
+        assert!(began.elapsed() < FORMING, "{otherwise} within {FORMING:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Repeats a hit until it is decided. Returns whether it was allowed.
 ///
 /// A strategy without a Lua twin uses compare-and-swap. Under contention that can fail any number of times,
