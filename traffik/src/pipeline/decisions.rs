@@ -21,7 +21,7 @@ pub(crate) struct ThrottleDecision {
     pub(crate) decision: Decision,
     /// Whether the throttle is in shadow mode, so that its refusal turns nobody away.
     pub(crate) shadow: bool,
-    /// Its policy's [window](Policy::window), for headers.
+    /// Its policy's [window](crate::policy::Policy::window), for headers.
     pub(crate) window: u64,
     /// Whether the request cost nothing.
     pub(crate) free: bool,
