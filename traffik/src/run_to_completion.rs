@@ -1,9 +1,13 @@
 //! [`RunToCompletion`]: work that is carried to its end even if its caller goes away.
 
+use std::fmt::Display;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::box_future::BoxFuture;
+
+/// Why work was not carried to its end. In each case what is lost is a refund.
+const NO_RUNTIME: &str = "the client disconnected, and no runtime is available to refund the charge";
 
 /// A future that is polled by its caller, and by the runtime once the caller has gone.
 ///
@@ -12,8 +16,8 @@ use crate::box_future::BoxFuture;
 pub(crate) struct RunToCompletion<T: Send + 'static> {
     work: Option<BoxFuture<'static, T>>,
     on_abandoned: fn(T) -> BoxFuture<'static, ()>,
-    /// Called if no runtime carries the work to its end.
-    on_no_runtime: fn(),
+    /// Told so if no runtime carries the work to its end.
+    on_lost: fn(&dyn Display),
 }
 
 impl<T: Send + 'static> RunToCompletion<T> {
@@ -21,16 +25,16 @@ impl<T: Send + 'static> RunToCompletion<T> {
     pub(crate) fn new(
         work: impl Future<Output = T> + Send + 'static,
         on_abandoned: fn(T) -> BoxFuture<'static, ()>,
-        on_no_runtime: fn(),
+        on_lost: fn(&dyn Display),
     ) -> Self {
-        Self { work: Some(Box::pin(work)), on_abandoned, on_no_runtime }
+        Self { work: Some(Box::pin(work)), on_abandoned, on_lost }
     }
 }
 
 impl RunToCompletion<()> {
     /// For work that has no outcome: nothing follows it, whether or not somebody waits.
-    pub(crate) fn finish(work: impl Future<Output = ()> + Send + 'static, on_no_runtime: fn()) -> Self {
-        Self::new(work, |()| Box::pin(std::future::ready(())), on_no_runtime)
+    pub(crate) fn finish(work: impl Future<Output = ()> + Send + 'static, on_lost: fn(&dyn Display)) -> Self {
+        Self::new(work, |()| Box::pin(std::future::ready(())), on_lost)
     }
 }
 
@@ -52,10 +56,10 @@ impl<T: Send + 'static> Future for RunToCompletion<T> {
 impl<T: Send + 'static> Drop for RunToCompletion<T> {
     fn drop(&mut self) {
         let Some(work) = self.work.take() else { return };
-        let on_abandoned = self.on_abandoned;
+        let Self { on_abandoned, on_lost, .. } = *self;
         #[cfg(feature = "tokio")]
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let drop_warning = DropWarning::new(self.on_no_runtime);
+            let drop_warning = DropWarning::new(move || on_lost(&NO_RUNTIME));
             // Boxed, so that the runtime's task code is compiled only once.
             let rest: BoxFuture<'static, ()> = Box::pin(async move {
                 on_abandoned(work.await).await;
@@ -66,7 +70,7 @@ impl<T: Send + 'static> Drop for RunToCompletion<T> {
         }
         // Without a runtime, nobody can carry on.
         drop((work, on_abandoned));
-        (self.on_no_runtime)();
+        on_lost(&NO_RUNTIME);
     }
 }
 
@@ -110,7 +114,7 @@ mod tests {
             POLLS.fetch_add(1, Ordering::Relaxed);
             panic!("a backend that panics")
         });
-        let warn = || {
+        let warn = |_: &dyn Display| {
             WARNINGS.fetch_add(1, Ordering::Relaxed);
         };
         let caller = tokio::spawn(RunToCompletion::finish(work, warn));

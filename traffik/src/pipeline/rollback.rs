@@ -12,8 +12,6 @@ use crate::resilience::{self, Permits};
 use crate::retry::Retry;
 use crate::run_to_completion::RunToCompletion;
 
-const STAYS_CHARGED: &str = "a refused or abandoned request stays charged";
-
 /// What has been charged so far for a request that is not decided yet. Refunded on drop.
 #[derive(Default)]
 pub(super) struct PendingCharges<'a>(Vec<Batch<'a>>);
@@ -49,7 +47,7 @@ impl<'a> PendingCharges<'a> {
         for batch in self.0.drain(..) {
             match batch.backend.decide_now(Op::Refund { at: Some(batch.now) }, &batch.hits) {
                 Some(Ok(_)) => {}
-                Some(Err(error)) => warn_kept(batch.hits.first(), &error),
+                Some(Err(error)) => warn_kept(&error),
                 None => rest.push(receipts(&batch)),
             }
         }
@@ -61,7 +59,7 @@ impl<'a> PendingCharges<'a> {
                 refund(receipts).await;
             }
         };
-        Some(RunToCompletion::finish(work, warn_no_runtime))
+        Some(RunToCompletion::finish(work, warn_kept))
     }
 }
 
@@ -91,7 +89,7 @@ impl CancelSafeCall {
     }
 
     pub(super) async fn run(self) -> Result<Verdicts, BackendError> {
-        RunToCompletion::new(self.ask(), CallResult::undo, warn_no_runtime).await.result
+        RunToCompletion::new(self.ask(), CallResult::undo, warn_kept).await.result
     }
 
     async fn ask(mut self) -> CallResult {
@@ -133,18 +131,13 @@ async fn refund(receipts: &[Receipt]) {
     let Some(Receipt { backend, at, .. }) = receipts.first() else { return };
     let hits: Vec<_> = receipts.iter().map(|one| one.hit(one.charge.cost)).collect();
     if let Err(error) = resilience::call(backend, Op::Refund { at: Some(*at) }, &hits).await {
-        warn_kept(hits.first(), &error);
+        warn_kept(&error);
     }
 }
 
-fn warn_no_runtime() {
-    let error = "the client disconnected, and no runtime is available to refund the charge";
-    tracing::warn!(target: "traffik", error, "{STAYS_CHARGED}");
-}
-
-fn warn_kept(first: Option<&Hit<'_>>, error: &BackendError) {
-    let uid = first.map_or("", |hit| hit.policy.uid());
-    log_limited!(warn, uid, %error, "{STAYS_CHARGED}");
+/// Several throttles may be concerned, so the line names none.
+fn warn_kept(error: &dyn std::fmt::Display) {
+    log_limited!(warn, "", %error, "a refused or abandoned request stays charged");
 }
 
 #[cfg(all(test, feature = "redis-cluster", feature = "memory"))]

@@ -14,8 +14,6 @@ use crate::backend::{BackendError, BoxFuture, Hit, Op, OwnedHit, Verdict, Verdic
 use crate::log_limit::log_limited;
 use crate::run_to_completion::RunToCompletion;
 
-const STAYS_CHARGED: &str = "a refused or abandoned request stays charged in an earlier slot";
-
 /// The indices of one client's hits in the batch.
 type HitIndices = Vec<usize>;
 
@@ -171,7 +169,7 @@ fn charge(
             }
         })
     };
-    RunToCompletion::new(work, undo, warn_no_runtime)
+    RunToCompletion::new(work, undo, warn_kept)
 }
 
 /// What has been charged so far. Refunded on drop.
@@ -198,7 +196,7 @@ impl PendingGroups<'_> {
                 refund(&store, charge).await;
             }
         };
-        RunToCompletion::finish(work, warn_no_runtime)
+        RunToCompletion::finish(work, warn_kept)
     }
 }
 
@@ -215,8 +213,8 @@ async fn refund(store: &Store, (at, hits): &GroupCharge) {
     let decide = decide::decide(store, store.until(), Op::Refund { at: Some(*at) }, &hits);
     match tokio::time::timeout(store.timeout, decide).await {
         Ok(Ok(_)) => {}
-        Ok(Err(error)) => warn_kept(&hits, &error),
-        Err(_) => warn_kept(&hits, &store.timed_out(None)),
+        Ok(Err(error)) => warn_kept(&error),
+        Err(_) => warn_kept(&store.timed_out(None)),
     }
     // Another request may have been refused meanwhile because of the charge.
     if let Some(denials) = &store.denials {
@@ -224,12 +222,7 @@ async fn refund(store: &Store, (at, hits): &GroupCharge) {
     }
 }
 
-fn warn_no_runtime() {
-    let error = "the client disconnected, and no runtime is available to refund the charge";
-    tracing::warn!(target: "traffik", error, "{STAYS_CHARGED}");
-}
-
-fn warn_kept(hits: &[Hit<'_>], error: &BackendError) {
-    let uid = hits.first().map_or("", |hit| hit.policy.uid());
-    log_limited!(warn, uid, %error, "{STAYS_CHARGED}");
+/// Several throttles may be concerned, so the line names none.
+fn warn_kept(error: &dyn std::fmt::Display) {
+    log_limited!(warn, "", %error, "a refused or abandoned request stays charged in an earlier slot");
 }

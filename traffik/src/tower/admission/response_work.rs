@@ -186,12 +186,10 @@ impl WorkList {
         };
         // Runs to the end even if the client goes away: clients give up after a long wait, typically while the
         // server is failing.
-        Some(Box::pin(RunToCompletion::finish(work, warn_no_runtime)))
+        Some(Box::pin(RunToCompletion::finish(work, warn_kept)))
     }
 }
 
-/// Reports that no runtime is left to finish the refund.
-fn warn_no_runtime() {
-    let error = "the client disconnected, and no runtime is available to refund the charge";
-    tracing::warn!(target: "traffik", error, "the cost was not refunded");
+fn warn_kept(error: &dyn std::fmt::Display) {
+    tracing::warn!(target: "traffik", %error, "the cost was not refunded");
 }
