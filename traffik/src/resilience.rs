@@ -95,10 +95,7 @@ impl OnError {
     /// A hit that the first backend charged before it failed to answer is charged on both.
     #[must_use]
     pub fn fallback(backend: impl Into<SharedBackend>) -> Self {
-        Self::policy(FailurePolicy {
-            fallbacks: [backend.into()].into_iter().collect(),
-            ..FailurePolicy::default()
-        })
+        Self::policy(FailurePolicy { fallbacks: vec![backend.into()], ..FailurePolicy::default() })
     }
 
     /// A [`fallback`](Self::fallback) behind a [`CircuitBreaker`] with default settings: once the first

@@ -32,8 +32,7 @@ pub(super) async fn all<'a>(
     // Throttles in shadow mode count separately, because their refusal must not keep the others from being charged.
     // Until they have counted, the request's charges are refunded if its client goes away.
     for candidate in candidates.iter().filter(|candidate| candidate.shadow) {
-        let routes = [HitRoute::new(candidate)].into_iter().collect();
-        match together(routes, op, several, decisions).await {
+        match together(vec![HitRoute::new(candidate)], op, several, decisions).await {
             Ok(counted) => counted.into_iter().for_each(|counted| charged.append(counted)),
             Err(Failure { error, .. }) => {
                 let uid = candidate.policy().uid();

@@ -27,7 +27,7 @@ pub(super) fn by_client(hits: &[Hit<'_>]) -> Option<Vec<HitIndices>> {
     for (index, hit) in hits.iter().enumerate() {
         match groups.iter_mut().find(|group| hits[group[0]].who() == hit.who()) {
             Some(group) => group.push(index),
-            None => groups.push(std::iter::once(index).collect()),
+            None => groups.push(vec![index]),
         }
     }
     Some(groups)
