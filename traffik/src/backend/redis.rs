@@ -13,7 +13,7 @@
 //! - `link.rs`: one server, and what happens when it goes away; `link/health.rs`: what calls have learned about it;
 //!   `link/congestion.rs`: how many of them may be in flight
 //! - `cluster.rs` (`cluster/slots.rs`), `sentinel.rs`: servers that change places; `refresh.rs`: when to look for
-//!   them
+//!   them; `first_ok.rs`: how to ask all of them at once
 //! - `groups.rs`: a batch of several slots
 
 mod address;
@@ -24,6 +24,8 @@ mod command_outcome;
 mod connection;
 mod connection_plan;
 mod decide;
+#[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
+mod first_ok;
 #[cfg(feature = "redis-cluster")]
 mod groups;
 mod key;

@@ -19,6 +19,7 @@ use redis::{
 use tokio::task::JoinSet;
 
 use super::command_outcome::CommandOutcome;
+use super::first_ok::{first_ok, within};
 use super::link::{IfBusy, Link, LinkConfig, unsent};
 use super::refresh::{self, Refresh, RefreshUnlessAnswered, Refresher};
 use slots::{Address, Node, SlotRange, Slots};
@@ -82,7 +83,7 @@ impl Cluster {
             reached.spawn(async move { Link::connect(client, link).await });
         }
         // The protocol of the first node that answers is used for all.
-        let login = first_ok(reached).await?.login().clone();
+        let login = first_node(reached).await?.login().clone();
         let cluster = Self::of(&nodes, login, LinkConfig { choose_protocol: false, ..link })?;
         cluster.0.load_slots().await?;
         Ok(cluster)
@@ -135,21 +136,12 @@ fn no_node() -> RedisError {
         .into()
 }
 
-/// Returns the first of several answers that is not an error; the other tasks continue on their own.
-async fn first_ok<T: 'static>(mut answers: JoinSet<RedisResult<T>>) -> RedisResult<T> {
-    let mut failed = None;
-    while let Some(answer) = answers.join_next().await {
-        match answer {
-            Ok(Ok(answer)) => {
-                answers.detach_all();
-                return Ok(answer);
-            }
-            Ok(Err(error)) => failed = Some(error),
-            // Nothing in the task panics, and nothing aborts it.
-            Err(_) => {}
-        }
-    }
-    Err(failed.unwrap_or_else(no_node))
+/// Returns the first node's answer. The other tasks continue on their own: a command that is aborted counts against its
+/// connection.
+async fn first_node<T: 'static>(mut answers: JoinSet<RedisResult<T>>) -> RedisResult<T> {
+    let first = first_ok(&mut answers, no_node).await;
+    answers.detach_all();
+    first
 }
 
 impl Inner {
@@ -161,7 +153,7 @@ impl Inner {
         for node in &known.nodes {
             asked.spawn(ask(node.clone()));
         }
-        let ranges = first_ok(asked).await?;
+        let ranges = first_node(asked).await?;
         let slots = Slots::clone(&known).updated(ranges, &self.seeds, |address| self.new_node(address))?;
         self.slots.store(Arc::new(slots));
         Ok(())
@@ -190,10 +182,8 @@ impl Inner {
 
 async fn ask(node: Node) -> RedisResult<Vec<SlotRange>> {
     let command = redis::cmd("CLUSTER").arg("SLOTS").to_owned();
-    let Ok(reply) = tokio::time::timeout(SLOTS_TIMEOUT, node.link.send(&command, IfBusy::Send)).await else {
-        return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
-    };
-    slots::read(&reply?.extract_error()?, &node.address.host).ok_or_else(no_node)
+    let reply = within(SLOTS_TIMEOUT, node.link.send(&command, IfBusy::Send)).await?;
+    slots::read(&reply.extract_error()?, &node.address.host).ok_or_else(no_node)
 }
 
 impl Refresh for Inner {

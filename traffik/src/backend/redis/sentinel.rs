@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::address::shown;
 use super::command_outcome::CommandOutcome;
+use super::first_ok::{first_ok, within};
 use super::link::{IfBusy, Link, LinkConfig, demoted, unsent};
 use super::refresh::{self, Refresh, RefreshUnlessAnswered, Refresher};
 
@@ -59,24 +60,11 @@ impl SentinelConfig {
         let mut asked = JoinSet::new();
         for url in &self.urls {
             let mut client = self.client(std::slice::from_ref(url))?;
-            asked.spawn(async move {
-                match tokio::time::timeout(FIND_TIMEOUT, client.async_get_client()).await {
-                    Ok(found) => found,
-                    Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
-                }
-            });
+            asked.spawn(async move { within(FIND_TIMEOUT, client.async_get_client()).await });
         }
-        let mut failed = None;
-        while let Some(answer) = asked.join_next().await {
-            match answer {
-                Ok(Ok(client)) => return Ok((shown(client.get_connection_info().addr()), client)),
-                Ok(Err(error)) => failed = Some(error),
-                // Nothing in the task panics, and nothing aborts it.
-                Err(_) => {}
-            }
-        }
-        Err(failed
-            .unwrap_or_else(|| (ErrorKind::EmptySentinelList, "there are no Sentinels to query").into()))
+        let nobody = || (ErrorKind::EmptySentinelList, "there are no Sentinels to query").into();
+        let client = first_ok(&mut asked, nobody).await?;
+        Ok((shown(client.get_connection_info().addr()), client))
     }
 }
 
