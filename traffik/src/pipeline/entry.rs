@@ -42,6 +42,27 @@ impl<'a> Entry<'a> {
         Self { throttle, overrides: Some(&ACCOUNT) }
     }
 
+    /// Whether the charge may have to be refunded.
+    #[inline]
+    pub(super) fn keeps_receipt(&self) -> bool {
+        self.overrides.is_some_and(|overrides| overrides.keeps_receipt)
+    }
+
+    /// Whether the throttle is in shadow mode.
+    pub(super) fn is_shadow(&self, settings: &Settings) -> bool {
+        self.overrides.and_then(|overrides| overrides.shadow).unwrap_or(settings.shadow)
+    }
+
+    /// The scope; a computed one is absent without a request to compute it from.
+    pub(super) async fn scope(&self, settings: &Settings, parts: Option<&Parts>) -> Option<String> {
+        let scope = self.overrides.and_then(|overrides| overrides.scope.as_ref()).or(settings.scope.as_ref());
+        match (scope?, parts) {
+            (Source::Fixed(scope), _) => Some(scope.clone()),
+            (Source::Of(function), Some(parts)) => Some(function.call(parts).await),
+            (Source::Of(_), None) => None,
+        }
+    }
+
     /// What the request costs. `units` replaces the cost; without a request to compute it from, it is 1.
     #[inline]
     pub(super) fn cost(

@@ -93,7 +93,7 @@ impl<'a> Plan<'a> {
             scope: settings.fixed_scope(),
             backend: backends::fixed(settings, parts)?,
             on_error: settings.on_error_under(Traffik::of(parts)),
-            keeps_receipt: entry.overrides.is_some_and(|overrides| overrides.keeps_receipt),
+            keeps_receipt: entry.keeps_receipt(),
         })
     }
 

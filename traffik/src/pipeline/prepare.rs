@@ -8,7 +8,6 @@ use crate::backend::{Hit, Op, SharedBackend};
 use crate::error::Error;
 use crate::on_cancel::OnCancel;
 use crate::policy::Policy;
-use crate::request_fn::Source;
 use crate::resilience::OnError;
 use crate::rules;
 use crate::settings::{RateSetting, Settings};
@@ -118,9 +117,8 @@ pub(super) async fn prepare<'a>(
         return Ok(Prepared::Free);
     }
 
-    let Some(client) =
-        identities.client(settings.identifier_under(Traffik::of(subject.parts())), subject).await
-    else {
+    let app = Traffik::of(parts);
+    let Some(client) = identities.client(settings.identifier_under(app), subject).await else {
         return Ok(Prepared::Uncounted);
     };
 
@@ -135,30 +133,17 @@ pub(super) async fn prepare<'a>(
         return Ok(Prepared::Uncounted);
     }
 
-    let scope = match (
-        entry.overrides.and_then(|overrides| overrides.scope.as_ref()).or(settings.scope.as_ref()),
-        parts,
-    ) {
-        (Some(Source::Fixed(scope)), _) => Some(scope.clone()),
-        (Some(Source::Of(function)), Some(parts)) => Some(function.call(parts).await),
-        (Some(Source::Of(_)), None) | (None, _) => None,
-    };
-
-    let backend = backends::resolve(throttle.uid(), settings, parts).await?;
-    let on_error = settings.on_error_under(Traffik::of(parts)).cloned().unwrap_or_default();
-    let shadow = entry.overrides.and_then(|overrides| overrides.shadow).unwrap_or(settings.shadow);
-    let keeps_receipt = entry.overrides.is_some_and(|overrides| overrides.keeps_receipt);
     Ok(Prepared::Counts(Candidate {
         entry: place,
         cost,
         client,
         policy,
-        scope,
-        backend,
-        on_error,
-        shadow,
-        keeps_receipt,
-        refund_if_dropped: keeps_receipt && settings.on_cancel == OnCancel::Refund,
+        scope: entry.scope(settings, parts).await,
+        backend: backends::resolve(throttle.uid(), settings, parts).await?,
+        on_error: settings.on_error_under(app).cloned().unwrap_or_default(),
+        shadow: entry.is_shadow(settings),
+        keeps_receipt: entry.keeps_receipt(),
+        refund_if_dropped: entry.keeps_receipt() && settings.on_cancel == OnCancel::Refund,
     }))
 }
 
