@@ -107,7 +107,7 @@ where
     T: 'static,
 {
     fn into_request_fn(self) -> RequestFn<T> {
-        RequestFn { identity: same::<F>(), call: Call::Sync(Arc::new(move |parts| self(parts).yields())) }
+        RequestFn::sync(move |parts| self(parts).yields())
     }
 }
 
@@ -138,15 +138,10 @@ where
     T: 'static,
 {
     fn into_request_fn(self) -> RequestFn<T> {
-        let identity = same::<F>();
-        let function = Arc::new(self);
-        RequestFn {
-            identity,
-            call: Call::Async(Arc::new(move |parts| {
-                let future = function(parts);
-                Box::pin(async move { future.await.yields() })
-            })),
-        }
+        RequestFn::later(move |parts| {
+            let future = self(parts);
+            Box::pin(async move { future.await.yields() })
+        })
     }
 }
 
