@@ -148,7 +148,7 @@ where
 /// A stored function of the request.
 pub struct RequestFn<T> {
     /// The function's type, if the type alone determines the function.
-    identity: Option<TypeId>,
+    type_id: Option<TypeId>,
     call: Call<T>,
 }
 
@@ -162,20 +162,20 @@ enum Call<T> {
 
 /// The type of a function without captures, which has only one value. A closure that captures may differ
 /// from another one of its type in what it captured.
-fn same<F: 'static>() -> Option<TypeId> {
+fn stateless_type_id<F: 'static>() -> Option<TypeId> {
     (size_of::<F>() == 0).then(TypeId::of::<F>)
 }
 
 impl<T> RequestFn<T> {
     pub(crate) fn sync<F: Fn(&Parts) -> T + Send + Sync + 'static>(function: F) -> Self {
-        Self { identity: same::<F>(), call: Call::Sync(Arc::new(function)) }
+        Self { type_id: stateless_type_id::<F>(), call: Call::Sync(Arc::new(function)) }
     }
 
     pub(crate) fn later<F>(function: F) -> Self
     where
         F: for<'a> Fn(&'a Parts) -> BoxFuture<'a, T> + Send + Sync + 'static,
     {
-        Self { identity: same::<F>(), call: Call::Async(Arc::new(function)) }
+        Self { type_id: stateless_type_id::<F>(), call: Call::Async(Arc::new(function)) }
     }
 
     pub(crate) async fn call(&self, parts: &Parts) -> T {
@@ -211,7 +211,7 @@ impl<T> RequestFn<T> {
 
     /// Whether both are certain to give the same result for the same request.
     pub(crate) fn same(&self, other: &Self) -> bool {
-        if self.identity.is_some() && self.identity == other.identity {
+        if self.type_id.is_some() && self.type_id == other.type_id {
             return true;
         }
         match (&self.call, &other.call) {
@@ -228,7 +228,7 @@ impl<T> Clone for RequestFn<T> {
             Call::Sync(function) => Call::Sync(function.clone()),
             Call::Async(function) => Call::Async(function.clone()),
         };
-        Self { identity: self.identity, call }
+        Self { type_id: self.type_id, call }
     }
 }
 
