@@ -9,8 +9,7 @@ mod reservation;
 mod settle;
 
 pub use ask::{Reserve, ReserveError};
-pub(crate) use open_charge::OpenCharge;
 #[cfg(feature = "tower")]
-pub(crate) use open_charge::give_back;
+pub(crate) use open_charge::{OpenCharge, give_back};
 pub use reservation::Reservation;
 pub use settle::Settled;

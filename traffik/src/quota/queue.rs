@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::log_limit::log_limited;
 use crate::pipeline::{self, Entry, Overrides};
 use crate::request_fn::Source;
-use crate::reserve::{OpenCharge, Reservation};
+use crate::reserve::Reservation;
 use crate::subject::Subject;
 use crate::throttle::Throttle;
 
@@ -234,12 +234,7 @@ impl<'a> Queue<'a> {
         let entries: Vec<Entry<'_>> =
             all.iter().map(|(throttle, overrides)| Entry { throttle, overrides: Some(overrides) }).collect();
         let mut decisions = pipeline::decide(&entries, self.0.subject.again(), op, None).await?;
-        let charges = all.iter().zip(&mut decisions.each).filter_map(|((throttle, _), decided)| {
-            let charge = OpenCharge::new(decided.charged.take()?, throttle.settings().on_cancel);
-            charge.mark_held();
-            Some(Arc::new(charge))
-        });
-        let reservation = Reservation::new(charges);
+        let reservation = Reservation::hold(all.iter().map(|(throttle, _)| *throttle), &mut decisions);
         Ok((decisions.into_decision(), reservation))
     }
 }

@@ -2,9 +2,7 @@
 
 use std::fmt;
 use std::future::IntoFuture;
-use std::sync::Arc;
 
-use super::open_charge::OpenCharge;
 use super::reservation::Reservation;
 use crate::backend::Op;
 use crate::box_future::BoxFuture;
@@ -39,10 +37,7 @@ impl<'a> Reserve<'a> {
         let entries = [Entry { throttle: self.throttle, overrides: Some(&overrides) }];
         let decisions = pipeline::decide(&entries, self.subject, Op::Hit, self.units).await;
         let mut decisions = decisions.map_err(|failure| ReserveError::Failed(failure.into()))?;
-        let on_cancel = self.throttle.settings().on_cancel;
-        let charges = decisions.each.iter_mut().filter_map(|decided| decided.charged.take());
-        let charges = charges.map(|receipt| Arc::new(OpenCharge::new(receipt, on_cancel)));
-        let reservation = Reservation::new(charges.inspect(|charge| charge.mark_held()));
+        let reservation = Reservation::hold([self.throttle], &mut decisions);
         match decisions.into_decision() {
             Decision::Denied(throttled) => Err(ReserveError::Refused(throttled)),
             Decision::Allowed(_) | Decision::Exempt => Ok(reservation),

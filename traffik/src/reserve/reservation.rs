@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::open_charge::OpenCharge;
 use super::settle::{self, Settled};
 use crate::error::Error;
+use crate::pipeline::Decisions;
+use crate::throttle::Throttle;
 
 /// A charge whose actual cost is yet to be settled.
 ///
@@ -37,6 +39,19 @@ pub struct Reservation(Vec<Arc<OpenCharge>>);
 impl Reservation {
     pub(crate) fn new(charges: impl IntoIterator<Item = Arc<OpenCharge>>) -> Self {
         Self(charges.into_iter().collect())
+    }
+
+    /// Holds a charge that has just been made under each of these throttles, if any was.
+    pub(crate) fn hold<'a>(
+        throttles: impl IntoIterator<Item = &'a Throttle>,
+        decisions: &mut Decisions,
+    ) -> Self {
+        let decided = throttles.into_iter().zip(&mut decisions.each);
+        Self::new(decided.filter_map(|(throttle, decided)| {
+            let charge = OpenCharge::new(decided.charged.take()?, throttle.settings().on_cancel);
+            charge.mark_held();
+            Some(Arc::new(charge))
+        }))
     }
 
     /// Several as one, to be settled together.
