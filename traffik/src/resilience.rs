@@ -196,7 +196,7 @@ impl OnError {
         self.get()?.retry
     }
 
-    pub(crate) fn guard(&self) -> Option<&CircuitBreaker> {
+    fn guard(&self) -> Option<&CircuitBreaker> {
         self.get()?.breaker.as_ref()
     }
 

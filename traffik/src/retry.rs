@@ -20,7 +20,7 @@ impl Retry {
     }
 
     /// The longest wait before retry `n`, counted from 0.
-    pub(crate) fn bound(&self, n: u32) -> Duration {
+    fn bound(&self, n: u32) -> Duration {
         self.first.saturating_mul(2_u32.saturating_pow(n))
     }
 

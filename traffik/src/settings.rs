@@ -64,7 +64,7 @@ pub(crate) enum BackendSetting {
 
 impl Settings {
     /// Computes the derived fields. This is the last step whenever settings are created or changed.
-    pub(crate) fn seal(mut self) -> Self {
+    fn seal(mut self) -> Self {
         self.is_immediate = self.takes_no_waiting();
         #[cfg(feature = "memory")]
         {

@@ -68,7 +68,7 @@ impl Text {
         self.number(number);
     }
 
-    pub(super) fn number(&mut self, number: u64) {
+    fn number(&mut self, number: u64) {
         if let Some(digits) = ready(number) {
             return self.push(digits);
         }

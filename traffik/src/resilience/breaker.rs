@@ -117,7 +117,7 @@ impl CircuitBreaker {
     }
 
     /// Returns a permit for one call, or `None` while calls are to fail immediately.
-    pub(crate) fn permit(&self) -> Option<Permit> {
+    fn permit(&self) -> Option<Permit> {
         // Read the era first: if the phase changes right afterwards, the call's outcome belongs to the
         // past.
         let mut era = self.0.era.load(Ordering::Acquire);
@@ -273,14 +273,14 @@ impl CircuitBreakerBuilder {
 }
 
 /// A permit for one call. If it is dropped unsettled, the caller went away and nothing is known.
-pub(crate) struct Permit {
+struct Permit {
     breaker: CircuitBreaker,
     era: u64,
     settled: bool,
 }
 
 impl Permit {
-    pub(crate) fn settle(&mut self, succeeded: bool) {
+    fn settle(&mut self, succeeded: bool) {
         self.settled = true;
         self.breaker.settle(self.era, Some(succeeded));
     }

@@ -25,7 +25,7 @@ impl Divisor {
     /// The quotient, or one less: the reciprocal is at most 1 too small, so the product is less than 2^64 too
     /// small.
     #[inline(always)]
-    pub(super) fn estimate(self, dividend: u64) -> u64 {
+    fn estimate(self, dividend: u64) -> u64 {
         ((u128::from(dividend) * u128::from(self.reciprocal)) >> 64) as u64
     }
 

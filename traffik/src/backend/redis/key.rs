@@ -17,7 +17,7 @@ use crate::backend::Hit;
 use crate::identity::{KindRef, Who, ipv6};
 
 /// The most bytes in a key.
-pub(super) const MAX_LEN: usize = 200;
+const MAX_LEN: usize = 200;
 
 /// The most bytes in a namespace.
 pub(super) const MAX_NAMESPACE: usize = 32;

@@ -100,7 +100,7 @@ impl Suite {
 
     /// Compares the backend's answer with that of the steps.
     #[track_caller]
-    pub(super) fn compare(&mut self, op: Op, asked: &[Asked], got: &Verdicts) {
+    fn compare(&mut self, op: Op, asked: &[Asked], got: &Verdicts) {
         let now = Clock::now(&self.clock);
         let expected = self.step(op, asked, now);
         if got.now != now {

@@ -21,7 +21,7 @@ pub(super) async fn every_strategy(mut suite: Suite) {
 }
 
 /// Runs one client under one strategy, for forty steps.
-pub(super) async fn trace(suite: &mut Suite, strategy: &Arc<dyn Strategy>, rate: usize, round: u64) {
+async fn trace(suite: &mut Suite, strategy: &Arc<dyn Strategy>, rate: usize, round: u64) {
     let rates = strategies::rates(&**strategy);
     let mut rate = rates[rate];
     let name = suite.name(&format!("{}/{rate}/{round}", strategy.name()));

@@ -29,7 +29,7 @@ pub(crate) struct ThrottleUse {
     /// Whether the handler wants to settle what is charged.
     pub(crate) handler_settles: bool,
     /// Whether the handler takes an [`Outcome`](crate::Outcome).
-    pub(crate) handler_takes_outcome: bool,
+    handler_takes_outcome: bool,
 }
 
 impl ThrottleUse {
