@@ -127,7 +127,7 @@ impl<'a> Hit<'a> {
     /// Charges an account that is stored as two words; `None` if the result would not be two words.
     #[inline(always)]
     #[cfg(feature = "memory")]
-    pub(crate) fn step_words(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
+    pub(super) fn step_words(&self, now: u64, words: [u64; 2]) -> Option<(Verdict, [u64; 2])> {
         match self.policy.account() {
             Some(account) => Some(match account.hit(words, now, self.cost) {
                 Ok(AdmittedStep { compact, words, .. }) => (account.full_verdict(&compact), words),
@@ -177,7 +177,7 @@ impl<'a> Hit<'a> {
 
     /// See [`Ask::phase`].
     #[inline]
-    pub(crate) fn phase(&self) -> u64 {
+    pub(super) fn phase(&self) -> u64 {
         if self.policy.staggered() { key::stable(self.policy.uid(), &self.who) } else { 0 }
     }
 }

@@ -49,7 +49,7 @@ impl ThrottleDecision {
 
 impl Decisions {
     /// Creates decisions in which no throttle counted anything.
-    pub(crate) fn exempt(throttles: usize) -> Self {
+    pub(super) fn exempt(throttles: usize) -> Self {
         Self {
             each: (0..throttles).map(|_| ThrottleDecision::of(Decision::Exempt, 0)).collect(),
             refused: None,

@@ -8,7 +8,7 @@ use crate::outage::Outage;
 /// The reason why there are no decisions.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    pub(crate) error: Error,
+    pub(super) error: Error,
     pub(crate) outage: Outage,
 }
 

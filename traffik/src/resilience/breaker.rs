@@ -112,7 +112,7 @@ impl CircuitBreaker {
         }
     }
 
-    pub(crate) fn same(&self, other: &Self) -> bool {
+    pub(super) fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
@@ -311,12 +311,12 @@ impl Permits {
         given
     }
 
-    pub(crate) fn settle(&mut self, succeeded: bool) {
+    pub(super) fn settle(&mut self, succeeded: bool) {
         self.0.iter_mut().for_each(|permit| permit.settle(succeeded));
     }
 
     /// Renews the permits for a retry of the same call; returns `false` if any of the breakers has opened.
-    pub(crate) fn renew(&mut self) -> bool {
+    pub(super) fn renew(&mut self) -> bool {
         let renewed: Option<Vec<_>> = self.0.iter().map(|permit| permit.breaker.permit()).collect();
         match renewed {
             Some(renewed) => {

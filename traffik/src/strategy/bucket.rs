@@ -17,12 +17,12 @@ use crate::rate::Rate;
 /// A leaking account that holds `capacity` units, and `debt` more on credit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bucket {
-    pub(crate) capacity: u64,
-    pub(crate) debt: u64,
+    pub(super) capacity: u64,
+    pub(super) debt: u64,
 }
 
 impl Bucket {
-    pub(crate) fn validate(self, rate: &Rate) -> Result<(), String> {
+    pub(super) fn validate(self, rate: &Rate) -> Result<(), String> {
         let (_, ticks) = rate.reduced_terms();
         if self.capacity == 0 {
             return Err("the burst is 0, so a full account would hold nothing; make it at least 1".into());
@@ -39,14 +39,14 @@ impl Bucket {
     }
 
     /// The tag contains the whole rate, since a state in units of one rate means nothing under another.
-    pub(crate) fn tag(name: &str, rate: &Rate) -> String {
+    pub(super) fn tag(name: &str, rate: &Rate) -> String {
         format!("{name}~{}~{}", rate.limit(), rate.period_micros())
     }
 
     /// The tag if burst and debt are configurable. Two processes may use different values while a new
     /// version is rolled out; with a shared state, each would make the other's clients forget what they
     /// owe.
-    pub(crate) fn chosen_tag(self, name: &str, rate: &Rate) -> String {
+    pub(super) fn chosen_tag(self, name: &str, rate: &Rate) -> String {
         format!("{}~{}~{}", Self::tag(name, rate), self.capacity, self.debt)
     }
 

@@ -109,7 +109,7 @@ impl Outcome {
     }
 
     /// Adds to what is left for the handler. A refusal left by a layer further out stays.
-    pub(crate) fn leave(
+    pub(super) fn leave(
         parts: &mut Parts,
         throttled: Option<Throttled>,
         stats: impl IntoIterator<Item = Stat>,

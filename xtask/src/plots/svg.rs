@@ -84,7 +84,7 @@ impl Picture {
     }
 }
 
-pub(crate) fn picture(title: &str, run: &Run) -> String {
+pub(super) fn picture(title: &str, run: &Run) -> String {
     let mut picture = Picture(String::new());
     let offered: u32 = run.bins.iter().map(|bin| bin.admitted + bin.refused).sum();
     let admitted: u32 = run.bins.iter().map(|bin| bin.admitted).sum();

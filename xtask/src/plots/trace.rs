@@ -10,9 +10,9 @@ use traffik::test_kit::ManualClock;
 use traffik::{Error, Identity, MemoryBackend, Priority, Registry, Throttle};
 
 /// The length of the trace, in seconds.
-pub(crate) const SECONDS: u64 = 40;
+pub(super) const SECONDS: u64 = 40;
 /// The width of a bar.
-pub(crate) const BIN_MS: u64 = 500;
+pub(super) const BIN_MS: u64 = 500;
 /// The interval at which the account is sampled.
 const LOOK_MS: u64 = 100;
 const RATE: &str = "10/10s";
@@ -22,18 +22,18 @@ const DAY_MS: u64 = 86_400_000;
 
 /// The outcomes of the hits within half a second.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Bin {
+pub(super) struct Bin {
     pub(crate) admitted: u32,
     pub(crate) refused: u32,
 }
 
 /// The results of running a strategy on the trace.
 #[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) bins: Vec<Bin>,
+pub(super) struct Run {
+    pub(super) bins: Vec<Bin>,
     /// What remains, sampled ten times a second.
-    pub(crate) remaining: Vec<u64>,
-    pub(crate) limit: u64,
+    pub(super) remaining: Vec<u64>,
+    pub(super) limit: u64,
 }
 
 /// Returns the times of the hits, in milliseconds: a trickle, a burst on either side of a window's edge, silence,

@@ -82,7 +82,7 @@ impl Denials {
         (clients > 0).then(|| Self::new(clients, clock()))
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.sets.iter().map(|set| lock(set).memos.len()).sum()
     }
 

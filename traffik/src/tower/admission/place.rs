@@ -27,7 +27,7 @@ pub(crate) struct ThrottleUse {
     pub(crate) overrides: Option<Overrides>,
     pub(crate) response: ResponseSettings,
     /// Whether the handler wants to settle what is charged.
-    pub(crate) handler_settles: bool,
+    pub(super) handler_settles: bool,
     /// Whether the handler takes an [`Outcome`](crate::Outcome).
     handler_takes_outcome: bool,
 }
