@@ -79,7 +79,7 @@ struct PerConnection(Router);
 
 impl PerConnection {
     fn new(router: Router) -> Self {
-        // Its routes are now built once, and not for each request.
+        // This builds its routes once; otherwise each request would.
         Self(router.with_state(()))
     }
 }
