@@ -93,17 +93,11 @@ pub(crate) fn call(setting: &Setting) -> Result<Option<Call>> {
         "headers" => {
             setting.word_or(value, &HEADERS, "a `Headers`", |value| Ok(setting.written("headers", value)))
         }
-        "mode" => {
-            let expected = alternatives(&MODES, "");
-            setting.word_or(value, &MODES, "", |value| Err(setting.expects(value, &expected)))
-        }
+        "mode" => setting.word(value, &MODES),
         "refund_on" => setting.word_or(value, &REFUND_ON, "a function", |value| {
             setting.function("refund_on_status", value, &[Given::StatusCode], "a function")
         }),
-        "on_cancel" => {
-            let expected = alternatives(&ON_CANCEL, "");
-            setting.word_or(value, &ON_CANCEL, "", |value| Err(setting.expects(value, &expected)))
-        }
+        "on_cancel" => setting.word(value, &ON_CANCEL),
         // `crate` was parsed with the arguments, and unknown keys never get here.
         _ => Ok(None),
     }
@@ -187,6 +181,11 @@ impl Setting {
             Kind::Closure(closure) => Ok(self.call(method, Argument::Closure(closure.clone(), given))),
             Kind::Expression => Ok(self.written(method, value)),
         }
+    }
+
+    /// Accepts one of the key's words, and nothing else.
+    fn word(&self, value: &Value, words: &[Word]) -> Result<Option<Call>> {
+        self.word_or(value, words, "", |value| Err(self.expects(value, &alternatives(words, ""))))
     }
 
     /// Accepts one of the key's words. A value that isn't a string goes to `otherwise`.
