@@ -82,11 +82,11 @@ pub(crate) fn packages() -> Done {
 }
 
 /// Checks the library with the oldest supported compiler.
-pub(crate) fn lowest() -> Done {
+pub(crate) fn msrv() -> Done {
     let version = env!("CARGO_PKG_RUST_VERSION");
     run("rustup", &["toolchain", "install", version, "--profile", "minimal"])?;
     let check =
-        ["cargo", "check", "--locked", "-p", "traffik", "--all-features", "--target-dir", "target/lowest"];
+        ["cargo", "check", "--locked", "-p", "traffik", "--all-features", "--target-dir", "target/msrv"];
     run("rustup", &[["run", version].as_slice(), &check].concat())
 }
 

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         "ci" => setup::with_checks().and_then(|()| checks::ci(rest.iter().any(|flag| flag == "--tested"))),
         "bench" => checks::bench(&rest),
         "package" => checks::packages(),
-        "msrv" => checks::lowest(),
+        "msrv" => checks::msrv(),
         "plots" => plots::write(),
         "setup" => setup::with_checks(),
         _ => {
