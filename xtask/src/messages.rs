@@ -115,16 +115,24 @@ fn shown(message: &str) -> String {
     shown.replace("……", "…").trim().to_owned()
 }
 
-/// Returns each message's file, and the message in the form used in the guide.
-fn messages() -> Vec<(String, String)> {
+/// Returns each source file with its string literals.
+fn sources() -> Vec<(PathBuf, Vec<String>)> {
     let mut paths = Vec::new();
     for source in SOURCES {
         files(&root().join(source), &mut paths);
     }
-    let mut all = Vec::new();
-    for path in paths {
+    let with_literals = |path: PathBuf| {
         let mut found = Vec::new();
         literals(fs::read_to_string(&path).unwrap().parse().unwrap(), &mut found);
+        (path, found)
+    };
+    paths.into_iter().map(with_literals).collect()
+}
+
+/// Returns each message's file, and the message in the form used in the guide.
+fn messages() -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (path, found) in sources() {
         let name = path.strip_prefix(root()).unwrap().display().to_string();
         let found = found.into_iter().filter(|text| text.split_whitespace().count() >= 2);
         // An example of a key in use, which is part of other messages.
@@ -170,14 +178,7 @@ fn every_message_is_found_in_the_guide() {
 
 #[test]
 fn what_is_no_message_is_said_somewhere() {
-    let mut paths = Vec::new();
-    for source in SOURCES {
-        files(&root().join(source), &mut paths);
-    }
-    let mut found = Vec::new();
-    for path in paths {
-        literals(fs::read_to_string(path).unwrap().parse().unwrap(), &mut found);
-    }
+    let found: Vec<String> = sources().into_iter().flat_map(|(_, found)| found).collect();
     for none in NO_MESSAGES {
         assert!(found.iter().any(|text| text.starts_with(none)), "{none:?} is in no source any more");
     }
