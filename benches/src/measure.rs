@@ -66,11 +66,15 @@ pub fn on_threads(threads: usize, n: usize, work: impl Fn(usize, usize) + Sync) 
         (0..n).for_each(|i| work(thread, i));
         start.elapsed().as_nanos() as f64
     };
-    let total: f64 = std::thread::scope(|scope| {
+    sum_over_threads(threads, one) / (threads * n) as f64
+}
+
+/// Runs `one(thread)` on each of `threads` threads at once, and adds up what they return.
+fn sum_over_threads(threads: usize, one: impl Fn(usize) -> f64 + Copy + Send) -> f64 {
+    std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|thread| scope.spawn(move || one(thread))).collect();
         one(0) + others.into_iter().filter_map(|handle| handle.join().ok()).sum::<f64>()
-    });
-    total / (threads * n) as f64
+    })
 }
 
 /// How many identities are prepared at a time: few enough to stay in the first-level cache.
@@ -100,9 +104,5 @@ pub fn at_hand<I: Identity>(
         }
         time.as_nanos() as f64 / (n / AT_HAND * AT_HAND) as f64
     };
-    let total: f64 = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|thread| scope.spawn(move || one(thread))).collect();
-        one(0) + others.into_iter().filter_map(|handle| handle.join().ok()).sum::<f64>()
-    });
-    total / threads as f64
+    sum_over_threads(threads, one) / threads as f64
 }
