@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use traffik::strategy::{LeakyQueue, SlidingLog};
-use traffik::test_kit::ManualClock;
 use traffik::{EXEMPTED, MemoryBackend, Registry, Throttle, ThrottleBuilder};
 
+use crate::support::alone;
 use counting::{count, take_largest};
 
 #[path = "../common/counting.rs"]
@@ -50,10 +50,8 @@ fn an_allowed_an_exempt_and_a_free_hit_allocate_nothing() {
 #[test]
 fn a_hit_on_a_full_log_makes_no_copy() {
     let hits = |strategy: fn(ThrottleBuilder) -> ThrottleBuilder| {
-        let clock = ManualClock::new();
-        let builder = Throttle::builder("alloc:log").rate("10000/10ms").registry(&Registry::new());
-        let memory = MemoryBackend::builder().clock(clock.clone()).build();
-        let throttle = strategy(builder.backend(memory)).build().expect("a valid throttle");
+        let (builder, clock) = alone("alloc:log");
+        let throttle = strategy(builder.rate("10000/10ms")).build().expect("a valid throttle");
         // A queue drains while it fills, so its first entry takes up half of the time.
         assert!(now(throttle.hit("somebody").cost(5_000)).is_ok_and(|hit| hit.is_allowed()));
         let hit = || {

@@ -6,12 +6,12 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use traffik::strategy::{FixedWindow, Gcra, Strategy, TokenBucket};
-use traffik::test_kit::{FaultyBackend, ManualClock};
+use traffik::test_kit::FaultyBackend;
 use traffik::{Decision, DenialCache, EXEMPTED, Identity, MemoryBackend, Parts, Rate};
 use traffik::{Registry, SharedBackend, Throttle};
 use traffik::{bypass_if, hit_all, throttle_if};
 
-use crate::support::{Result, alone, get_from, still};
+use crate::support::{Result, alone, get_from, memory, still};
 
 #[tokio::test]
 async fn a_decision_tells_the_account() -> Result {
@@ -166,8 +166,7 @@ async fn a_throttle_that_is_off_can_be_refunded_and_reset() -> Result {
 /// While a new burst is being rolled out, processes with either setting share one store.
 #[tokio::test]
 async fn a_smaller_burst_forgives_nothing_that_a_larger_has_lent() -> Result {
-    let clock = ManualClock::new();
-    let memory = MemoryBackend::builder().clock(clock.clone()).build();
+    let (memory, clock) = memory();
     let cases: [[Arc<dyn Strategy>; 2]; 3] = [
         [Arc::new(TokenBucket::new().burst(5)), Arc::new(TokenBucket::new().burst(100))],
         [Arc::new(TokenBucket::new().debt(1)), Arc::new(TokenBucket::new().debt(99))],

@@ -14,11 +14,11 @@ use traffik::strategy::{
 use traffik::test_kit::{FaultyBackend, ManualClock};
 use traffik::{
     Backend, BackendError, BoxFuture, BreakerState, CircuitBreaker, Decision, DenialCache, Hit, Identity,
-    MemoryBackend, OnError, Op, Priority, Rate, Registry, SharedBackend, Throttle, ThrottleBuilder, Verdict,
-    Verdicts, hit_all,
+    MemoryBackend, OnError, Op, Priority, Rate, Registry, SharedBackend, Throttle, Verdict, Verdicts,
+    hit_all,
 };
 
-use crate::support::Result;
+use crate::support::{Result, on};
 
 type StdResult<T, E> = std::result::Result<T, E>;
 
@@ -35,10 +35,6 @@ fn setup(clients: usize) -> Setup {
     let store = FaultyBackend::new(MemoryBackend::builder().clock(clock.clone()).build());
     let size = DenialCache::with_clock(store.clone(), clients, clock.clone());
     Setup { clock, store, cache: size.clone().into(), size }
-}
-
-fn on(uid: &str, rate: &str, backend: &SharedBackend) -> ThrottleBuilder {
-    Throttle::builder(uid).rate(rate).backend(backend).registry(&Registry::new())
 }
 
 #[tokio::test]

@@ -12,16 +12,7 @@ use traffik::strategy::{
 use traffik::test_kit::ManualClock;
 use traffik::{MemoryBackend, Rate, Registry, SharedBackend, Throttle, hit_all};
 
-use crate::support::Result;
-
-fn throttle(uid: &str, rate: &str, backend: impl Into<SharedBackend>) -> Throttle {
-    Throttle::builder(uid)
-        .rate(rate)
-        .backend(backend)
-        .registry(&Registry::new())
-        .build()
-        .expect("a valid throttle")
-}
+use crate::support::{Result, memory, throttle};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime")
@@ -197,8 +188,7 @@ async fn millions_of_clients_stay_within_the_capacity() -> Result {
 #[tokio::test]
 async fn a_manual_clock_stops_at_its_end() -> Result {
     for rate in ["1/s", "1/36500 days"] {
-        let clock = ManualClock::new();
-        let memory = MemoryBackend::builder().clock(clock.clone()).build();
+        let (memory, clock) = memory();
         let throttle = throttle("mem:end", rate, memory);
         assert!(throttle.hit("ann").await?.is_allowed());
         assert!(!throttle.hit("ann").await?.is_allowed());
@@ -273,8 +263,7 @@ fn threads_admit_exactly_the_limit() {
 
 #[tokio::test]
 async fn a_million_hits_drift_by_nothing() -> Result {
-    let clock = ManualClock::new();
-    let memory = MemoryBackend::builder().clock(clock.clone()).build();
+    let (memory, clock) = memory();
     let throttle = Throttle::builder("mem:drift")
         .rate("999983/min")
         .strategy(TokenBucket::new().burst(7))

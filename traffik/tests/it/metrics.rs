@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use std::future::IntoFuture;
 
-use crate::support::{statuses, still};
+use crate::support::{statuses, still, throttle};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use traffik::test_kit::{FaultyBackend, ManualClock};
 use traffik::{DenialCache, EXEMPTED, OnError, Registry, SharedBackend, Throttle, hit_all};
@@ -44,11 +44,6 @@ fn seen(snapshotter: metrics_util::debugging::Snapshotter) -> Seen {
 
 fn hits(uid: &str, backend: &str, outcome: &str) -> String {
     format!("traffik_hits_total{{uid={uid},backend={backend},outcome={outcome}}}")
-}
-
-fn throttle(uid: &str, rate: &str, backend: &SharedBackend) -> Throttle {
-    let registry = Registry::new();
-    Throttle::builder(uid).rate(rate).backend(backend).registry(&registry).build().unwrap()
 }
 
 fn memory() -> SharedBackend {
@@ -136,7 +131,7 @@ fn a_hit_counts_on_the_backend_that_decided_it() {
     let denials = DenialCache::with_clock(flaky.clone(), 100, ManualClock::new());
     let fallback = Throttle::builder("m:fallback").rate("9/min").backend(flaky.clone());
     let fallback = fallback.on_error(OnError::fallback(memory())).registry(&Registry::new()).build().unwrap();
-    let remembered = throttle("m:remembered", "1/min", &denials.into());
+    let remembered = throttle("m:remembered", "1/min", denials);
     let seen = recorded(async || {
         for _ in 0..3 {
             let _ = remembered.hit("ann").await.unwrap();
@@ -171,7 +166,7 @@ fn what_is_let_past_a_refusal_is_decided_twice_and_a_reservation_is_its_hit() {
         let builder = Throttle::builder("m:lets_pass").rate("1/min").backend(&*MEMORY);
         builder.registry(&Registry::new()).continue_when_throttled().build().unwrap()
     });
-    static BESIDE: LazyLock<Throttle> = LazyLock::new(|| throttle("m:beside", "9/min", &MEMORY));
+    static BESIDE: LazyLock<Throttle> = LazyLock::new(|| throttle("m:beside", "9/min", &*MEMORY));
     #[traffik::throttle(LETS_PASS)]
     #[traffik::throttle(BESIDE)]
     async fn handler() {}
@@ -195,7 +190,7 @@ fn what_is_let_past_a_refusal_is_decided_twice_and_a_reservation_is_its_hit() {
 fn a_call_under_way_when_the_recorder_comes_is_not_counted_down() {
     let flaky = FaultyBackend::new(still()).delay(Duration::from_millis(1));
     let name = traffik::Backend::name(&flaky);
-    let api = throttle("m:under-way", "10/min", &flaky.into());
+    let api = throttle("m:under-way", "10/min", flaky);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _entered = runtime.enter();
     let mut waiting = Box::pin(api.hit("ann").into_future());

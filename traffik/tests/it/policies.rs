@@ -9,20 +9,15 @@ use axum::routing::get;
 use tokio::time::Instant;
 use traffik::test_kit::{FaultyBackend, ManualClock};
 use traffik::{
-    BreakerState, CircuitBreaker, Decision, MemoryBackend, OnError, Registry, SharedBackend, Throttle,
-    ThrottleBuilder, Traffik, hit_all, throttle,
+    BreakerState, CircuitBreaker, Decision, MemoryBackend, OnError, Throttle, Traffik, hit_all, throttle,
 };
 
-use crate::support::{Result, statuses, still};
+use crate::support::{Result, on, statuses, still};
 
 const DEADLINE: Duration = Duration::from_millis(100);
 
 fn faulty() -> FaultyBackend {
     FaultyBackend::new(still())
-}
-
-fn on(uid: &str, rate: &str, backend: impl Into<SharedBackend>) -> ThrottleBuilder {
-    Throttle::builder(uid).rate(rate).backend(backend).registry(&Registry::new())
 }
 
 fn breaker(failures: u32, clock: &ManualClock) -> CircuitBreaker {

@@ -8,17 +8,13 @@ use axum::body::Body;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use traffik::test_kit::FaultyBackend;
-use traffik::{EXEMPTED, OnCancel, Parts, QuotaContext, QuotaError, Registry, SharedBackend, Throttle};
+use traffik::{EXEMPTED, OnCancel, Parts, QuotaContext, QuotaError, Registry, Throttle};
 
-use crate::support::{Result, get_from, send, still, used};
-
-fn on(uid: &str, rate: &str, backend: impl Into<SharedBackend>) -> Throttle {
-    Throttle::builder(uid).rate(rate).backend(backend).registry(&Registry::new()).build().unwrap()
-}
+use crate::support::{Result, get_from, send, still, throttle, used};
 
 #[tokio::test]
 async fn work_that_succeeds_is_charged_in_the_end() -> Result {
-    let rows = on("quota:ok", "10/hour", still());
+    let rows = throttle("quota:ok", "10/hour", still());
     let answer = rows.quota("ann").run(async |q| {
         q.add(3);
         q.add(2);
@@ -33,7 +29,7 @@ async fn work_that_succeeds_is_charged_in_the_end() -> Result {
 
 #[tokio::test]
 async fn work_that_fails_is_not() -> Result {
-    let rows = on("quota:error", "10/hour", still());
+    let rows = throttle("quota:error", "10/hour", still());
     let failed = rows.quota("ann").run(async |q| {
         q.add(3);
         Err::<(), _>("no such table".into())
@@ -59,7 +55,7 @@ async fn an_error_of_the_work_is_not_its_own_source() -> Result {
             Some(&self.0)
         }
     }
-    let rows = on("quota:source", "10/hour", still());
+    let rows = throttle("quota:source", "10/hour", still());
     let failed = rows.quota("ann").run(async |_| Err::<(), _>(Outer("x".parse::<u8>().unwrap_err()).into()));
     let error = failed.await.unwrap_err();
     let chain: Vec<_> = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source())
@@ -71,7 +67,7 @@ async fn an_error_of_the_work_is_not_its_own_source() -> Result {
 
 #[tokio::test]
 async fn all_or_chosen_errors_are_paid_for() -> Result {
-    let rows = on("quota:paid", "10/hour", still());
+    let rows = throttle("quota:paid", "10/hour", still());
     let fail = async |q: traffik::Quota<'_>, units| {
         let all = q.run(async |q| {
             q.add(units);
@@ -101,8 +97,10 @@ async fn all_or_chosen_errors_are_paid_for() -> Result {
 #[tokio::test]
 async fn several_throttles_are_charged_all_or_none_in_one_call() -> Result {
     let backend = still();
-    let (rows, bytes) =
-        (on("quota:rows", "10/hour", backend.clone()), on("quota:bytes", "100/hour", backend.clone()));
+    let (rows, bytes) = (
+        throttle("quota:rows", "10/hour", backend.clone()),
+        throttle("quota:bytes", "100/hour", backend.clone()),
+    );
     let quota = QuotaContext::new("ann");
     for (throttle, units) in [(&rows, 2), (&rows, 2), (&bytes, 50), (&rows, 1)] {
         quota.add(throttle, units);
@@ -134,7 +132,7 @@ async fn several_throttles_are_charged_all_or_none_in_one_call() -> Result {
 async fn a_check_on_several_backends_charges_none() -> Result {
     let rows = Throttle::builder("quota:far:rows").rate("10/hour").on_cancel(OnCancel::Refund);
     let rows = rows.backend(FaultyBackend::new(still())).registry(&Registry::new()).build()?;
-    let bytes = on("quota:far:bytes", "10/hour", FaultyBackend::new(still()));
+    let bytes = throttle("quota:far:bytes", "10/hour", FaultyBackend::new(still()));
     assert!(rows.hit("ann").cost(3).await?.is_allowed());
     let quota = QuotaContext::new("ann");
     quota.add(&rows, 1);
@@ -153,7 +151,7 @@ async fn a_refused_reservation_goes_back_once() -> Result {
     let rows =
         Throttle::builder("quota:once:rows").rate("10/hour").backend(still()).on_cancel(OnCancel::Refund);
     let rows = rows.registry(&Registry::new()).build()?;
-    let bytes = on("quota:once:bytes", "1/hour", still());
+    let bytes = throttle("quota:once:bytes", "1/hour", still());
     assert!(rows.hit("ann").cost(3).await?.is_allowed());
     let quota = QuotaContext::new("ann");
     quota.add(&rows, 2);
@@ -167,7 +165,7 @@ async fn a_refused_reservation_goes_back_once() -> Result {
 #[tokio::test]
 async fn what_two_throttles_hold_of_one_account_goes_back_as_it_was_charged() -> Result {
     let memory = still();
-    let [one, other] = [0, 1].map(|_| on("quota:shared", "10/hour", memory.clone()));
+    let [one, other] = [0, 1].map(|_| throttle("quota:shared", "10/hour", memory.clone()));
     assert!(one.hit("ann").cost(4).await?.is_allowed());
     let quota = QuotaContext::new("ann");
     quota.add(&one, 1);
@@ -184,7 +182,7 @@ async fn what_two_throttles_hold_of_one_account_goes_back_as_it_was_charged() ->
 
 #[tokio::test]
 async fn work_whose_quota_is_refused_is_told() -> Result {
-    let rows = on("quota:refused", "4/hour", still());
+    let rows = throttle("quota:refused", "4/hour", still());
     let refused = rows.quota("ann").run(async |q| {
         q.add(5);
         Ok(())
@@ -198,7 +196,7 @@ async fn work_whose_quota_is_refused_is_told() -> Result {
 
 #[tokio::test]
 async fn a_refusal_within_the_work_is_told_as_one() -> Result {
-    let rows = on("quota:within", "4/hour", still());
+    let rows = throttle("quota:within", "4/hour", still());
     let refused = rows.quota("ann").run(async |q| {
         q.nested()
             .run(async |inner| {
@@ -222,7 +220,7 @@ async fn a_refusal_within_the_work_is_told_as_one() -> Result {
 async fn what_is_held_is_given_back_if_the_end_fails() -> Result {
     let faulty = FaultyBackend::new(still());
     let (held, queued) =
-        (on("quota:held", "10/hour", still()), on("quota:queued", "10/hour", faulty.clone()));
+        (throttle("quota:held", "10/hour", still()), throttle("quota:queued", "10/hour", faulty.clone()));
     let answer = QuotaContext::new("ann").run(async |q| {
         q.add(&held, 3);
         assert!(q.reserve().await?.is_allowed());
@@ -237,7 +235,7 @@ async fn what_is_held_is_given_back_if_the_end_fails() -> Result {
 
 #[tokio::test]
 async fn nested_contexts_merge_into_the_outer_one() -> Result {
-    let rows = on("quota:nested", "10/hour", still());
+    let rows = throttle("quota:nested", "10/hour", still());
     rows.quota("ann")
         .run(async |outer| {
             outer.add(1);
@@ -272,7 +270,7 @@ async fn nested_contexts_merge_into_the_outer_one() -> Result {
 
 #[tokio::test]
 async fn a_check_inside_counts_what_is_queued_outside() -> Result {
-    let rows = on("quota:check:nested", "5/hour", still());
+    let rows = throttle("quota:check:nested", "5/hour", still());
     let outer = rows.quota("ann");
     outer.add(3);
     let inner = outer.nested();
@@ -286,7 +284,7 @@ async fn a_check_inside_counts_what_is_queued_outside() -> Result {
 
 #[tokio::test]
 async fn what_is_held_is_taken_now_and_given_back_on_cancel() -> Result {
-    let rows = on("quota:held", "10/hour", still());
+    let rows = throttle("quota:held", "10/hour", still());
     let quota = rows.quota("ann");
     quota.add(7);
     assert!(quota.reserve().await?.is_allowed());
@@ -321,7 +319,7 @@ async fn what_is_held_is_taken_now_and_given_back_on_cancel() -> Result {
 async fn what_is_held_of_several_throttles_is_given_back_in_one_call() -> Result {
     let store = FaultyBackend::new(still());
     let (rows, bytes) =
-        (on("quota:rows", "10/hour", store.clone()), on("quota:bytes", "10/hour", store.clone()));
+        (throttle("quota:rows", "10/hour", store.clone()), throttle("quota:bytes", "10/hour", store.clone()));
     let quota = QuotaContext::new("ann");
     for throttle in [&rows, &bytes] {
         quota.add(throttle, 3);
@@ -336,7 +334,7 @@ async fn what_is_held_of_several_throttles_is_given_back_in_one_call() -> Result
 
 #[tokio::test]
 async fn a_hold_inside_is_the_outer_ones_to_decide() -> Result {
-    let rows = on("quota:held:nested", "10/hour", still());
+    let rows = throttle("quota:held:nested", "10/hour", still());
     let outer = rows.quota("ann");
     outer
         .nested()
@@ -364,7 +362,7 @@ async fn a_hold_inside_is_the_outer_ones_to_decide() -> Result {
 #[tokio::test]
 async fn a_dropped_hold_goes_by_the_throttles_rule() -> Result {
     for (rule, left) in [(OnCancel::Keep, 3), (OnCancel::Refund, 0)] {
-        let rows = on("quota:dropped", "10/hour", still());
+        let rows = throttle("quota:dropped", "10/hour", still());
         rows.set_on_cancel(rule);
         let quota = rows.quota("ann");
         quota.add(3);
@@ -383,7 +381,7 @@ async fn a_dropped_hold_goes_by_the_throttles_rule() -> Result {
 #[tokio::test]
 async fn after_an_outage_nothing_is_charged_twice() -> Result {
     let faulty = FaultyBackend::new(still());
-    let rows = on("quota:outage", "10/hour", faulty.clone());
+    let rows = throttle("quota:outage", "10/hour", faulty.clone());
     let quota = rows.quota("ann");
     quota.add(3);
     faulty.fail();
@@ -400,7 +398,7 @@ async fn after_an_outage_nothing_is_charged_twice() -> Result {
 
 #[tokio::test]
 async fn the_exempt_pay_nothing() -> Result {
-    let rows = on("quota:exempt", "1/hour", still());
+    let rows = throttle("quota:exempt", "1/hour", still());
     let quota = rows.quota(EXEMPTED);
     quota.add(1_000);
     assert!(quota.reserve().await?.is_allowed() && quota.apply().await?.is_allowed());
@@ -410,7 +408,7 @@ async fn the_exempt_pay_nothing() -> Result {
 #[tokio::test]
 async fn a_handler_runs_its_work_under_a_quota() -> Result {
     static ROWS: std::sync::LazyLock<Throttle> =
-        std::sync::LazyLock::new(|| on("quota:handler", "4/hour", still()));
+        std::sync::LazyLock::new(|| throttle("quota:handler", "4/hour", still()));
     async fn write(parts: Parts) -> std::result::Result<String, QuotaError> {
         ROWS.quota(&parts)
             .run(async |q| {
@@ -431,7 +429,7 @@ async fn a_handler_runs_its_work_under_a_quota() -> Result {
 /// What is reported as charged has been charged.
 #[tokio::test]
 async fn what_is_not_counted_is_not_applied() -> Result {
-    let rows = on("quota:uncounted", "10/hour", still());
+    let rows = throttle("quota:uncounted", "10/hour", still());
     let shadow = Throttle::builder("quota:shadow").rate("10/hour").shadow().backend(still());
     let shadow = shadow.registry(&Registry::new()).build()?;
     for (quota, account) in [(rows.quota(EXEMPTED), None), (shadow.quota("ann"), Some(&shadow))] {

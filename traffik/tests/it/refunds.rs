@@ -11,10 +11,10 @@ use axum::routing::get;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use traffik::strategy::TokenBucket;
-use traffik::test_kit::{FaultyBackend, ManualClock};
+use traffik::test_kit::FaultyBackend;
 use traffik::{Charge, MemoryBackend, Registry, Settled, Throttle, ThrottleLayer, Traffik, throttle};
 
-use crate::support::{Result, get_from, isolated, send, statuses, still, used};
+use crate::support::{Result, get_from, isolated, memory, send, statuses, still, used};
 
 /// Counts the pieces of the body, each of which is made when it is asked for.
 static MADE: AtomicUsize = AtomicUsize::new(0);
@@ -212,8 +212,7 @@ async fn what_a_layer_gives_back_is_left_on_credit_too() -> Result {
 /// As the guide says: only a reservation knows when it was charged.
 #[tokio::test]
 async fn a_direct_refund_takes_the_current_window_and_a_reservation_its_own() -> Result {
-    let clock = ManualClock::new();
-    let memory = MemoryBackend::builder().clock(clock.clone()).build();
+    let (memory, clock) = memory();
     let throttle = on("refunds:windows", &memory);
     let reservation = throttle.reserve("ann").cost(5).await?;
     throttle.hit("ann").cost(5).await?.into_result()?;

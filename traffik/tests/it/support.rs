@@ -11,8 +11,8 @@ use http::Request;
 use tower::ServiceExt;
 use traffik::test_kit::ManualClock;
 use traffik::{
-    Backend, BackendError, BoxFuture, Hit, MemoryBackend, Op, Registry, Throttle, ThrottleBuilder, Traffik,
-    Verdicts,
+    Backend, BackendError, BoxFuture, Hit, MemoryBackend, Op, Registry, SharedBackend, Throttle,
+    ThrottleBuilder, Traffik, Verdicts,
 };
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -47,17 +47,31 @@ pub(crate) async fn body(response: Response) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
+/// Creates an in-memory store and the manual clock that controls it.
+pub(crate) fn memory() -> (MemoryBackend, ManualClock) {
+    let clock = ManualClock::new();
+    (MemoryBackend::builder().clock(clock.clone()).build(), clock)
+}
+
 /// Puts a router on its own in-memory store with a manual clock.
 pub(crate) fn isolated(app: Router) -> (Router, ManualClock) {
-    let clock = ManualClock::new();
-    let memory = MemoryBackend::builder().clock(clock.clone()).build();
+    let (memory, clock) = memory();
     (app.layer(Traffik::builder().backend(memory).build().layer()), clock)
+}
+
+/// Returns a builder for a throttle on this store, in a registry of its own.
+pub(crate) fn on(uid: &str, rate: &str, backend: impl Into<SharedBackend>) -> ThrottleBuilder {
+    Throttle::builder(uid).rate(rate).backend(backend).registry(&Registry::new())
+}
+
+/// Builds a throttle of which nothing else matters.
+pub(crate) fn throttle(uid: &str, rate: &str, backend: impl Into<SharedBackend>) -> Throttle {
+    on(uid, rate, backend).build().unwrap()
 }
 
 /// Returns a builder for a throttle in a registry and on a store of its own, and the clock of that store.
 pub(crate) fn alone(uid: &str) -> (ThrottleBuilder, ManualClock) {
-    let clock = ManualClock::new();
-    let memory = MemoryBackend::builder().clock(clock.clone()).build();
+    let (memory, clock) = memory();
     (Throttle::builder(uid).registry(&Registry::new()).backend(memory), clock)
 }
 

@@ -76,7 +76,7 @@ fn a_strategy_that_is_forgotten_is_let_go_of_after_the_lock() {
         runtime.block_on(async {
             let cache = setup(1).size;
             let watched = async |client: &str| {
-                let throttle = on("denial:watched", "1/day", &cache.clone().into());
+                let throttle = on("denial:watched", "1/day", cache.clone());
                 let throttle = throttle.strategy(Watch(cache.clone())).build().unwrap();
                 assert!(throttle.hit(client).await.unwrap().is_allowed());
                 assert!(!throttle.hit(client).await.unwrap().is_allowed());
