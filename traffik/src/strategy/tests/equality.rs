@@ -21,6 +21,60 @@ fn moves() -> impl proptest::prelude::Strategy<Value = Move> {
         .prop_map(|(advance, cost, op, who)| Move { advance, cost, op, who })
 }
 
+impl Move {
+    /// How far the clock advances. `wait` is the last wait that was reported.
+    fn advance(&self, now: u64, rate: &Rate, wait: u64) -> u64 {
+        let (period, (way, random)) = (rate.period_micros(), self.advance);
+        match way {
+            0..=3 => 0,
+            4 => 1,
+            5 => random % (period / rate.limit() + 2),
+            6 => random % period,
+            7 => period - now % period,
+            8 => (period - now % period).saturating_sub(1),
+            9 => period,
+            10 => random % (3 * period),
+            11 => wait,
+            12 => wait.saturating_sub(1),
+            _ => random % (period / 16 + 1),
+        }
+    }
+
+    /// What the step costs. `last` is the most that would have passed before.
+    fn cost(&self, capacity: u64, last: u64) -> u64 {
+        let (way, random) = self.cost;
+        match way {
+            0..=2 => 1,
+            3 => 1 + random % 5,
+            4 => last.max(1),
+            5 => last + 1,
+            6 => capacity,
+            7 => capacity + 1,
+            8 => 1 + random % capacity.div_ceil(3),
+            _ => 1 + random % capacity,
+        }
+    }
+
+    /// The limit that applies from this step on, if it changes the limit.
+    fn limit(&self, rate: &Rate) -> Option<u64> {
+        (self.op == 39).then(|| 1 + self.cost.1 % (2 * rate.limit()).min(1 << 40))
+    }
+
+    /// The operation; `charged` is the instant of a charge that it may refund.
+    fn op(&self, now: u64, rate: &Rate, charged: Option<u64>) -> Op {
+        let (way, random) = self.cost;
+        match self.op {
+            0..=26 => Op::Hit,
+            27..=31 => Op::Check,
+            32..=33 => Op::Refund { at: None },
+            34..=36 => Op::Refund { at: charged },
+            37 => Op::Refund { at: Some(now.saturating_sub(random % (2 * rate.period_micros()))) },
+            38 if way == 0 => Op::Reset,
+            _ => Op::Hit,
+        }
+    }
+}
+
 /// The history of one account.
 struct Account<'a> {
     case: &'a Case,
@@ -93,45 +147,22 @@ fn follow(case: &Case, rates: &[Rate], choice: usize, trace: &[Move]) -> Result<
     let mut last = strategy.capacity(&rate);
     for (number, step) in trace.iter().enumerate() {
         let period = rate.period_micros();
-        let (way, random) = step.advance;
-        now += match way {
-            0..=3 => 0,
-            4 => 1,
-            5 => random % (period / rate.limit() + 2),
-            6 => random % period,
-            7 => period - now % period,
-            8 => (period - now % period).saturating_sub(1),
-            9 => period,
-            10 => random % (3 * period),
-            11 => wait,
-            12 => wait.saturating_sub(1),
-            _ => random % (period / 16 + 1),
-        };
+        now += step.advance(now, &rate, wait);
         // Packed states only represent years up to 2112.
         if now > START.saturating_add(case.span * period) || now > 1 << 52 {
             break;
         }
         let who = who(step.who);
-        let capacity = strategy.capacity(&rate);
-        let (way, random) = step.cost;
-        let cost = match way {
-            0..=2 => 1,
-            3 => 1 + random % 5,
-            4 => last.max(1),
-            5 => last + 1,
-            6 => capacity,
-            7 => capacity + 1,
-            8 => 1 + random % capacity.div_ceil(3),
-            _ => 1 + random % capacity,
-        };
-        if step.op == 39 {
-            let other = rate.with_limit(1 + random % (2 * rate.limit()).min(1 << 40));
+        let cost = step.cost(strategy.capacity(&rate), last);
+        if let Some(limit) = step.limit(&rate) {
+            let other = rate.with_limit(limit);
             if strategy.validate(&other).is_ok() {
                 rate = other;
             }
             continue;
         }
         let (state, history) = accounts.entry(strategy.tag(&rate)).or_default();
+        let (_, random) = step.cost;
         let charge = history.get(random as usize % history.len().max(1)).copied();
         // The time at which the account would have been full again, as reported for the charge itself.
         let known = charge.and_then(|charge| gone.get(&charge.now).copied());
@@ -140,15 +171,7 @@ fn follow(case: &Case, rates: &[Rate], choice: usize, trace: &[Move]) -> Result<
             1 => now.saturating_add(random % period),
             _ => known.unwrap_or(u64::MAX),
         };
-        let op = match step.op {
-            0..=26 => Op::Hit,
-            27..=31 => Op::Check,
-            32..=33 => Op::Refund { at: None },
-            34..=36 => Op::Refund { at: charge.map(|charge| charge.now) },
-            37 => Op::Refund { at: Some(now.saturating_sub(random % (2 * period))) },
-            38 if way == 0 => Op::Reset,
-            _ => Op::Hit,
-        };
+        let op = step.op(now, &rate, charge.map(|charge| charge.now));
 
         let before = state.clone();
         let verdict = strategy.step(state, &Ask { gone_at, ..ask(op, now, &rate, cost, who) });
