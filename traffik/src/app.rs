@@ -96,28 +96,28 @@ impl Traffik {
         self.setting(|inner| inner.on_error.as_ref())
     }
 
-    #[cfg(feature = "tower")]
-    pub(crate) fn headers(&self) -> Option<&Headers> {
-        self.setting(|inner| inner.headers.as_ref())
-    }
-
-    #[cfg(feature = "tower")]
-    pub(crate) fn on_throttled(&self) -> Option<&OnThrottled> {
-        self.setting(|inner| inner.on_throttled.as_ref())
-    }
-
-    /// Merges this instance with one further out; where both set a field, this one wins.
-    #[cfg(feature = "tower")]
-    pub(crate) fn inside(&self, outer: Option<&Self>) -> Self {
-        outer.map_or_else(|| self.clone(), |outer| Self(Arc::new(self.0.over(&outer.0))))
-    }
-
     /// The first mistake in the settings.
     pub(crate) fn error(&self) -> Option<Error> {
         let error = self.0.client_ip.as_ref().and_then(ClientIp::error);
         #[cfg(feature = "tower")]
         let error = error.or_else(|| self.0.headers.as_ref()?.error());
         error
+    }
+}
+
+#[cfg(feature = "tower")]
+impl Traffik {
+    pub(crate) fn headers(&self) -> Option<&Headers> {
+        self.setting(|inner| inner.headers.as_ref())
+    }
+
+    pub(crate) fn on_throttled(&self) -> Option<&OnThrottled> {
+        self.setting(|inner| inner.on_throttled.as_ref())
+    }
+
+    /// Merges this instance with one further out; where both set a field, this one wins.
+    pub(crate) fn inside(&self, outer: Option<&Self>) -> Self {
+        outer.map_or_else(|| self.clone(), |outer| Self(Arc::new(self.0.over(&outer.0))))
     }
 }
 

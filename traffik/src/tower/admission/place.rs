@@ -45,21 +45,6 @@ impl ThrottleUse {
         }
     }
 
-    /// Keeps what is charged, for the handler to settle.
-    #[cfg(feature = "axum")]
-    pub(crate) fn keep_charge(&mut self) {
-        self.handler_settles = true;
-        self.overrides().keeps_receipt = true;
-    }
-
-    /// Tells the handler what was decided. Overrides, even empty ones, keep a request off the fast paths, which tell
-    /// nobody.
-    #[cfg(feature = "axum")]
-    pub(crate) fn tell_outcome(&mut self) {
-        self.handler_takes_outcome = true;
-        self.overrides();
-    }
-
     pub(crate) fn overrides(&mut self) -> &mut Overrides {
         self.overrides.get_or_insert_default()
     }
@@ -102,5 +87,22 @@ impl ThrottleUse {
             && settings.response.headers.as_ref().or_else(app).is_some_and(Headers::is_never)
             && self.refund_on(&settings).is_none()
             && !self.leaves_outcome()
+    }
+}
+
+/// For gates, whose handlers may ask for more.
+#[cfg(feature = "axum")]
+impl ThrottleUse {
+    /// Keeps what is charged, for the handler to settle.
+    pub(crate) fn keep_charge(&mut self) {
+        self.handler_settles = true;
+        self.overrides().keeps_receipt = true;
+    }
+
+    /// Tells the handler what was decided. Overrides, even empty ones, keep a request off the fast paths, which tell
+    /// nobody.
+    pub(crate) fn tell_outcome(&mut self) {
+        self.handler_takes_outcome = true;
+        self.overrides();
     }
 }

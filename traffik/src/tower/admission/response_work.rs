@@ -62,8 +62,19 @@ impl ResponseWork {
         Self(ColdOption::some(Box::write(Box::new_uninit(), DeferredWork::Report(report))))
     }
 
+    /// Writes the headers. The returned future, if any, has yet to be awaited.
+    #[inline(always)]
+    pub(crate) fn finish<B>(mut self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
+        let work = self.0.take()?;
+        let (status, turned_away) = (response.status(), is_turned_away(response.extensions()));
+        work.finish(status, response.headers_mut(), turned_away)
+    }
+}
+
+/// For gates, whose handlers may settle what was charged.
+#[cfg(feature = "axum")]
+impl ResponseWork {
     /// Adds charges that a layer has made and the handler is to settle.
-    #[cfg(feature = "axum")]
     pub(crate) fn add_handler_charges(&mut self, charges: Vec<Arc<OpenCharge>>) {
         let mut work = match self.0.take().map(|deferred| *deferred) {
             None => WorkList::default(),
@@ -78,7 +89,6 @@ impl ResponseWork {
     }
 
     /// The charges that the handler is to settle.
-    #[cfg(feature = "axum")]
     pub(crate) fn handler_charges(&mut self) -> &[Arc<OpenCharge>] {
         match self.0.get_mut().map(|deferred| &**deferred) {
             Some(DeferredWork::List(work)) => &work.handler_charges.0,
@@ -89,19 +99,10 @@ impl ResponseWork {
     }
 
     /// Drops the handler's charges without marking them as held: something else keeps them now.
-    #[cfg(feature = "axum")]
     pub(crate) fn release(mut self) {
         if let Some(DeferredWork::List(mut work)) = self.0.take().map(|deferred| *deferred) {
             work.handler_charges.0.clear();
         }
-    }
-
-    /// Writes the headers. The returned future, if any, has yet to be awaited.
-    #[inline(always)]
-    pub(crate) fn finish<B>(mut self, response: &mut Response<B>) -> Option<BoxFuture<'static, ()>> {
-        let work = self.0.take()?;
-        let (status, turned_away) = (response.status(), is_turned_away(response.extensions()));
-        work.finish(status, response.headers_mut(), turned_away)
     }
 }
 
