@@ -1,5 +1,8 @@
 //! [`Charge`]: what a handler's throttles have charged for its request, which the handler can correct.
 
+#[cfg(feature = "axum")]
+mod attach;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -8,12 +11,13 @@ use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
 
+#[cfg(feature = "axum")]
+pub(crate) use attach::{attach_charge, hold_layer_charges};
+
 use super::layer_context::LayerContext;
 use crate::Parts;
 use crate::error::Error;
 use crate::reserve::{OpenCharge, Reservation, Settled};
-#[cfg(feature = "axum")]
-use crate::throttle::Throttle;
 
 /// What the handler's throttles have charged for this request: an extractor for handlers that learn the cost only
 /// afterwards.
@@ -116,35 +120,6 @@ impl GateCharges {
     fn upgrade(&self) -> Vec<Arc<OpenCharge>> {
         self.0.iter().filter_map(Weak::upgrade).collect()
     }
-}
-
-/// Leaves on the request what its gate has charged, even if that is nothing: what another gate may have left, such as
-/// that of a throttled middleware, is not this handler's to settle. What layers have charged for the handler's own
-/// throttles counts as its own, and is kept for it as well.
-#[cfg(feature = "axum")]
-pub(crate) fn attach_charge(parts: &mut Parts, uses: &[super::ThrottleUse], work: &mut super::ResponseWork) {
-    let layer_charges = layer_charges(parts, uses);
-    if !layer_charges.is_empty() {
-        work.add_handler_charges(layer_charges);
-    }
-    let charges = work.handler_charges().iter().map(Arc::downgrade).collect();
-    parts.extensions.insert(GateCharges(charges));
-}
-
-/// What layers have charged for a handler's own throttles, held for it while its gate waits.
-#[cfg(feature = "axum")]
-pub(crate) fn hold_layer_charges(parts: &Parts, uses: &[super::ThrottleUse]) -> super::ResponseWork {
-    let mut work = super::ResponseWork::default();
-    work.add_handler_charges(layer_charges(parts, uses));
-    work
-}
-
-#[cfg(feature = "axum")]
-fn layer_charges(parts: &Parts, uses: &[super::ThrottleUse]) -> Vec<Arc<OpenCharge>> {
-    let own =
-        |throttle: &Throttle| uses.iter().any(|one| one.throttle.same(throttle) && !one.has_own_scope());
-    let charges = LayerContext::charges(&parts.extensions);
-    charges.filter(|(throttle, _)| own(throttle)).map(|(_, charge)| charge).collect()
 }
 
 impl<S: Sync> FromRequestParts<S> for Charge {
