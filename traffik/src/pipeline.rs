@@ -67,7 +67,7 @@ pub(crate) fn decide_one_now(
     units: Option<u64>,
 ) -> Option<Result<Decision, Error>> {
     if op == Op::Hit
-        && let Some(decision) = short(throttle, subject, units)
+        && let Some(decision) = by_shortcut(throttle, subject, units)
     {
         return Some(Ok(decision));
     }
@@ -75,9 +75,9 @@ pub(crate) fn decide_one_now(
     Some(decided.map_err(Error::from))
 }
 
-/// Decides a hit under one throttle by one of the fastest paths, if any of them applies.
+/// Decides a hit under one throttle by one of the shortcuts, if any of them applies.
 #[inline]
-fn short(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
+fn by_shortcut(throttle: &Throttle, subject: &Subject<'_>, units: Option<u64>) -> Option<Decision> {
     #[cfg(feature = "memory")]
     if let Some(decision) = fast_path::hit(throttle, subject, units) {
         return Some(decision);
