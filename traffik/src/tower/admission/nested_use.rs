@@ -1,4 +1,12 @@
 //! What is left to do for throttles that layers further out have already applied.
+//!
+//! | what a layer did with a throttle | what the same throttle does here |
+//! |---|---|
+//! | nothing, or it counts on an account of another scope | all that it would do anyway |
+//! | charged the request | nothing; with a cost of its own here: charges what that is above the layer's |
+//! | found it free | nothing; with a cost of its own here: charges that |
+//! | did not count it: exempt, or no decision in an outage | nothing |
+//! | refused it, and let it pass (shadow mode, `"continue"`) | nothing, unless it is enforced here, or has an answer of its own: then it refuses, without being asked again |
 
 use super::{CountedUses, ThrottleUse};
 use crate::Parts;
