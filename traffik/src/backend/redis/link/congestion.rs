@@ -33,9 +33,12 @@ const TRY_AFTER: u32 = 32;
 /// After how many deadlines in which every call found room there is no limit any more.
 const CALM: u64 = 10;
 
-/// The limit grows by one with so many answers. The time that they take grows as slowly, so it ends where answers are
-/// nearly late, and not with calls that fail.
+/// The limit grows by one with so many answers. The time that they take grows as slowly, so it ends where the queue takes
+/// half of the time that there is for it, and not with calls that fail.
 const ANSWERS: u64 = 8;
+
+/// No call was answered yet.
+const UNKNOWN: u64 = u64::MAX;
 
 /// Counts the calls in flight to one server, and limits them after some were not answered in time.
 ///
@@ -48,6 +51,8 @@ pub(super) struct Congestion {
     limit: AtomicU64,
     /// Answers since the limit last grew.
     answers: AtomicU64,
+    /// The shortest time to an answer: as long as a distant server takes without a queue.
+    shortest: AtomicU64,
     /// When the limit last shrank.
     shrunk_at: AtomicU64,
     /// When a call last found no room.
@@ -64,6 +69,7 @@ impl Congestion {
             in_flight: AtomicU64::new(0),
             limit: AtomicU64::new(UNLIMITED),
             answers: AtomicU64::new(0),
+            shortest: AtomicU64::new(UNKNOWN),
             shrunk_at: AtomicU64::new(0),
             full_at: AtomicU64::new(0),
             sent_at: AtomicU64::new(0),
@@ -108,6 +114,12 @@ impl Congestion {
     /// Counts an answer, to a call that was sent at `since`.
     pub(super) fn answered(&self, since: u64, now: u64) {
         let in_flight = self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let took = now.saturating_sub(since);
+        // Read before writing: it is hardly ever shorter.
+        let mut shortest = self.shortest.load(Ordering::Relaxed);
+        if took < shortest {
+            shortest = self.shortest.fetch_min(took, Ordering::Relaxed).min(took);
+        }
         let limit = self.limit.load(Ordering::Relaxed);
         if limit == UNLIMITED {
             return;
@@ -119,11 +131,11 @@ impl Congestion {
         }
         // Few calls say nothing about many.
         let is_tight = in_flight.saturating_mul(2) >= limit;
-        let took = now.saturating_sub(since);
+        let (queued, spare) = (took - shortest, self.deadlines(1).saturating_sub(shortest));
         let may_grow =
-            || took < self.part(12) && self.answers.fetch_add(1, Ordering::Relaxed).is_multiple_of(ANSWERS);
+            || queued < spare / 2 && self.answers.fetch_add(1, Ordering::Relaxed).is_multiple_of(ANSWERS);
         // As long as there is hardly a queue, every answer counts.
-        if is_tight && (took < self.part(4) || may_grow()) {
+        if is_tight && (queued < spare / 4 || may_grow()) {
             // Not added to whatever it is by now: it may have been lifted.
             let order = Ordering::Relaxed;
             let _ = self.limit.compare_exchange(limit, limit + 1, order, order);
@@ -136,7 +148,7 @@ impl Congestion {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let shrunk_at = self.shrunk_at.load(Ordering::Relaxed);
         // A call is in flight for less than its deadline if it was held back before.
-        let is_overdue = now.saturating_sub(since) > self.part(13);
+        let is_overdue = now.saturating_sub(since) > self.deadlines(13) / 16;
         // One that was sent before the limit shrank says nothing about what that has brought.
         if !is_overdue || since <= shrunk_at {
             return;
@@ -146,12 +158,11 @@ impl Congestion {
         if self.shrunk_at.compare_exchange(shrunk_at, now, order, order).is_ok() {
             let limit = self.limit.load(Ordering::Relaxed).min(ahead);
             self.limit.store((limit / 2).max(LEAST), Ordering::Relaxed);
+            if ahead < LEAST {
+                // That was no queue of ours, so the server may be further away by now.
+                self.shortest.store(UNKNOWN, Ordering::Relaxed);
+            }
         }
-    }
-
-    /// Returns so many sixteenths of the deadline.
-    fn part(&self, sixteenths: u64) -> u64 {
-        self.deadlines(sixteenths) / 16
     }
 
     fn deadlines(&self, many: u64) -> u64 {
@@ -180,7 +191,7 @@ mod tests {
     struct Server {
         takes: Duration,
         /// How long calls and answers are under way.
-        distance: Duration,
+        distance: Mutex<Duration>,
         free_at: Mutex<Instant>,
     }
 
@@ -190,7 +201,8 @@ mod tests {
             *free_at = free_at.max(Instant::now()) + self.takes;
             let done = *free_at;
             drop(free_at);
-            sleep_until(done + self.distance).await;
+            let distance = *self.distance.lock().await;
+            sleep_until(done + distance).await;
         }
     }
 
@@ -204,7 +216,8 @@ mod tests {
 
     impl Client {
         fn new(takes: Duration, distance: Duration, is_limited: bool) -> Arc<Self> {
-            let server = Server { takes, distance, free_at: Mutex::new(Instant::now()) };
+            let (distance, free_at) = (Mutex::new(distance), Mutex::new(Instant::now()));
+            let server = Server { takes, distance, free_at };
             Arc::new(Self {
                 health: Health::new(),
                 congestion: Congestion::new(DEADLINE),
@@ -303,6 +316,31 @@ mod tests {
         assert_eq!(in_time, all, "after 10 ms");
         client.offer(10, micros(1000), DEADLINE * 11).await;
         assert_eq!(client.limit(), UNLIMITED);
+    }
+
+    /// Even if answers are under way for most of the deadline, be it from another server. `within` is in deadlines.
+    #[tokio::test(start_paused = true)]
+    async fn a_distant_server_gets_all_calls_again_soon_after_a_stall() {
+        for (before, after, stall, within) in [
+            (30, 30, 150, 4),
+            (50, 50, 150, 6),
+            (50, 50, 1000, 6),
+            (80, 80, 150, 8),
+            (80, 80, 1000, 8),
+            (0, 80, 300, 8),
+        ] {
+            let client = Client::new(micros(20), Duration::from_millis(before), true);
+            client.offer(2, micros(1000), DEADLINE * 2).await;
+            let case = format!("first {before} and then {after} ms away, silent for {stall} ms");
+            let stall = Duration::from_millis(stall);
+            *client.server.free_at.lock().await = Instant::now() + stall;
+            *client.server.distance.lock().await = Duration::from_millis(after);
+            client.offer(2, micros(1000), stall + DEADLINE * within).await;
+            let (in_time, all) = client.offer(2, micros(1000), DEADLINE).await;
+            assert_eq!(in_time, all, "{case}");
+            client.offer(2, micros(1000), DEADLINE * 11).await;
+            assert_eq!(client.limit(), UNLIMITED, "{case}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
