@@ -50,7 +50,8 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// Sets the longest that a decision may take. The default is 100 ms.
+    /// Sets the longest that a decision may take. The default is 100 ms. Make it at least twice what an answer normally
+    /// takes: beyond some five sixths, the limit on calls in flight that a stall brings about may stay for seconds.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
