@@ -3,9 +3,12 @@
 //! A server that gets more calls than it can answer has a queue in front of it. Once that takes longer than the
 //! deadline, *every* call fails: they are carried out in order, so each is charged and answered when nobody waits for
 //! it any more. All of the server's work is then lost, and the queue stays until there is less to do. So once calls
-//! have run into their deadline, fewer are sent, and the others fail at once. As with TCP, their number is halved by
-//! calls that fail, and grows with those that are answered in time (D. Chiu and R. Jain, "Analysis of the increase and
-//! decrease algorithms for congestion avoidance in computer networks", 1989).
+//! have run into their deadline, fewer are sent, and the others fail without being sent. As with TCP, their number is
+//! halved by calls that fail, and grows with those that are answered in time (D. Chiu and R. Jain, "Analysis of the
+//! increase and decrease algorithms for congestion avoidance in computer networks", 1989).
+//!
+//! The price: a server that only pauses cannot be told from one that is overloaded, so towards the end of a pause longer
+//! than the deadline, calls are held back that would have been answered after it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
