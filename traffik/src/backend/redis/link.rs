@@ -2,6 +2,7 @@
 
 mod congestion;
 mod health;
+mod tcp;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -152,7 +153,7 @@ impl Link {
 
     /// Like [`connect`](Self::connect), but connects when the first command arrives.
     pub(super) fn lazy(client: Client, config: LinkConfig) -> RedisResult<Self> {
-        let client = without_delay(&client)?;
+        let client = tcp::over_distance(&client)?;
         let resp3_client = over_resp3(&client).filter(|_| config.choose_protocol);
         let managed =
             ManagedConnection::lazy(resp3_client.as_ref().unwrap_or(&client), resp3_client.is_some())?;
@@ -335,14 +336,6 @@ fn config(client: &Client) -> (ConnectionManagerConfig, Arc<AtomicBool>) {
     (config, lost)
 }
 
-/// Returns a client for the same server that sends each command at once (`TCP_NODELAY`). By default, TCP holds a small
-/// packet back until the server has acknowledged the one before, which takes another round trip.
-fn without_delay(client: &Client) -> RedisResult<Client> {
-    let info = client.get_connection_info().clone();
-    let settings = info.tcp_settings().clone().set_nodelay(true);
-    Client::open(info.set_tcp_settings(settings))
-}
-
 /// Returns a client for the same server over RESP3.
 fn over_resp3(client: &Client) -> Option<Client> {
     let info = client.get_connection_info().clone();
@@ -353,16 +346,6 @@ fn over_resp3(client: &Client) -> Option<Client> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A command that TCP holds back takes twice as long.
-    #[tokio::test]
-    async fn commands_are_sent_at_once() {
-        let config = LinkConfig { choose_protocol: true, deadline: Duration::from_millis(100) };
-        let link = Link::lazy(Client::open("redis://127.0.0.1:1").unwrap(), config).unwrap();
-        for is_resp3 in [false, true] {
-            assert!(link.client(is_resp3).get_connection_info().tcp_settings().nodelay(), "{is_resp3}");
-        }
-    }
 
     /// As servers write it: since Redis 7, before, and text that only looks like it.
     #[test]
