@@ -11,7 +11,8 @@
 //! - `connection_plan.rs`: how to reach the servers; `connection.rs`: where a command goes; `command_outcome.rs`: what
 //!   becomes of it
 //! - `link.rs`: one server, and what happens when it goes away; `link/health.rs`: what calls have learned about it;
-//!   `link/congestion.rs`: how many of them may be in flight
+//!   `link/congestion.rs`: how many of them may be in flight; `link/managed.rs`: its connection, `link/loss.rs`: whether
+//!   that was lost, `link/tcp.rs`: what is asked of TCP for it
 //! - `cluster.rs` (`cluster/slots.rs`), `sentinel.rs`: servers that change places; `refresh.rs`: when to look for
 //!   them; `first_ok.rs`: how to ask all of them at once
 //! - `groups.rs`: a batch of several slots
@@ -61,8 +62,9 @@ const NAME: &str = "redis";
 
 /// Counters on a Redis server (5 or newer), shared by all processes that use it.
 ///
-/// This is a cheap handle: clones share one multiplexed connection. Lost connections are restored automatically. A
-/// command that may have been carried out is never sent twice; it fails instead.
+/// This is a cheap handle: clones share one multiplexed connection. Lost connections are restored automatically, and
+/// idle ones are probed every quarter of a minute, so that no firewall forgets them. A command that may have been carried
+/// out is never sent twice; it fails instead.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), traffik::Error> {

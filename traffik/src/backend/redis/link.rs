@@ -2,24 +2,21 @@
 
 mod congestion;
 mod health;
+mod loss;
+mod managed;
 mod tcp;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Cmd, ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, Value};
-use tokio::sync::oneshot;
+use redis::{Client, Cmd, ProtocolVersion, RedisError, RedisResult, Value};
 
 use congestion::Congestion;
 pub(super) use congestion::IfBusy;
 use health::Health;
-
-/// How long an attempt to connect may take, including attempts in the background.
-const CONNECTING: Duration = Duration::from_secs(1);
+use managed::{ManagedConnection, Packet};
 
 /// One multiplexed connection to one server, which is restored automatically.
 ///
@@ -29,8 +26,10 @@ const CONNECTING: Duration = Duration::from_secs(1);
 ///   Its retries concern *connecting*; they are off, so that commands fail immediately while the server refuses
 ///   connections.
 /// - It keeps a failed attempt's error until the next command, however old it is by then. So a connection known to be
-///   lost (RESP3 reports it, and the end of its runtime is seen) gets a fresh manager before the next command. And
-///   since a refused connection proves that nothing was sent, the command is then tried once on a fresh manager.
+///   lost (RESP3 reports it, and the end of its runtime is seen), and not known to be restored, gets a fresh manager
+///   before the next command. And since a refused connection proves that nothing was sent, the command is then tried
+///   once on a fresh manager.
+/// - Its attempt to connect rests while no command waits for it. Here, a fresh manager connects in the background too.
 /// - It stays with a server that has become a replica. A fresh manager looks its name up again.
 /// - After an attempt that failed for any reason but I/O (a wrong password, too many clients) it never tries again,
 ///   and it never gives up on a silent peer. A fresh manager does.
@@ -63,13 +62,6 @@ pub(super) struct LinkConfig {
     pub(super) deadline: Duration,
 }
 
-/// What is sent in one packet.
-enum Packet<'a> {
-    Command(&'a Cmd),
-    #[cfg(feature = "redis-cluster")]
-    Asking(redis::Pipeline),
-}
-
 /// Whether an error proves that nothing was sent, because nothing listens at that address.
 pub(super) fn unsent(error: &RedisError) -> bool {
     error.is_connection_refusal()
@@ -80,67 +72,6 @@ pub(super) fn unsent(error: &RedisError) -> bool {
 pub(super) fn demoted(reply: &Value) -> bool {
     let Value::ServerError(error) = reply else { return false };
     error.code() == "READONLY" || error.details().is_some_and(|words| words.contains("-READONLY "))
-}
-
-/// A manager, and whether it has lost its connection since it was created.
-struct ManagedConnection {
-    manager: ConnectionManager,
-    /// Whether it was made from the link's `resp3_client`.
-    is_resp3: bool,
-    lost: Arc<AtomicBool>,
-    /// Ends the watch over the runtime when dropped.
-    _watch: Option<oneshot::Sender<()>>,
-}
-
-/// Sets the flag when the current runtime is shut down: the connection is served by a task, which ends with it. A
-/// program may have several runtimes in turn, one for each of its tests for example.
-fn watch_runtime(lost: &Arc<AtomicBool>) -> Option<oneshot::Sender<()>> {
-    struct SetOnDrop(Arc<AtomicBool>);
-    impl Drop for SetOnDrop {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-    let runtime = tokio::runtime::Handle::try_current().ok()?;
-    let (watch, ended) = oneshot::channel();
-    let flag = SetOnDrop(lost.clone());
-    runtime.spawn(async move {
-        let _flag = flag;
-        // An error, since nothing is ever sent.
-        let _ = ended.await;
-    });
-    Some(watch)
-}
-
-impl ManagedConnection {
-    /// Creates one that connects when the first command arrives.
-    fn lazy(client: &Client, is_resp3: bool) -> RedisResult<Self> {
-        let (config, lost) = config(client);
-        let manager = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
-        let _watch = watch_runtime(&lost);
-        Ok(Self { manager, is_resp3, lost, _watch })
-    }
-
-    /// Connects if necessary, and checks whether we are let in. With any other answer, the connection counts as
-    /// established.
-    async fn ping(&self) -> RedisResult<()> {
-        match self.send(&Packet::Command(&redis::cmd("PING"))).await? {
-            Value::ServerError(error) if error.code() == "NOAUTH" => Err(error.into()),
-            _ => Ok(()),
-        }
-    }
-
-    async fn send(&self, packet: &Packet<'_>) -> RedisResult<Value> {
-        let mut manager = self.manager.clone();
-        match packet {
-            Packet::Command(command) => manager.send_packed_command(command).await,
-            #[cfg(feature = "redis-cluster")]
-            Packet::Asking(both) => {
-                let replies = manager.send_packed_commands(both, 1, 1).await;
-                replies.map(|mut replies| replies.pop().unwrap_or(Value::Nil))
-            }
-        }
-    }
 }
 
 impl Link {
@@ -198,6 +129,8 @@ impl Link {
             }
             return Err(error);
         }
+        // Connecting may take longer than a command's deadline, and is not a silence of the server.
+        self.health.answered();
         // If another call was faster, its decision stands.
         let _ = self.decided.set(managed.is_resp3);
         Ok(managed)
@@ -209,6 +142,7 @@ impl Link {
         if self.decided.get().is_some() {
             return managed.send(command).await;
         }
+        managed.connect();
         self.decide(managed.clone()).await?.send(command).await
     }
 
@@ -235,7 +169,7 @@ impl Link {
         }
         self.health.fail_fast()?;
         let mut managed = self.managed.load_full();
-        if managed.lost.load(Ordering::Relaxed) {
+        if managed.is_lost() {
             managed = self.replace(&managed)?;
         }
         let since = self.health.now();
@@ -278,7 +212,11 @@ impl Link {
     fn put(&self, old: &Arc<ManagedConnection>, is_resp3: bool) -> RedisResult<Arc<ManagedConnection>> {
         let fresh = Arc::new(ManagedConnection::lazy(self.client(is_resp3), is_resp3)?);
         let found = self.managed.compare_and_swap(old, fresh.clone());
-        Ok(if Arc::ptr_eq(&found, old) { fresh } else { Arc::clone(&found) })
+        if !Arc::ptr_eq(&found, old) {
+            return Ok(Arc::clone(&found));
+        }
+        fresh.connect();
+        Ok(fresh)
     }
 
     fn unanswered(&self, managed: &Arc<ManagedConnection>, since: u64) {
@@ -314,28 +252,6 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Returns a manager's configuration, and the flag that it sets over RESP3 when its connection is lost.
-fn config(client: &Client) -> (ConnectionManagerConfig, Arc<AtomicBool>) {
-    let lost = Arc::new(AtomicBool::new(false));
-    let config = ConnectionManagerConfig::new()
-        .set_number_of_retries(0)
-        .set_connection_timeout(Some(CONNECTING))
-        .set_response_timeout(None)
-        // Commands that wait for room in here are bounded by their deadline.
-        .set_pipeline_buffer_size(1024);
-    if !client.get_connection_info().redis_settings().protocol().supports_resp3() {
-        return (config, lost);
-    }
-    let flag = lost.clone();
-    let config = config.set_push_sender(move |push: PushInfo| {
-        if push.kind == PushKind::Disconnection {
-            flag.store(true, Ordering::Relaxed);
-        }
-        Ok::<(), redis::aio::SendError>(())
-    });
-    (config, lost)
-}
-
 /// Returns a client for the same server over RESP3.
 fn over_resp3(client: &Client) -> Option<Client> {
     let info = client.get_connection_info().clone();
@@ -345,7 +261,123 @@ fn over_resp3(client: &Client) -> Option<Client> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use futures_util::FutureExt;
+    use futures_util::future::select;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::Notify;
+
     use super::*;
+
+    const DEADLINE: Duration = Duration::from_millis(100);
+
+    /// Far longer than anything here takes.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// Says OK to everything.
+    struct Server {
+        url: String,
+        accepted: AtomicU32,
+        pinged: Notify,
+        hang_up: Notify,
+    }
+
+    impl Server {
+        async fn start() -> Arc<Self> {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let server = Arc::new(Self {
+                url: format!("redis://{}", listener.local_addr().unwrap()),
+                accepted: AtomicU32::new(0),
+                pinged: Notify::new(),
+                hang_up: Notify::new(),
+            });
+            let serving = server.clone();
+            tokio::spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    serving.accepted.fetch_add(1, Ordering::SeqCst);
+                    let server = serving.clone();
+                    tokio::spawn(async move {
+                        select(pin!(server.answer(stream)), pin!(server.hang_up.notified())).await;
+                    });
+                }
+            });
+            server
+        }
+
+        async fn answer(&self, mut stream: TcpStream) {
+            let mut buffer = vec![0; 4096];
+            while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+                let text = String::from_utf8_lossy(&buffer[..read]).into_owned();
+                let commands = text.lines().filter(|line| line.starts_with('*')).count();
+                stream.write_all("+OK\r\n".repeat(commands).as_bytes()).await.unwrap();
+                if text.contains("PING") {
+                    self.pinged.notify_one();
+                }
+            }
+        }
+
+        fn link(&self) -> Link {
+            let config = LinkConfig { choose_protocol: true, deadline: DEADLINE };
+            Link::lazy(Client::open(self.url.as_str()).unwrap(), config).unwrap()
+        }
+    }
+
+    async fn send(link: &Link) -> RedisResult<Value> {
+        link.send(&redis::cmd("ECHO"), IfBusy::Send).await
+    }
+
+    async fn within_patience<T>(what: &str, of: impl Future<Output = T>) -> T {
+        tokio::time::timeout(PATIENCE, of).await.unwrap_or_else(|_| panic!("{what}"))
+    }
+
+    /// Otherwise, the next command has to wait for three round trips instead of one.
+    #[tokio::test]
+    async fn a_connection_that_was_closed_while_idle_is_restored_before_the_next_command() {
+        let server = Server::start().await;
+        let link = server.link();
+        send(&link).await.unwrap();
+        let managed = link.managed.load_full();
+        server.hang_up.notify_waiters();
+        let restored = async {
+            while server.accepted.load(Ordering::SeqCst) < 2 || managed.is_lost() {
+                tokio::task::yield_now().await;
+            }
+        };
+        within_patience("restored", restored).await;
+        send(&link).await.unwrap();
+        assert!(Arc::ptr_eq(&link.managed.load(), &managed) && server.accepted.load(Ordering::SeqCst) == 2);
+    }
+
+    /// A command that is given up while the connection is made would otherwise be the beginning of a silence, for which
+    /// the new connection is thrown away.
+    #[tokio::test]
+    async fn a_connection_that_is_established_ends_a_silence() {
+        let link = Server::start().await.link();
+        assert!(!link.health.lost_again(link.health.now()));
+        link.decide(link.managed.load_full()).await.unwrap();
+        assert!(!link.health.lost_again(u64::MAX), "something was answered in between");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_is_given_up_leaves_a_connection_for_the_next() {
+        let server = Server::start().await;
+        let link = server.link();
+        assert!(send(&link).now_or_never().is_none());
+        within_patience("the first connection", server.pinged.notified()).await;
+        send(&link).await.unwrap();
+        assert_eq!(server.accepted.load(Ordering::SeqCst), 1);
+        // As after a silence.
+        link.replace(&link.managed.load_full()).unwrap();
+        let replaced = async {
+            while server.accepted.load(Ordering::SeqCst) < 2 {
+                server.pinged.notified().await;
+            }
+        };
+        within_patience("its replacement", replaced).await;
+    }
 
     /// As servers write it: since Redis 7, before, and text that only looks like it.
     #[test]
