@@ -7,7 +7,7 @@ use traffik::strategy::{LeakyQueue, SlidingLog, Strategy};
 use traffik::{
     Identity, MemoryBackend, Parts, QuotaContext, RedisBackend, Registry, SharedBackend, Throttle, hit_all,
 };
-use traffik_tests::{FOREVER, Random, RedisCluster, eventually, request};
+use traffik_tests::{FOREVER, Random, RedisCluster, RedisServer, eventually, request};
 
 use crate::failover;
 use crate::load::{Load, throttle};
@@ -49,6 +49,7 @@ fn decisions(cluster: &RedisCluster) -> u64 {
 async fn a_cluster() {
     let mut cluster = RedisCluster::start();
     let patient = connect(&cluster, Duration::from_secs(5)).await;
+    the_first_hit_of_a_slot_finds_a_connection(&cluster).await;
     one_call_and_one_slot_a_client(&cluster, &patient).await;
     different_clients_are_all_or_nothing(&patient).await;
     different_clients_at_once_are_never_over_the_limit(&patient).await;
@@ -62,6 +63,16 @@ async fn a_cluster() {
     cluster.settle();
     failover::a_master_dies_and_its_replica_takes_over(&mut cluster).await;
     failover::a_master_and_its_replica_are_gone(&mut cluster).await;
+}
+
+/// Even if only one node was named.
+async fn the_first_hit_of_a_slot_finds_a_connection(cluster: &RedisCluster) {
+    let masters = &cluster.nodes()[..3];
+    masters.iter().for_each(RedisServer::reset_stats);
+    let named = RedisBackend::builder(&cluster.urls()[0]).cluster([""; 0]);
+    let _backend = named.timeout(Duration::from_secs(5)).connect().await.unwrap();
+    let reached = async || masters.iter().all(|node| node.commandstats().contains_key("ping"));
+    eventually(Duration::from_secs(10), reached).await;
 }
 
 async fn one_call_and_one_slot_a_client(cluster: &RedisCluster, backend: &SharedBackend) {

@@ -155,6 +155,8 @@ impl Inner {
         }
         let ranges = first_node(asked).await?;
         let slots = Slots::clone(&known).updated(ranges, &self.seeds, |address| self.new_node(address))?;
+        // Otherwise, the first command of each would wait for its connection, which takes several round trips.
+        slots.masters().for_each(|node| node.link.connect_in_background());
         self.slots.store(Arc::new(slots));
         Ok(())
     }

@@ -99,6 +99,12 @@ impl Link {
         })
     }
 
+    /// Connects unless it is connected, without waiting for it.
+    #[cfg(feature = "redis-cluster")]
+    pub(super) fn connect_in_background(&self) {
+        self.managed.load().connect();
+    }
+
     /// Returns how this server is reached.
     #[cfg(feature = "redis-cluster")]
     pub(super) fn login(&self) -> &redis::ConnectionInfo {

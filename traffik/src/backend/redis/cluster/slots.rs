@@ -99,6 +99,11 @@ impl Slots {
         self.nodes.get(*index)
     }
 
+    /// Returns the master of each range of slots.
+    pub(super) fn masters(&self) -> impl Iterator<Item = &Node> {
+        self.ranges.iter().filter_map(|(_, index)| self.nodes.get(*index))
+    }
+
     pub(super) fn node(&self, address: &Address) -> Option<&Node> {
         self.nodes.iter().find(|node| node.address == *address)
     }
