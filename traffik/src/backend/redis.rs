@@ -125,7 +125,7 @@ impl RedisBackend {
     ///
     /// # Errors
     /// A configuration error if the URL is malformed. A backend error if the server is not there, rejects the
-    /// connection, or does not answer within half a second.
+    /// connection, or does not answer within 600 ms.
     ///
     /// # Panics
     /// In a tokio runtime that was built without I/O or timers; `enable_all` has both.

@@ -16,8 +16,12 @@ use crate::backend::{BackendError, DEFAULT_DEADLINE};
 use crate::clock::Clock;
 use crate::error::Error;
 
-/// How long the first connection may take, unless the timeout is longer.
+/// How long the first connection may always take.
 const CONNECT_WITHIN: Duration = Duration::from_millis(500);
+
+/// How many timeouts it may take. A timeout should be two round trips or more, and finding a master and connecting to it
+/// takes eleven.
+const CONNECT_TIMEOUTS: u32 = 6;
 
 /// Builds a [`RedisBackend`]. Any invalid setting is reported by [`connect`](RedisBackendBuilder::connect).
 #[derive(Clone)]
@@ -111,14 +115,14 @@ impl RedisBackendBuilder {
     /// # Errors
     /// A configuration error if the URL or the namespace is malformed, if the timeout is zero, or if this is called
     /// outside a tokio runtime. A backend error if the server is not there, rejects the connection, or does not
-    /// answer within half a second (or the timeout, if that is longer).
+    /// answer within half a second (or six times the timeout, if that is longer).
     ///
     /// # Panics
     /// In a tokio runtime that was built without I/O or timers; `enable_all` has both.
     pub async fn connect(self) -> Result<RedisBackend, Error> {
         let client = self.checked()?;
         let address = self.topology.address(&client);
-        let limit = CONNECT_WITHIN.max(self.timeout);
+        let limit = CONNECT_WITHIN.max(self.timeout.saturating_mul(CONNECT_TIMEOUTS));
         let connection = match tokio::time::timeout(
             limit,
             ConnectionPlan::new(&self.topology, &self.url, client, self.timeout)?.connect(),
@@ -239,6 +243,17 @@ mod tests {
             assert_eq!(masked(url), shown);
             let builder = format!("{:?}", RedisBackendBuilder::new(url.into()));
             assert!(!builder.contains("s3") && !builder.contains("et@"), "{builder}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_distant_server_has_more_time_to_connect() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("redis://{}", silent.local_addr().unwrap());
+        for (timeout, expected) in [(10, "within 500ms"), (150, "within 900ms")] {
+            let builder = RedisBackendBuilder::new(url.clone()).timeout(Duration::from_millis(timeout));
+            let error = builder.connect().await.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
         }
     }
 
