@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use traffik::{RedisBackend, SharedBackend, hit_all};
-use traffik_tests::RedisSentinels;
+use traffik_tests::{Proxy, RedisSentinels, RedisServer};
 
 use crate::load::{DEADLINE, Load, Sum, all_counted, exact, stack, throttle};
 use crate::table;
@@ -65,4 +65,17 @@ async fn a_master_stops_and_a_replica_takes_over_under_load() {
     for client in 20..23 {
         exact(&backend, client).await;
     }
+}
+
+/// To ask a Sentinel and its master takes five answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_distant_master_is_found() {
+    let (distance, server) = (Duration::from_millis(250), RedisServer::start());
+    let proxy = Proxy::start(server.port()).await;
+    let port = proxy.url().trim_end_matches('/').rsplit(':').next().unwrap().to_owned();
+    let sentinel = RedisServer::start_sentinel(&format!("sentinel monitor distant 127.0.0.1 {port} 1\n"));
+    let way = Proxy::start(sentinel.port()).await;
+    [&proxy, &way].iter().for_each(|proxy| proxy.latency(distance));
+    let builder = RedisBackend::builder("redis://any").sentinel([way.url()], "distant");
+    builder.timeout(Duration::from_secs(5)).connect().await.unwrap();
 }

@@ -14,8 +14,8 @@ use super::first_ok::{first_ok, within};
 use super::link::{IfBusy, Link, LinkConfig, demoted, unsent};
 use super::refresh::{self, Refresh, RefreshUnlessAnswered, Refresher};
 
-/// How long a Sentinel may take to name the master, and that server to confirm it.
-const FIND_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a Sentinel may take to name the master, and that server to confirm it: seven round trips or more.
+const FIND_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Sentinel(Arc<Inner>);
 
