@@ -2,7 +2,6 @@
 
 use std::future::IntoFuture;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -10,7 +9,7 @@ use traffik::strategy::{
     Ask, FixedWindow, Gcra, Op, SlidingWindow, State, Strategy as Counting, TokenBucket,
 };
 use traffik::test_kit::ManualClock;
-use traffik::{MemoryBackend, Rate, Registry, SharedBackend, Throttle, hit_all};
+use traffik::{MemoryBackend, Rate, Registry, Throttle, hit_all};
 
 use crate::support::{Result, memory, throttle};
 
@@ -227,38 +226,6 @@ async fn expired_keys_make_room_first() -> Result {
     memory.reclaim();
     assert_eq!(memory.len(), 0);
     Ok(())
-}
-
-#[test]
-fn threads_admit_exactly_the_limit() {
-    let memory = MemoryBackend::builder().clock(ManualClock::new()).build();
-    let shared = SharedBackend::from(memory);
-    let (a, b) =
-        (throttle("mem:exact:a", "100000/day", &shared), throttle("mem:exact:b", "1000/day", &shared));
-    let (passed_a, passed_b) = (AtomicU64::new(0), AtomicU64::new(0));
-    std::thread::scope(|scope| {
-        for thread in 0..4_u64 {
-            let (a, b, passed_a, passed_b) = (&a, &b, &passed_a, &passed_b);
-            scope.spawn(move || {
-                runtime().block_on(async {
-                    for i in 0..2_000_u64 {
-                        // The same two keys in opposite orders must not deadlock.
-                        let pair = if thread % 2 == 0 { [a, b] } else { [b, a] };
-                        if hit_all(pair, "hot").await.is_ok_and(|decision| decision.is_allowed()) {
-                            passed_a.fetch_add(1, Ordering::Relaxed);
-                        }
-                        if b.hit("other").cost(i % 3 + 1).await.is_ok_and(|decision| decision.is_allowed()) {
-                            passed_b.fetch_add(i % 3 + 1, Ordering::Relaxed);
-                        }
-                        // Keys that only this thread uses, so that the table splits in the meantime.
-                        let _ = a.hit(thread * 10_000 + i).await;
-                    }
-                });
-            });
-        }
-    });
-    assert_eq!(passed_a.load(Ordering::Relaxed), 1_000);
-    assert_eq!(passed_b.load(Ordering::Relaxed), 1_000);
 }
 
 #[tokio::test]
