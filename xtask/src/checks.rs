@@ -1,7 +1,7 @@
 //! The tests, checks and benchmarks that the tasks run.
 
 use crate::outside;
-use crate::run::{Done, cargo, cargo_with, run};
+use crate::run::{Done, cargo, cargo_with, run, run_with};
 
 /// Feature sets of the library that are checked, besides all features at once.
 const FEATURE_SETS: &[&str] = &[
@@ -88,6 +88,23 @@ pub(crate) fn msrv() -> Done {
     let check =
         ["cargo", "check", "--locked", "-p", "traffik", "--all-features", "--target-dir", "target/msrv"];
     run("rustup", &[["run", version].as_slice(), &check].concat())
+}
+
+/// Runs the tests of the in-memory store's `unsafe` code under Miri, those with several threads in several orders.
+pub(crate) fn miri() -> Done {
+    let components = ["--component", "miri", "--component", "rust-src"];
+    run("rustup", &[&["toolchain", "install", "nightly", "--profile", "minimal"], &components[..]].concat())?;
+    let tests = |of: &[&str], seeds: &str| {
+        let command = ["run", "nightly", "cargo", "miri", "test", "--locked", "-p", "traffik"];
+        let features =
+            ["--no-default-features", "--features", "memory,test-kit", "--target-dir", "target/miri"];
+        // The clock is the system's, proptest reads the environment, and no pointer is made from an integer.
+        let flags = format!("-Zmiri-disable-isolation -Zmiri-strict-provenance {seeds}");
+        let environment = [("MIRIFLAGS", flags.as_str()), ("PROPTEST_CASES", "4")];
+        run_with("rustup", &[&command[..], &features, of].concat(), &environment)
+    };
+    tests(&["--lib", "--", "memory::bucket", "memory::nodes", "memory::packed_state", "memory::tests"], "")?;
+    tests(&["--test", "threads"], "-Zmiri-many-seeds=0..4")
 }
 
 /// Runs the benchmarks, which print their table. Without arguments they also write it to a file.

@@ -24,6 +24,7 @@ cargo xtask <task>
   bench   measure this library and its peers on the same work, and write BENCHMARKS.md
   package pack the published crates, and build a program from the packed files alone
   msrv    check the library with the oldest supported compiler (installed by rustup)
+  miri    run the tests of the in-memory store's unsafe code under Miri (installed by rustup)
   plots   draw the guide's diagrams from the strategies themselves
   setup   only install what the tests and the checks need
 ";
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         "bench" => checks::bench(&rest),
         "package" => checks::packages(),
         "msrv" => checks::msrv(),
+        "miri" => checks::miri(),
         "plots" => plots::write(),
         "setup" => setup::with_checks(),
         _ => {

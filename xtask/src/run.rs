@@ -19,7 +19,7 @@ pub(crate) fn run(program: &str, args: &[&str]) -> Done {
 }
 
 /// Like [`run`], with environment variables.
-fn run_with(program: &str, args: &[&str], variables: &[(&str, &str)]) -> Done {
+pub(crate) fn run_with(program: &str, args: &[&str], variables: &[(&str, &str)]) -> Done {
     run_in(&root(), program, args, variables)
 }
 

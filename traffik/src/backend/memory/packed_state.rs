@@ -26,9 +26,23 @@ const BOXED: u32 = 1 << 31;
 pub(super) const REFUSED: u8 = 7;
 
 /// A state with its key's eviction rank; owns the box, if there is one.
-#[derive(Default)]
 #[repr(C, packed(4))]
-pub(super) struct PackedState(u64, u32);
+pub(super) struct PackedState {
+    first: First,
+    /// The rest of the amount, the rank and the flag.
+    second: u32,
+}
+
+/// What the flag `BOXED` says it is. Both are plain data: a box is freed by its packed state.
+#[derive(Clone, Copy)]
+union First {
+    /// An instant, and the lowest bits of an amount.
+    word: u64,
+    boxed: *mut BoxedState,
+}
+
+// SAFETY: a packed state owns its box, as a `Box` would, and what is in there is `Send`.
+unsafe impl Send for PackedState where BoxedState: Send {}
 
 /// A state that does not fit.
 #[derive(Default)]
@@ -51,23 +65,28 @@ impl PackedState {
         debug_assert!(Self::fits(instant, amount));
         // Whatever the amount, it does not reach the flag.
         let high = (amount >> LOW) as u32 & HIGH_BITS;
-        Self(instant | amount << INSTANT, high | u32::from(rank) << HIGH & RANK)
+        Self {
+            first: First { word: instant | amount << INSTANT },
+            second: high | u32::from(rank) << HIGH & RANK,
+        }
     }
 
     /// Creates one from any state.
     #[cold]
     pub(super) fn boxed(state: BoxedState, rank: u8) -> Self {
-        let pointer = Box::into_raw(Box::new(state)).expose_provenance() as u64;
-        Self(pointer, BOXED | u32::from(rank) << HIGH & RANK)
+        let boxed = Box::into_raw(Box::new(state));
+        Self { first: First { boxed }, second: BOXED | u32::from(rank) << HIGH & RANK }
     }
 
     /// Returns the instant and the amount, unless the state is boxed.
     #[inline(always)]
     pub(super) fn words(&self) -> Option<[u64; 2]> {
-        let (first, second) = (self.0, self.1);
+        let second = self.second;
         if second & BOXED != 0 {
             return None;
         }
+        // SAFETY: without the flag, it is the word that `new` put there: see `pointer`.
+        let first = unsafe { self.first.word };
         let high = u64::from(second & HIGH_BITS);
         Some([first & ((1 << INSTANT) - 1), first >> INSTANT | high << LOW])
     }
@@ -86,21 +105,31 @@ impl PackedState {
     }
 
     /// Returns a pointer to the boxed state.
+    ///
+    /// Only `boxed` sets the flag, together with a pointer from `Box::into_raw`. (`new` and `set_rank` mask the amount and
+    /// the rank, which do not reach it.) No function changes the flag or the first part alone, and packed states are not
+    /// copied, so each box has a single owner.
     fn pointer(&self) -> Option<*mut BoxedState> {
-        // `BOXED` is set only by `boxed`, together with a pointer from `Box::into_raw` whose provenance was exposed.
-        // (`new` and `set_rank` mask the amount and the rank, which do not reach the flag.) No function changes the flag
-        // or the pointer alone, and packed states are not copied, so each box has a single owner.
-        (self.1 & BOXED != 0).then(|| std::ptr::with_exposed_provenance_mut(self.0 as usize))
+        // SAFETY: any bits are a pointer, though not one that may be followed.
+        let boxed = unsafe { self.first.boxed };
+        (self.second & BOXED != 0).then_some(boxed)
     }
 
     #[inline]
     pub(super) fn rank(&self) -> u8 {
-        ((self.1 & RANK) >> HIGH) as u8
+        ((self.second & RANK) >> HIGH) as u8
     }
 
     #[inline]
     pub(super) fn set_rank(&mut self, rank: u8) {
-        self.1 = self.1 & !RANK | u32::from(rank) << HIGH & RANK;
+        self.second = self.second & !RANK | u32::from(rank) << HIGH & RANK;
+    }
+}
+
+impl Default for PackedState {
+    #[inline]
+    fn default() -> Self {
+        Self::new(0, 0, 0)
     }
 }
 
