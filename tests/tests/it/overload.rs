@@ -15,6 +15,9 @@ const CLIENTS: usize = 50;
 /// How many hits a server gets at the same time, however long it is silent.
 const LEAST: usize = 4;
 
+/// Far longer than a server needs that is no longer silent.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Starts a hit for each client, all at the same time.
 fn hits(throttle: &Arc<Throttle>) -> JoinSet<Result<Decision, Error>> {
     let hit = |client: usize| {
@@ -55,7 +58,8 @@ async fn a_silent_server_gets_few_hits_but_every_correction() {
     assert_eq!((second.len(), unsent(&second)), (CLIENTS, CLIENTS - LEAST), "{second:?}");
 
     server.resume();
-    eventually(Duration::from_secs(1), async || throttle.stat("ann").await.is_ok()).await;
+    eventually(PATIENCE, async || throttle.stat("ann").await.is_ok()).await;
     assert_eq!(throttle.stat("ann").await.unwrap().unwrap().used, 2, "it was sent, and is carried out");
-    assert!(errors(hits(&throttle)).await.is_empty(), "there is room for all");
+    // There is room for all again. How soon is up to the machine: see the simulations in `congestion.rs`.
+    eventually(PATIENCE, async || errors(hits(&throttle)).await.is_empty()).await;
 }
