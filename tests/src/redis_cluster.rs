@@ -12,7 +12,7 @@ const SLOTS: usize = 16_384;
 /// A Redis Cluster (Redis 7 or newer) on free ports. All nodes are killed when dropped.
 #[derive(Debug)]
 pub struct RedisCluster {
-    /// The masters, then one replica for each.
+    /// The masters, then one replica for each, then those that have joined.
     nodes: Vec<RedisServer>,
 }
 
@@ -32,33 +32,12 @@ impl RedisCluster {
     /// Panics as [`start`](Self::start) does.
     #[must_use]
     pub fn start_with(further: &[&str]) -> Self {
-        let mut nodes = Vec::new();
-        let mut buses = Vec::new();
-        for _ in 0..2 * MASTERS {
-            // The default bus port is the port plus 10000, which may exceed the valid range.
-            let bus = TcpListener::bind("127.0.0.1:0")
-                .and_then(|bus| bus.local_addr())
-                .expect("a free port")
-                .port();
-            let options = [
-                "--cluster-enabled",
-                "yes",
-                "--cluster-node-timeout",
-                "1000",
-                "--cluster-replica-validity-factor",
-                "0",
-                "--cluster-port",
-            ];
-            nodes.push(RedisServer::start_with(
-                &[&options[..], &[bus.to_string().as_str()], further].concat(),
-            ));
-            buses.push(bus);
-        }
+        let (nodes, buses): (_, Vec<_>) = (0..2 * MASTERS).map(|_| start_node(further)).unzip();
         let cluster = Self { nodes };
-        for (place, node) in cluster.nodes.iter().enumerate() {
-            node.command::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &(place + 1).to_string()]);
-            let (port, bus) = (node.port().to_string(), buses[place].to_string());
-            cluster.nodes[0].command::<()>(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+        for (place, bus) in buses.into_iter().enumerate() {
+            let epoch = (place + 1).to_string();
+            cluster.nodes[place].command::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch]);
+            cluster.meet(place, bus);
         }
         for (place, master) in cluster.nodes[..MASTERS].iter().enumerate() {
             let (first, last) = (SLOTS * place / MASTERS, SLOTS * (place + 1) / MASTERS - 1);
@@ -81,7 +60,27 @@ impl RedisCluster {
         wait_until("no cluster", || self.nodes.iter().all(|node| ask(node).contains(text)));
     }
 
-    /// Returns the masters, then one replica for each.
+    /// Starts another master, which serves no slot yet, and returns its index once all nodes know it.
+    ///
+    /// # Panics
+    /// Panics if they don't get to know it in time.
+    pub fn join(&mut self) -> usize {
+        let (node, bus) = start_node(&[]);
+        self.nodes.push(node);
+        let place = self.nodes.len() - 1;
+        self.meet(place, bus);
+        self.wait_for(&self.id(place), |node| node.command(&["CLUSTER", "NODES"]));
+        self.wait_until_whole();
+        place
+    }
+
+    /// Tells the first node of another one.
+    fn meet(&self, place: usize, bus: u16) {
+        let port = self.nodes[place].port().to_string();
+        self.nodes[0].command::<()>(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus.to_string()]);
+    }
+
+    /// Returns the masters, then one replica for each, then those that have [joined](Self::join).
     #[must_use]
     pub fn nodes(&self) -> &[RedisServer] {
         &self.nodes
@@ -200,4 +199,24 @@ impl RedisCluster {
     pub fn wait_until_whole(&self) {
         self.wait_for("cluster_state:ok", |node| node.command(&["CLUSTER", "INFO"]));
     }
+}
+
+/// Starts a node that knows no other; returns it with the port of its bus.
+fn start_node(further: &[&str]) -> (RedisServer, u16) {
+    // The default bus port is the port plus 10000, which may exceed the valid range.
+    let bus = TcpListener::bind("127.0.0.1:0").and_then(|bus| bus.local_addr()).expect("a free port").port();
+    let options = [
+        "--cluster-enabled",
+        "yes",
+        "--cluster-node-timeout",
+        "1000",
+        "--cluster-replica-validity-factor",
+        "0",
+        // A master that gives its last slot away stays one.
+        "--cluster-allow-replica-migration",
+        "no",
+        "--cluster-port",
+        &bus.to_string(),
+    ];
+    (RedisServer::start_with(&[&options[..], further].concat()), bus)
 }

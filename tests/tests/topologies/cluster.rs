@@ -56,10 +56,12 @@ async fn a_cluster() {
     different_clients_are_given_back_as_of_each(&patient).await;
     a_slot_that_fails_keeps_nothing_from_the_others(&cluster, &patient).await;
     a_silent_slot_keeps_nothing_from_the_others(&cluster).await;
+    a_hit_that_one_slot_fails_is_charged_to_nobody(&cluster, &patient).await;
     the_slots_of_a_request_are_asked_at_once(&cluster).await;
     dropped_requests_are_charged_everywhere_or_nowhere(&patient).await;
     errors_name_the_node_that_failed(&cluster, &patient).await;
     slots_move_under_load(&cluster, &patient).await;
+    a_node_that_joins_is_followed_to(&mut cluster, &patient).await;
     cluster.settle();
     failover::a_master_dies_and_its_replica_takes_over(&mut cluster).await;
     failover::a_master_and_its_replica_are_gone(&mut cluster).await;
@@ -233,6 +235,21 @@ async fn a_silent_slot_keeps_nothing_from_the_others(cluster: &RedisCluster) {
     }
 }
 
+/// A hit concerns two clients, and the master of one can be asked but cannot write.
+async fn a_hit_that_one_slot_fails_is_charged_to_nobody(cluster: &RedisCluster, backend: &SharedBackend) {
+    let (both, parts) = of_two_masters(cluster, backend);
+    for failing in &cluster.nodes()[..2] {
+        let maxmemory = |bytes| failing.command::<()>(&["CONFIG", "SET", "maxmemory", bytes]);
+        maxmemory("1");
+        let failed = hit_all(&both, &parts).await;
+        maxmemory("0");
+        assert!(failed.is_err(), "one of them was not charged");
+        for one in &both {
+            assert_eq!(one.stat(&parts).await.unwrap().unwrap().used, 0, "{}", one.uid());
+        }
+    }
+}
+
 /// Before anything is charged, so that several clients take the time of one.
 async fn the_slots_of_a_request_are_asked_at_once(cluster: &RedisCluster) {
     let backend = connect(cluster, Duration::from_millis(300)).await;
@@ -304,4 +321,18 @@ async fn slots_move_under_load(cluster: &RedisCluster, backend: &SharedBackend) 
         allowed += count.allowed;
     }
     println!("cluster: {} slots moved twice; {allowed} hits allowed, 0 failed", clients.len());
+}
+
+/// A slot is moved to a master that no answer has named so far.
+async fn a_node_that_joins_is_followed_to(cluster: &mut RedisCluster, backend: &SharedBackend) {
+    let (throttle, client) = (throttle("joined", 10, backend), 1_000_000_u64);
+    assert!(throttle.hit(client).await.unwrap().is_allowed());
+    let new = tokio::task::block_in_place(|| cluster.join());
+    let slot = cluster.slot(&format!("{{n:{client}}}"));
+    let home = cluster.first_home(slot);
+    for (from, to, used) in [(home, new, 2), (new, home, 3)] {
+        tokio::task::block_in_place(|| cluster.reshard(slot, from, to, || {}));
+        assert!(throttle.hit(client).await.unwrap().is_allowed());
+        assert_eq!(throttle.stat(client).await.unwrap().unwrap().used, used, "from {from} to {to}");
+    }
 }
