@@ -157,6 +157,30 @@ async fn rules_are_added_by_uid() {
     assert!(!registry.add_rule("early", bypass_if().path("/a")).unwrap());
 }
 
+/// Both forms of an async predicate, of which one borrows the request while it waits.
+#[tokio::test]
+async fn a_predicate_may_wait() {
+    async fn is_internal(parts: &Parts) -> bool {
+        tokio::task::yield_now().await;
+        parts.headers.contains_key("x-internal")
+    }
+    let is_signed = |parts: &Parts| {
+        let signed = parts.headers.contains_key("x-signed");
+        async move {
+            tokio::task::yield_now().await;
+            signed
+        }
+    };
+    let one = build("waits", "1/min").rule(bypass_if().when_async(is_internal).when(is_signed));
+    let client = client(one.build().unwrap()).await;
+    let both = [("x-internal", ""), ("x-signed", "")];
+    for (headers, expected) in
+        [(&both[..], 200), (&both[..1], 200), (&both[1..], 429), (&both[..], 200), (&[], 429)]
+    {
+        assert_eq!(client.send("GET", "/", headers).await.status, expected, "{headers:?}");
+    }
+}
+
 #[tokio::test]
 async fn rules_are_replaced_and_taken_away() {
     let open = || bypass_if().path("/a");

@@ -72,6 +72,30 @@ fn rates_identities_and_errors() {
     let _ = (OnError::allow(), OnError::throttle(), OnError::raise());
 }
 
+/// Debug output ends up in logs.
+#[tokio::test]
+async fn debug_output_names_no_client_and_no_password() {
+    let memory = MemoryBackend::new();
+    let throttle = Throttle::builder("contract:shown").rate("5/min").backend(memory.clone());
+    let throttle = throttle.registry(&traffik::Registry::new()).build().unwrap();
+    let decision = throttle.hit("s3cret").await.unwrap();
+    let mut shown = vec![
+        format!("{throttle:?} {decision:?} {memory:?} {:?}", SharedBackend::from(memory.clone())),
+        format!("{:?} {:?}", throttle.hit("s3cret"), throttle.check("s3cret")),
+        format!("{:?} {:?}", throttle.reserve("s3cret"), throttle.reserve("s3cret").await.unwrap()),
+        format!("{:?} {:?}", throttle.quota("s3cret"), Identity::key("s3cret").tier("premium")),
+        format!("{:?}", traffik::DenialCache::new(memory.clone(), 10)),
+    ];
+    #[cfg(feature = "redis")]
+    {
+        let builder = traffik::RedisBackend::builder("redis://ann:s3cret@127.0.0.1:6379/0");
+        shown.push(format!("{builder:?} {:?}", builder.clone().connect_lazy().unwrap()));
+    }
+    for text in shown {
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+}
+
 // Nothing is called: compiling is the test.
 const _: fn(&'static Throttle) = what_is_held_can_be_sent_and_shared;
 

@@ -5,9 +5,10 @@ mod charge;
 use std::future::IntoFuture;
 use std::time::Duration;
 
+use axum::response::IntoResponse;
 use traffik::strategy::{FixedWindow, LeakyQueue, SlidingLog, SlidingWindow, TokenBucket};
 use traffik::test_kit::FaultyBackend;
-use traffik::{EXEMPTED, OnCancel, Registry, Settled, Throttle};
+use traffik::{EXEMPTED, MemoryBackend, OnCancel, Registry, Settled, Throttle};
 
 use crate::support::{Far, Result, alone, still, used};
 
@@ -196,5 +197,26 @@ async fn every_strategy_can_be_settled() -> Result {
         })*};
     }
     each!(FixedWindow::new(), SlidingWindow::new(), SlidingLog::new(), TokenBucket::new(), LeakyQueue::new());
+    Ok(())
+}
+
+/// A handler may return the error as its answer.
+#[tokio::test]
+async fn a_reservation_without_room_is_answered_as_a_refused_hit_is() -> Result {
+    let throttle = alone("reserve:answer").0.rate("10/hour").build()?;
+    let refused = throttle.reserve("ann").cost(11).await.unwrap_err();
+    assert_eq!(refused.throttled().map(|throttled| throttled.uid()), Some("reserve:answer"));
+    assert_eq!(
+        refused.to_string(),
+        "over the limit of reserve:answer (10 of 10 left), and a cost of 11 can never pass"
+    );
+    assert_eq!(refused.into_response().status(), 429);
+
+    let faulty = FaultyBackend::new(MemoryBackend::new());
+    faulty.fail();
+    let throttle = alone("reserve:down").0.rate("10/hour").backend(faulty).build()?;
+    let failed = throttle.reserve("ann").await.unwrap_err();
+    assert!(failed.throttled().is_none() && failed.to_string().contains("failed as told"), "{failed}");
+    assert_eq!(failed.into_response().status(), 503);
     Ok(())
 }

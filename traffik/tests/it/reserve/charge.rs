@@ -50,6 +50,18 @@ async fn one_throttle_is_settled_to_what_was_used() {
 }
 
 #[tokio::test]
+async fn one_that_is_cancelled_costs_nothing() {
+    #[throttle("charge:cancelled", rate = "1000/hour", cost = 100)]
+    async fn none(charge: Charge) {
+        charge.cancel().await.unwrap();
+    }
+    let (app, _) = isolated(Router::new().route("/", get(none)));
+    for _ in 0..2 {
+        assert_eq!(remaining(&app, "/").await, 900, "as of when the handler began");
+    }
+}
+
+#[tokio::test]
 async fn of_several_one_is_named() {
     #[throttle("charge:requests", rate = "60/hour")]
     #[throttle("charge:tokens", rate = "1000/hour", cost = 100)]
