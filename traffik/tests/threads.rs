@@ -16,7 +16,7 @@ use traffik::{Decision, Error, MemoryBackend, Registry, Throttle, hit_all};
 /// Rounds per thread. Miri takes a millisecond for what a processor does in a microsecond.
 const ROUNDS: u64 = if cfg!(miri) { 6 } else { 4_000 };
 
-const THREADS: u64 = 3;
+const THREADS: u64 = if cfg!(miri) { 3 } else { 4 };
 
 fn throttle(uid: &'static str, rate: &str, memory: &MemoryBackend) -> Throttle {
     with_strategy(uid, rate, traffik::strategy::FixedWindow::new(), memory)

@@ -431,8 +431,14 @@ mod tests {
     #[test]
     fn an_empty_store_takes_as_much_as_its_capacity_says() {
         let bytes = |keys| MemoryBackend::builder().capacity(keys).build().bytes();
-        assert!((40_000..60_000).contains(&bytes(DEFAULT_CAPACITY)), "{}", bytes(DEFAULT_CAPACITY));
-        assert!((4_000..6_000).contains(&bytes(10_000)), "{}", bytes(10_000));
+        // The directory of segments has pointers.
+        let (default, tenant) = if cfg!(target_pointer_width = "64") {
+            (50_000..60_000, 5_000..6_000)
+        } else {
+            (40_000..50_000, 3_000..4_000)
+        };
+        assert!(default.contains(&bytes(DEFAULT_CAPACITY)), "{}", bytes(DEFAULT_CAPACITY));
+        assert!(tenant.contains(&bytes(10_000)), "{}", bytes(10_000));
     }
 
     /// The states that most requests use need no allocation of their own.
